@@ -1,0 +1,29 @@
+"""What strict nbval leaves out of the comparison, and how it runs a cell.
+
+Pictures are judged by the tests of the figures; widget models have new identities in every run; progress bars
+go to stderr. Nothing else is left out.
+"""
+
+import pytest
+
+SKIPPED = ("image/png", "application/vnd.jupyter.widget-view+json", "stderr")
+
+
+def pytest_collectstart(collector):
+    """Add to the kinds of output that a notebook's collector does not compare."""
+    if hasattr(collector, "skip_compare"):
+        collector.skip_compare += SKIPPED
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Run cells as Jupyter does, with history: without it, a trailing ``;`` silences nothing."""
+    kernel = getattr(item.parent, "kernel", None)
+    if not hasattr(kernel, "execute_cell_input") or hasattr(kernel, "keeps_history"):
+        return
+
+    def execute(source, allow_stdin=None):
+        return kernel.kc.execute(source, store_history=True, allow_stdin=allow_stdin, stop_on_error=False)
+
+    kernel.execute_cell_input = execute
+    kernel.keeps_history = True

@@ -1,0 +1,5 @@
+"""``python -m toylab`` is the ``toylab`` command."""
+
+from toylab.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,112 @@
+"""Checks of what a caller hands in: each says what was given, why it cannot be, and what to do.
+
+All of them run once, at the public boundary, before any work is done.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def positive(name: str, value: float, remedy: str = "Give a number greater than 0") -> float:
+    """Return ``value`` as a float, or raise ``ValueError`` unless it is finite and > 0."""
+    number = _number(name, value)
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{name} is {value}: it must be finite and greater than 0. {remedy}.")
+    return number
+
+
+def finite(name: str, value: float) -> float:
+    """Return ``value`` as a float, or raise ``ValueError`` unless it is finite."""
+    number = _number(name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {value}: it must be a finite number.")
+    return number
+
+
+def count(name: str, value: int, least: int = 1) -> int:
+    """Return ``value``, or raise unless it is a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {value!r}: it must be a whole number (int) of at least {least}.")
+    if value < least:
+        raise ValueError(f"{name} is {value}: it must be at least {least}.")
+    return value
+
+
+def points(name: str, x: Tensor) -> Tensor:
+    """Return ``x``, or raise unless it is a floating-point tensor of shape [..., 2]."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} is a {type(x).__name__}: give a torch tensor of shape [..., 2].")
+    if x.ndim == 0 or x.shape[-1] != 2:
+        raise ValueError(
+            f"{name} has shape {list(x.shape)}: the last dimension must be 2 (a point of the plane). "
+            "Points along another dimension? Move it last, for example with x.T or x.movedim(i, -1)."
+        )
+    if not x.is_floating_point():
+        raise TypeError(f"{name} has dtype {x.dtype}: scores need floating point. Give {name}.float().")
+    return x
+
+
+def cloud(name: str, x: Tensor) -> Tensor:
+    """Return ``x``, or raise unless it is a non-empty floating-point tensor of shape [n, 2]."""
+    points(name, x)
+    if x.ndim != 2 or len(x) == 0:
+        raise ValueError(f"{name} has shape {list(x.shape)}: give a non-empty cloud of shape [n, 2].")
+    return x
+
+
+def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
+    """Return ``sigma`` ready to broadcast against ``x[..., 0]``: a number, or a tensor like ``x``.
+
+    A number must be finite and >= 0. The values of a CUDA tensor are not read (that would wait for the
+    device); those of a CPU tensor are.
+    """
+    if not isinstance(sigma, Tensor):
+        number = _number("sigma", sigma)
+        if not (math.isfinite(number) and number >= 0):
+            raise ValueError(
+                f"sigma is {sigma}: a noise level is a standard deviation, finite and at least 0. "
+                "From a variance v take v ** 0.5."
+            )
+        return number
+    try:
+        broadcast = torch.broadcast_shapes(sigma.shape, x.shape[:-1])
+    except RuntimeError:
+        broadcast = None
+    if broadcast != x.shape[:-1]:
+        raise ValueError(
+            f"sigma has shape {list(sigma.shape)} for x of shape {list(x.shape)}: give a number, or one level a "
+            f"point, a tensor that broadcasts to {list(x.shape[:-1])}. From a column [n, 1] take sigma[:, 0]."
+        )
+    if sigma.device.type == "cpu" and not bool(((sigma >= 0) & sigma.isfinite()).all()):
+        raise ValueError("sigma holds a negative or non-finite level: a standard deviation is finite and at least 0.")
+    return sigma.to(x)
+
+
+def levels(name: str, sigmas: Tensor) -> Tensor:
+    """Return ``sigmas``, or raise unless it is a 1-D tensor of positive, strictly decreasing levels."""
+    if not isinstance(sigmas, Tensor) or sigmas.ndim != 1 or len(sigmas) == 0:
+        given = list(sigmas.shape) if isinstance(sigmas, Tensor) else type(sigmas).__name__
+        raise ValueError(f"{name} is {given}: give a 1-D tensor of levels, as schedules.geometric(20, 0.1, 20) makes.")
+    values = sigmas.tolist()
+    if not all(math.isfinite(value) and value > 0 for value in values):
+        raise ValueError(f"{name} is {values}: every noise level must be finite and greater than 0.")
+    if any(later >= earlier for earlier, later in zip(values, values[1:], strict=False)):
+        raise ValueError(f"{name} is {values}: levels must strictly decrease. Turn an ascending list with .flip(0).")
+    return sigmas
+
+
+def function(name: str, value: object, example: str) -> Callable:
+    """Return ``value``, or raise ``TypeError`` unless it can be called."""
+    if not callable(value):
+        raise TypeError(f"{name} is a {type(value).__name__}: give a function, for example {example}.")
+    return value
+
+
+def _number(name: str, value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {value!r}: it must be a number.") from None

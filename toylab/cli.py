@@ -1,0 +1,149 @@
+"""The ``toylab`` command: argument parsing and printing; here alone strings become objects."""
+
+import argparse
+import io
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+import toylab
+
+_EXPERIMENTS = ("fields", "estimation", "annealing")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit status: 0 done, 2 for a request that cannot be met, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except UsageError as error:
+        print(f"toylab: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("toylab: interrupted; nothing was written.", file=sys.stderr)
+        return 130
+
+
+class UsageError(Exception):
+    """A request that cannot be met, told in one line."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        """One line on standard error, exit status 2."""
+        print(f"toylab: {message}. Try: {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="toylab",
+        description=toylab.__doc__,
+        epilog="example:\n  toylab figures --only annealing --out figures",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"toylab {toylab.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    figures = commands.add_parser(
+        "figures",
+        help="draw the three reference figures and write their numbers",
+        description="Draw the reference figures (PNG and SVG) and write numbers.json beside them.",
+        epilog="example:\n  toylab figures --only annealing --out figures --seed 1",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    figures.add_argument("--only", choices=_EXPERIMENTS, help="draw this figure alone")
+    figures.add_argument(
+        "--out", type=Path, default=Path("figures"), metavar="DIR", help="folder to write to (figures)"
+    )
+    figures.add_argument("--seed", type=_seed, default=0, metavar="N", help="random seed, 0 to 10^12 (0)")
+    figures.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (auto)")
+    figures.add_argument("--quiet", action="store_true", help="no progress bars, no report")
+    figures.set_defaults(run=_figures)
+    return parser
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > 10**12:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a whole number from 0 to 10^12")
+    return int(text)
+
+
+def _figures(options: argparse.Namespace) -> int:
+    device = _device(options.device)
+    _writable(options.out)
+    # matplotlib is heavy: loaded once the request is known to be sound, and without a window system
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from toylab.experiments import annealing, estimation, fields
+
+    recipes = {"fields": fields, "estimation": estimation, "annealing": annealing}
+    chosen = [options.only] if options.only else list(recipes)
+    start, numbers, files = time.perf_counter(), {}, {}
+    for name in chosen:
+        result = recipes[name].run(seed=options.seed, device=device, progress=not options.quiet)
+        numbers[name] = result.numbers
+        figure = recipes[name].draw(result)
+        for suffix in ("png", "svg"):
+            files[f"{name}.{suffix}"] = _rendered(figure, suffix)
+        matplotlib.pyplot.close(figure)
+    numbers["made with"] = {
+        "seed": options.seed,
+        "device": device if device == "cpu" else torch.cuda.get_device_name(),
+        "toylab": toylab.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "cpu_threads": torch.get_num_threads(),
+        "seconds": time.perf_counter() - start,
+    }
+    files["numbers.json"] = (json.dumps(numbers, indent=2) + "\n").encode()
+    _write(options.out, files)
+    if not options.quiet:
+        print("\n".join(str(options.out / name) for name in files))
+    return 0
+
+
+def _device(name: str) -> str:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "--device cuda: this torch sees no CUDA device. Use --device cpu, or install a CUDA build of torch."
+        )
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
+def _writable(folder: Path) -> None:
+    """Raise unless files can be written to the folder, or it can be made; leaves nothing behind."""
+    nearest = folder.absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise UsageError(f"--out {folder}: cannot write there ({error.strerror}). Give another folder.") from None
+
+
+def _rendered(figure, suffix: str) -> bytes:  # noqa: ANN001
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+    return buffer.getvalue()
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    """Each file whole or not at all."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            part = folder / f".{name}.part"
+            part.write_bytes(content)
+            os.replace(part, folder / name)
+    except OSError as error:
+        raise UsageError(f"--out {folder}: cannot write there ({error.strerror}). Give another folder.") from None

@@ -1,0 +1,50 @@
+"""Random numbers from a ``torch.Generator``.
+
+Numbers are drawn on the generator's own device and then moved: a CPU generator gives the same stream whatever
+device the chains live on, a CUDA generator is the fast choice there. ``generator=None`` means torch's global
+stream of the target device, as everywhere in torch.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def normal(
+    shape: Sequence[int], *, dtype: torch.dtype, device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """Standard normal numbers, shape ``shape``."""
+    at = device if generator is None else generator.device
+    return torch.randn(tuple(shape), dtype=dtype, device=at, generator=generator).to(device)
+
+
+def normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Standard normal numbers of the shape, dtype and device of ``x``."""
+    return normal(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+
+
+def uniform(
+    shape: Sequence[int], *, dtype: torch.dtype, device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """Numbers uniform on [0, 1), shape ``shape``."""
+    at = device if generator is None else generator.device
+    return torch.rand(tuple(shape), dtype=dtype, device=at, generator=generator).to(device)
+
+
+def integers(
+    high: int, shape: Sequence[int], *, device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """Whole numbers uniform on 0 .. high - 1, shape ``shape``, dtype int64."""
+    at = device if generator is None else generator.device
+    return torch.randint(high, tuple(shape), device=at, generator=generator).to(device)
+
+
+def categorical(probabilities: Tensor, shape: Sequence[int], *, generator: torch.Generator | None = None) -> Tensor:
+    """Indices k with probability ``probabilities[k]``, shape ``shape``, by inverting the cumulative sum.
+
+    ``torch.multinomial`` would need the probabilities on the generator's device and stops at 2**24 categories.
+    """
+    u = uniform(shape, dtype=torch.float64, device=probabilities.device, generator=generator)
+    edges = probabilities.double().cumsum(-1)
+    return torch.searchsorted(edges, u * edges[-1], right=True).clamp(max=len(edges) - 1)

@@ -1,0 +1,46 @@
+"""What an experiment leaves behind: arrays and numbers, on disk as .npz and .json, drawn again without computing."""
+
+import json
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The outcome of an experiment.
+
+    Attributes:
+        name: of the experiment.
+        numbers: what is said in the figure: nested dictionaries of numbers, lists and strings, as JSON holds them.
+        arrays: what is drawn in it.
+    """
+
+    name: str
+    numbers: dict
+    arrays: dict[str, np.ndarray]
+
+    def save(self, folder: str | PathLike) -> None:
+        """Write ``folder``/name.json and ``folder``/name.npz."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{self.name}.json").write_text(json.dumps(self.numbers, indent=2) + "\n")
+        np.savez_compressed(folder / f"{self.name}.npz", **self.arrays)
+
+    @staticmethod
+    def load(folder: str | PathLike, name: str) -> "Result":
+        """Read what ``save`` wrote."""
+        numbers = json.loads((Path(folder) / f"{name}.json").read_text())
+        with np.load(Path(folder) / f"{name}.npz") as arrays:
+            return Result(name, numbers, dict(arrays))
+
+
+def generator(seed: int, stage: int) -> torch.Generator:
+    """The random stream of one stage of an experiment, so that a change in one stage leaves the others as they are.
+
+    It lives on the CPU, so that the stages draw the same numbers on every device.
+    """
+    return torch.Generator().manual_seed(1000 * seed + stage)

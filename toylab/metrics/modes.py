@@ -1,0 +1,38 @@
+"""How much of a sample each mode of a mixture holds."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from toylab import checks
+from toylab.densities.gaussian_mixture import GaussianMixture
+from toylab.metrics.estimate import Estimate
+
+
+def mode_weights(samples: Tensor, density: GaussianMixture, sigma: float = 0.0) -> list[Estimate]:
+    """The share of the samples that belongs to each component of a mixture.
+
+    A sample is assigned to the component of the highest posterior probability under p_sigma. The standard error is
+    the binomial one, for independent samples (one from each of n independent chains): sqrt(w (1 - w) / n), where w
+    is smoothed to (count + 1) / (n + 2) so that an empty mode does not claim to be known exactly.
+
+    Args:
+        samples: points, shape [n, 2]; all finite.
+        density: the mixture whose modes are counted.
+        sigma: noise level of the mixture.
+
+    Returns:
+        One estimate a component, in the order of ``density.weights``.
+
+    Raises:
+        ValueError: if a sample is nan or inf.
+    """
+    checks.cloud("samples", samples)
+    if not samples.isfinite().all():
+        bad = int((~samples.isfinite().all(-1)).sum())
+        raise ValueError(f"samples holds {bad} points that are nan or inf: leave out the chains in Chains.diverged.")
+    n = len(samples)
+    counts = torch.bincount(density.posterior(samples, sigma).argmax(-1), minlength=len(density.weights)).tolist()
+    smooth = [(count + 1) / (n + 2) for count in counts]
+    return [Estimate(count / n, math.sqrt(w * (1 - w) / n)) for count, w in zip(counts, smooth, strict=True)]

@@ -1,0 +1,13 @@
+"""Losses that turn samples into a score: ``objective(score, x, generator=g)`` gives one loss a point.
+
+``objective.offset(density)`` is the constant that makes every one of them read on one axis:
+mean loss + offset = the Fisher divergence 1/2 E|s - s*|^2 that it stands for.
+"""
+
+from toylab.objectives.denoising import Denoising
+from toylab.objectives.explicit import Explicit
+from toylab.objectives.implicit import Implicit
+from toylab.objectives.noise_conditional import NoiseConditional
+from toylab.objectives.sliced import Sliced, gaussian, rademacher
+
+__all__ = ["Denoising", "Explicit", "Implicit", "NoiseConditional", "Sliced", "gaussian", "rademacher"]

@@ -1,0 +1,34 @@
+"""Explicit score matching: regress on a score that is known."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from toylab import checks
+from toylab.densities.density import Density
+from toylab.score import Score
+
+
+@dataclass(frozen=True)
+class Explicit:
+    """1/2 |s(x) - t(x)|^2, for a target score t that is known (``p.score``, or that of a kernel estimate).
+
+    Source: Hyvarinen 2005, eq. 2 (the Fisher divergence itself, when t is the score of the data).
+
+    Args:
+        target: t, any score.
+    """
+
+    target: Score
+
+    def __post_init__(self) -> None:
+        checks.function("target", self.target, "Explicit(p.score)")
+
+    def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """One loss a point, shape [n], for points x [n, 2]. Draws nothing."""
+        return 0.5 * (score(x) - self.target(x)).square().sum(-1)
+
+    def offset(self, density: Density) -> float:
+        """0: the mean loss is the Fisher divergence, if the target is the density's score."""
+        return 0.0

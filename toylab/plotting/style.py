@@ -1,0 +1,48 @@
+"""One look for the whole project: what a colour means, and how large things are.
+
+The colours are Okabe & Ito's, told apart by all common kinds of colour vision; the maps are perceptually uniform.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib as mpl
+from matplotlib.colors import Colormap, ListedColormap
+
+EXACT = "#0072B2"  # blue: known exactly
+LEARNED = "#D55E00"  # vermilion: learned by a network
+ERROR = "#882255"  # wine: the difference of the two
+SAMPLER = "#009E73"  # green: a sampler's doing, with the exact score
+NEUTRAL = "#555555"  # data and everything else
+
+
+def _part_of(name: str, low: float, high: float) -> Colormap:
+    colours = mpl.colormaps[name](range(256))
+    return ListedColormap(colours[int(255 * low) : int(255 * high) + 1])
+
+
+DENSITY_MAP = mpl.colormaps["viridis"]  # a density, and a histogram of samples on the same scale
+GROUND_MAP = _part_of("gray_r", 0.0, 0.45)  # a density as the ground under arrows
+ERROR_MAP = _part_of("magma_r", 0.0, 0.85)  # the size of an error
+
+_SETTINGS = {
+    "font.size": 13,
+    "axes.titlesize": 15,
+    "axes.labelsize": 13,
+    "figure.titlesize": 17,
+    "legend.fontsize": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+    "figure.dpi": 100,
+    "savefig.dpi": 150,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "toylab",  # the same drawing gives the same file
+}
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """The project's text sizes inside a ``with`` block; the reader's own settings come back after it."""
+    with mpl.rc_context(_SETTINGS):
+        yield

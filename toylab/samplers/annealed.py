@@ -1,0 +1,55 @@
+"""Annealed Langevin dynamics: Langevin on p_sigma for a falling sequence of noise levels."""
+
+import torch
+from torch import Tensor
+
+from toylab import checks
+from toylab.samplers.chains import Chains, Recorder, bar
+from toylab.samplers.langevin import langevin_step
+from toylab.score import NoiseConditionalScore, at
+
+
+@torch.no_grad()
+def annealed_langevin(
+    score: NoiseConditionalScore,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    step_size: float,
+    n_steps: int,
+    keep_every: int | None = None,
+    generator: torch.Generator | None = None,
+    progress: bool = True,
+) -> Chains:
+    """For sigma_1 > ... > sigma_L: n_steps of Langevin on p_sigma_i with step alpha_i = eps (sigma_i / sigma_L)^2.
+
+    It ends near p_sigma_L, not p. Stable at a level iff alpha_i < 4 (v + sigma_i^2), v the least variance of the data:
+    eps < 4 sigma_L^2 always is. Source: Song & Ermon 2019 (arXiv:1907.05600), algorithm 1.
+
+    Args:
+        score: s(x, sigma), exact (``p.score``) or learned.
+        x: where the chains start, shape [n, 2].
+        sigmas: the levels, 1-D, positive, strictly decreasing (``schedules.geometric``).
+        step_size: eps > 0, the step at the last level.
+        n_steps: steps a level.
+        keep_every: keep every so-many-th frame in ``Chains.path``, its tick the noise level; None keeps no path.
+        generator: source of randomness; None is torch's global stream.
+        progress: show a progress bar when it takes long.
+
+    Returns:
+        The chains. Some may have diverged; a warning says so. Ctrl-C returns what is done so far.
+    """
+    checks.function("score", score, "p.score")
+    checks.cloud("x", x)
+    checks.positive("step_size", step_size)
+    checks.count("n_steps", n_steps)
+    levels = checks.levels("sigmas", sigmas).tolist()
+    recorder = Recorder(x, n_steps * len(levels), keep_every, tick=levels[0])
+    with bar("annealed_langevin", n_steps * len(levels), progress) as shown:
+        for sigma in levels:
+            alpha = step_size * (sigma / levels[-1]) ** 2
+            for _ in range(n_steps):
+                x = langevin_step(at(score, sigma), x, alpha, generator=generator)
+                recorder.see(x, sigma)
+                shown.update()
+    return recorder.chains(x)

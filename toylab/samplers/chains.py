@@ -1,0 +1,76 @@
+"""What every sampler returns, and the two things every loop needs: a record of frames and a way to be stopped."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from toylab import checks
+
+
+@dataclass(frozen=True, eq=False)
+class Chains:
+    """A cloud of n chains, run in parallel.
+
+    Attributes:
+        samples: where the chains ended, shape [n, 2].
+        path: kept frames, shape [frames, n, 2], the start first; no frame unless ``keep_every`` was given.
+        ticks: what each frame is labelled with, shape [frames]: the step, or the noise level for annealed samplers.
+        acceptance: share of proposals each chain accepted, shape [n]; all ones for samplers that never refuse.
+        diverged: chains that left to inf or nan, shape [n].
+    """
+
+    samples: Tensor
+    path: Tensor
+    ticks: Tensor
+    acceptance: Tensor
+    diverged: Tensor
+
+
+class Recorder:
+    """Frames of a running sampler, written into one buffer of the size they will need."""
+
+    def __init__(self, x: Tensor, n_steps: int, keep_every: int | None, tick: float = 0.0) -> None:
+        self.keep_every = None if keep_every is None else checks.count("keep_every", keep_every)
+        frames = 0 if keep_every is None else n_steps // keep_every + 1
+        self.path, self.ticks = x.new_empty((frames, *x.shape)), torch.empty(frames, dtype=torch.float64)
+        self.filled = self.step = 0
+        if frames:
+            self._write(x, tick)
+
+    def see(self, x: Tensor, tick: float | None = None) -> None:
+        """Take note of the next step; its label is its number unless ``tick`` is given."""
+        self.step += 1
+        if self.keep_every and self.step % self.keep_every == 0:
+            self._write(x, self.step if tick is None else tick)
+
+    def chains(self, x: Tensor, accepted: Tensor | None = None) -> Chains:
+        """The result, for chains that stand at ``x`` and have accepted so many proposals each."""
+        diverged = ~x.isfinite().all(-1)
+        if diverged.any():
+            warnings.warn(
+                f"{int(diverged.sum())} of {len(x)} chains diverged to inf or nan by step {self.step}: they are marked "
+                "in Chains.diverged. Take a smaller step_size.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        acceptance = x.new_ones(len(x)) if accepted is None else accepted / max(self.step, 1)
+        return Chains(x, self.path[: self.filled], self.ticks[: self.filled], acceptance, diverged)
+
+    def _write(self, x: Tensor, tick: float) -> None:
+        self.path[self.filled], self.ticks[self.filled] = x, tick
+        self.filled += 1
+
+
+@contextmanager
+def bar(name: str, n_steps: int, progress: bool) -> Iterator[tqdm]:
+    """A progress bar, shown if the run lasts over a second; Ctrl-C inside ends the block with a warning."""
+    with tqdm(total=n_steps, desc=name, unit="step", delay=1.0, disable=not progress, leave=False) as shown:
+        try:
+            yield shown
+        except KeyboardInterrupt:
+            warnings.warn(f"{name} was interrupted: what is done so far is returned.", RuntimeWarning, stacklevel=3)

@@ -1,0 +1,108 @@
+"""What a score is, and how to differentiate one.
+
+The score of a density p is the vector field s(x) = grad log p(x). Exact scores (a density's ``score`` method) and
+learned ones (a network) are called the same way, so that everything downstream takes either.
+"""
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.autograd.forward_ad as forward_ad
+from torch import Tensor
+
+
+@runtime_checkable
+class Score(Protocol):
+    """``score(x)``: points [..., 2] in, the field grad log p at each of them [..., 2] out."""
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        """The score at the points x [..., 2]; same shape."""
+        ...
+
+
+@runtime_checkable
+class NoiseConditionalScore(Protocol):
+    """``score(x, sigma)``: the score of p_sigma, the law of X + sigma Z.
+
+    ``sigma`` is a standard deviation: a number, or one level a point (a tensor that broadcasts to x.shape[:-1]).
+    """
+
+    def __call__(self, x: Tensor, sigma: Tensor | float, /) -> Tensor:
+        """The score of p_sigma at the points x [..., 2]; same shape."""
+        ...
+
+
+def at(score: NoiseConditionalScore, sigma: Tensor | float) -> Score:
+    """Fix the noise level: turn ``score(x, sigma)`` into ``score(x)``.
+
+    Args:
+        score: a noise-conditional score, exact (``p.score``) or learned.
+        sigma: standard deviation, a number or one level a point.
+
+    Returns:
+        The score of p_sigma, a function of x alone.
+
+    >>> from toylab.densities import two_modes
+    >>> at(two_modes().score, 3.0)(torch.tensor([25.0, 25.0]))
+    tensor([-2., -2.])
+    """
+
+    def score_at_sigma(x: Tensor, /) -> Tensor:
+        return score(x, sigma)
+
+    return score_at_sigma
+
+
+def gradient(log_prob: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """The score of a log-density by automatic differentiation: grad log p(x).
+
+    Args:
+        log_prob: maps points [..., 2] to log-densities [...], one value a point.
+        x: points, shape [..., 2].
+
+    Returns:
+        The gradient, shape [..., 2]. It can be differentiated again while gradients are enabled.
+    """
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        (result,) = torch.autograd.grad(log_prob(x).sum(), x, create_graph=again)
+    return result
+
+
+def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """s(x) and the directional derivative (grad s)(x) v, in one forward-mode pass.
+
+    Args:
+        score: the field s.
+        x: points, shape [..., 2].
+        v: a direction a point, shape [..., 2].
+
+    Returns:
+        s(x) and (grad s) v, both [..., 2]. Both carry gradients to the parameters of ``score``.
+    """
+    with forward_ad.dual_level():
+        s, jvp = forward_ad.unpack_dual(score(forward_ad.make_dual(x, v)))
+    return s, torch.zeros_like(s) if jvp is None else jvp  # no tangent: s does not depend on x
+
+
+def value_and_divergence(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
+    """s(x) and its exact divergence, tr (grad s)(x), in one forward-mode pass over both axes at once.
+
+    Args:
+        score: the field s; it must treat each point by itself, as every score here does.
+        x: points, shape [..., 2].
+
+    Returns:
+        s(x), shape [..., 2], and div s(x), shape [...].
+    """
+    axes = torch.eye(2, dtype=x.dtype, device=x.device)
+    twice = torch.stack([x, x])
+    s, jvp = value_and_jvp(score, twice, axes.view(2, *(1,) * (x.ndim - 1), 2).expand_as(twice))
+    return s[0], jvp[0, ..., 0] + jvp[1, ..., 1]
+
+
+def divergence(score: Score, x: Tensor) -> Tensor:
+    """The exact divergence tr (grad s)(x) of a field, shape [...], for points x of shape [..., 2]."""
+    return value_and_divergence(score, x)[1]

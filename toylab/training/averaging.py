@@ -1,0 +1,31 @@
+"""A moving average of a network's weights."""
+
+import copy
+
+import torch
+from torch import nn
+
+
+class WeightAverage:
+    """w_avg <- w_avg + (1 - d_k) (w - w_avg) after step k, with d_k = min(decay, k / (k + 10)).
+
+    Early on the average is short, so that it forgets the initial weights.
+
+    Args:
+        network: the network whose weights are averaged; it is copied, not changed.
+        decay: d in [0, 1); 0 keeps the latest weights.
+    """
+
+    def __init__(self, network: nn.Module, decay: float = 0.99) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay is {decay}: it must be at least 0 and less than 1.")
+        self.decay, self.n_steps = decay, 0
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self._average, self._latest = list(self.network.parameters()), list(network.parameters())
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights as they are now."""
+        decay = min(self.decay, self.n_steps / (self.n_steps + 10))
+        torch._foreach_lerp_(self._average, self._latest, 1 - decay)
+        self.n_steps += 1

@@ -1,0 +1,66 @@
+"""Trained networks on disk: a plain dictionary of tensors and numbers, loaded without running any code from it."""
+
+import pickle
+import zipfile
+from os import PathLike
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from toylab.networks import NoiseConditionalMLP, ScoreMLP
+
+_FORMAT, _VERSION = "toylab network", 1
+_NETWORKS = {"ScoreMLP": ScoreMLP, "NoiseConditionalMLP": NoiseConditionalMLP}
+_ACTIVATIONS = {"softplus": functional.softplus, "silu": functional.silu, "tanh": torch.tanh, "relu": functional.relu}
+_SETTINGS = {"ScoreMLP": ("width", "depth"), "NoiseConditionalMLP": ("width", "depth", "data_std", "gain")}
+
+
+def save(network: nn.Module, path: str | PathLike) -> None:
+    """Write a network of ``toylab.networks`` to a file that ``load`` reads.
+
+    Raises:
+        TypeError: for another kind of network, or an activation other than softplus, silu, tanh, relu; these have no
+            name in the file. Save their ``state_dict()`` with ``torch.save``.
+    """
+    kind = type(network).__name__
+    if _NETWORKS.get(kind) is not type(network):
+        raise TypeError(
+            f"network is a {kind}: save writes {' and '.join(_NETWORKS)}. Use torch.save on its state_dict()."
+        )
+    names = [name for name, activation in _ACTIVATIONS.items() if activation is network.activation]
+    if not names:
+        raise TypeError(
+            f"the activation {network.activation!r} has no name in the file: known are {', '.join(_ACTIVATIONS)}."
+        )
+    settings = {name: getattr(network, name) for name in _SETTINGS[kind]}
+    weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    content = {"format": _FORMAT, "version": _VERSION, "kind": kind, "activation": names[0]}
+    torch.save({**content, "settings": settings, "weights": weights}, path)
+
+
+def load(path: str | PathLike, *, device: torch.device | str = "cpu") -> ScoreMLP | NoiseConditionalMLP:
+    """Read a network written by ``save``, with ``torch.load(weights_only=True)``: nothing in the file is executed.
+
+    Raises:
+        ValueError: if the file is not one of ours, is damaged, or comes from a newer version.
+        FileNotFoundError: if there is no such file.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, ValueError) as error:
+        raise ValueError(f"{path} is not a network saved by toylab: torch cannot read it as plain weights.") from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise ValueError(f"{path} is not a network saved by toylab. Read it with torch.load instead.")
+    if content.get("version") != _VERSION:
+        raise ValueError(
+            f"{path} has version {content.get('version')}; this toylab reads version {_VERSION}. Update toylab."
+        )
+    try:
+        activation = _ACTIVATIONS[content["activation"]]
+        network = _NETWORKS[content["kind"]](**content["settings"], activation=activation, generator=torch.Generator())
+        weights = content["weights"]
+        network.to(next(iter(weights.values())).dtype).load_state_dict(weights)
+    except (KeyError, TypeError, AttributeError, StopIteration, RuntimeError) as error:
+        raise ValueError(f"{path} is a damaged toylab network: {error}. Save it again.") from error
+    return network.to(device)
