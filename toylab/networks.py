@@ -111,5 +111,14 @@ def _layers(n_inputs: int, width: int, depth: int, generator: torch.Generator | 
 
 def _through(layers: nn.ModuleList, activation: Activation, x: Tensor) -> Tensor:
     for layer in layers[:-1]:
-        x = activation(layer(x))
-    return layers[-1](x)
+        x = activation(_affine(layer, x))
+    return _affine(layers[-1], x)
+
+
+def _affine(layer: nn.Linear, x: Tensor) -> Tensor:
+    """W x + b, as the one product [W b] [x 1].
+
+    Under forward-mode differentiation torch computes a sum with a constant in Python, 0.15 ms a layer and 0.7 s at its
+    first call; a product it does not.
+    """
+    return functional.pad(x, (0, 1), value=1.0) @ torch.cat([layer.weight, layer.bias[:, None]], 1).T
