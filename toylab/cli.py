@@ -85,28 +85,41 @@ def _figures(options: argparse.Namespace) -> int:
 
     recipes = {"fields": fields, "estimation": estimation, "annealing": annealing}
     chosen = [options.only] if options.only else list(recipes)
-    start, numbers, files = time.perf_counter(), {}, {}
+    numbers, files = _numbers_there(options.out), {}
     for name in chosen:
+        start = time.perf_counter()
         result = recipes[name].run(seed=options.seed, device=device, progress=not options.quiet)
-        numbers[name] = result.numbers
+        numbers[name] = {**result.numbers, "made with": _made_with(options.seed, device, time.perf_counter() - start)}
         figure = recipes[name].draw(result)
         for suffix in ("png", "svg"):
             files[f"{name}.{suffix}"] = _rendered(figure, suffix)
         matplotlib.pyplot.close(figure)
-    numbers["made with"] = {
-        "seed": options.seed,
-        "device": device if device == "cpu" else torch.cuda.get_device_name(),
-        "toylab": toylab.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "cpu_threads": torch.get_num_threads(),
-        "seconds": time.perf_counter() - start,
-    }
     files["numbers.json"] = (json.dumps(numbers, indent=2) + "\n").encode()
     _write(options.out, files)
     if not options.quiet:
         print("\n".join(str(options.out / name) for name in files))
     return 0
+
+
+def _made_with(seed: int, device: str, seconds: float) -> dict:
+    return {
+        "seed": seed,
+        "device": device if device == "cpu" else torch.cuda.get_device_name(),
+        "toylab": toylab.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "cpu_threads": torch.get_num_threads(),
+        "seconds": seconds,
+    }
+
+
+def _numbers_there(folder: Path) -> dict:
+    """The numbers of the figures already in the folder, which ``--only`` leaves as they are; none if unreadable."""
+    try:
+        there = json.loads((folder / "numbers.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return {name: there[name] for name in _EXPERIMENTS if name in there} if isinstance(there, dict) else {}
 
 
 def _device(name: str) -> str:

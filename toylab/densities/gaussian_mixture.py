@@ -49,7 +49,8 @@ class GaussianMixture(Density):
             raise ValueError(f"means has shape {list(self.means.shape)}: for {K} weights give shape [{K}, 2].")
         if self.covariances.shape not in {(K, 2, 2), (2, 2)}:
             raise ValueError(
-                f"covariances has shape {list(self.covariances.shape)}: give [{K}, 2, 2], or [2, 2] for one shared by all."
+                f"covariances has shape {list(self.covariances.shape)}: "
+                f"give [{K}, 2, 2], or [2, 2] for one shared by all."
             )
         object.__setattr__(self, "covariances", self.covariances.expand(K, 2, 2).contiguous())
         asymmetry = (self.covariances - self.covariances.mT).abs().amax((-2, -1))
@@ -60,8 +61,8 @@ class GaussianMixture(Density):
         if (least <= 0).any():
             k = int(least.argmin())
             raise ValueError(
-                f"covariances[{k}] is {self.covariances[k].tolist()}, with eigenvalue {float(least[k]):.3g}: it must be "
-                "positive definite. A point mass? Use a small positive variance."
+                f"covariances[{k}] is {self.covariances[k].tolist()}, with eigenvalue {float(least[k]):.3g}: "
+                "it must be positive definite. A point mass? Use a small positive variance."
             )
 
     def _spectrum(self) -> tuple[Tensor, ...]:

@@ -1,10 +1,11 @@
-"""Figure 3: why annealing. MALA and plain Langevin against annealed Langevin, with the exact and with a learned score."""
+"""Figure 3: why annealing. MALA and Langevin against annealed Langevin, with the exact and with a learned score."""
 
 import time
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -116,11 +117,11 @@ def _measured(chains: Chains, n_repeats: int) -> dict:
 def draw(result: Result) -> Figure:
     """The density, a histogram a sampler on the density's own colours, and the upper mode's weight of each."""
     with plotting.look():
-        figure, axes = plt.subplots(2, 3, figsize=(15, 10.6), layout="constrained")
+        figure, axes = plt.subplots(2, 3, figsize=(15, 10.8), layout="constrained")
         top = float(result.arrays["density"].max())
         first, *panels, summary = axes.flat
         image = plotting.density_map(result.arrays["density"], EXTENT, vmax=top, ax=first).images[-1]
-        first.set_title("the density\n ")
+        first.set_title("the density\n(truth)", fontweight="bold")
         _write_weights(first, "0.2", "0.8")
         for ax, (name, color) in zip(panels, PANELS.items(), strict=True):
             plotting.density_map(result.arrays[name], EXTENT, vmax=top, ax=ax)
@@ -132,27 +133,30 @@ def draw(result: Result) -> Figure:
             )
         for ax in (first, *panels):
             ax.set(xticks=[-5, 0, 5], yticks=[-5, 0, 5])
-        figure.colorbar(image, ax=list(axes[:, :2].flat), location="left", shrink=0.5, label="density")
+        figure.colorbar(image, ax=first, location="left", shrink=0.8, label="density, in every panel")
         _draw_summary(summary, result)
     return figure
 
 
-def _write_weights(ax: plt.Axes, lower: str, upper: str) -> None:
-    style = {"color": "white", "fontsize": 16, "fontweight": "bold", "ha": "center"}
-    ax.text(-3.6, -7.6, lower, **style)
-    ax.text(3.6, 7.0, upper, **style)
+def _write_weights(ax: Axes, lower: str, upper: str) -> None:
+    ax.text(-2.2, -7.4, lower, fontsize=18, fontweight="bold", ha="left")
+    ax.text(2.2, 6.8, upper, fontsize=18, fontweight="bold", ha="right")
 
 
-def _draw_summary(ax: plt.Axes, result: Result) -> None:
+def _draw_summary(ax: Axes, result: Result) -> None:
+    ax.axvline(0.8, color=plotting.NEUTRAL, lw=2, ls="--", zorder=0)
+    ax.text(0.79, 0.6, "truth 0.8", color=plotting.NEUTRAL, fontsize=15, ha="right")
     for row, (name, color) in enumerate(PANELS.items()):
         panel = result.numbers[name]
-        ax.errorbar(
-            panel["upper_mode_weight"], -row, xerr=2 * panel["standard_error"], fmt="o" if color == plotting.EXACT else "s",
-            color=color, ms=10, lw=3, capsize=6,
+        value, error = panel["upper_mode_weight"], panel["standard_error"]
+        marker = "o" if color == plotting.EXACT else "s"
+        ax.errorbar(value, -row, xerr=2 * error, fmt=marker, color=color, ms=9, lw=3, capsize=7, capthick=3)
+        left = value < 0.65
+        ax.text(
+            value + (0.03 if left else -0.03), -row, name.replace(", ", "\n"), color=color, fontsize=14,
+            ha="left" if left else "right", va="center",
         )  # fmt: skip
-        ax.text(0.41, -row + 0.16, name, color=color, fontsize=13)
-    ax.axvline(0.8, color=plotting.NEUTRAL, lw=2, ls="--")
-    ax.text(0.805, 0.55, "truth", color=plotting.NEUTRAL, fontsize=13)
-    ax.set(xlim=(0.4, 0.9), ylim=(-3.5, 0.8), yticks=[], xlabel="weight of the upper mode (bars: 2 standard errors)")
+    ax.set(xlim=(0.45, 0.88), ylim=(-3.5, 0.9), yticks=[], xticks=[0.5, 0.6, 0.7, 0.8])
+    ax.set_xlabel("weight of the upper mode ± 2 standard errors")
     ax.spines["left"].set_visible(False)
-    ax.set_title("who recovers the weights?\n ")
+    ax.set_title("who recovers the weights?\n ", fontweight="bold")

@@ -10,7 +10,7 @@ from toylab.densities.quadrature import fisher_information
 from toylab.experiments.result import Result
 from toylab.metrics import Extent, grid_points
 
-_ARROWS = 20
+_ARROWS = 16
 
 
 def targets() -> dict[str, tuple[Density, Extent]]:
@@ -18,8 +18,8 @@ def targets() -> dict[str, tuple[Density, Extent]]:
     return {
         "two modes": (two_modes(), (-8.0, 8.0, -8.0, 8.0)),
         "ring of 8": (ring(std=0.5), (-6.0, 6.0, -6.0, 6.0)),
-        "banana": (Banana(bend=0.25), (-6.0, 6.0, -4.0, 8.0)),
-        "circle, noised by 0.5": (Circle(3.0).noised(0.5), (-5.0, 5.0, -5.0, 5.0)),
+        "banana": (Banana(width=0.8, bend=0.25), (-6.0, 6.0, -4.5, 7.5)),
+        "noised circle, σ = 0.5": (Circle(3.0).noised(0.5), (-5.0, 5.0, -5.0, 5.0)),
     }
 
 
@@ -43,15 +43,18 @@ def draw(result: Result) -> Figure:
     """One panel a law: its density in grey, its score as arrows, the arrows' scale and 1/2 E|s|^2 below."""
     with plotting.look():
         figure, axes = plt.subplots(
-            1, len(result.numbers), figsize=(4.6 * len(result.numbers), 5.6), layout="constrained"
+            1, len(result.numbers), figsize=(3.7 * len(result.numbers), 4.9), layout="constrained"
         )
         for ax, (name, panel) in zip(axes, result.numbers.items(), strict=True):
             extent = tuple(panel["extent"])
             plotting.density_map(result.arrays[f"{name}/density"], extent, cmap=plotting.GROUND_MAP, ax=ax)
             plotting.score_field(result.arrays[f"{name}/score"], extent, longest=panel["longest_arrow"], ax=ax)
             ax.set_title(name)
+            ax.set(xticks=[-5, 0, 5], yticks=[-5, 0, 5])
+            ax.set(xlim=extent[:2], ylim=extent[2:])
             ax.set_xlabel(
-                f"longest arrow: |s| = {panel['longest_arrow']:.1f}\n½ E|s|² = {panel['half_fisher_information']:.3f}"
+                f"longest arrow: |s| = {panel['longest_arrow']:.1f}\n½ E|s|² = {panel['half_fisher_information']:.3f}",
+                fontsize=15,
             )
         figure.suptitle("Densities (grey) and their score fields ∇ log p (arrows, all exact)")
     return figure

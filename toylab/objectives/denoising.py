@@ -35,5 +35,5 @@ class Denoising:
         return 0.5 * (score(x + self.sigma * z) + z / self.sigma).square().sum(-1)
 
     def offset(self, density: Density) -> float:
-        """1/2 E|grad log p_sigma|^2 - 1 / sigma^2 (d = 2), by quadrature: what the true score leaves as loss, negated."""
+        """1/2 E|grad log p_sigma|^2 - 1 / sigma^2 (d = 2), by quadrature: minus the mean loss of the true score."""
         return 0.5 * fisher_information(density, self.sigma) - 1 / self.sigma**2

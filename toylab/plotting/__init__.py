@@ -2,7 +2,7 @@
 
 from toylab.plotting.fields import density_map, error_heat_map, sample_histogram, score_field
 from toylab.plotting.histories import loss_curve
-from toylab.plotting.style import DENSITY_MAP, ERROR, ERROR_MAP, EXACT, GROUND_MAP, LEARNED, NEUTRAL, SAMPLER, look
+from toylab.plotting.style import DENSITY_MAP, ERROR, ERROR_MAP, EXACT, GROUND_MAP, LEARNED, NEUTRAL, look
 
 __all__ = [
     "DENSITY_MAP",
@@ -12,7 +12,6 @@ __all__ = [
     "GROUND_MAP",
     "LEARNED",
     "NEUTRAL",
-    "SAMPLER",
     "density_map",
     "error_heat_map",
     "look",

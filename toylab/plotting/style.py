@@ -11,8 +11,7 @@ from matplotlib.colors import Colormap, ListedColormap
 
 EXACT = "#0072B2"  # blue: known exactly
 LEARNED = "#D55E00"  # vermilion: learned by a network
-ERROR = "#882255"  # wine: the difference of the two
-SAMPLER = "#009E73"  # green: a sampler's doing, with the exact score
+ERROR = "#661144"  # wine: the difference of the two
 NEUTRAL = "#555555"  # data and everything else
 
 
@@ -21,9 +20,9 @@ def _part_of(name: str, low: float, high: float) -> Colormap:
     return ListedColormap(colours[int(255 * low) : int(255 * high) + 1])
 
 
-DENSITY_MAP = mpl.colormaps["viridis"]  # a density, and a histogram of samples on the same scale
+DENSITY_MAP = mpl.colormaps["gray_r"]  # a density, and a histogram of samples on the same scale: white is nothing
 GROUND_MAP = _part_of("gray_r", 0.0, 0.45)  # a density as the ground under arrows
-ERROR_MAP = _part_of("magma_r", 0.0, 0.85)  # the size of an error
+ERROR_MAP = _part_of("magma_r", 0.0, 0.6)  # the size of an error; light enough for arrows on it
 
 _SETTINGS = {
     "font.size": 13,
@@ -43,6 +42,14 @@ _SETTINGS = {
 
 @contextmanager
 def look() -> Iterator[None]:
-    """The project's text sizes inside a ``with`` block; the reader's own settings come back after it."""
-    with mpl.rc_context(_SETTINGS):
+    """The project's text sizes inside a ``with`` block; the reader's own settings come back after it.
+
+    Not ``rc_context``: that also takes back what a notebook's backend sets when it starts inside the block, and no
+    later figure is shown.
+    """
+    before = {key: mpl.rcParams[key] for key in _SETTINGS}
+    mpl.rcParams.update(_SETTINGS)
+    try:
         yield
+    finally:
+        mpl.rcParams.update(before)

@@ -30,7 +30,7 @@ def mala_start(log_prob: LogProb, score: Score, x: Tensor) -> Position:
 def mala_step(
     log_prob: LogProb, score: Score, here: Position, step_size: float, *, generator: torch.Generator | None = None
 ) -> tuple[Position, Tensor]:
-    """Propose y ~ q(. | x) = N(x + eps/2 s(x), eps I); keep it with probability min(1, p(y) q(x | y) / (p(x) q(y | x))).
+    """Propose y ~ q(. | x) = N(x + eps/2 s(x), eps I); keep it with probability min(1, p(y) q(x|y) / (p(x) q(y|x))).
 
     Returns:
         The new position, and which proposals were kept, shape [n].

@@ -118,6 +118,7 @@ def fit(
                 if (step + 1) % report_every == 0 or step + 1 == n_steps:
                     shown.set_postfix_str(log.report(step + 1, averaged.network, learning_rate))
         except KeyboardInterrupt:
+            log.report(averaged.n_steps, averaged.network, learning_rate)
             warnings.warn(
                 f"fit was interrupted after {averaged.n_steps} steps: what is learned so far is returned.",
                 RuntimeWarning,
@@ -176,14 +177,16 @@ class _Log:
         self.pending.append(loss.detach())
 
     def report(self, step: int, network: nn.Module, learning_rate: float) -> str:
+        if not self.pending:
+            return ""
         losses = torch.stack(self.pending)
         mean = float(losses.mean())
         if not math.isfinite(mean):
             first = step - len(losses) + 1 + int((~losses.isfinite()).int().argmax())
             error = FloatingPointError(
                 f"the loss became {float(losses[first - step - 1])} at step {first}: the training diverged. Lower "
-                f"learning_rate (now {learning_rate:g}) and start again. What was learned by the last report is in this "
-                "error's .fit (None before the first)."
+                f"learning_rate (now {learning_rate:g}) and start again. What was learned by the last report is in "
+                "this error's .fit (None before the first)."
             )
             error.fit = None if self.sound is None else Fit(self.sound, self.history())
             raise error

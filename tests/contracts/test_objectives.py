@@ -1,0 +1,255 @@
+"""What every objective must satisfy: mean loss + offset is the Fisher divergence it stands for.
+
+A new objective adds one line to OBJECTIVES.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from toylab.densities import GaussianMixture
+from toylab.networks import NoiseConditionalMLP, ScoreMLP
+from toylab.objectives import Denoising, Explicit, Implicit, NoiseConditional, Sliced, gaussian, rademacher
+from toylab.schedules import geometric
+from toylab.score import at
+
+CLEAN = ((1.0, 0.0),)
+SIGMAS = geometric(10.0, 0.1, 6)
+LEVELS = tuple((s**2 / len(SIGMAS), s) for s in SIGMAS.tolist())  # lambda(sigma) = sigma^2, averaged over the levels
+
+
+@dataclass(frozen=True)
+class Case:
+    """An objective and what it stands for: a sum of weight * Fisher divergence of p_sigma, given as (weight, sigma)."""
+
+    name: str
+    make: Callable
+    stands_for: tuple = CLEAN
+    draws: bool = True  # whether it uses random numbers
+    conditional: bool = False  # whether it takes score(x, sigma)
+
+    def score(self, model):
+        """A model of two arguments in the form that this objective takes."""
+        return model if self.conditional else at(model, self.stands_for[0][1])
+
+
+OBJECTIVES = [
+    Case("explicit", lambda law: Explicit(law.score), draws=False),
+    Case("implicit", lambda law: Implicit(), draws=False),
+    Case("sliced", lambda law: Sliced()),
+    Case("sliced, plain, rademacher", lambda law: Sliced(projection=rademacher, variance_reduced=False)),
+    Case("sliced, plain, gaussian", lambda law: Sliced(projection=gaussian, variance_reduced=False)),
+    Case("sliced, gaussian", lambda law: Sliced(projection=gaussian)),
+    Case("sliced, three slices", lambda law: Sliced(n_slices=3)),
+    Case("sliced, plain, three gaussian slices", lambda law: Sliced(3, gaussian, False)),
+    Case("denoising 0.1", lambda law: Denoising(0.1), ((1.0, 0.1),)),
+    Case("denoising 0.5", lambda law: Denoising(0.5), ((1.0, 0.5),)),
+    Case("denoising 2", lambda law: Denoising(2.0), ((1.0, 2.0),)),
+    Case("noise-conditional", lambda law: NoiseConditional(SIGMAS), LEVELS, conditional=True),
+    Case(
+        "noise-conditional, antithetic",
+        lambda law: NoiseConditional(SIGMAS, antithetic=True),
+        LEVELS,
+        conditional=True,
+    ),
+]
+LAWS = {
+    "normal": GaussianMixture([1.0], [[0.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]),
+    "mixture": GaussianMixture(
+        [0.3, 0.5, 0.2],
+        [[-2.0, 0.0], [1.0, 1.0], [0.0, -3.0]],
+        [[[1.0, 0.6], [0.6, 0.8]], [[0.5, -0.3], [-0.3, 1.2]], [[0.3, 0.0], [0.0, 0.4]]],
+    ),
+}
+LINEAR = {"linear 0.5": 0.5, "linear 1.5": 1.5}
+MODELS = ["truth", *LINEAR, "perturbed"]
+
+# The loss of one point has a standard deviation of 1 to 5, or 100 for denoising at 0.1 (the term |z|^2 / (2 sigma^2)):
+# SE .003 to .015, or .3. A wrong sign or half moves the mean by 1 or more, at 0.1 by 50 or more.
+N = 100_000
+
+every_objective = pytest.mark.parametrize("case", OBJECTIVES, ids=lambda case: case.name)
+every_law = pytest.mark.parametrize("law", LAWS)
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def model_of(name, law):
+    """A fixed model score(x, sigma)."""
+    if name in LINEAR:
+        return lambda x, sigma: -LINEAR[name] * x
+    if name == "truth":
+        return law.score
+
+    def perturbed(x, sigma):  # neither free of divergence nor the gradient of anything
+        x1, x2 = x.unbind(-1)
+        return law.score(x, sigma) + 0.5 * torch.stack([torch.sin(x2) + torch.tanh(x1), torch.sin(2 * x1)], -1)
+
+    return perturbed
+
+
+def fisher(model, law, sigma):
+    """1/2 E|s - grad log p_sigma|^2 by the trapezoid rule in the own coordinates of each component.
+
+    Twelve nodes to a standard deviation, out to nine; the truth is the automatic gradient of torch's own normal law.
+    """
+    covariances = law.covariances + sigma**2 * torch.eye(2, dtype=torch.float64)
+    parts = torch.distributions.MultivariateNormal(law.means, covariances)
+    t = torch.linspace(-9, 9, 217, dtype=torch.float64)
+    z = torch.cartesian_prod(t, t)
+    p = torch.exp(-0.5 * z.square().sum(-1)) / (2 * math.pi) * float(t[1] - t[0]) ** 2
+    total = 0.0
+    for weight, mean, factor in zip(law.weights, law.means, parts.scale_tril, strict=True):
+        x = (mean + z @ factor.T).requires_grad_()
+        log_p = (law.weights.log() + parts.log_prob(x[:, None, :])).logsumexp(-1)
+        (truth,) = torch.autograd.grad(log_p.sum(), x)
+        with torch.no_grad():
+            total += float(weight) * float((p * 0.5 * (model(x, sigma) - truth).square().sum(-1)).sum())
+    return total
+
+
+@functools.cache
+def expected(stands_for, model, law):
+    """The Fisher divergence that an objective stands for."""
+    if law == "normal" and model in LINEAR:  # -a x on N(0, v I), d = 2: 1/2 d v (a - 1 / v)^2
+        a = LINEAR[model]
+        return sum(weight * (1 + s**2) * (a - 1 / (1 + s**2)) ** 2 for weight, s in stands_for)
+    if model == "truth":
+        return 0.0
+    return sum(weight * fisher(model_of(model, LAWS[law]), LAWS[law], s) for weight, s in stands_for)
+
+
+@functools.cache
+def sample(law):
+    return LAWS[law].to(torch.float64).sample((N,), generator=generator(1))
+
+
+@functools.cache
+def offset(case, law):
+    return case.make(LAWS[law]).offset(LAWS[law])
+
+
+@functools.cache
+def losses(case, law, model):
+    return case.make(LAWS[law])(case.score(model_of(model, LAWS[law])), sample(law), generator=generator(2))
+
+
+def z_test(values, mean):
+    """Is the mean of independent values the given one? |z| < 5; values that do not vary must equal it."""
+    spread = float(values.std())
+    if spread < 1e-10:
+        assert float(values.mean()) == pytest.approx(mean, abs=1e-10)
+    else:
+        assert abs(float(values.mean()) - mean) < 5 * spread / math.sqrt(len(values))
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.1, 10.0])
+@pytest.mark.parametrize("a", [0.5, 1.0, 1.5])
+def test_the_quadrature_of_this_file_on_closed_forms(a, sigma):
+    v = 1 + sigma**2
+    value = fisher(lambda x, sigma: -a * x, LAWS["normal"], sigma)
+    assert value == pytest.approx(v * (a - 1 / v) ** 2, rel=1e-10, abs=1e-12)
+    assert fisher(LAWS["mixture"].score, LAWS["mixture"], sigma) < 1e-20
+
+
+@every_objective
+def test_offset_on_a_normal_law(case):
+    """1/2 I = 1 / v with v = 1 + sigma^2, and for the losses that add noise 1 / sigma^2 less."""
+    value = sum(w * (1 / (1 + s**2) - (1 / s**2 if s else 0)) for w, s in case.stands_for)
+    assert offset(case, "normal") == pytest.approx(0.0 if case.name == "explicit" else value, rel=1e-9, abs=1e-12)
+
+
+@every_objective
+@every_law
+@pytest.mark.parametrize("model", MODELS)
+def test_mean_loss_plus_offset_is_the_fisher_divergence(case, law, model):
+    values = losses(case, law, model)
+    assert values.shape == (N,)
+    assert values.dtype == torch.float64
+    z_test(values + offset(case, law), expected(case.stands_for, model, law))
+
+
+@every_objective
+@every_law
+@pytest.mark.parametrize("model", MODELS[1:])
+def test_loss_above_that_of_the_truth_is_the_fisher_divergence(case, law, model):
+    """The same random numbers on both sides: no offset, and far less noise where sigma is small."""
+    difference = losses(case, law, model) - losses(case, law, "truth")
+    z_test(difference, expected(case.stands_for, model, law))
+
+
+@every_objective
+def test_gradient_reaches_every_parameter_and_is_right(case):
+    """Automatic gradient along a random direction against a central difference with the same random numbers."""
+    law = LAWS["mixture"]
+    network = (
+        NoiseConditionalMLP(8, 2, generator=generator(3)) if case.conditional else ScoreMLP(8, generator=generator(3))
+    )
+    network = network.double()
+    objective, x = case.make(law), sample("mixture")[:50]
+
+    def loss():
+        return objective(network, x, generator=generator(4)).mean()
+
+    parameters = list(network.parameters())
+    gradients = torch.autograd.grad(loss(), parameters)
+    assert all(g.isfinite().all() and g.abs().max() > 0 for g in gradients)
+
+    g = generator(5)
+    direction = [torch.randn(p.shape, dtype=p.dtype, generator=g) for p in parameters]
+    slope = sum(float((a * b).sum()) for a, b in zip(gradients, direction, strict=True))
+    h, values = 1e-5, []
+    with torch.no_grad():
+        for step in (h, -2 * h):
+            for p, d in zip(parameters, direction, strict=True):
+                p += step * d
+            values.append(float(loss()))
+    # truncation h^2 = 1e-10 times a third derivative; rounding 1e-16 / h = 1e-11 times the loss
+    scale = abs(slope) + abs(values[0])
+    assert abs((values[0] - values[1]) / (2 * h) - slope) < 1e-6 * scale
+
+
+@every_objective
+def test_generator_rules(case):
+    law = LAWS["mixture"]
+    objective, score, x = case.make(law), case.score(model_of("linear 0.5", law)), sample("mixture")[:20]
+    given = x.clone()
+    before = torch.get_rng_state()
+    first = objective(score, x, generator=generator(7))
+    assert torch.equal(first, objective(score, x, generator=generator(7)))
+    assert torch.equal(first, objective(score, x, generator=generator(8))) != case.draws
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(x, given)
+
+
+@every_objective
+def test_without_a_generator_it_follows_the_global_stream(case):
+    law = LAWS["mixture"]
+    objective, score, x = case.make(law), case.score(model_of("linear 0.5", law)), sample("mixture")[:20]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(11)
+        first, second = objective(score, x), objective(score, x)
+        torch.manual_seed(11)
+        assert torch.equal(objective(score, x), first)
+        assert torch.equal(first, second) != case.draws
+
+
+@every_objective
+def test_float32_and_a_single_point(case):
+    law = LAWS["normal"]
+    values = case.make(law)(case.score(model_of("linear 0.5", law)), torch.zeros(1, 2), generator=generator(0))
+    assert values.shape == (1,)
+    assert values.dtype == torch.float32
+
+
+@every_objective
+def test_the_wrong_kind_of_score_is_a_type_error(case):
+    wrong = ScoreMLP(generator=generator(0)) if case.conditional else NoiseConditionalMLP(generator=generator(0))
+    with pytest.raises(TypeError):
+        case.make(LAWS["normal"])(wrong, torch.zeros(3, 2), generator=generator(0))

@@ -1,0 +1,132 @@
+"""What every sampler must satisfy: started in the law it keeps, it stays there. A new one adds a line to SAMPLERS."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from toylab.densities import Banana, GaussianMixture
+from toylab.samplers import annealed_langevin, langevin, mala
+
+# A second moment is known to .45 %, a fourth to 1 to 3 %: a step with twice the noise is at 100 standard errors, the
+# bias of Langevin at eps = .5 (14 to 60 %) at more.
+N = 100_000
+
+
+@dataclass(frozen=True)
+class Law:
+    """A mixture of images of the standard normal law under polynomial maps: exact draws, and exact moments."""
+
+    weights: Tensor
+    maps: list
+
+    def sample(self, n, generator):
+        z = torch.randn(n, 2, dtype=torch.float64, generator=generator)
+        k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        return torch.stack([f(z) for f in self.maps])[k, torch.arange(n)]
+
+    def mean_of(self, f):
+        """E f(X) for a polynomial f, by Gauss-Hermite quadrature of degree 31: exact."""
+        t, w = np.polynomial.hermite_e.hermegauss(16)
+        t, w = torch.as_tensor(t), torch.as_tensor(w / w.sum())
+        z, p = torch.cartesian_prod(t, t), torch.cartesian_prod(w, w).prod(-1)
+        return sum(
+            float(weight) * float((p * f(g(z))).sum()) for weight, g in zip(self.weights, self.maps, strict=True)
+        )
+
+
+def normal(mean, covariance):
+    factor = torch.linalg.cholesky(covariance)
+    return lambda z: mean + z @ factor.T
+
+
+def mixture(p):
+    return Law(p.weights, [normal(m, c) for m, c in zip(p.means, p.covariances, strict=True)])
+
+
+def biased(p, eps, sigma=0.0):
+    """The law of Langevin on N(m, C + sigma^2 I): covariance C (I - eps/4 C^-1)^-1 of the noised C."""
+    one = torch.eye(2, dtype=torch.float64)
+    c = p.covariances[0] + sigma**2 * one
+    return Law(p.weights, [normal(p.means[0], c @ torch.linalg.inv(one - eps / 4 * torch.linalg.inv(c)))])
+
+
+def parabola(p):
+    def bent(z):
+        x1 = p.scale * z[:, 0]
+        return torch.stack([x1, p.bend * (x1**2 - p.scale**2) + p.width * z[:, 1]], -1)
+
+    return Law(torch.ones(1, dtype=torch.float64), [bent])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A sampler with its settings, as a function of start and generator, and the law it keeps."""
+
+    name: str
+    run: Callable
+    law: Law
+
+
+NORMAL = GaussianMixture([1.0], [[1.0, -2.0]], [[1.0, 0.6], [0.6, 0.8]])
+MIXTURE = GaussianMixture(
+    [0.3, 0.5, 0.2],
+    [[-2.0, 0.0], [1.0, 1.0], [0.0, -3.0]],
+    [[[1.0, 0.6], [0.6, 0.8]], [[0.5, -0.3], [-0.3, 1.2]], [[0.3, 0.0], [0.0, 0.4]]],
+)
+BANANA = Banana(scale=1.0, width=0.5, bend=0.5)
+
+
+def langevin_case(eps):
+    def run(x, g):
+        return langevin(NORMAL.score, x, step_size=eps, n_steps=20, generator=g, progress=False)
+
+    return Case(f"langevin, step {eps}", run, biased(NORMAL, eps))
+
+
+def mala_case(name, p, law, eps):
+    def run(x, g):
+        return mala(p.log_prob, p.score, x, step_size=eps, n_steps=20, generator=g, progress=False)
+
+    return Case(f"mala, {name}, step {eps}", run, law)
+
+
+def annealed_case(sigma, eps):
+    def run(x, g):
+        levels = torch.tensor([sigma], dtype=torch.float64)
+        return annealed_langevin(NORMAL.score, x, levels, step_size=eps, n_steps=20, generator=g, progress=False)
+
+    return Case(f"annealed, one level {sigma}", run, biased(NORMAL, eps, sigma))
+
+
+SAMPLERS = [
+    langevin_case(0.1),
+    langevin_case(0.5),
+    annealed_case(0.5, 0.3),
+    annealed_case(3.0, 8.0),
+    mala_case("normal", NORMAL, mixture(NORMAL), 0.5),
+    mala_case("mixture", MIXTURE, mixture(MIXTURE), 0.5),
+    mala_case("banana", BANANA, parabola(BANANA), 0.2),
+]
+
+
+@pytest.mark.parametrize("case", SAMPLERS, ids=lambda case: case.name)
+def test_it_stays_where_it_belongs(case):
+    """Moments 1 to 4 of both coordinates and the mixed ones of degree 2 and 3, about a fixed centre."""
+    g = torch.Generator().manual_seed(1)
+    start = case.law.sample(N, g)
+    chains = case.run(start, g)
+    assert not torch.isclose(chains.samples, start).all(-1).double().mean() > 0.5  # they did move
+    centre = torch.tensor([case.law.mean_of(lambda x, i=i: x[:, i]) for i in range(2)], dtype=torch.float64)
+    for a, b in [(1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3), (4, 0), (2, 2), (0, 4)]:
+
+        def moment(x, a=a, b=b):
+            return (x[:, 0] - centre[0]) ** a * (x[:, 1] - centre[1]) ** b
+
+        values = moment(chains.samples)
+        z = (float(values.mean()) - case.law.mean_of(moment)) / (float(values.std()) / math.sqrt(N))
+        assert abs(z) < 5, f"moment ({a}, {b})"

@@ -1,0 +1,188 @@
+"""Denoising score matching at one noise level and at many: the formula, its minimiser, and known identities."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+from toylab.densities import isotropic, two_modes
+from toylab.objectives import Denoising, NoiseConditional
+from toylab.schedules import geometric
+from toylab.score import at
+
+SIGMAS = torch.tensor([4.0, 1.0, 0.25, 0.1], dtype=torch.float64)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def field(x, sigma=0.0):
+    return torch.stack([torch.sin(x[..., 1]) - x[..., 0], x[..., 0] * 0.5 - 1.0], -1)
+
+
+class Recorder:
+    """A score that remembers where it was asked."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, x, sigma=None):
+        self.calls.append((x, sigma))
+        return field(x)
+
+
+def cloud(n, seed=1):
+    return two_modes().to(torch.float64).sample((n,), generator=generator(seed))
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 2.0])
+def test_formula(sigma):
+    """The noise that was added is seen by the score; the target is -z / sigma, with z standard normal."""
+    x, score = cloud(20_000), Recorder()
+    loss = Denoising(sigma)(score, x, generator=generator())
+    ((noisy, _),) = score.calls
+    z = (noisy - x) / sigma
+    torch.testing.assert_close(loss, 0.5 * (field(noisy) + z / sigma).square().sum(-1), rtol=1e-9, atol=1e-9)
+    for coordinate in z.T.numpy():
+        assert scipy.stats.kstest(coordinate, "norm").pvalue > 1e-6
+    assert abs(float((z[:, 0] * z[:, 1]).mean())) < 5 / math.sqrt(len(z))
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 2.0])
+def test_the_best_multiple_of_the_noised_score_is_one(sigma):
+    """c minimises the mean loss of c s: E[s . (c s + z / sigma)] = 0 at c = 1.
+
+    s . s has mean 2 / (1 + sigma^2) or more, and the statistic a standard deviation of about sqrt(2 I) / sigma:
+    at sigma .1 SE .06 for a mean of -2 if the sign were wrong, -18 if the target were z / sigma^2.
+    """
+    x, kept = cloud(100_000), []
+    truth = at(two_modes().score, sigma)
+
+    def multiple(y):
+        kept.append(y)
+        return truth(y)
+
+    Denoising(sigma)(multiple, x, generator=generator(3))
+    s, z = truth(kept[0]), (kept[0] - x) / sigma
+    slope = (s * (s + z / sigma)).sum(-1)
+    assert abs(float(slope.mean())) < 5 * float(slope.std()) / math.sqrt(len(slope))
+
+    # and the loss itself: its central difference in c is that slope
+    h = 1e-4
+    up, down = (Denoising(sigma)(lambda y, c=c: c * truth(y), x, generator=generator(3)).mean() for c in (1 + h, 1 - h))
+    assert float(up - down) / (2 * h) == pytest.approx(float(slope.mean()), abs=1e-6)
+
+
+def test_on_data_it_is_the_explicit_loss_of_the_kernel_estimate(monkeypatch):
+    """J_DSM on an empirical law = J_ESM of its kernel estimate + d / (2 sigma^2) - I / 2; the expectation over z by
+    Gauss-Hermite quadrature, handed in as the noise.
+    """
+    sigma = 0.7
+    data = torch.tensor([[0.0, 0.0], [1.0, -0.5], [-1.2, 0.8]], dtype=torch.float64)
+    t, w = np.polynomial.hermite_e.hermegauss(80)
+    t, w = torch.as_tensor(t), torch.as_tensor(w / w.sum())
+    z, p = torch.cartesian_prod(t, t), torch.cartesian_prod(w, w).prod(-1)
+    x = data.repeat_interleave(len(z), 0)
+    monkeypatch.setattr("toylab.objectives.denoising.normal_like", lambda x, generator: z.repeat(3, 1))
+    denoising = float((Denoising(sigma)(field, x) * p.repeat(3)).sum() / 3)
+
+    kernel = isotropic(data.tolist(), sigma)
+    noisy = (data[:, None] + sigma * z).view(-1, 2)
+    s = kernel.score(noisy)
+    explicit = float((0.5 * (field(noisy) - s).square().sum(-1) * p.repeat(3)).sum() / 3)
+    information = float((s.square().sum(-1) * p.repeat(3)).sum() / 3)
+    assert denoising == pytest.approx(explicit + 1 / sigma**2 - information / 2, abs=1e-8)
+
+
+def test_noise_conditional_formula():
+    x, score = cloud(4000), Recorder()
+    loss = NoiseConditional(SIGMAS)(score, x, generator=generator())
+    ((noisy, sigma),) = score.calls
+    assert sigma.shape == (4000,)
+    z = (noisy - x) / sigma[:, None]
+    right = 0.5 * sigma**2 * (field(noisy) + z / sigma[:, None]).square().sum(-1)
+    torch.testing.assert_close(loss, right, rtol=1e-8, atol=1e-8)
+    for coordinate in z.T.numpy():
+        assert scipy.stats.kstest(coordinate, "norm").pvalue > 1e-6
+    counts = [int((sigma == level).sum()) for level in SIGMAS]
+    assert sum(counts) == 4000
+    assert scipy.stats.chisquare(counts).pvalue > 1e-6
+
+
+def test_antithetic_averages_both_signs():
+    x, score = cloud(1000), Recorder()
+    loss = NoiseConditional(SIGMAS, antithetic=True)(score, x, generator=generator())
+    ((noisy, sigma),) = score.calls
+    plus, minus = noisy
+    assert torch.equal(sigma[0], sigma[1])
+    torch.testing.assert_close((plus + minus) / 2, x, rtol=1e-12, atol=1e-12)
+    level = sigma[0, :, None]
+    z = (plus - x) / level
+    both = [(field(y) + sign * z / level).square().sum(-1) for y, sign in ((plus, 1), (minus, -1))]
+    torch.testing.assert_close(loss, 0.25 * sigma[0] ** 2 * (both[0] + both[1]), rtol=1e-8, atol=1e-8)
+
+
+def test_antithetic_noise_cancels_the_cross_term():
+    """With one small level the noise of s . z / sigma is gone; what is left, |z|^2 / 2, is the same for every model."""
+    x, sigmas = cloud(20_000), torch.tensor([0.1], dtype=torch.float64)
+    spread = []
+    for antithetic in (False, True):
+        objective = NoiseConditional(sigmas, antithetic=antithetic)
+        difference = objective(field, x, generator=generator(2)) - objective(
+            two_modes().score, x, generator=generator(2)
+        )
+        spread.append(float(difference.std()))
+    assert spread[1] < 0.5 * spread[0]
+
+
+def test_weighting():
+    """lambda scales each level's loss and its term of the offset."""
+    x, density = cloud(500), two_modes()
+    plain = NoiseConditional(SIGMAS, weighting=torch.ones_like)
+    weighted = NoiseConditional(SIGMAS, weighting=lambda sigma: 3 * sigma)
+    score = Recorder()
+    a, b = (objective(score, x, generator=generator(4)) for objective in (plain, weighted))
+    torch.testing.assert_close(b, 3 * score.calls[0][1] * a)
+    offsets = [Denoising(sigma).offset(density) for sigma in SIGMAS.tolist()]
+    assert plain.offset(density) == pytest.approx(sum(offsets) / 4, rel=1e-9)
+    right = sum(3 * s * o for s, o in zip(SIGMAS.tolist(), offsets, strict=True)) / 4
+    assert weighted.offset(density) == pytest.approx(right, rel=1e-9)
+
+
+def test_levels_follow_the_dtype_of_the_points():
+    score = Recorder()
+    NoiseConditional(geometric(2.0, 0.5, 3))(score, torch.zeros(5, 2, dtype=torch.float64), generator=generator())
+    assert score.calls[0][0].dtype == score.calls[0][1].dtype == torch.float64
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
+def test_denoising_refuses(sigma):
+    with pytest.raises(ValueError, match="sigma"):
+        Denoising(sigma)
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "reason"),
+    [
+        (torch.tensor([0.1, 1.0]), "decrease"),
+        (torch.tensor([1.0, 1.0]), "decrease"),
+        (torch.tensor([1.0, 0.0]), "greater than 0"),
+        (torch.tensor([math.nan]), "greater than 0"),
+        (torch.tensor([]), "1-D"),
+        (torch.ones(2, 2), "1-D"),
+        ([2.0, 1.0], "1-D"),
+    ],
+)
+def test_noise_conditional_refuses(sigmas, reason):
+    with pytest.raises(ValueError, match=reason):
+        NoiseConditional(sigmas)
+
+
+def test_refused_kinds():
+    with pytest.raises(TypeError, match="sigma"):
+        Denoising("large")
+    with pytest.raises(TypeError, match="weighting"):
+        NoiseConditional(SIGMAS, weighting=2.0)
