@@ -259,7 +259,7 @@ def mixture(log_joint: Tensor, scores: Tensor, divergences: Tensor) -> tuple[Ten
     spread = scores - reference
     mean = (r[..., None] * spread).sum(-2, keepdim=True)
     between = (r * (spread - mean).square().sum(-1)).sum(-1)
-    return log_joint.logsumexp(-1), (reference + mean)[..., 0, :], (r * divergences).sum(-1)
+    return log_joint.logsumexp(-1), (reference + mean)[..., 0, :], (r * divergences).sum(-1) + between
 
 
 def _promoted(dtypes: list[torch.dtype]) -> torch.dtype:

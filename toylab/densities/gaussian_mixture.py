@@ -74,7 +74,7 @@ class GaussianMixture(Density):
         """log w_k N(x; m_k, C_k) [..., K], the component scores [..., K, 2] and variances [..., K, 2]."""
         sigma = checks.noise_level(sigma, checks.points("x", x))
         log_weights, means, variances, axes = self._cast(x, self._spectrum)
-        variances = variances + (sigma[..., None, None] ** 2 if isinstance(sigma, Tensor) else sigma)
+        variances = variances + (sigma[..., None, None] ** 2 if isinstance(sigma, Tensor) else sigma**2)
         offset = torch.einsum("...ki,kij->...kj", means - x[..., None, :], axes)  # in the axes of C_k
         pull = offset / variances
         log_normal = -0.5 * (offset * pull + torch.log(2 * math.pi * variances)).sum(-1)
@@ -87,7 +87,7 @@ class GaussianMixture(Density):
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """sum_k r_k(x) (C_k + sigma^2 I)^-1 (m_k - x), with r_k(x) = P(component k | x); shape [..., 2]."""
         log_joint, scores, _ = self._components(x, sigma)
-        return -(log_joint.softmax(-1)[..., None] * scores).sum(-2)
+        return (log_joint.softmax(-1)[..., None] * scores).sum(-2)
 
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """-sum_k r_k tr (C_k + sigma^2 I)^-1 + sum_k r_k |s_k - s|^2, shape [...]."""
@@ -105,7 +105,7 @@ class GaussianMixture(Density):
         log_weights, means, variances, axes = self._cast(like, self._spectrum)
         k = categorical(log_weights.exp(), sample_shape, generator=generator)
         z = normal((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
-        return means[k] + torch.einsum("...ij,...j->...i", axes[k], variances[k] * z)
+        return means[k] + torch.einsum("...ij,...j->...i", axes[k], variances[k].sqrt() * z)
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """Nine standard deviations around every mean."""
