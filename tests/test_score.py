@@ -80,7 +80,7 @@ def test_a_constant_field_has_no_derivative():
 
 
 def test_divergence_carries_gradients_to_the_parameters():
-    """For s = tanh(x W^T), div s = sum_i W_ii (1 - tanh^2((W x)_i)); its derivative in W by autograd of that formula."""
+    """For s = tanh(W x), div s = sum_i W_ii (1 - tanh^2((W x)_i)); its derivative in W by autograd of that."""
     x, w = points(7, 2), points(2, 2, seed=3).requires_grad_()
     s, div = value_and_divergence(lambda x: (x @ w.T).tanh(), x)
     by_hand = ((1 - (x @ w.T).tanh() ** 2) * w.diagonal()).sum(-1)
@@ -142,3 +142,19 @@ def test_protocols_can_be_asked_at_run_time(protocol):
     assert isinstance(two_modes().score, protocol)
     assert isinstance(torch.nn.Linear(2, 2), protocol)
     assert not isinstance(torch.ones(2), protocol)
+
+
+def test_divergence_of_a_gradient_is_the_laplacian():
+    x = points(5, 2)
+    laplacian = divergence(lambda x: gradient(potential, x), x).detach()
+    torch.testing.assert_close(laplacian, 2 * x[:, 1] + x[:, 1].cos())
+
+
+def test_derivatives_are_right_in_inference_mode():
+    """Forward-mode tangents are dropped in silence there, unless the library steps out of it."""
+    p = two_modes()
+    with torch.inference_mode():
+        x = points(5, 2)
+        torch.testing.assert_close(divergence(p.score, x), p.divergence(x))
+        torch.testing.assert_close(gradient(p.log_prob, x), p.score(x))
+    torch.testing.assert_close(gradient(p.log_prob, points(5, 2)), p.score(points(5, 2)))  # nothing kept from it

@@ -65,8 +65,9 @@ def gradient(log_prob: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         The gradient, shape [..., 2]. It can be differentiated again while gradients are enabled.
     """
     again = torch.is_grad_enabled()
-    with torch.enable_grad():
-        x = x if x.requires_grad else x.detach().requires_grad_()
+    with torch.inference_mode(False), torch.enable_grad():
+        # clone, not detach: it keeps the tangent when this gradient is itself differentiated forwards
+        x = x if x.requires_grad else x.clone().requires_grad_()
         (result,) = torch.autograd.grad(log_prob(x).sum(), x, create_graph=again)
     return result
 
@@ -82,7 +83,8 @@ def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         s(x) and (grad s) v, both [..., 2]. Both carry gradients to the parameters of ``score``.
     """
-    with forward_ad.dual_level():
+    with torch.inference_mode(False), forward_ad.dual_level():  # inference mode would drop the tangents in silence
+        x = x.clone() if x.is_inference() else x
         s, jvp = forward_ad.unpack_dual(score(forward_ad.make_dual(x, v)))
     return s, torch.zeros_like(s) if jvp is None else jvp  # no tangent: s does not depend on x
 

@@ -309,3 +309,9 @@ def test_densities_can_be_evaluated_inside_transforms():
         jacobian = torch.func.vmap(torch.func.jacrev(density.score))(x)
         torch.testing.assert_close(jacobian.diagonal(dim1=-2, dim2=-1).sum(-1), density.divergence(x))
         torch.testing.assert_close(jacobian, jacobian.mT)
+
+
+def test_divergence_by_default_is_that_of_the_score():
+    """N(0, diag(1, 4)) noised by 1 has divergence -1/2 - 1/5 everywhere."""
+    x = torch.randn(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(Plain().divergence(x, 1.0).detach(), torch.full((6,), -0.7, dtype=torch.float64))

@@ -117,7 +117,7 @@ def test_noised_in_high_precision_out_to_the_far_tails(x, sigma):
     assert float(p.log_prob(x, sigma)) == pytest.approx(float(log_p), rel=1e-9)
     norm = float(mpmath.hypot(s1, s2))
     assert p.score(x, sigma).tolist() == pytest.approx([float(s1), float(s2)], rel=1e-9, abs=1e-9 * norm)
-    # far from the parabola the weights of the nodes carry eps |log p|, each times the spread of their scores, 1 / sigma^2
+    # far from the parabola the weights of the nodes carry eps |log p|, times the spread of their scores, 1 / sigma^2
     rounding = 2.3e-16 * abs(float(log_p)) / sigma**2
     assert float(p.divergence(x, sigma)) == pytest.approx(float(divergence), rel=1e-9, abs=rounding)
 

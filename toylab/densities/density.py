@@ -138,7 +138,8 @@ class Density(ABC):
         kept = self.__dict__.setdefault("_kept", {})
         key = (like.dtype, like.device)
         if key not in kept:
-            kept[key] = tuple(part.to(like) for part in make())
+            with torch.inference_mode(False), torch.no_grad():  # what is kept must serve in every mode
+                kept[key] = tuple(part.to(dtype=like.dtype, device=like.device) for part in make())
         return kept[key]
 
     def __getstate__(self) -> dict:

@@ -1,0 +1,167 @@
+"""The two networks: what they compute, how they are initialised, and how they are differentiated."""
+
+import math
+
+import pytest
+import scipy.stats
+import torch
+from torch.nn import functional
+
+from toylab.networks import NoiseConditionalMLP, ScoreMLP
+from toylab.score import at, divergence, value_and_jvp
+
+NETWORKS = {"ScoreMLP": ScoreMLP, "NoiseConditionalMLP": NoiseConditionalMLP}
+every_network = pytest.mark.parametrize("kind", NETWORKS)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def plain(network, sigma=0.5):
+    """A network as a field of x alone."""
+    return at(network, sigma) if isinstance(network, NoiseConditionalMLP) else network
+
+
+def by_hand(network, h):
+    for layer in network.layers[:-1]:
+        h = network.activation(functional.linear(h, layer.weight, layer.bias))
+    return functional.linear(h, network.layers[-1].weight, network.layers[-1].bias)
+
+
+@every_network
+@pytest.mark.parametrize("shape", [(2,), (7, 2), (3, 4, 2), (0, 2)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_shape_and_dtype(kind, shape, dtype):
+    network = NETWORKS[kind](generator=generator()).to(dtype)
+    value = plain(network)(torch.zeros(shape, dtype=dtype))
+    assert value.shape == shape
+    assert value.dtype == dtype
+
+
+def test_score_mlp_is_what_it_says():
+    network = ScoreMLP(width=16, depth=3, generator=generator()).double()
+    assert [(layer.in_features, layer.out_features) for layer in network.layers] == [
+        (2, 16),
+        (16, 16),
+        (16, 16),
+        (16, 2),
+    ]
+    x = torch.randn(50, 2, dtype=torch.float64, generator=generator(1))
+    torch.testing.assert_close(network(x), by_hand(network, x), rtol=1e-12, atol=1e-12)
+
+
+def test_reference_network():
+    network = ScoreMLP(generator=generator())
+    assert [tuple(p.shape) for p in network.parameters()] == [(128, 2), (128,), (128, 128), (128,), (2, 128), (2,)]
+    assert network.activation is functional.softplus
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.5, 20.0])
+def test_noise_conditional_mlp_is_what_it_says(sigma):
+    """-x / t^2 + sd / (sigma t) F(gain x / t, log(sigma) / 2), t^2 = sigma^2 + sd^2."""
+    network = NoiseConditionalMLP(16, 2, data_std=3.0, gain=1.5, generator=generator()).double()
+    x = 4 * torch.randn(50, 2, dtype=torch.float64, generator=generator(1))
+    t = math.sqrt(sigma**2 + 9)
+    inputs = torch.cat([1.5 * x / t, torch.full((50, 1), math.log(sigma) / 2, dtype=torch.float64)], -1)
+    right = -x / t**2 + 3 / (sigma * t) * by_hand(network, inputs)
+    torch.testing.assert_close(network(x, sigma), right, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 1.0, 20.0])
+def test_without_its_last_layer_it_is_the_score_of_a_normal_law(sigma):
+    network = NoiseConditionalMLP(8, data_std=3.0, generator=generator()).double()
+    for p in network.layers[-1].parameters():
+        p.data.zero_()
+    x = torch.randn(20, 2, dtype=torch.float64, generator=generator(1))
+    torch.testing.assert_close(network(x, sigma), -x / (9 + sigma**2), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 20.0])
+def test_far_out_the_pull_of_the_normal_law_wins(sigma):
+    """With a bounded activation F is bounded, so that t^2 s(x) / |x| -> -x / |x|: at |x| = 1e8 to 1e-3."""
+    network = NoiseConditionalMLP(16, activation=torch.tanh, generator=generator()).double()
+    direction = torch.tensor([0.6, -0.8], dtype=torch.float64)
+    t2 = sigma**2 + 16
+    torch.testing.assert_close(t2 * network(1e8 * direction, sigma) / 1e8, -direction, rtol=1e-3, atol=0)
+
+
+def test_sigma_as_a_number_a_tensor_and_one_level_a_point():
+    network = NoiseConditionalMLP(generator=generator()).double()
+    x = torch.randn(5, 3, 2, dtype=torch.float64, generator=generator(1))
+    sigma = torch.tensor([0.2, 1.0, 9.0], dtype=torch.float64)
+    torch.testing.assert_close(network(x, 0.7), network(x, torch.tensor(0.7, dtype=torch.float64)), rtol=0, atol=1e-14)
+    torch.testing.assert_close(network(x, 0.7), network(x, torch.full((5, 3), 0.7)), rtol=1e-6, atol=1e-6)
+    rows = torch.stack([network(x[:, i], float(sigma[i])) for i in range(3)], 1)
+    torch.testing.assert_close(network(x, sigma), rows, rtol=1e-12, atol=1e-12)
+    with pytest.raises(RuntimeError):
+        network(x, torch.ones(4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_finite_over_the_whole_range_of_sigma(dtype):
+    network = NoiseConditionalMLP(generator=generator()).to(dtype)
+    sigma = torch.logspace(-2, math.log10(20), 50, dtype=dtype)
+    x = 40 * torch.randn(200, 1, 2, dtype=dtype, generator=generator(1))
+    value = network(x.expand(200, 50, 2), sigma)
+    assert value.isfinite().all()
+
+
+@every_network
+def test_initial_weights_follow_torch(kind):
+    """Uniform on +-1 / sqrt(inputs), weights and biases alike, as ``torch.nn.Linear`` draws them."""
+    network = NETWORKS[kind](width=200, depth=2, generator=generator(2))
+    for layer in network.layers:
+        bound = 1 / math.sqrt(layer.in_features)
+        for p in layer.parameters():
+            values = p.detach().double().flatten().numpy()
+            assert abs(values).max() <= bound
+            assert scipy.stats.kstest(values, "uniform", (-bound, 2 * bound)).pvalue > 1e-6
+    reference = torch.nn.Linear(200, 200)
+    ours, theirs = (layer.weight.detach().double().flatten().numpy() for layer in (network.layers[1], reference))
+    assert scipy.stats.ks_2samp(ours, theirs).pvalue > 1e-6
+
+
+@every_network
+def test_generator_rules(kind):
+    def weights(g):
+        return torch.cat([p.detach().flatten() for p in NETWORKS[kind](16, generator=g).parameters()])
+
+    before = torch.get_rng_state()
+    assert torch.equal(weights(generator(3)), weights(generator(3)))
+    assert not torch.equal(weights(generator(3)), weights(generator(4)))
+    assert torch.equal(torch.get_rng_state(), before)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        first, second = weights(None), weights(None)
+        torch.manual_seed(5)
+        assert torch.equal(weights(None), first)
+        assert not torch.equal(first, second)
+
+
+@every_network
+@pytest.mark.parametrize("activation", [functional.softplus, functional.silu, torch.tanh])
+def test_forward_mode_is_the_automatic_jacobian(kind, activation):
+    network = plain(NETWORKS[kind](16, activation=activation, generator=generator()).double(), sigma=0.3)
+    x, v = torch.randn(2, 10, 2, dtype=torch.float64, generator=generator(1))
+    J = torch.stack([torch.autograd.functional.jacobian(network, point) for point in x])
+    s, jvp = value_and_jvp(network, x, v)
+    torch.testing.assert_close(s, network(x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(jvp, torch.einsum("nij,nj->ni", J, v), rtol=1e-11, atol=1e-11)
+    trace = J.diagonal(dim1=-2, dim2=-1).sum(-1)
+    torch.testing.assert_close(divergence(network, x), trace, rtol=1e-11, atol=1e-11)
+
+
+@every_network
+@pytest.mark.parametrize(
+    ("setting", "value", "error"), [("width", 0, ValueError), ("depth", 0, ValueError), ("width", 1.5, TypeError)]
+)
+def test_bad_sizes(kind, setting, value, error):
+    with pytest.raises(error, match=setting):
+        NETWORKS[kind](**{setting: value})
+
+
+@pytest.mark.parametrize("setting", ["data_std", "gain"])
+def test_bad_scales(setting):
+    with pytest.raises(ValueError, match=setting):
+        NoiseConditionalMLP(**{setting: 0.0})
