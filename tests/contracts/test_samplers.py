@@ -90,7 +90,7 @@ def langevin_case(eps):
 
 def mala_case(name, p, law, eps):
     def run(x, g):
-        return mala(p.log_prob, p.score, x, step_size=eps, n_steps=20, generator=g, progress=False)
+        return mala(p.log_prob, p.score, x, step_size=eps, n_steps=6, generator=g, progress=False)
 
     return Case(f"mala, {name}, step {eps}", run, law)
 
