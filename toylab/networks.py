@@ -54,8 +54,8 @@ class NoiseConditionalMLP(nn.Module):
 
         s(x, sigma) = -x / t^2 + sd / (sigma t) F(gain x / t, log(sigma) / 2),    t^2 = sigma^2 + sd^2
 
-    with F a fully connected network. The first term is the score of N(0, t^2 I), which is right far out and at large
-    sigma; the second is scaled so that F is asked for numbers of order one at every sigma (the same reasoning as
+    with F a fully connected network. The first term is the score of N(0, t^2 I), which is right at
+    large sigma; the second is scaled so that F is asked for numbers of order one at every sigma (the same reasoning as
     Karras et al. 2022, arXiv:2206.00364, section 5). ``gain`` feeds the points at a larger scale: with gain 1 a ring
     of narrow modes is learned as a ring without its modes.
 

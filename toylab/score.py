@@ -84,7 +84,7 @@ def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         s(x) and (grad s) v, both [..., 2]. Both carry gradients to the parameters of ``score``.
     """
     with torch.inference_mode(False), forward_ad.dual_level():  # inference mode would drop the tangents in silence
-        x = x.clone() if x.is_inference() else x
+        x = x.clone() if x.is_inference() else x.contiguous()  # a dual number needs memory of its own
         s, jvp = forward_ad.unpack_dual(score(forward_ad.make_dual(x, v)))
     return s, torch.zeros_like(s) if jvp is None else jvp  # no tangent: s does not depend on x
 

@@ -44,6 +44,8 @@ OBJECTIVES = [
     Case("sliced, plain, rademacher", lambda law: Sliced(projection=rademacher, variance_reduced=False)),
     Case("sliced, plain, gaussian", lambda law: Sliced(projection=gaussian, variance_reduced=False)),
     Case("sliced, gaussian", lambda law: Sliced(projection=gaussian)),
+    Case("sliced, three slices", lambda law: Sliced(n_slices=3)),
+    Case("sliced, plain, three gaussian slices", lambda law: Sliced(3, gaussian, False)),
     Case("denoising 0.1", lambda law: Denoising(0.1), ((1.0, 0.1),)),
     Case("denoising 0.5", lambda law: Denoising(0.5), ((1.0, 0.5),)),
     Case("denoising 2", lambda law: Denoising(2.0), ((1.0, 2.0),)),

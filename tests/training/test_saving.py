@@ -56,7 +56,9 @@ def test_a_missing_file(tmp_path):
         load(tmp_path / "nothing.pt")
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04broken", b"x" * 5000])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello, this is text\n", b"\x80\x02.", b"\x80\x04.", b"PK\x03\x04broken", b"x" * 5000]
+)
 def test_a_file_of_something_else(tmp_path, content):
     (tmp_path / "other").write_bytes(content)
     with pytest.raises(ValueError, match="not a network saved by toylab"):
@@ -64,7 +66,7 @@ def test_a_file_of_something_else(tmp_path, content):
 
 
 def test_a_pickle_of_something_else(tmp_path):
-    (tmp_path / "other").write_bytes(pickle.dumps({"a": 1, "b": [1.5, "c"]}, protocol=2))
+    (tmp_path / "other").write_bytes(pickle.dumps({"a": 1, "b": [1.5, "c"]}))
     with pytest.raises(ValueError, match="not a network saved by toylab"):
         load(tmp_path / "other")
 
@@ -95,14 +97,14 @@ class Malicious:
 def test_nothing_in_a_file_is_executed(tmp_path):
     mark = tmp_path / "mark"
     torch.save({"format": "toylab network", "version": 1, "weights": Malicious(mark)}, tmp_path / "evil.pt")
-    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Malicious(mark), protocol=2))
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Malicious(mark)))
     for name in ("evil.pt", "evil.pkl"):
         with pytest.raises(ValueError, match="not a network saved by toylab"):
             load(tmp_path / name)
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("share", [0.99])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 def test_a_truncated_file(tmp_path, share):
     save(ScoreMLP(generator=generator()), tmp_path / "a.pt")
     whole = (tmp_path / "a.pt").read_bytes()

@@ -1,7 +1,7 @@
 """Trained networks on disk: a plain dictionary of tensors and numbers, loaded without running any code from it."""
 
 import pickle
-import zipfile
+import warnings
 from os import PathLike
 
 import torch
@@ -46,10 +46,13 @@ def load(path: str | PathLike, *, device: torch.device | str = "cpu") -> ScoreML
         ValueError: if the file is not one of ours, is damaged, or comes from a newer version.
         FileNotFoundError: if there is no such file.
     """
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, ValueError) as error:
-        raise ValueError(f"{path} is not a network saved by toylab: torch cannot read it as plain weights.") from error
+    with open(path, "rb") as file, warnings.catch_warnings():  # a missing or forbidden file is told by open itself
+        warnings.simplefilter("ignore")  # torch muses about pickle protocols before it refuses
+        try:
+            content = torch.load(file, map_location=device, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, OSError, ValueError) as error:
+            reason = "torch cannot read it as plain weights"
+            raise ValueError(f"{path} is not a network saved by toylab, or is damaged: {reason}.") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(f"{path} is not a network saved by toylab. Read it with torch.load instead.")
     if content.get("version") != _VERSION:
