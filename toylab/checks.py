@@ -4,10 +4,15 @@ All of them run once, at the public boundary, before any work is done.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+NO_DENSITY = (
+    "sigma is 0: a law on points or on a curve has no density of its own. Give a noise level sigma > 0, "
+    "as in p.log_prob(x, 0.1) or p.noised(0.1)."
+)
 
 
 def positive(name: str, value: float, remedy: str = "Give a number greater than 0") -> float:
@@ -33,6 +38,17 @@ def count(name: str, value: int, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{name} is {value}: it must be at least {least}.")
     return value
+
+
+def pair(name: str, value: Sequence[float]) -> tuple[float, float]:
+    """Return ``value`` as two floats, or raise unless it is two finite numbers: a place in the plane."""
+    try:
+        entries = tuple(value.tolist() if isinstance(value, Tensor) else value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}: give two numbers, one a coordinate.") from None
+    if len(entries) != 2:
+        raise ValueError(f"{name} has {len(entries)} entries: give 2, one a coordinate.")
+    return tuple(finite(name, entry) for entry in entries)
 
 
 def points(name: str, x: Tensor) -> Tensor:
@@ -85,6 +101,25 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
     return sigma.to(x)
 
 
+def noisy(sigma: Tensor | float, x: Tensor) -> Tensor | float:
+    """``noise_level``, for laws without a density of their own: sigma = 0 is refused."""
+    sigma = noise_level(sigma, points("x", x))
+    if (sigma.device.type == "cpu" and bool((sigma == 0).any())) if isinstance(sigma, Tensor) else sigma == 0:
+        raise ValueError(NO_DENSITY)
+    return sigma
+
+
+def only_clean(sigma: Tensor | float, x: Tensor, law: str) -> None:
+    """Raise ``ValueError`` unless sigma is 0: for a law of which only the clean density is known."""
+    sigma = noise_level(sigma, points("x", x))
+    if bool((sigma != 0).any()) if isinstance(sigma, Tensor) else sigma != 0:
+        given = sigma if not isinstance(sigma, Tensor) else "a tensor with levels above 0"
+        raise ValueError(
+            f"sigma is {given}: of {law} only the clean law is known, so sigma must be 0. "
+            "For noised laws take a density of toylab.densities, or give the subclass a log_prob that uses sigma."
+        )
+
+
 def levels(name: str, sigmas: Tensor) -> Tensor:
     """Return ``sigmas``, or raise unless it is a 1-D tensor of positive, strictly decreasing levels."""
     if not isinstance(sigmas, Tensor) or sigmas.ndim != 1 or len(sigmas) == 0:
@@ -96,6 +131,34 @@ def levels(name: str, sigmas: Tensor) -> Tensor:
     if any(later >= earlier for earlier, later in zip(values, values[1:], strict=False)):
         raise ValueError(f"{name} is {values}: levels must strictly decrease. Turn an ascending list with .flip(0).")
     return sigmas
+
+
+def simplex(name: str, weights: Tensor) -> Tensor:
+    """Return ``weights`` [K], or raise ``ValueError`` unless they are positive and sum to 1."""
+    if weights.ndim != 1 or len(weights) == 0:
+        raise ValueError(f"{name} has shape {list(weights.shape)}: give a non-empty list, one a component.")
+    if (weights <= 0).any():
+        raise ValueError(f"{name} is {weights.tolist()}: each must be positive. Leave out empty components.")
+    total = float(weights.sum())
+    if abs(total - 1) > 1e-6:
+        raise ValueError(f"{name} sum to {total:.7g}: they must sum to 1. Divide them by their sum.")
+    return weights
+
+
+def covariances(name: str, matrices: Tensor) -> Tensor:
+    """Return ``matrices`` [K, 2, 2], or raise ``ValueError`` unless each is symmetric and positive definite."""
+    asymmetry = (matrices - matrices.mT).abs().amax((-2, -1))
+    if (asymmetry > 1e-6 * matrices.abs().amax((-2, -1))).any():
+        k = int(asymmetry.argmax())
+        raise ValueError(f"{name}[{k}] is {matrices[k].tolist()}: it must be symmetric.")
+    least = torch.linalg.eigvalsh(matrices).amin(-1)
+    if (least <= 0).any():
+        k = int(least.argmin())
+        raise ValueError(
+            f"{name}[{k}] is {matrices[k].tolist()}, with eigenvalue {float(least[k]):.3g}: "
+            "it must be positive definite. A point mass? Use a small positive variance."
+        )
+    return matrices
 
 
 def function(name: str, value: object, example: str) -> Callable:

@@ -48,3 +48,10 @@ def categorical(probabilities: Tensor, shape: Sequence[int], *, generator: torch
     u = uniform(shape, dtype=torch.float64, device=probabilities.device, generator=generator)
     edges = probabilities.double().cumsum(-1)
     return torch.searchsorted(edges, u * edges[-1], right=True).clamp(max=len(edges) - 1)
+
+
+def gamma(shape: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """Gamma numbers of rate 1, one for each entry of ``shape`` (their shape parameters)."""
+    at = shape.device if generator is None else generator.device
+    # torch's own sampler, behind torch.distributions.Gamma; no public name of it takes a generator
+    return torch._standard_gamma(shape.to(at), generator=generator).to(shape.device)

@@ -8,7 +8,29 @@ import pytest
 import scipy.stats
 import torch
 
-from toylab.densities import Banana, Circle, Density, GaussianMixture, grid, isotropic, ring, two_modes
+from toylab.densities import (
+    Banana,
+    Checkerboard,
+    Circle,
+    ConcentricCircles,
+    Density,
+    Funnel,
+    GaussianMixture,
+    Laplace,
+    Mixture,
+    Pinwheel,
+    Points,
+    Segment,
+    Spiral,
+    Square,
+    StudentTMixture,
+    TwoMoons,
+    grid,
+    isotropic,
+    ring,
+    spiral_of_gaussians,
+    two_modes,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +48,8 @@ CORRELATED = GaussianMixture(
     [[-2.0, 0.0], [1.0, 1.0], [0.0, -3.0]],
     [[[1.0, 0.6], [0.6, 0.8]], [[0.5, -0.3], [-0.3, 1.2]], [[0.3, 0.0], [0.0, 0.4]]],
 )
+STUDENT = StudentTMixture([0.4, 0.6], [[-1.0, 0.0], [2.0, 0.5]], [[0.3, 0.1], [0.1, 0.2]], [30.0, 60.0])
+MIXED = Mixture([0.2, 0.3, 0.5], [Circle(2.0), Square(-1.0, 1.0), two_modes().scaled(0.3)])
 DENSITIES = [
     Case("two modes", two_modes()),
     Case("ring", ring()),
@@ -38,6 +62,22 @@ DENSITIES = [
     Case("banana bent down", Banana(scale=1.5, width=0.8, bend=-0.3)),
     Case("banana, noised", Banana(scale=1.0, bend=0.3).noised(0.5), n=4000),  # quadrature: slow a point
     Case("banana, moved", Banana(scale=1.0).rotated(2.0).shifted([0.5, 3.0]).scaled(0.7)),
+    Case("spiral of Gaussians", spiral_of_gaussians()),
+    Case("funnel", Funnel(scale=0.5)),
+    Case("funnel, noised", Funnel(scale=1.0), 0.4, n=4000),
+    Case("student t", StudentTMixture([1.0], [[0.5, -0.5]], [[[1.0, 0.4], [0.4, 0.6]]], [40.0])),
+    Case("student t, noised", STUDENT, 0.5, n=4000),
+    Case("laplace, noised", Laplace((0.7, 0.3)), 0.4),
+    Case("square, noised", Square(-1.0, 2.0), 0.3),
+    Case("checkerboard, noised", Checkerboard(), 0.3),
+    Case("checkerboard, moved and noised", Checkerboard().rotated(0.4).scaled(0.5), 0.3),
+    Case("points", Points([[0.0, 1.0], [2.0, -1.0], [-2.0, -2.0]]), 0.4),
+    Case("segment", Segment((-1.0, 0.5), (2.0, 1.5)), 0.3),
+    Case("two moons", TwoMoons(), 0.3),
+    Case("spiral", Spiral(), 0.3, n=10_000),
+    Case("concentric circles", ConcentricCircles([0.5, 2.0], [0.3, 0.7]), 0.3),
+    Case("pinwheel", Pinwheel(n_arms=3), 0.4, n=10_000),
+    Case("mixture of many laws", MIXED, 0.4, n=10_000),
     Case("circle", Circle(), 0.3),
     Case("circle off the origin", Circle(radius=2.0, center=(1.0, -3.0)), 0.4),
     Case("circle, noised", Circle(radius=1.5).noised(0.3)),
@@ -140,7 +180,7 @@ def test_heat_equation(case, sigma):
     """d log p / d(sigma^2) = (div s + |s|^2) / 2: density, score and divergence agree across noise levels."""
     x = test_points(case)
     p, v = case.density, sigma**2
-    h = 1e-2 * v  # five-point rule: truncation (h / v)^4 = 1e-8, rounding eps |log p| v / h = 1e-12, relative to 1 / v
+    h = 2e-3 * v  # five-point rule: truncation (h / v)^4 = 2e-11, rounding eps |log p| v / h = 1e-11, relative to 1 / v
     at = [p.log_prob(x, math.sqrt(v + k * h)) for k in (-2, -1, 1, 2)]
     rate = (at[0] - 8 * at[1] + 8 * at[2] - at[3]) / (12 * h)
     s, div = p.score(x, sigma), p.divergence(x, sigma)

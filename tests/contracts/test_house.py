@@ -37,6 +37,9 @@ GLOBAL_SEEDS = {
     "torch.cuda.seed_all",
 }
 GLOBAL_STREAMS = ("random.", "numpy.random.", "torch.random.")
+LOCAL = {"numpy.random.RandomState"}  # a stream of its own, for a published constant made by one
+# torch's distributions draw from the global stream alone: a generator can only be put in its place for the draw
+STAND_IN = {"toylab.densities.torch_distribution": {"torch.random.fork_rng", "torch.set_rng_state"}}
 # before torch 2.13 these take no generator
 LIKES = {"torch.rand_like", "torch.randn_like", "torch.randint_like"}
 EXPLICIT_PYPLOT = {"close", "colormaps", "figure", "get_cmap", "rcParams", "rc_context", "show", "subplots"}
@@ -125,7 +128,7 @@ def forbidden(tree):
         if isinstance(node, ast.Assert):
             yield node.lineno, "assert: raise ValueError or TypeError instead"
     for line, name in dotted_uses(tree):
-        if name in GLOBAL_SEEDS or name.startswith(GLOBAL_STREAMS):
+        if name in GLOBAL_SEEDS or (name.startswith(GLOBAL_STREAMS) and name not in LOCAL):
             yield line, f"{name}: take a torch.Generator instead"
         elif name in LIKES:
             yield line, f"{name}: use toylab.draws"
@@ -156,7 +159,9 @@ def test_imports_have_no_cycle():
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_forbidden_is_used(module):
     tree, _ = MODULES[module]
-    assert [f"{module}:{line} {what}" for line, what in forbidden(tree)] == []
+    allowed = STAND_IN.get(module, set())
+    found = [(line, what) for line, what in forbidden(tree) if what.split(":")[0] not in allowed]
+    assert [f"{module}:{line} {what}" for line, what in found] == []
 
 
 def test_import_toylab_is_headless():

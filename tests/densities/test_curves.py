@@ -101,7 +101,7 @@ def test_float32_is_finite_and_close(sigma):
 def test_without_noise_there_is_no_density(method):
     x = torch.zeros(2, 2)
     for sigma in (0.0, 0, torch.tensor([1.0, 0.0])):
-        with pytest.raises(ValueError, match="sigma is 0: a law on a curve has no density .* sigma > 0"):
+        with pytest.raises(ValueError, match="sigma is 0: a law on points or on a curve has no density .* sigma > 0"):
             getattr(Circle(), method)(x, sigma)
     with pytest.raises(ValueError, match="sigma > 0"):
         getattr(Circle(), method)(x)

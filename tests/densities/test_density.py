@@ -298,8 +298,13 @@ def test_a_density_is_frozen():
 def test_repr_says_what_the_density_is():
     assert repr(Circle(2.0, (1.0, 0.0))) == "Circle(radius=2.0, center=(1.0, 0.0))"
     assert repr(Banana()) == "Banana(scale=2.0, width=0.5, bend=0.5)"
-    assert repr(Circle().noised(0.5)) == "Noised(density=Circle(radius=1.0, center=(0.0, 0.0)), std=0.5)"
-    assert repr(two_modes()).startswith("GaussianMixture(weights=tensor([0.2000, 0.8000]")
+    assert repr(Circle().noised(0.5)) == "Circle(radius=1.0, center=(0.0, 0.0)).noised(0.5)"
+    moved = Circle().scaled(2.0).rotated(0.5).shifted([1.0, 2.0])
+    assert repr(moved) == "Circle(radius=1.0, center=(0.0, 0.0)).scaled(2.0).rotated(0.5).shifted((1.0, 2.0))"
+    assert repr(two_modes()).startswith("GaussianMixture(weights=[0.2, 0.8], means=[[-5.0, -5.0], [5.0, 5.0]]")
+    assert repr(GaussianMixture(torch.full((100,), 0.01), torch.zeros(100, 2), torch.eye(2))) == (
+        "GaussianMixture(weights=<tensor [100]>, means=<tensor [100, 2]>, covariances=<tensor [100, 2, 2]>)"
+    )
 
 
 def test_densities_can_be_evaluated_inside_transforms():

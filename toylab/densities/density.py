@@ -10,15 +10,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from toylab import checks
-from toylab.draws import normal_like
+from toylab.draws import categorical, normal_like, uniform
 from toylab.score import at, divergence, gradient
 
+_MOST_PRINTED = 64  # entries of a tensor in a repr
+_CHUNK = 1 << 18  # points at which an energy is evaluated at once
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Density(ABC):
     """A probability law on the plane: the law of X, and of X + sigma Z with Z ~ N(0, I), for every sigma >= 0.
 
@@ -27,11 +31,23 @@ class Density(ABC):
     ``device``: those of the tensors it was built from, else torch's default dtype on the CPU; ``to`` changes them.
 
     A subclass gives ``log_prob`` and ``sample``. Without a formula of its own, ``score`` is the automatic gradient
-    of ``log_prob`` and ``divergence`` the automatic divergence of ``score``.
+    of ``log_prob`` and ``divergence`` the automatic divergence of ``score``. A log-density of the clean law alone
+    says nothing of the noised one: such a ``log_prob`` calls ``checks.only_clean(sigma, ...)``, which refuses every
+    sigma but 0.
     """
 
     dtype: torch.dtype = field(default=None, kw_only=True, repr=False)
     device: torch.device = field(default=None, kw_only=True, repr=False)
+
+    @property
+    def event_shape(self) -> torch.Size:
+        """Shape of one draw, as in ``torch.distributions``: [2]."""
+        return torch.Size([2])
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Shape of a batch of laws, as in ``torch.distributions``: [], for a density is always one law."""
+        return torch.Size()
 
     @abstractmethod
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
@@ -57,6 +73,10 @@ class Density(ABC):
         """div grad log p_sigma(x), the Laplacian of log p_sigma, shape [...]; arguments as for ``log_prob``."""
         return divergence(at(self.score, sigma), checks.points("x", x))
 
+    def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+        """log p_sigma(x) [...] and its gradient [..., 2]; for many laws both cost little more than one."""
+        return self.log_prob(x, sigma), self.score(x, sigma)
+
     @abstractmethod
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Independent draws of X.
@@ -68,6 +88,34 @@ class Density(ABC):
         Returns:
             Points, shape [*sample_shape, 2].
         """
+
+    @staticmethod
+    def from_energy(
+        energy: Callable[[Tensor], Tensor],
+        extent: Sequence[float],
+        *,
+        n_cells: int = 256,
+        dtype: torch.dtype | None = None,
+    ) -> "Density":
+        """The law exp(-E(x)) / Z on a box, with Z by quadrature.
+
+        The result says how accurate it is: ``normaliser_error`` of ``log_normaliser``, and ``sampling_error``, the
+        total variation distance between p and the law that ``sample`` draws from. Its clean law alone is known.
+
+        Args:
+            energy: E, maps points [..., 2] to energies [...]; log p = -E - log Z.
+            extent: the box, outside which p is 0: x_low, x_high, y_low, y_high.
+            n_cells: cells along each axis of the grid on which Z is summed and draws are made.
+            dtype: of the draws.
+
+        Raises:
+            ValueError: for an empty box, or an energy that is nan or of the wrong shape on it.
+
+        >>> p = Density.from_energy(lambda x: x.square().sum(-1) / 2, (-9, 9, -9, 9))
+        >>> round(p.log_normaliser, 9) == round(math.log(2 * math.pi), 9), p.sampling_error < 2e-3
+        (True, True)
+        """
+        return FromEnergy(energy, tuple(extent), n_cells, dtype=dtype)
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """Lower and upper corner, each [2] in float64, of a rectangle outside which p_sigma has mass below 1e-15."""
@@ -87,7 +135,7 @@ class Density(ABC):
 
     def shifted(self, shift: Sequence[float]) -> "Density":
         """The law of X + shift."""
-        return Moved(self, shift=tuple(float(s) for s in shift))
+        return Moved(self, shift=checks.pair("shift", shift))
 
     def rotated(self, angle: float) -> "Density":
         """The law of X turned about the origin by ``angle`` radians, anticlockwise."""
@@ -98,7 +146,30 @@ class Density(ABC):
         like = torch.empty(0, dtype=self.dtype, device=self.device).to(*args, **kwargs)
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
         moved = {name: part.to(like) for name, part in parts.items() if isinstance(part, Density)}
+        moved |= {
+            name: tuple(member.to(like) for member in part)
+            for name, part in parts.items()
+            if isinstance(part, tuple) and part and isinstance(part[0], Density)
+        }
         return replace(self, **moved, dtype=like.dtype, device=like.device)
+
+    def __repr__(self) -> str:
+        """As it is built; tensors as lists, long ones by their shape."""
+        arguments = []
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if not f.init:
+                continue
+            if f.name == "device":
+                said = repr(str(value)) if value.type != "cpu" else None
+            elif f.name == "dtype":
+                said = repr(value) if value != torch.get_default_dtype() else None
+            elif isinstance(value, Tensor):
+                said = repr(value.tolist()) if value.numel() <= _MOST_PRINTED else f"<tensor {list(value.shape)}>"
+            else:
+                said = repr(value)
+            arguments += [] if said is None else [f"{f.name}={said}"]
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -133,13 +204,16 @@ class Density(ABC):
         object.__setattr__(self, "dtype", dtype)
         object.__setattr__(self, "device", torch.device(device))
 
-    def _cast(self, like: Tensor, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    def _cast(self, like: Tensor, make: Callable[[], tuple[Tensor, ...]], use: str = "points") -> tuple[Tensor, ...]:
         """The tensors that ``make`` builds in float64, cast to the dtype and device of ``like``; kept once cast."""
         kept = self.__dict__.setdefault("_kept", {})
-        key = (like.dtype, like.device)
+        key = (use, like.dtype, like.device)
         if key not in kept:
             with torch.inference_mode(False), torch.no_grad():  # what is kept must serve in every mode
-                kept[key] = tuple(part.to(dtype=like.dtype, device=like.device) for part in make())
+                kept[key] = tuple(
+                    part.to(dtype=like.dtype if part.is_floating_point() else None, device=like.device)
+                    for part in make()
+                )
         return kept[key]
 
     def __getstate__(self) -> dict:
@@ -149,7 +223,58 @@ class Density(ABC):
         self.__dict__.update(state)
 
 
-@dataclass(frozen=True, eq=False)
+class CleanAndNoised(Density):
+    """A density with one formula for its clean law and another, evaluated in float64, for the noised one.
+
+    A subclass gives ``_noised``, and ``_clean`` unless its law lies on points or on curves.
+    """
+
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """log p_sigma(x), shape [...]; see the class for its formula."""
+        return self._evaluate(x, sigma)[0]
+
+    def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """grad log p_sigma(x), shape [..., 2]; see the class for what is special about it."""
+        return self._evaluate(x, sigma)[1]
+
+    def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """div grad log p_sigma(x), shape [...]."""
+        return self._evaluate(x, sigma)[2]
+
+    def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+        """log p_sigma(x) [...] and its gradient [..., 2]."""
+        return self._evaluate(x, sigma)[:2]
+
+    def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log p [...], score [..., 2] and divergence [...] of the clean law at x [..., 2]."""
+        raise ValueError(checks.NO_DENSITY)
+
+    @abstractmethod
+    def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log p [n], score [n, 2] and divergence [n] at x [n, 2] and levels sigma [n] > 0, all float64."""
+
+    def _evaluate(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+        sigma = checks.noise_level(sigma, checks.points("x", x))
+        if not isinstance(sigma, Tensor) and sigma == 0:
+            return self._clean(x)
+        levels = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(x.shape[:-1])
+        # A clean level has its own formula, and 1 stands in for it here; on a CUDA device levels are not looked at
+        some_clean = isinstance(sigma, Tensor) and (sigma.device.type != "cpu" or bool((sigma == 0).any()))
+        noisy = torch.where(levels > 0, levels, 1.0) if some_clean else levels
+        log_p, s, div = self._noised(x.double().reshape(-1, 2), noisy.reshape(-1))
+        noised = (log_p.reshape(x.shape[:-1]).to(x), s.reshape(x.shape).to(x), div.reshape(x.shape[:-1]).to(x))
+        if not some_clean or (sigma.device.type != "cpu" and type(self)._clean is CleanAndNoised._clean):
+            return noised
+        log_p, s, div = self._clean(x)
+        above = levels > 0
+        return (
+            torch.where(above, noised[0], log_p),
+            torch.where(above[..., None], noised[1], s),
+            torch.where(above, noised[2], div),
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Noised(Density):
     """The law of X + std Z for X from ``density``: p_sigma of it is p_sqrt(std^2 + sigma^2) of the density."""
 
@@ -168,6 +293,9 @@ class Noised(Density):
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
         return self.density.divergence(x, self._total(sigma, x))
 
+    def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:  # noqa: D102
+        return self.density.log_prob_and_score(x, self._total(sigma, x))
+
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:  # noqa: D102
         x = self.density.sample(sample_shape, generator=generator)
         return x + self.std * normal_like(x, generator)
@@ -178,6 +306,9 @@ class Noised(Density):
     def length_scale(self, sigma: float = 0.0) -> float:  # noqa: D102
         return self.density.length_scale(math.hypot(self.std, sigma))
 
+    def __repr__(self) -> str:
+        return f"{self.density!r}.noised({self.std!r})"
+
     def _total(self, sigma: Tensor | float, x: Tensor) -> Tensor | float:
         sigma = checks.noise_level(sigma, checks.points("x", x))
         if isinstance(sigma, Tensor):
@@ -185,7 +316,7 @@ class Noised(Density):
         return math.hypot(sigma, self.std)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Moved(Density):
     """The law of Y = factor * R X + shift, R the rotation by ``angle`` (radians).
 
@@ -201,10 +332,7 @@ class Moved(Density):
     def __post_init__(self) -> None:
         checks.positive("abs(factor)", abs(checks.finite("factor", self.factor)), "Give a factor other than 0")
         checks.finite("angle", self.angle)
-        if len(self.shift) != 2:
-            raise ValueError(f"shift has {len(self.shift)} entries: give 2, one a coordinate.")
-        for entry in self.shift:
-            checks.finite("shift", entry)
+        object.__setattr__(self, "shift", checks.pair("shift", self.shift))
         _like_its_part(self, self.density)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
@@ -215,6 +343,10 @@ class Moved(Density):
 
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
         return self.density.divergence(*self._before(x, sigma)) / self.factor**2
+
+    def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:  # noqa: D102
+        log_p, s = self.density.log_prob_and_score(*self._before(x, sigma))
+        return log_p - 2 * math.log(abs(self.factor)), s @ self._rotation(x).T / self.factor
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:  # noqa: D102
         x = self.density.sample(sample_shape, generator=generator)
@@ -229,6 +361,12 @@ class Moved(Density):
     def length_scale(self, sigma: float = 0.0) -> float:  # noqa: D102
         return abs(self.factor) * self.density.length_scale(sigma / abs(self.factor))
 
+    def __repr__(self) -> str:
+        text = repr(self.density)
+        text += f".scaled({self.factor!r})" if self.factor != 1 else ""
+        text += f".rotated({self.angle!r})" if self.angle != 0 else ""
+        return text + (f".shifted({self.shift!r})" if self.shift != (0.0, 0.0) else "")
+
     def _rotation(self, x: Tensor) -> Tensor:
         c, s = math.cos(self.angle), math.sin(self.angle)
         return x.new_tensor([[c, -s], [s, c]])
@@ -236,6 +374,131 @@ class Moved(Density):
     def _before(self, y: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor | float]:
         sigma = checks.noise_level(sigma, checks.points("x", y))
         return (y - y.new_tensor(self.shift)) @ self._rotation(y) / self.factor, sigma / abs(self.factor)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FromEnergy(Density):
+    """p(x) = exp(-E(x)) / Z on a box and 0 outside, Z by quadrature; made by ``Density.from_energy``.
+
+    Z is summed over ``n_cells`` x ``n_cells`` cells with 4 x 4 Gauss-Legendre nodes each. A draw is a cell by its mass,
+    then a point in it by the inverse CDF of the bilinear interpolant of p. Only the clean law is known: sigma > 0 is
+    refused with a ``ValueError``. Score and divergence come by automatic differentiation of E.
+
+    Attributes:
+        energy: E, maps points [..., 2] to energies [...].
+        extent: the box: x_low, x_high, y_low, y_high.
+        n_cells: cells along each axis.
+        log_normaliser: log Z.
+        normaliser_error: distance of log Z from its value with 3 x 3 nodes: an upper guess of its error.
+        sampling_error: total variation distance between the law of the draws and p, by the same quadrature.
+    """
+
+    energy: Callable[[Tensor], Tensor]
+    extent: tuple[float, float, float, float]
+    n_cells: int = 256
+    log_normaliser: float = field(init=False)
+    normaliser_error: float = field(init=False)
+    sampling_error: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        checks.function("energy", self.energy, "lambda x: x.square().sum(-1) / 2")
+        checks.count("n_cells", self.n_cells, least=2)
+        extent = tuple(checks.finite("extent", entry) for entry in self.extent)
+        if len(extent) != 4 or not (extent[0] < extent[1] and extent[2] < extent[3]):
+            raise ValueError(f"extent is {self.extent}: give x_low, x_high, y_low, y_high, each low below its high.")
+        object.__setattr__(self, "extent", extent)
+        self._hold()
+        x, weights = self._nodes(4)
+        log_terms = self._log_heights(x) + weights.log()
+        log_z = float(log_terms.flatten().logsumexp(0))
+        coarse, its_weights = self._nodes(3)
+        rough = float((self._log_heights(coarse) + its_weights.log()).flatten().logsumexp(0))
+        masses = (log_terms - log_z).exp().sum((-2, -1))  # [n_cells, n_cells]
+        corners = self._corners(log_z)
+        for name, value in {
+            "log_normaliser": log_z,
+            "normaliser_error": abs(log_z - rough),
+            "sampling_error": self._distance(corners, masses, (log_terms - log_z).exp()),
+            "_masses": masses,
+            "_corner_heights": corners,
+        }.items():
+            object.__setattr__(self, name, value)
+
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """-E(x) - log Z in the box and -inf outside, shape [...]; ``ValueError`` for sigma > 0."""
+        checks.only_clean(sigma, x, "a law given by its energy")
+        left, right, bottom, top = self.extent
+        x1, x2 = x.unbind(-1)
+        inside = (x1 >= left) & (x1 <= right) & (x2 >= bottom) & (x2 <= top)
+        return torch.where(inside, -self.energy(x) - self.log_normaliser, -math.inf)
+
+    def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """By inverse CDF on the grid; ``sampling_error`` says how far from p."""
+        n = self.n_cells
+        cell = categorical(self._masses.flatten().to(self.device), sample_shape, generator=generator)
+        i, j = (cell // n).cpu(), (cell % n).cpu()
+        u = uniform((*sample_shape, 2), dtype=torch.float64, device=torch.device("cpu"), generator=generator)
+        f00, f01, f10, f11 = self._corner_heights[:, i, j]
+        s = _ramp(u[..., 0], f00 + f01, f10 + f11)
+        t = _ramp(u[..., 1], f00 + s * (f10 - f00), f01 + s * (f11 - f01))
+        left, right, bottom, top = self.extent
+        x = torch.stack([left + (right - left) * (i + s) / n, bottom + (top - bottom) * (j + t) / n], -1)
+        return x.to(dtype=self.dtype, device=self.device)
+
+    def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
+        """The box; ``ValueError`` for sigma > 0."""
+        low, high = (torch.tensor(self.extent[k::2], dtype=torch.float64) for k in (0, 1))
+        checks.only_clean(sigma, low, "a law given by its energy")
+        return low, high
+
+    def length_scale(self, sigma: float = 0.0) -> float:
+        """Three sides of a cell: the law is taken to vary no faster than its own grid can tell."""
+        low, high = self.bounds(sigma)
+        return 3 * float((high - low).min()) / self.n_cells
+
+    def _nodes(self, order: int) -> tuple[Tensor, Tensor]:
+        """Gauss-Legendre nodes [n_cells, n_cells, order, order, 2] of the cells, and their weights [order, order]."""
+        t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(order))
+        place = (torch.arange(self.n_cells)[:, None] + 0.5 * (t + 1)) / self.n_cells
+        (left, bottom), (right, top) = (corner.tolist() for corner in self.bounds())
+        first, second = left + (right - left) * place, bottom + (top - bottom) * place
+        shape = (self.n_cells, self.n_cells, order, order)
+        x = torch.stack([first[:, None, :, None].expand(shape), second[None, :, None, :].expand(shape)], -1)
+        return x, w[:, None] * w * ((right - left) * (top - bottom) / (2 * self.n_cells) ** 2)
+
+    def _log_heights(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            heights = -torch.cat([self.energy(part) for part in x.reshape(-1, 2).split(_CHUNK)])
+        if not heights.dtype.is_floating_point or heights.shape != (x.numel() // 2,):
+            raise ValueError(
+                f"energy gave shape {list(heights.shape)}, dtype {heights.dtype} for {x.numel() // 2} points: it must "
+                "map points [n, 2] to energies [n]."
+            )
+        if bool(heights.isnan().any()) or not bool((heights < math.inf).all()):
+            raise ValueError("energy is nan or -inf somewhere on extent: it must be a number, or +inf where p is 0.")
+        if not bool(heights.isfinite().any()):
+            raise ValueError("energy is +inf all over extent: there is no mass on the box. Choose another extent.")
+        return heights.double().reshape(x.shape[:-1])
+
+    def _corners(self, log_z: float) -> Tensor:
+        """Heights of p at the corners of each cell [4, n_cells, n_cells], in the order 00, 01, 10, 11."""
+        low, high = self.bounds()
+        steps = torch.arange(self.n_cells + 1, dtype=torch.float64)[:, None] / self.n_cells
+        first, second = (low + (high - low) * steps).unbind(-1)
+        heights = (self._log_heights(torch.stack(torch.meshgrid(first, second, indexing="ij"), -1)) - log_z).exp()
+        heights = heights.clamp(min=torch.finfo(heights.dtype).tiny)
+        return torch.stack([heights[i : i + self.n_cells, j : j + self.n_cells] for i in (0, 1) for j in (0, 1)])
+
+    @staticmethod
+    def _distance(corners: Tensor, masses: Tensor, terms: Tensor) -> float:
+        """1/2 sum |p - q| over the nodes, for the law q of the draws; terms are p times the weights."""
+        t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(4))
+        t = 0.5 * (t + 1)
+        f00, f01, f10, f11 = corners[..., None, None]
+        s = t[:, None]
+        interpolant = (1 - s) * ((1 - t) * f00 + t * f01) + s * ((1 - t) * f10 + t * f11)
+        law = interpolant * (w[:, None] * w / 4) / corners.mean(0)[..., None, None] * masses[..., None, None]
+        return 0.5 * float((law - terms).abs().sum())
 
 
 def mixture(log_joint: Tensor, scores: Tensor, divergences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -254,6 +517,9 @@ def mixture(log_joint: Tensor, scores: Tensor, divergences: Tensor) -> tuple[Ten
         log p [...], s [..., 2] and div s [...].
     """
     r = log_joint.softmax(-1)
+    # where a component has no mass its score means nothing, and may be nan
+    scores = torch.where((log_joint == -math.inf)[..., None], 0.0, scores)
+    divergences = torch.where(log_joint == -math.inf, 0.0, divergences)
     # relative to the heaviest component, so that equal components of a huge score cancel exactly
     heaviest = log_joint.argmax(-1)[..., None, None].expand(*log_joint.shape[:-1], 1, 2)
     reference = scores.gather(-2, heaviest)
@@ -275,3 +541,8 @@ def _like_its_part(density: Density, part: Density) -> None:
         raise TypeError(f"density is a {type(part).__name__}: give a toylab Density.")
     object.__setattr__(density, "dtype", part.dtype)
     object.__setattr__(density, "device", part.device)
+
+
+def _ramp(u: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Inverse CDF at u of the law on [0, 1] whose density runs straight from a to b (times a constant)."""
+    return u * (a + b) / (a + (a**2 + u * (b**2 - a**2)).clamp(min=0).sqrt())

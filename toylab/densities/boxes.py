@@ -1,0 +1,118 @@
+"""Uniform laws on squares: a density with jumps when clean, a smooth one under any noise.
+
+Inside, the clean score is 0; at a jump it is undefined, and outside, where the density is 0, it is nan (as is its
+divergence). Implicit score matching does not hold for such laws: its integration by parts leaves a boundary term. For
+the uniform law on [-1, 1] and s(x) = x, E[s' + s^2/2] = 7/6 where 1/2 E|s - 0|^2 = 1/6: off by exactly 1, the mean of
+p s over the boundary. Add noise first.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from toylab import checks
+from toylab.densities import interval
+from toylab.densities.density import CleanAndNoised, mixture
+from toylab.draws import integers, uniform
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Square(CleanAndNoised):
+    """The uniform law on [low, high]^2; noised, a product of two blurred intervals (module ``interval``).
+
+    Clean, the log-density is -2 log(high - low) inside and -inf outside; the score is 0 inside and nan outside. Its
+    jump makes implicit score matching wrong at sigma = 0 (see the module).
+
+    Args:
+        low: least coordinate.
+        high: largest coordinate.
+    """
+
+    low: float = -1.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        checks.finite("low", self.low)
+        checks.finite("high", self.high)
+        if not self.low < self.high:
+            raise ValueError(f"low is {self.low} and high is {self.high}: low must be less than high.")
+        self._hold()
+
+    def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Two uniform numbers."""
+        u = uniform((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
+        return self.low + (self.high - self.low) * u
+
+    def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
+        """The square and nine noise levels around it."""
+        low, high = torch.full((2,), self.low, dtype=torch.float64), torch.full((2,), self.high, dtype=torch.float64)
+        return low - 9 * sigma, high + 9 * sigma
+
+    def length_scale(self, sigma: float = 0.0) -> float:
+        """The noise level: the clean law jumps."""
+        return sigma
+
+    def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        inside = ((x >= self.low) & (x <= self.high)).all(-1)
+        return _flat(x, inside, -2 * math.log(self.high - self.low))
+
+    def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        low, high = x.new_tensor(self.low), x.new_tensor(self.high)
+        log_p, slope, curvature = interval.evaluate(x, low, high, sigma[:, None])
+        return log_p.sum(-1), slope, curvature.sum(-1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Checkerboard(CleanAndNoised):
+    """The uniform law on eight squares of side 2 in [-4, 4]^2: cells (i, j), i and j in 0..3, with i + j even.
+
+    Cell (i, j) is [-4 + 2i, -2 + 2i] x [-4 + 2j, -2 + 2j]. Clean, the log-density is -log 32 on the cells and -inf
+    elsewhere; the score is 0 on the cells and nan elsewhere. Its jumps make implicit score matching wrong at sigma = 0
+    (see the module). Noised, it is a mixture of eight products of blurred intervals.
+    """
+
+    def __post_init__(self) -> None:
+        self._hold()
+
+    def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """A cell, then a point of it."""
+        cell = integers(8, sample_shape, device=self.device, generator=generator)
+        i = cell // 2
+        j = 2 * (cell % 2) + i % 2
+        u = uniform((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
+        return -4 + 2 * (torch.stack([i, j], -1) + u)
+
+    def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
+        """The board and nine noise levels around it."""
+        reach = torch.full((2,), 4 + 9 * sigma, dtype=torch.float64)
+        return -reach, reach
+
+    def length_scale(self, sigma: float = 0.0) -> float:
+        """The noise level: the clean law jumps."""
+        return sigma
+
+    def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        on_board = ((x >= -4) & (x < 4)).all(-1)
+        i, j = ((x + 4) / 2).floor().unbind(-1)
+        black = (i + j) % 2 == 0
+        return _flat(x, on_board & black, -math.log(32))
+
+    def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        low = x.new_tensor([-4.0, -2.0, 0.0, 2.0])
+        log_p, slope, curvature = interval.evaluate(x[:, :, None], low, low + 2, sigma[:, None, None])  # [n, 2, 4]
+        pairs = [(i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0]
+        i, j = (torch.tensor(index, device=x.device) for index in zip(*pairs, strict=True))
+        log_joint = log_p[:, 0, i] + log_p[:, 1, j] - math.log(8)
+        return mixture(
+            log_joint, torch.stack([slope[:, 0, i], slope[:, 1, j]], -1), curvature[:, 0, i] + curvature[:, 1, j]
+        )
+
+
+def _flat(x: Tensor, inside: Tensor, log_height: float) -> tuple[Tensor, Tensor, Tensor]:
+    """A constant density: its log, score and divergence, at points inside and outside."""
+    zero = torch.zeros_like(x[..., 0])
+    flat = torch.where(inside, zero, math.nan)
+    return torch.where(inside, zero + log_height, -math.inf), flat[..., None].expand(x.shape).clone(), flat

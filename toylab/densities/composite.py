@@ -1,0 +1,92 @@
+"""A mixture of any densities."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from toylab import checks
+from toylab.densities.density import Density, mixture
+from toylab.draws import categorical
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mixture(Density):
+    """p(x) = sum_k w_k p_k(x) of any densities p_k, exact wherever all of them are.
+
+    log p = logsumexp(l), s = sum_k r_k s_k and div s = sum_k r_k (div s_k + |s_k - s|^2), with l_k = log(w_k p_k) and
+    r = softmax(l). Noise acts on each part.
+
+    Args:
+        weights: w, shape [K], positive, summing to one.
+        densities: the K parts. Samples come in the dtype and on the device of the first.
+    """
+
+    weights: Tensor
+    densities: tuple[Density, ...]
+
+    def __post_init__(self) -> None:
+        parts = tuple(self.densities)
+        for part in parts:
+            if not isinstance(part, Density):
+                raise TypeError(f"densities holds a {type(part).__name__}: give toylab densities.")
+        if not parts:
+            raise ValueError("densities is empty: give at least one.")
+        dtype, device = self.dtype or parts[0].dtype, self.device or parts[0].device
+        object.__setattr__(self, "dtype", dtype)
+        object.__setattr__(self, "device", device)
+        self._hold(weights=self.weights)
+        if len(checks.simplex("weights", self.weights)) != len(parts):
+            raise ValueError(f"weights has {len(self.weights)} entries for {len(parts)} densities: give one a density.")
+        like = torch.empty(0, dtype=self.dtype, device=self.device)
+        object.__setattr__(self, "densities", tuple(part.to(like) for part in parts))
+
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """logsumexp_k log(w_k p_k(x)), shape [...]."""
+        return self._log_joint(x, sigma).logsumexp(-1)
+
+    def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """sum_k r_k s_k, shape [..., 2]."""
+        return self.log_prob_and_score(x, sigma)[1]
+
+    def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+        """Both from one evaluation of each part."""
+        log_probs, scores = zip(*(part.log_prob_and_score(x, sigma) for part in self.densities), strict=True)
+        log_joint = torch.stack(log_probs, -1) + self._log_weights(x)
+        return mixture(log_joint, torch.stack(scores, -2), torch.zeros_like(log_joint))[:2]
+
+    def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """sum_k r_k (div s_k + |s_k - s|^2), shape [...]."""
+        log_probs, scores = zip(*(part.log_prob_and_score(x, sigma) for part in self.densities), strict=True)
+        divergences = torch.stack([part.divergence(x, sigma) for part in self.densities], -1)
+        return mixture(torch.stack(log_probs, -1) + self._log_weights(x), torch.stack(scores, -2), divergences)[2]
+
+    def posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """r_k(x) = P(part k | x), shape [..., K]."""
+        return self._log_joint(x, sigma).softmax(-1)
+
+    def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """A part k with probability w_k, then a draw of it."""
+        k = categorical(self.weights.to(self.device), sample_shape, generator=generator)
+        x = torch.empty((*k.shape, 2), dtype=self.dtype, device=self.device)
+        for index, part in enumerate(self.densities):
+            chosen = k == index
+            x[chosen] = part.sample((int(chosen.sum()),), generator=generator)
+        return x
+
+    def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
+        """The rectangle round those of all parts."""
+        lows, highs = zip(*(part.bounds(sigma) for part in self.densities), strict=True)
+        return torch.stack(lows).amin(0), torch.stack(highs).amax(0)
+
+    def length_scale(self, sigma: float = 0.0) -> float:
+        """The least of all parts."""
+        return min(part.length_scale(sigma) for part in self.densities)
+
+    def _log_weights(self, like: Tensor) -> Tensor:
+        return (self.weights.log() - math.log(float(self.weights.sum()))).to(like)
+
+    def _log_joint(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return torch.stack([part.log_prob(x, sigma) for part in self.densities], -1) + self._log_weights(x)
