@@ -234,8 +234,8 @@ class Pinwheel(CleanAndNoised):
             near = self._own_nodes(x, sigma, torch.full_like(sigma, _REACH))
         # Beyond |rho - 1| = 11 radial_std lies at most e^-60 of the largest density that a Gaussian part can have.
         across = (self.scale * self.tangential_std) ** 2 + sigma**2
-        depth = -math.log(2 * math.pi) - sigma.log() - 0.5 * across.log() - near[0]
-        far = (depth.detach() > 25).nonzero()[:, 0]
+        depth = -math.log(2 * math.pi) - (sigma.log() + 0.5 * across.log() + near[0]).detach()
+        far = (depth > 25).nonzero()[:, 0]
         if len(far) == 0:
             return near
         results = [part.clone() for part in near]
@@ -318,7 +318,7 @@ class Pinwheel(CleanAndNoised):
             return latent.Integrand(log_joint, change, components)
 
         low, high = 1 - reach * self.radial_std, 1 + reach * self.radial_std
-        turns = math.ceil(float(self.rate * high.max().exp() / (2 * math.pi))) if n else 1
+        turns = math.ceil(float(self.rate * high.max().exp()) / (2 * math.pi)) if n else 1
         rows = (r.repeat_interleave(K), direction, sigma.repeat_interleave(K))
         log_p, s, div = latent.evaluate(
             integrand,
