@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -37,10 +38,23 @@ def test_table_is_the_recorded_numbers():
     assert sum(name.startswith("upper-mode weight") for name in rows) == 4
 
 
+def python_blocks():
+    return re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_density_examples_run():
+    (code,) = (code for code in python_blocks() if "from_energy" in code)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    x = torch.zeros(3, 2)
+    for name in ("p", "kernel", "own"):
+        assert names[name].score(x).isfinite().all()
+
+
 @pytest.mark.slow
 def test_ten_lines_do_the_whole_way():
     """J below 0.005; the upper mode near 0.8: within 0.05, over 4 of its standard errors of 0.011."""
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    (code,) = (code for code in python_blocks() if "annealed_langevin" in code)
     assert len(code.splitlines()) <= 12
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):

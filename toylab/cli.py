@@ -14,7 +14,7 @@ import torch
 
 import toylab
 
-_EXPERIMENTS = ("fields", "estimation", "annealing")
+_EXPERIMENTS = ("gallery", "fields", "estimation", "annealing")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     figures = commands.add_parser(
         "figures",
-        help="draw the three reference figures and write their numbers",
-        description="Draw the reference figures (PNG and SVG) and write numbers.json beside them.",
+        help="draw the gallery of densities and the three reference figures, and write their numbers",
+        description="Draw the gallery and the reference figures (PNG and SVG) and write numbers.json beside them.",
         epilog="example:\n  toylab figures --only annealing --out figures --seed 1",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -81,9 +81,9 @@ def _figures(options: argparse.Namespace) -> int:
     import matplotlib
 
     matplotlib.use("Agg")
-    from toylab.experiments import annealing, estimation, fields
+    from toylab.experiments import annealing, estimation, fields, gallery
 
-    recipes = {"fields": fields, "estimation": estimation, "annealing": annealing}
+    recipes = {"gallery": gallery, "fields": fields, "estimation": estimation, "annealing": annealing}
     chosen = [options.only] if options.only else list(recipes)
     numbers, files = _numbers_there(options.out), {}
     for name in chosen:

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from toylab.experiments import Result, annealing, estimation, fields
+from toylab.densities import catalogue
+from toylab.experiments import Result, annealing, estimation, fields, gallery
+from toylab.metrics import grid_points
 
 RECORDED = Path(__file__).parents[2] / "benchmarks" / "results"
 
@@ -26,6 +28,7 @@ def closed_figures():
 def small() -> dict[str, Result]:
     """Each experiment at a size that takes seconds."""
     return {
+        "gallery": gallery.run(n_pixels=20),
         "fields": fields.run(),
         "estimation": estimation.run(progress=False, n_steps=60, n_reference_steps=60),
         "annealing": annealing.run(
@@ -39,7 +42,9 @@ def texts(figure: plt.Figure) -> str:
     return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
 
 
-@pytest.mark.parametrize("recipe", [fields, estimation, annealing], ids=lambda module: module.__name__.split(".")[-1])
+@pytest.mark.parametrize(
+    "recipe", [gallery, fields, estimation, annealing], ids=lambda module: module.__name__.split(".")[-1]
+)
 def test_drawn_again_from_disk_without_computing(recipe, small, tmp_path):
     result = small[recipe.__name__.split(".")[-1]]
     result.save(tmp_path)
@@ -51,6 +56,25 @@ def test_drawn_again_from_disk_without_computing(recipe, small, tmp_path):
     pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].reshape(-1, 3)
     assert len(np.unique(pixels, axis=0)) > 100  # not blank
     figure.savefig(tmp_path / "figure.svg")
+
+
+def test_gallery_shows_every_density_at_every_level(small):
+    """Under each panel stands the size of its longest arrow, which the exact score has somewhere on the grid."""
+    result = small["gallery"]
+    assert list(result.numbers) == list(catalogue())
+    written = texts(gallery.draw(result))
+    x = grid_points((-5.0, 5.0, -5.0, 5.0), 15, dtype=torch.float64)
+    for name, example in catalogue().items():
+        assert name.replace("_", " ") in written
+        for sigma in gallery.SIGMAS:
+            if sigma < example.least_sigma:
+                assert f"{name}/points" in result.arrays
+                continue
+            longest = result.numbers[name]["longest_arrow"][str(sigma)]
+            label = "clean" if sigma == 0 else f"σ = {sigma:g}"
+            assert f"{label}: |s| to {longest:.3g}" in written
+            sizes = example.density.score(x, sigma).norm(dim=-1)
+            assert longest == 0 or float((sizes / longest - 1).abs().nan_to_num(1.0).min()) < 1e-9
 
 
 def test_fields_states_the_scale_of_its_arrows(small):

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from toylab import checks
-from toylab.densities.density import mixture
 
 _PAIRS = 1 << 16  # of components and points in a chunk
 
@@ -65,21 +64,22 @@ class Pairs(NamedTuple):
         r = self.log_joint.softmax(0)
         return self.log_joint.amax(0) - r.amax(0).log(), r  # the largest r is at least 1 / K
 
-    def score(self, r: Tensor) -> Tensor:
-        """sum_k r_k W_k^T a_k, shape [n, 2]."""
+    def score(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """sum_k r_k W_k^T a_k as two planes [n]."""
         _, w11, w21, w22 = self.whitening
         first, second = r * self.a1, r * self.a2
         s1, s2 = _sum(w11, first), _sum(w22, second)
-        return torch.stack([s1 if w21 is None else s1 + _sum(w21, second), s2], -1)
+        return (s1 if w21 is None else s1 + _sum(w21, second)), s2
 
-    def divergence(self) -> Tensor:
-        """By the rule of ``mixture``, shape [n]."""
+    def divergence(self, r: Tensor, score: tuple[Tensor, Tensor]) -> Tensor:
+        """-sum_k r_k tr(W_k^T W_k) + sum_k r_k |s_k - s|^2, shape [n]; the raw E|s_k|^2 - |s|^2 would cancel."""
         _, w11, w21, w22 = self.whitening
         s1, s2, trace = w11 * self.a1, w22 * self.a2, w11**2 + w22**2
         if w21 is not None:
-            s1, trace = s1 + w21 * self.a2, trace + w21**2
-        traces = (-trace).expand_as(self.log_joint)
-        return mixture(self.log_joint.T, torch.stack([s1.T, s2.T], -1), traces.T)[2]
+            s1, trace = torch.addcmul(s1, w21, self.a2), trace + w21**2
+        spread = (s1 - score[0]) ** 2
+        spread = torch.addcmul(spread, s2 - score[1], s2 - score[1])
+        return (r * (spread - trace)).sum(0)
 
 
 def log_prob(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
@@ -94,7 +94,7 @@ def posterior(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
 
 def score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
     """sum_k P(k | x) (C_k + sigma^2 I)^-1 (m_k - x), shape [..., 2]."""
-    return _in_chunks(lambda pairs: (pairs.score(pairs.log_joint.softmax(0)),), x, sigma, gaussians)[0]
+    return _in_chunks(lambda pairs: (_interleaved(*pairs.score(pairs.log_joint.softmax(0))),), x, sigma, gaussians)[0]
 
 
 def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> tuple[Tensor, Tensor]:
@@ -102,14 +102,19 @@ def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -
 
     def of(pairs: Pairs) -> tuple[Tensor, Tensor]:
         log_p, r = pairs.log_prob_and_weights()
-        return log_p, pairs.score(r)
+        return log_p, _interleaved(*pairs.score(r))
 
     return _in_chunks(of, x, sigma, gaussians)
 
 
 def divergence(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
     """The divergence of the score, shape [...]."""
-    return _in_chunks(lambda pairs: (pairs.divergence(),), x, sigma, gaussians)[0]
+
+    def of(pairs: Pairs) -> tuple[Tensor]:
+        r = pairs.log_joint.softmax(0)
+        return (pairs.divergence(r, pairs.score(r)),)
+
+    return _in_chunks(of, x, sigma, gaussians)[0]
 
 
 def evaluate(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,7 +122,8 @@ def evaluate(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> tuple[Te
 
     def of(pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
         log_p, r = pairs.log_prob_and_weights()
-        return log_p, pairs.score(r), pairs.divergence()
+        s = pairs.score(r)
+        return log_p, _interleaved(*s), pairs.divergence(r, s)
 
     return _in_chunks(of, x, sigma, gaussians)
 
@@ -127,6 +133,11 @@ def _sum(column: Tensor, terms: Tensor) -> Tensor:
     if column.shape[1] == 1 and terms.device.type == "cpu":
         return column[:, 0] @ terms
     return (column * terms).sum(0)  # a product of matrices may drop digits on a GPU (TF32)
+
+
+def _interleaved(first: Tensor, second: Tensor) -> Tensor:
+    """torch.stack([first, second], -1), which takes ten times as long."""
+    return torch.view_as_real(torch.complex(first, second))
 
 
 def _in_chunks(
@@ -152,7 +163,7 @@ def _pairs(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Iterator[P
         # a column apart: reading every second number is slow; in place: fresh memory costs as much as the arithmetic
         d1, d2 = gaussians.m1 - points[:, 0].contiguous(), gaussians.m2 - points[:, 1].contiguous()
         a2 = d2.mul_(w22) if w21 is None else torch.addcmul(d2.mul_(w22), d1, w21)
-        a1 = d1.mul_(w11) if w21 is None else d1 * w11
+        a1 = d1.mul_(w11)
         log_joint = torch.addcmul(torch.addcmul(constant, a1, a1, value=-0.5), a2, a2, value=-0.5)
         yield Pairs(log_joint, a1, a2, whitening)
 

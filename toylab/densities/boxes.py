@@ -74,9 +74,6 @@ class Checkerboard(CleanAndNoised):
     (see the module). Noised, it is a mixture of eight products of blurred intervals.
     """
 
-    def __post_init__(self) -> None:
-        self._hold()
-
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A cell, then a point of it."""
         cell = integers(8, sample_shape, device=self.device, generator=generator)

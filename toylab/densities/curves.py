@@ -226,9 +226,6 @@ class TwoMoons(CleanAndNoised):
     each is one integral over the angle, done by quadrature in float64.
     """
 
-    def __post_init__(self) -> None:
-        self._hold()
-
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A moon, then an angle."""
         lower = integers(2, sample_shape, device=self.device, generator=generator).to(self.dtype)

@@ -5,6 +5,8 @@ Every evaluation takes ``sigma``, so that one object answers for the law of X + 
 ``sample`` takes a ``generator``.
 """
 
+import functools
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
+import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
 from toylab import checks
@@ -30,14 +33,37 @@ class Density(ABC):
     points at every call: evaluation follows ``x``. Samples come in the density's own ``dtype`` and on its own
     ``device``: those of the tensors it was built from, else torch's default dtype on the CPU; ``to`` changes them.
 
-    A subclass gives ``log_prob`` and ``sample``. Without a formula of its own, ``score`` is the automatic gradient
-    of ``log_prob`` and ``divergence`` the automatic divergence of ``score``. A log-density of the clean law alone
-    says nothing of the noised one: such a ``log_prob`` calls ``checks.only_clean(sigma, ...)``, which refuses every
-    sigma but 0.
+    A subclass needs ``log_prob`` alone. Without formulas of their own, ``score`` is the automatic gradient of
+    ``log_prob`` and ``divergence`` the automatic divergence of ``score``. A ``log_prob(self, x)`` without ``sigma``
+    is that of the clean law, which says nothing of the noised one: then sigma > 0 is refused with a ``ValueError``.
+    A subclass that gives ``sample`` too can be trained on.
+
+    >>> class Logistic(Density):
+    ...     def log_prob(self, x):
+    ...         return (-x - 2 * torch.log1p(torch.exp(-x))).sum(-1)
+    >>> Logistic().score(torch.zeros(2))
+    tensor([0., 0.])
     """
 
     dtype: torch.dtype = field(default=None, kw_only=True, repr=False)
     device: torch.device = field(default=None, kw_only=True, repr=False)
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """A ``log_prob`` without ``sigma`` is given one that may only be 0."""
+        super().__init_subclass__(**kwargs)
+        clean = cls.__dict__.get("log_prob")
+        if clean is None or len(inspect.signature(clean).parameters) != 2:  # self and x
+            return
+
+        @functools.wraps(clean)
+        def log_prob(self: Density, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+            checks.only_clean(sigma, x, type(self).__name__)
+            return clean(self, x)
+
+        cls.log_prob = log_prob
+
+    def __post_init__(self) -> None:
+        self._hold()
 
     @property
     def event_shape(self) -> torch.Size:
@@ -67,7 +93,10 @@ class Density(ABC):
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """grad log p_sigma(x), shape [..., 2]; arguments as for ``log_prob``."""
-        return gradient(at(self.log_prob, sigma), checks.points("x", x))
+        s = gradient(at(self.log_prob, sigma), checks.points("x", x))
+        # as a formula would: no graph for an x that carries none, backwards or forwards
+        plain = not x.requires_grad and forward_ad.unpack_dual(x).tangent is None
+        return s.detach() if plain else s
 
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """div grad log p_sigma(x), the Laplacian of log p_sigma, shape [...]; arguments as for ``log_prob``."""
@@ -77,7 +106,6 @@ class Density(ABC):
         """log p_sigma(x) [...] and its gradient [..., 2]; for many laws both cost little more than one."""
         return self.log_prob(x, sigma), self.score(x, sigma)
 
-    @abstractmethod
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Independent draws of X.
 
@@ -88,6 +116,7 @@ class Density(ABC):
         Returns:
             Points, shape [*sample_shape, 2].
         """
+        raise TypeError(f"{type(self).__name__} gives no sample. Define it, or build the law by Density.from_energy.")
 
     @staticmethod
     def from_energy(

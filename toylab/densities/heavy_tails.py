@@ -184,6 +184,8 @@ class Laplace(CleanAndNoised):
 def _blurred_laplace(t: Tensor, b: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """log p_sigma(t), its first and second derivative, for the law of a Laplace number of scale b plus sigma Z."""
     narrow = (b / sigma) * (1 + t.abs() / sigma) < 0.03
+    if not bool(narrow.any()):
+        return _wide_laplace(t, b, sigma)
     pairs = zip(_narrow_laplace(t, b, sigma), _wide_laplace(t, b, sigma), strict=True)
     return tuple(torch.where(narrow, near, wide) for near, wide in pairs)
 

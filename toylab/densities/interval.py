@@ -27,10 +27,10 @@ def evaluate(t: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> tuple[Tenso
     w, side = 0.5 * (high - low), t - 0.5 * (low + high)
     distance = side.abs()
     narrow = 2 * w / sigma * (1 + distance / sigma) < 4
-    wide = _wide(distance, w, sigma)
-    log_p, slope, curvature = (
-        torch.where(narrow, a, b) for a, b in zip(_narrow(distance, w, sigma), wide, strict=True)
-    )
+    log_p, slope, curvature = _wide(distance, w, sigma)
+    if bool(narrow.any()):
+        pairs = zip(_narrow(distance, w, sigma), (log_p, slope, curvature), strict=True)
+        log_p, slope, curvature = (torch.where(narrow, near, wide) for near, wide in pairs)
     return log_p, torch.where(side < 0, -slope, slope), curvature
 
 

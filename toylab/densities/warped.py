@@ -227,11 +227,7 @@ class Pinwheel(CleanAndNoised):
         return sigma
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        shared = self._shared_nodes(x, sigma)
-        if shared is not None:
-            near = _gaussians.evaluate(x, sigma, shared)
-        else:
-            near = self._own_nodes(x, sigma, torch.full_like(sigma, _REACH))
+        near = self._unwound(x, sigma, torch.full_like(sigma, _REACH))
         # Beyond |rho - 1| = 11 radial_std lies at most e^-60 of the largest density that a Gaussian part can have.
         across = (self.scale * self.tangential_std) ** 2 + sigma**2
         depth = -math.log(2 * math.pi) - (sigma.log() + 0.5 * across.log() + near[0]).detach()
@@ -240,16 +236,18 @@ class Pinwheel(CleanAndNoised):
             return near
         results = [part.clone() for part in near]
         for index, wound in zip(*self._by_winding(far, x, sigma, depth), strict=True):
-            part = (
-                self._wound(x[index], sigma[index])
-                if wound
-                else self._own_nodes(x[index], sigma[index], (2 * (depth[index] + 35)).sqrt())
-            )
+            reach = (2 * (depth[index] + 35)).sqrt()
+            part = self._wound(x[index], sigma[index]) if wound else self._unwound(x[index], sigma[index], reach)
             for result, values in zip(results, part, strict=True):
                 result[index] = values
         return tuple(results)
 
-    def _shared_nodes(self, x: Tensor, sigma: Tensor) -> _gaussians.Gaussians | None:
+    def _unwound(self, x: Tensor, sigma: Tensor, reach: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """By quadrature over rho, over |rho - 1| < reach * radial_std."""
+        shared = self._shared_nodes(x, sigma, reach)
+        return self._own_nodes(x, sigma, reach) if shared is None else _gaussians.evaluate(x, sigma, shared)
+
+    def _shared_nodes(self, x: Tensor, sigma: Tensor, reach: Tensor) -> _gaussians.Gaussians | None:
         """The law as finitely many Gaussians, by the trapezoid rule in rho, exact to rounding; None if too many.
 
         Nodes are no more than 0.2 radial_std apart in rho, and 0.45 of the least noise level in the plane as seen from
@@ -258,11 +256,11 @@ class Pinwheel(CleanAndNoised):
         if len(x) == 0:
             return None
         least, furthest = float(sigma.detach().min()), float(x.detach().norm(dim=-1).max())
-        low, high = 1 - _REACH * self.radial_std, 1 + _REACH * self.radial_std
+        low, high = (1 + sign * float(reach.max()) * self.radial_std for sign in (-1, 1))
         along = 1 / (0.2 * self.radial_std) + self.scale / (0.45 * least)
         turning = furthest * self.rate / (0.45 * least)
         first, last = (along * rho + turning * math.exp(rho) for rho in (low, high))
-        if not (last - first) * self.n_arms < _MOST_SHARED:
+        if (last - first) * self.n_arms > _MOST_SHARED:
             return None
         place = torch.arange(math.ceil(first), math.floor(last) + 1, dtype=torch.float64, device=x.device)
         rho = torch.full_like(place, low)
@@ -282,7 +280,7 @@ class Pinwheel(CleanAndNoised):
         return _gaussians.Gaussians.of(log_weights.repeat(self.n_arms), means, covariances)
 
     def _own_nodes(self, x: Tensor, sigma: Tensor, reach: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Each point by itself, over |rho - 1| < reach * radial_std."""
+        """Each point by itself, by the module ``latent``."""
         n, K = len(x), self.n_arms
         s2, width2 = self.radial_std**2, (self.scale * self.tangential_std) ** 2
         r = torch.linalg.vector_norm(x, dim=-1)
@@ -390,7 +388,7 @@ class Pinwheel(CleanAndNoised):
 
 
 _REACH = 11.0  # of rho, in radial_std: e^-60 at its ends
-_MOST_SHARED = 12_000  # nodes
+_MOST_SHARED = 40_000  # nodes
 
 
 def _turned(out: Tensor, round_: Tensor, angle: Tensor) -> Tensor:
