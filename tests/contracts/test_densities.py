@@ -76,7 +76,7 @@ DENSITIES = [
     Case("two moons", TwoMoons(), 0.3),
     Case("spiral", Spiral(), 0.3, n=10_000),
     Case("concentric circles", ConcentricCircles([0.5, 2.0], [0.3, 0.7]), 0.3),
-    Case("pinwheel", Pinwheel(n_arms=3), 0.4, n=10_000),
+    Case("pinwheel", Pinwheel(n_arms=3), 0.6, n=10_000),
     Case("mixture of many laws", MIXED, 0.4, n=10_000),
     Case("circle", Circle(), 0.3),
     Case("circle off the origin", Circle(radius=2.0, center=(1.0, -3.0)), 0.4),
