@@ -360,10 +360,11 @@ def test_draws_by_energy_have_the_masses_of_all_cells():
 
 
 def test_the_sampling_error_is_the_distance_to_the_law_of_the_draws():
-    """On a grid so coarse that it shows. The law of the draws, rebuilt: in a cell, its mass times the bilinear
+    """On a grid so coarse that it shows.
 
-    interpolant of the corners, normalised. Half the integral of |p - q| is P(A) - Q(A) for A = {p > q}, and 1e5 draws
-    fall into A with frequency Q(A), to 5 standard errors.
+    The law q of the draws, rebuilt: in a cell, its mass times the bilinear interpolant of the corners, normalised. Half
+    the integral of |p - q| is P(A) - Q(A) for A = {p > q}, and 1e5 draws fall into A with frequency Q(A), to 5 standard
+    errors.
     """
     extent, cells, inner, n = (-3.0, 3.0, -3.0, 3.0), 5, 40, 100_000
     p = Density.from_energy(bowl, extent, n_cells=cells, dtype=torch.float64)

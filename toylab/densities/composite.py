@@ -28,6 +28,8 @@ class Mixture(Density):
     densities: tuple[Density, ...]
 
     def __post_init__(self) -> None:
+        if isinstance(self.densities, Density):
+            raise TypeError("densities is one density: give a list of them.")
         parts = tuple(self.densities)
         for part in parts:
             if not isinstance(part, Density):

@@ -191,8 +191,12 @@ class ConcentricCircles(CleanAndNoised):
     weights: Tensor = None
 
     def __post_init__(self) -> None:
+        given = self.weights
+        self._hold(radii=self.radii)
+        if self.radii.ndim != 1 or len(self.radii) == 0:
+            raise ValueError(f"radii is {self.radii.tolist()}: give a non-empty list of positive radii.")
         K = len(self.radii)
-        self._hold(radii=self.radii, weights=[1 / max(K, 1)] * K if self.weights is None else self.weights)
+        self._hold(weights=[1 / K] * K if given is None else given)
         checks.simplex("weights", self.weights)
         if self.radii.shape != self.weights.shape or (self.radii <= 0).any():
             raise ValueError(f"radii is {self.radii.tolist()}: give {len(self.weights)} positive radii, one a weight.")

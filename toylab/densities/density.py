@@ -93,14 +93,13 @@ class Density(ABC):
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """grad log p_sigma(x), shape [..., 2]; arguments as for ``log_prob``."""
-        s = gradient(at(self.log_prob, sigma), checks.points("x", x))
-        # as a formula would: no graph for an x that carries none, backwards or forwards
-        plain = not x.requires_grad and forward_ad.unpack_dual(x).tangent is None
-        return s.detach() if plain else s
+        sigma = checks.noise_level(sigma, checks.points("x", x))
+        return _graph_as_of(x, gradient(at(self.log_prob, sigma), x))
 
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """div grad log p_sigma(x), the Laplacian of log p_sigma, shape [...]; arguments as for ``log_prob``."""
-        return divergence(at(self.score, sigma), checks.points("x", x))
+        sigma = checks.noise_level(sigma, checks.points("x", x))
+        return _graph_as_of(x, divergence(at(self.score, sigma), x))
 
     def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """log p_sigma(x) [...] and its gradient [..., 2]; for many laws both cost little more than one."""
@@ -218,6 +217,8 @@ class Density(ABC):
         """Store tensor parameters in float64 on the CPU, and settle ``dtype`` and ``device``; for __post_init__."""
         given = [value for value in parameters.values() if isinstance(value, Tensor)]
         floating = [value.dtype for value in given if value.is_floating_point()]
+        if self.dtype is not None and not isinstance(self.dtype, torch.dtype):
+            raise TypeError(f"dtype is {self.dtype!r}: give a torch dtype, as torch.float64.")
         dtype = self.dtype or (_promoted(floating) if floating else torch.get_default_dtype())
         if not dtype.is_floating_point:
             raise TypeError(f"dtype is {dtype}: samples are floating point. Give torch.float32 or torch.float64.")
@@ -255,7 +256,8 @@ class Density(ABC):
 class CleanAndNoised(Density):
     """A density with one formula for its clean law and another, evaluated in float64, for the noised one.
 
-    A subclass gives ``_noised``, and ``_clean`` unless its law lies on points or on curves.
+    The latter may look at its values to choose how to go on, and so cannot be traced by ``torch.func.vmap``. A
+    subclass gives ``_noised``, and ``_clean`` unless its law lies on points or on curves.
     """
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
@@ -311,6 +313,7 @@ class Noised(Density):
     std: float
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "std", checks.positive("std", self.std))
         _like_its_part(self, self.density)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
@@ -391,10 +394,15 @@ class Moved(Density):
         return abs(self.factor) * self.density.length_scale(sigma / abs(self.factor))
 
     def __repr__(self) -> str:
-        text = repr(self.density)
-        text += f".scaled({self.factor!r})" if self.factor != 1 else ""
-        text += f".rotated({self.angle!r})" if self.angle != 0 else ""
-        return text + (f".shifted({self.shift!r})" if self.shift != (0.0, 0.0) else "")
+        motions = {
+            f".scaled({self.factor!r})": self.factor != 1,
+            f".rotated({self.angle!r})": self.angle != 0,
+            f".shifted({self.shift!r})": self.shift != (0.0, 0.0),
+        }
+        made = [text for text, moved in motions.items() if moved]
+        if len(made) == 1:
+            return f"{self.density!r}{made[0]}"
+        return f"Moved({self.density!r}, factor={self.factor!r}, angle={self.angle!r}, shift={self.shift!r})"
 
     def _rotation(self, x: Tensor) -> Tensor:
         c, s = math.cos(self.angle), math.sin(self.angle)
@@ -456,10 +464,15 @@ class FromEnergy(Density):
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """-E(x) - log Z in the box and -inf outside, shape [...]; ``ValueError`` for sigma > 0."""
         checks.only_clean(sigma, x, "a law given by its energy")
-        left, right, bottom, top = self.extent
-        x1, x2 = x.unbind(-1)
-        inside = (x1 >= left) & (x1 <= right) & (x2 >= bottom) & (x2 <= top)
-        return torch.where(inside, -self.energy(x) - self.log_normaliser, -math.inf)
+        return torch.where(self._inside(x), -self.energy(x) - self.log_normaliser, -math.inf)
+
+    def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """-grad E(x) in the box and nan outside, shape [..., 2]; ``ValueError`` for sigma > 0."""
+        return torch.where(self._inside(checks.points("x", x))[..., None], super().score(x, sigma), math.nan)
+
+    def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """-div grad E(x) in the box and nan outside, shape [...]; ``ValueError`` for sigma > 0."""
+        return torch.where(self._inside(checks.points("x", x)), super().divergence(x, sigma), math.nan)
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """By inverse CDF on the grid; ``sampling_error`` says how far from p."""
@@ -484,6 +497,11 @@ class FromEnergy(Density):
         """Three sides of a cell: the law is taken to vary no faster than its own grid can tell."""
         low, high = self.bounds(sigma)
         return 3 * float((high - low).min()) / self.n_cells
+
+    def _inside(self, x: Tensor) -> Tensor:
+        left, right, bottom, top = self.extent
+        x1, x2 = x.unbind(-1)
+        return (x1 >= left) & (x1 <= right) & (x2 >= bottom) & (x2 <= top)
 
     def _nodes(self, order: int) -> tuple[Tensor, Tensor]:
         """Gauss-Legendre nodes [n_cells, n_cells, order, order, 2] of the cells, and their weights [order, order]."""
@@ -556,6 +574,12 @@ def mixture(log_joint: Tensor, scores: Tensor, divergences: Tensor) -> tuple[Ten
     mean = (r[..., None] * spread).sum(-2, keepdim=True)
     between = (r * (spread - mean).square().sum(-1)).sum(-1)
     return log_joint.logsumexp(-1), (reference + mean)[..., 0, :], (r * divergences).sum(-1) + between
+
+
+def _graph_as_of(x: Tensor, result: Tensor) -> Tensor:
+    """The result as a formula would give it: without a graph if x carries none, backwards or forwards."""
+    plain = not x.requires_grad and forward_ad.unpack_dual(x).tangent is None
+    return result.detach() if plain else result
 
 
 def _promoted(dtypes: list[torch.dtype]) -> torch.dtype:

@@ -73,7 +73,8 @@ class GaussianMixture(Density):
             )
         covariances = parts.variance.diag_embed() if isinstance(parts, Independent) else parts.covariance_matrix
         weights = distribution.mixture_distribution.probs if mixed else covariances.new_ones(1)
-        return cls(_summing_to_one(weights), parts.mean.reshape(-1, 2), covariances.reshape(-1, 2, 2))
+        means, covariances = parts.mean.reshape(-1, 2), covariances.reshape(-1, 2, 2)
+        return cls(_summing_to_one(weights), means, covariances, dtype=means.dtype)
 
     def to_torch(self) -> MixtureSameFamily:
         """The same law as torch's own, in the density's dtype and on its device."""
@@ -206,7 +207,7 @@ def _summing_to_one(weights: Tensor) -> Tensor:
 def isotropic(means: Sequence | Tensor, std: float, weights: Sequence | Tensor | None = None) -> GaussianMixture:
     """Gaussians of one standard deviation around ``means`` [K, 2]; equal weights unless given."""
     checks.positive("std", std)
-    K = len(means)
+    K = checks.count("the number of means", len(means))
     weights = torch.full((K,), 1 / K, dtype=torch.float64).tolist() if weights is None else weights
     return GaussianMixture(weights, means, [[std**2, 0.0], [0.0, std**2]])
 
@@ -259,7 +260,7 @@ def fractal_tree(label: int = 0) -> GaussianMixture:
     Args:
         label: 0 or 1.
     """
-    if label not in (0, 1):
+    if label not in (0, 1) or not isinstance(label, int):
         raise ValueError(f"label is {label!r}: the tree has the two classes 0 and 1.")
     weights, means, covariances = _fractal_trees()
     half = slice(label * len(weights) // 2, (label + 1) * len(weights) // 2)

@@ -93,12 +93,14 @@ class StudentTMixture(CleanAndNoised):
         noise = (sigma**2)[:, None].expand(n, K).reshape(-1)
         s, o = variances.expand(n, K, 2).reshape(-1, 2), offset.reshape(-1, 2)
         nu = nu.expand(n, K).reshape(-1)
-        # Below `flat` the Gaussian factor falls with u like e^u, above `steep` e^u outweighs all.
+        # Below `flat` the Gaussian factor falls like e^u, above `steep` e^u outweighs all; u - e^u has a round top.
         flat = torch.minimum(s / (o**2 + s), s / noise[:, None]).log().amin(-1)
         tail = 160 / (nu + 2)
         steep = ((nu + 2) / nu).log() + (2 * tail + 2 * tail.sqrt()).log1p()
         points = (*s.unbind(-1), *o.unbind(-1), noise, nu)
-        log_p, score, div = latent.evaluate(_student, points, flat - tail, steep, n_peaks=3)
+        log_p, score, div = latent.evaluate(
+            _student, points, flat - tail - (2 * tail).sqrt(), steep, n_peaks=3, scale=1.0
+        )
         scores = torch.einsum("nkj,kij->nki", score.view(n, K, 2), axes)
         return mixture(log_p.view(n, K) + self.weights.log().to(x), scores, div.view(n, K))
 
@@ -183,7 +185,7 @@ class Laplace(CleanAndNoised):
 
 def _blurred_laplace(t: Tensor, b: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """log p_sigma(t), its first and second derivative, for the law of a Laplace number of scale b plus sigma Z."""
-    narrow = (b / sigma) * (1 + t.abs() / sigma) < 0.03
+    narrow = b / sigma < 0.1 * (1 - (b / sigma) * (t.abs() / sigma))
     if not bool(narrow.any()):
         return _wide_laplace(t, b, sigma)
     pairs = zip(_narrow_laplace(t, b, sigma), _wide_laplace(t, b, sigma), strict=True)
@@ -211,12 +213,16 @@ def _log_half(z: Tensor, ratio: Tensor) -> Tensor:
 
 
 def _narrow_laplace(t: Tensor, b: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For b much smaller than sigma: by mean and variance of the Laplace number given t, over Gauss-Laguerre nodes."""
+    """For b much smaller than sigma: by mean and variance of the Laplace number u given t.
+
+    For u > 0 their law is e^(-u (1/b - t/sigma^2)) e^(-u^2/2sigma^2): Gauss-Laguerre nodes in the first exponent. The
+    second is close to 1. For u < 0 likewise, with -t.
+    """
     nodes, weights = (t.new_tensor(part) for part in np.polynomial.laguerre.laggauss(24))
-    u = torch.cat([nodes, -nodes]) * b[..., None]
-    u = u.expand(*torch.broadcast_shapes(t.shape, b.shape), -1)
-    tilt = (u / sigma[..., None]) * ((t[..., None] - 0.5 * u) / sigma[..., None])
-    log_terms = tilt.clamp(max=700.0) + (0.5 * torch.cat([weights, weights])).log()
+    tilt = ((b / sigma) * (t / sigma)).clamp(-0.99, 0.99)[..., None]  # below 1 where this form is used
+    u = b[..., None] * torch.cat([nodes / (1 - tilt), -nodes / (1 + tilt)], -1)
+    log_weights = torch.cat([weights.log() - torch.log1p(-tilt), weights.log() - torch.log1p(tilt)], -1)
+    log_terms = log_weights - math.log(2) - 0.5 * (u / sigma[..., None]) ** 2
     r = log_terms.softmax(-1)
     mean = (r * u).sum(-1)
     variance = (r * (u - mean[..., None]).square()).sum(-1)

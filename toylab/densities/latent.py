@@ -18,7 +18,7 @@ from torch import Tensor
 from toylab.densities.density import mixture
 
 # Beyond the depth the integrand is below e^-60 = 1e-26 of its largest value.
-_DEPTH, _MOST_ROUNDS, _ZOOM, _PANELS, _ORDER, _CHUNK = 60.0, 8, 33, 4, 24, 2048
+_DEPTH, _MOST_ROUNDS, _ZOOM, _LEAST_PANELS, _ORDER, _CHUNK = 60.0, 8, 33, 4, 24, 2048
 
 
 class Integrand(NamedTuple):
@@ -40,6 +40,7 @@ def evaluate(
     *,
     n_peaks: int,
     n_scan: int = 129,
+    scale: float = math.inf,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """log p, score and divergence of p(x) = int w(u) N(x; m(u), C(u) + sigma^2 I) du.
 
@@ -50,20 +51,22 @@ def evaluate(
         high: its upper end, shape [n].
         n_peaks: the most peaks that an integrand has.
         n_scan: nodes with which the window is first looked through; peaks must be further apart than these.
+        scale: length in u over which the integrand changes its nature, if its window can be longer: panels of
+            Gauss-Legendre nodes are made no longer than three of it.
 
     Returns:
         log p [n], score [n, 2], divergence [n].
     """
     chunks = zip(*(t.split(_CHUNK) for t in (low, high, *points)), strict=True)
     parts = [
-        _evaluate(integrand(*(part[:, None, None] for part in chunk)), a[:, None], b[:, None], n_peaks, n_scan)
+        _evaluate(integrand(*(part[:, None, None] for part in chunk)), a[:, None], b[:, None], n_peaks, n_scan, scale)
         for a, b, *chunk in chunks
     ]
     return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
 def _evaluate(
-    integrand: Integrand, low: Tensor, high: Tensor, n_peaks: int, n_scan: int
+    integrand: Integrand, low: Tensor, high: Tensor, n_peaks: int, n_scan: int, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     with torch.no_grad():  # where the nodes lie does not change the integral
         centre, first, last, alive = _peaks(integrand, low.detach(), high.detach(), n_peaks, n_scan)
@@ -72,8 +75,9 @@ def _evaluate(
             centre, first, last = _zoomed(integrand, centre, first, last)
             if not bool((last - first < 0.7 * before).any()):
                 break
-    nodes, weights = _unit_rule(low.device)
     width = last - first
+    longest = float(torch.where(alive, width, 0.0).amax()) if len(width) else 0.0
+    nodes, weights = _unit_rule(max(_LEAST_PANELS, math.ceil(longest / (3 * scale))), low.device)
     step = first + width * nodes
     log_joint = integrand.log_joint(centre) + integrand.change(centre, step) + width.log() + weights.log()
     log_joint = torch.where(alive, log_joint, -math.inf)
@@ -122,9 +126,9 @@ def _zoomed(integrand: Integrand, centre: Tensor, first: Tensor, last: Tensor) -
 
 
 @cache
-def _unit_rule(device: torch.device) -> tuple[Tensor, Tensor]:
+def _unit_rule(n_panels: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Nodes and weights of Gauss-Legendre on equal panels of [0, 1]."""
     t, w = np.polynomial.legendre.leggauss(_ORDER)
-    nodes = (np.arange(_PANELS)[:, None] + (t + 1) / 2) / _PANELS
-    weights = np.tile(w / 2 / _PANELS, _PANELS)
+    nodes = (np.arange(n_panels)[:, None] + (t + 1) / 2) / n_panels
+    weights = np.tile(w / 2 / n_panels, n_panels)
     return torch.as_tensor(nodes.ravel(), device=device), torch.as_tensor(weights, device=device)

@@ -173,7 +173,7 @@ class Funnel(CleanAndNoised):
         up = (2 * y.abs().log() - v - mean).clamp(min=0)
         down = (v + mean - 2 * torch.maximum(y.abs(), sigma).log()).clamp(min=0)
         low, high = (torch.hypot(far, math.sqrt(124) * std) for far in (down, up))
-        return latent.evaluate(integrand, (v, y, sigma), mean - low, mean + high, n_peaks=2)
+        return latent.evaluate(integrand, (v, y, sigma), mean - low, mean + high, n_peaks=2, scale=1.0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
