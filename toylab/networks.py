@@ -3,15 +3,18 @@
 A plain network is a free vector field: nothing makes it the gradient of a log-density.
 """
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from toylab import checks
+from toylab.densities.density import Density, FromEnergy
 from toylab.draws import uniform
+from toylab.score import gradient
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -47,6 +50,57 @@ class ScoreMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The field at the points x [..., 2]; same shape."""
         return _through(self.layers, self.activation, x)
+
+
+class EnergyMLP(nn.Module):
+    """A score that is a gradient: s(x) = -grad E(x), for a fully connected network E with one output.
+
+    A free network is a vector field with curl, the score of no density; this one is the score of exp(-E) / Z. It costs
+    one backward pass more. Z need not be known to train or to sample; in two dimensions ``density`` computes it.
+
+    Args:
+        width: units a hidden layer.
+        depth: hidden layers.
+        activation: applied after each hidden layer; it must be smooth, for it is differentiated to get the score, and
+            once more by the implicit and sliced losses.
+        generator: draws the initial weights; None is torch's stream.
+
+    >>> EnergyMLP()(torch.zeros(7, 2)).shape
+    torch.Size([7, 2])
+    """
+
+    def __init__(
+        self,
+        width: int = 128,
+        depth: int = 2,
+        activation: Activation = functional.softplus,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.width, self.depth, self.activation = width, depth, activation
+        self.layers = _layers(2, width, depth, generator, n_outputs=1)
+
+    def energy(self, x: Tensor) -> Tensor:
+        """E(x), shape [...], for points x [..., 2]; it is determined up to a constant."""
+        return _through(self.layers, self.activation, x)[..., 0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The score -grad E at the points x [..., 2]; same shape."""
+        return gradient(lambda y: -self.energy(y), x)
+
+    def density(self, extent: Sequence[float], *, n_cells: int = 256) -> FromEnergy:
+        """The law exp(-E) / Z on a box (x_low, x_high, y_low, y_high), Z by quadrature: see ``Density.from_energy``.
+
+        It is that of the network as it is now. Outside the data E is what the network happens to be: take a box that
+        ends where the data do.
+        """
+        kept = copy.deepcopy(self).requires_grad_(False)
+        return Density.from_energy(kept._energy_like, extent, n_cells=n_cells)
+
+    def _energy_like(self, x: Tensor) -> Tensor:
+        """E in the dtype of x, whatever that of the network."""
+        return self.energy(x.to(self.layers[0].weight)).to(x)
 
 
 class NoiseConditionalMLP(nn.Module):
@@ -95,11 +149,13 @@ class NoiseConditionalMLP(nn.Module):
         return -x / t**2 + self.data_std / (sigma * t) * _through(self.layers, self.activation, features)
 
 
-def _layers(n_inputs: int, width: int, depth: int, generator: torch.Generator | None) -> nn.ModuleList:
-    """Linear layers n_inputs - width - ... - width - 2, their weights drawn from ``generator``."""
+def _layers(
+    n_inputs: int, width: int, depth: int, generator: torch.Generator | None, n_outputs: int = 2
+) -> nn.ModuleList:
+    """Linear layers n_inputs - width - ... - width - n_outputs, their weights drawn from ``generator``."""
     checks.count("width", width)
     checks.count("depth", depth)
-    sizes = [n_inputs, *[width] * depth, 2]
+    sizes = [n_inputs, *[width] * depth, n_outputs]
     layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, a, b) for a, b in zip(sizes, sizes[1:], strict=False))
     for layer in layers:
         bound = 1 / math.sqrt(layer.in_features)

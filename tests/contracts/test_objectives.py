@@ -8,18 +8,47 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 
 from toylab.densities import GaussianMixture
 from toylab.networks import NoiseConditionalMLP, ScoreMLP
-from toylab.objectives import Denoising, Explicit, Implicit, NoiseConditional, Sliced, gaussian, rademacher
+from toylab.objectives import (
+    Denoising,
+    Explicit,
+    FiniteDifferenceSliced,
+    Implicit,
+    LogNormal,
+    LogUniform,
+    NoiseConditional,
+    NoiseConditionalExplicit,
+    NoisePrediction,
+    Sliced,
+    gaussian,
+    rademacher,
+    sphere,
+)
 from toylab.schedules import geometric
 from toylab.score import at
 
 CLEAN = ((1.0, 0.0),)
 SIGMAS = geometric(10.0, 0.1, 6)
 LEVELS = tuple((s**2 / len(SIGMAS), s) for s in SIGMAS.tolist())  # lambda(sigma) = sigma^2, averaged over the levels
+
+LOG_UNIFORM, LOG_NORMAL = LogUniform(0.3, 5.0), LogNormal(0.0, 0.5)
+
+
+def over(levels):
+    """(weight lambda(sigma), sigma) for continuous levels: 14 Gauss-Legendre nodes, or a trapezoid of half a std."""
+    if isinstance(levels, LogUniform):
+        t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(14))
+        sigma, weights = levels.low * (levels.high / levels.low) ** ((t + 1) / 2), w / 2
+    else:
+        t = torch.linspace(-7, 7, 29, dtype=torch.float64)
+        sigma = (levels.mean + levels.std * t).exp()
+        weights = torch.exp(-0.5 * t**2) / math.sqrt(2 * math.pi) * 0.5
+    return tuple((float(w * s**2), float(s)) for w, s in zip(weights, sigma, strict=True))
 
 
 @dataclass(frozen=True)
@@ -31,14 +60,19 @@ class Case:
     stands_for: tuple = CLEAN
     draws: bool = True  # whether it uses random numbers
     conditional: bool = False  # whether it takes score(x, sigma)
+    predicts_noise: bool = False  # whether it takes -sigma times the score
+    needs_no_offset: bool = False
 
     def score(self, model):
         """A model of two arguments in the form that this objective takes."""
-        return model if self.conditional else at(model, self.stands_for[0][1])
+        if self.conditional:
+            return model
+        sigma = self.stands_for[0][1]
+        return (lambda x: -sigma * model(x, sigma)) if self.predicts_noise else at(model, sigma)
 
 
 OBJECTIVES = [
-    Case("explicit", lambda law: Explicit(law.score), draws=False),
+    Case("explicit", lambda law: Explicit(law.score), draws=False, needs_no_offset=True),
     Case("implicit", lambda law: Implicit(), draws=False),
     Case("sliced", lambda law: Sliced()),
     Case("sliced, plain, rademacher", lambda law: Sliced(projection=rademacher, variance_reduced=False)),
@@ -46,6 +80,32 @@ OBJECTIVES = [
     Case("sliced, gaussian", lambda law: Sliced(projection=gaussian)),
     Case("sliced, three slices", lambda law: Sliced(n_slices=3)),
     Case("sliced, plain, three gaussian slices", lambda law: Sliced(3, gaussian, False)),
+    Case("sliced, plain, sphere", lambda law: Sliced(projection=sphere, variance_reduced=False)),
+    Case("sliced, finite differences", lambda law: FiniteDifferenceSliced(1e-4)),
+    Case("sliced, finite differences, three gaussian slices", lambda law: FiniteDifferenceSliced(1e-4, 3, gaussian)),
+    Case("denoising 0.1, antithetic", lambda law: Denoising(0.1, antithetic=True), ((1.0, 0.1),)),
+    Case("denoising 0.1, control variate", lambda law: Denoising(0.1, control_variate=True), ((1.0, 0.1),)),
+    Case(
+        "denoising 0.5, antithetic with control variate",
+        lambda law: Denoising(0.5, antithetic=True, control_variate=True),
+        ((1.0, 0.5),),
+    ),
+    Case("noise prediction 0.5", lambda law: NoisePrediction(0.5), ((0.25, 0.5),), predicts_noise=True),
+    Case("noise prediction 2", lambda law: NoisePrediction(2.0), ((4.0, 2.0),), predicts_noise=True),
+    Case(
+        "noise-conditional, log-uniform",
+        lambda law: NoiseConditional(LOG_UNIFORM),
+        over(LOG_UNIFORM),
+        conditional=True,
+    ),
+    Case("noise-conditional, log-normal", lambda law: NoiseConditional(LOG_NORMAL), over(LOG_NORMAL), conditional=True),
+    Case(
+        "noise-conditional, explicit",
+        lambda law: NoiseConditionalExplicit(law.score, SIGMAS),
+        LEVELS,
+        conditional=True,
+        needs_no_offset=True,
+    ),
     Case("denoising 0.1", lambda law: Denoising(0.1), ((1.0, 0.1),)),
     Case("denoising 0.5", lambda law: Denoising(0.5), ((1.0, 0.5),)),
     Case("denoising 2", lambda law: Denoising(2.0), ((1.0, 2.0),)),
@@ -162,7 +222,7 @@ def test_the_quadrature_of_this_file_on_closed_forms(a, sigma):
 def test_offset_on_a_normal_law(case):
     """1/2 I = 1 / v with v = 1 + sigma^2, and for the losses that add noise 1 / sigma^2 less."""
     value = sum(w * (1 / (1 + s**2) - (1 / s**2 if s else 0)) for w, s in case.stands_for)
-    assert offset(case, "normal") == pytest.approx(0.0 if case.name == "explicit" else value, rel=1e-9, abs=1e-12)
+    assert offset(case, "normal") == pytest.approx(0.0 if case.needs_no_offset else value, rel=1e-9, abs=1e-12)
 
 
 @every_objective

@@ -4,11 +4,19 @@ import math
 
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.stats
 import torch
 
 from toylab.densities import isotropic, two_modes
-from toylab.objectives import Denoising, NoiseConditional
+from toylab.objectives import (
+    Denoising,
+    LogNormal,
+    LogUniform,
+    NoiseConditional,
+    NoiseConditionalExplicit,
+    NoisePrediction,
+)
 from toylab.schedules import geometric
 from toylab.score import at
 
@@ -186,3 +194,98 @@ def test_refused_kinds():
         Denoising("large")
     with pytest.raises(TypeError, match="weighting"):
         NoiseConditional(SIGMAS, weighting=2.0)
+
+
+def test_what_the_options_take_from_the_noise():
+    """Standard deviations of the loss of one point at sigma = 0.1, for the true score of a mixture.
+
+    Plain it is that of |z|^2 / (2 sigma^2), which is 1 / sigma^2 = 100, but for a few percent. Without that term about
+    10 are left, those of s(x + sigma z).z / sigma less its mean; antithetic these cancel but for second order.
+    """
+    p, sigma = two_modes(), 0.1
+    x = p.to(torch.float64).sample((100_000,), generator=generator(1))
+
+    def std(**options):
+        return float(Denoising(sigma, **options)(at(p.score, sigma), x, generator=generator(2)).std())
+
+    plain, control, both = std(), std(control_variate=True), std(antithetic=True, control_variate=True)
+    assert plain == pytest.approx(1 / sigma**2, rel=0.05)
+    assert control < plain / 5
+    assert both < plain / 25
+
+
+def test_the_options_keep_the_gradient_unbiased():
+    """Of the loss in the multiple c of a field, at c = 0.7: z-test at 5 standard errors against the plain one."""
+    p, sigma = two_modes(), 0.5
+    x = p.to(torch.float64).sample((100_000,), generator=generator(1))
+    noised = at(p.score, sigma)
+
+    def slopes(objective, seed, h=1e-3):
+        # quadratic in c: the central difference is exact
+        losses = [objective(lambda y, c=c: c * noised(y), x, generator=generator(seed)) for c in (0.7 - h, 0.7 + h)]
+        return (losses[1] - losses[0]) / (2 * h)
+
+    plain = slopes(Denoising(sigma), 3)
+    for options in ({"antithetic": True}, {"control_variate": True}, {"antithetic": True, "control_variate": True}):
+        other = slopes(Denoising(sigma, **options), 4)
+        error = math.sqrt(float(plain.var() + other.var()) / len(x))
+        assert abs(float(plain.mean() - other.mean())) < 5 * error
+
+
+def test_noise_prediction_is_denoising_after_scaling():
+    """sigma^2 times the denoising loss of -e / sigma, point by point."""
+    x, objective = torch.randn(50, 2, dtype=torch.float64, generator=generator(0)), NoisePrediction(0.3)
+    predicted = objective(field, x, generator=generator(1))
+    denoising = Denoising(0.3)(objective.score(field), x, generator=generator(1))
+    torch.testing.assert_close(predicted, 0.3**2 * denoising, rtol=1e-12, atol=1e-12)
+
+
+def test_the_temperature_of_a_step_along_predicted_noise():
+    """x' = x - a e + b z on a point mass at 0, where e = x / sigma: variance b^2 / (1 - (1 - a / sigma)^2) exactly.
+
+    At temperature T = b^2 / (2 a sigma) Langevin's would be T sigma^2 / (1 - a / (2 sigma)). With a = 0.1, b = 0.05 and
+    sigma = 0.1, settings in print, T is 0.125 and not 1; a / (2 sigma) is 1/2.
+    """
+    a, b, sigma = 0.1, 0.05, 0.1
+    temperature = b**2 / (2 * a * sigma)
+    assert temperature == pytest.approx(0.125)
+    stationary = b**2 / (1 - (1 - a / sigma) ** 2)
+    assert stationary == pytest.approx(temperature * sigma**2 / (1 - a / (2 * sigma)))
+
+
+@pytest.mark.parametrize(
+    ("levels", "law"),
+    [
+        (LogUniform(0.2, 5.0), scipy.stats.loguniform(0.2, 5.0)),
+        (LogNormal(-1.2, 1.2), scipy.stats.lognorm(1.2, scale=math.exp(-1.2))),
+    ],
+    ids=["log-uniform", "log-normal"],
+)
+def test_continuous_levels_have_their_law(levels, law):
+    """Kolmogorov-Smirnov of 1e5 draws, p > 1e-6; the nodes have its mean of 1 / (1 + sigma^2), by SciPy."""
+    sigma = levels.draw(torch.empty(100_000, 2, dtype=torch.float64), generator(5))
+    assert sigma.shape == (100_000,)
+    assert scipy.stats.kstest(sigma.numpy(), law.cdf).pvalue > 1e-6
+    nodes, weights = levels.nodes()
+    expected = scipy.integrate.quad(lambda u: 1 / (1 + law.ppf(u) ** 2), 0, 1, epsabs=1e-10)[0]
+    assert float((weights / (1 + nodes**2)).sum()) == pytest.approx(expected, abs=1e-7)
+
+
+def test_continuous_levels_refuse():
+    with pytest.raises(ValueError, match=r"low is 2.0 and high is 1.0: low must be less than high"):
+        LogUniform(2.0, 1.0)
+    with pytest.raises(ValueError, match=r"low is 0.0: it must be finite and greater than 0"):
+        LogUniform(0.0, 1.0)
+    with pytest.raises(ValueError, match=r"std is -1.0: it must be finite and greater than 0"):
+        LogNormal(0.0, -1.0)
+    with pytest.raises(TypeError, match="target is a float: give a function"):
+        NoiseConditionalExplicit(1.0, LogUniform(0.1, 1.0))
+
+
+def test_explicit_at_every_level_is_denoising_without_its_noise():
+    """The same minimiser: with the truth for the score the loss is 0 at every point."""
+    p = two_modes()
+    x = p.to(torch.float64).sample((100,), generator=generator(1))
+    assert (
+        float(NoiseConditionalExplicit(p.score, LogUniform(0.1, 10.0))(p.score, x, generator=generator(2)).max()) == 0
+    )

@@ -3,9 +3,10 @@
 import math
 
 import pytest
+import scipy.stats
 import torch
 
-from toylab.objectives import Implicit, Sliced, gaussian, rademacher
+from toylab.objectives import FiniteDifferenceSliced, Implicit, Sliced, gaussian, rademacher, sphere
 
 JACOBIAN = torch.tensor([[0.7, -1.1], [0.4, -2.0]], dtype=torch.float64)  # not symmetric
 SHIFT = torch.tensor([0.3, -0.8], dtype=torch.float64)
@@ -140,3 +141,31 @@ def test_a_field_that_does_not_depend_on_x():
 def test_bad_settings(arguments, error):
     with pytest.raises(error, match=next(iter(arguments))):
         Sliced(**arguments)
+
+
+def test_sphere_directions_have_radius_sqrt_d_and_uniform_angles():
+    """Kolmogorov-Smirnov of 1e5 angles, p > 1e-6; with these, E v v^T = I."""
+    v = sphere(torch.empty(N, 2, dtype=torch.float64), generator(5))
+    torch.testing.assert_close(v.norm(dim=-1), torch.full((N,), math.sqrt(2), dtype=torch.float64))
+    turns = torch.atan2(v[:, 1], v[:, 0]) / (2 * math.pi) + 0.5
+    assert scipy.stats.kstest(turns.numpy(), "uniform").pvalue > 1e-6
+
+
+def test_finite_differences_tend_to_the_sliced_loss_with_the_square_of_the_step():
+    """The same directions on both sides: halving the step quarters the difference, up to the next order, h^2 = 1e-4."""
+    x = torch.randn(50, 2, dtype=torch.float64, generator=generator(6))
+    limit = Sliced(2)(curved, x, generator=generator(7))
+    errors = [FiniteDifferenceSliced(h, 2)(curved, x, generator=generator(7)) - limit for h in (0.02, 0.01)]
+    assert float(errors[0].abs().max()) > 1e-5
+    ratio = errors[0].norm() / errors[1].norm()
+    assert float(ratio) == pytest.approx(4, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [({"step": 0.0}, ValueError), ({"step": math.nan}, ValueError), ({"n_slices": 0}, ValueError),
+     ({"projection": 3}, TypeError)],
+)  # fmt: skip
+def test_bad_settings_of_finite_differences(arguments, error):
+    with pytest.raises(error, match=next(iter(arguments))):
+        FiniteDifferenceSliced(**arguments)

@@ -4,10 +4,24 @@
 mean loss + offset = the Fisher divergence 1/2 E|s - s*|^2 that it stands for.
 """
 
-from toylab.objectives.denoising import Denoising
+from toylab.objectives.denoising import Denoising, NoisePrediction
 from toylab.objectives.explicit import Explicit
 from toylab.objectives.implicit import Implicit
-from toylab.objectives.noise_conditional import NoiseConditional
-from toylab.objectives.sliced import Sliced, gaussian, rademacher
+from toylab.objectives.noise_conditional import LogNormal, LogUniform, NoiseConditional, NoiseConditionalExplicit
+from toylab.objectives.sliced import FiniteDifferenceSliced, Sliced, gaussian, rademacher, sphere
 
-__all__ = ["Denoising", "Explicit", "Implicit", "NoiseConditional", "Sliced", "gaussian", "rademacher"]
+__all__ = [
+    "Denoising",
+    "Explicit",
+    "FiniteDifferenceSliced",
+    "Implicit",
+    "LogNormal",
+    "LogUniform",
+    "NoiseConditional",
+    "NoiseConditionalExplicit",
+    "NoisePrediction",
+    "Sliced",
+    "gaussian",
+    "rademacher",
+    "sphere",
+]

@@ -1,4 +1,4 @@
-"""Denoising score matching: noise the data, and regress on the score of the noise."""
+"""Denoising score matching: noise the data, and regress on the score of the noise, or on the noise itself."""
 
 from dataclasses import dataclass
 
@@ -18,11 +18,19 @@ class Denoising:
 
     Its minimiser is the score of p_sigma, not that of p. Source: Vincent 2011, eq. 9.
 
+    As sigma falls the loss of a point is dominated by |z|^2 / (2 sigma^2) + s(x).z / sigma, which tells nothing: its
+    standard deviation grows like 1 / sigma^2. Either option below keeps the mean and takes that noise away.
+
     Args:
         sigma: standard deviation of the noise, > 0.
+        antithetic: average the losses of z and -z, in which s(x).z / sigma cancels; two evaluations a point.
+        control_variate: subtract |z|^2 / (2 sigma^2) and s(x).z / sigma, and add the mean 1 / sigma^2 (d = 2) of the
+            first; the second has mean 0. Evaluates s at x too, and its gradient stays unbiased.
     """
 
     sigma: float
+    antithetic: bool = False
+    control_variate: bool = False
 
     def __post_init__(self) -> None:
         checks.positive(
@@ -32,8 +40,50 @@ class Denoising:
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss a point, shape [n], for points x [n, 2]."""
         z = normal_like(x, generator)
-        return 0.5 * (score(x + self.sigma * z) + z / self.sigma).square().sum(-1)
+        if self.antithetic:
+            x, z = torch.stack([x, x]), torch.stack([z, -z])
+        s, target = score(x + self.sigma * z), -z / self.sigma
+        if self.control_variate:
+            loss = 0.5 * s.square().sum(-1) - ((s - score(x)) * target).sum(-1) + 1 / self.sigma**2
+        else:
+            loss = 0.5 * (s - target).square().sum(-1)
+        return loss.mean(0) if self.antithetic else loss
 
     def offset(self, density: Density) -> float:
         """1/2 E|grad log p_sigma|^2 - 1 / sigma^2 (d = 2), by quadrature: minus the mean loss of the true score."""
         return 0.5 * fisher_information(density, self.sigma) - 1 / self.sigma**2
+
+
+@dataclass(frozen=True)
+class NoisePrediction:
+    """1/2 |e(x~) - z|^2 with x~ = x + sigma z: the network e predicts the noise, and s = -e / sigma is the score.
+
+    It is sigma^2 times the denoising loss of s. A sampler that takes a step a * e for a * s has therefore a step
+    sigma times as long: with x' = x - a e(x) + b z its temperature is b^2 / (2 a sigma).
+    Source: Ho et al. 2020 (arXiv:2006.11239), eq. 14, at one noise level.
+
+    Args:
+        sigma: standard deviation of the noise, > 0.
+    """
+
+    sigma: float
+
+    def __post_init__(self) -> None:
+        checks.positive("sigma", self.sigma, "The noise to be predicted is that of x + sigma z")
+
+    def __call__(self, noise_prediction: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """One loss a point, shape [n], for points x [n, 2]; e is called like a score."""
+        z = normal_like(x, generator)
+        return 0.5 * (noise_prediction(x + self.sigma * z) - z).square().sum(-1)
+
+    def score(self, noise_prediction: Score) -> Score:
+        """The score -e(x) / sigma that a noise prediction e stands for."""
+
+        def score(x: Tensor, /) -> Tensor:
+            return -noise_prediction(x) / self.sigma
+
+        return score
+
+    def offset(self, density: Density) -> float:
+        """sigma^2/2 E|grad log p_sigma|^2 - 1 (d = 2): mean loss + offset = sigma^2 times the Fisher divergence."""
+        return 0.5 * self.sigma**2 * fisher_information(density, self.sigma) - 1
