@@ -23,13 +23,15 @@ from toylab.densities import GaussianMixture, catalogue, fractal_tree, ring
 N = 100_000
 RESULTS = Path(__file__).parent / "results" / "densities.json"
 PEAK = """
-import resource, torch
+import torch
 from toylab.densities import fractal_tree
+def peak():
+    return [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
 p, x = fractal_tree(), torch.randn({n}, 2)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 with torch.no_grad():
     p.log_prob_and_score(x), p.divergence(x)
-print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(before, peak())
 """
 
 

@@ -248,9 +248,8 @@ class TwoMoons(CleanAndNoised):
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         upper = _arc(x, 1.0, 0.0, math.pi, sigma)
         lower = _arc(x - x.new_tensor([1.0, 0.5]), 1.0, math.pi, 2 * math.pi, sigma)
-        log_joint, scores = (torch.cat(pair, 1) for pair in zip(upper, lower, strict=True))
-        divergences = (-2 / sigma**2)[:, None].expand_as(log_joint)
-        return mixture(log_joint - math.log(2), scores, divergences)
+        log_p, s, div = (torch.stack(pair, 1) for pair in zip(upper, lower, strict=True))
+        return mixture(log_p - math.log(2), s, div)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -353,14 +352,11 @@ _NODES, _WEIGHTS = ((part + shift) / 2 for part, shift in zip(np.polynomial.lege
 _DEPTH = 60.0  # e^-60 = 1e-26 of the largest value is left out
 
 
-def _arc(x: Tensor, radius: float, start: float, end: float, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """The Gaussians N(x; node, sigma^2 I) that make up an arc about the origin, uniform from angle start to end.
+def _arc(x: Tensor, radius: float, start: float, end: float, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log p [n], score [n, 2] and divergence [n] of an arc about the origin, uniform from angle start to end.
 
     With t the angle between x and the node, the integrand is exp(-2 kappa sin^2(t/2)), kappa = r R / sigma^2: it falls
     with |t|. So the arc is cut at t = 0 and at t = pi, and nodes go on each piece from its end of least |t|.
-
-    Returns:
-        log(weight N(x; node, sigma^2 I)), shape [n, J], and the score of each of these, shape [n, J, 2].
     """
     r, direction = torch.linalg.vector_norm(x, dim=-1), torch.atan2(x[:, 1], x[:, 0])
     kappa = (r / sigma) * (radius / sigma)
@@ -382,11 +378,14 @@ def _arc(x: Tensor, radius: float, start: float, end: float, sigma: Tensor) -> t
     t = nearest + step
     fall = (0.5 * nearest).sin() ** 2 + (0.5 * step).sin() * (nearest + 0.5 * step).sin()  # sin^2(t/2)
     constant = -0.5 * ((r - radius) / sigma) ** 2 - 2 * sigma.log() - math.log(4 * math.pi * half)
-    log_joint = constant[:, None, None] - 2 * kappa[:, None, None] * fall
-    log_joint = log_joint + width.log() + x.new_tensor(_WEIGHTS).log()
+    least = torch.where(exists, fall[..., 0], math.inf).amin(-1)
+    # relative to the nearest node: the logarithm itself loses eps |log p|, and would unbalance the nodes
+    log_joint = -2 * kappa[:, None, None] * (fall - least[:, None, None]) + width.log() + x.new_tensor(_WEIGHTS).log()
     log_joint = torch.where(exists[..., None], log_joint, -math.inf).flatten(1)
     # node - x in the frame of x: outwards and anticlockwise
     out = ((radius - r)[:, None, None] - 2 * radius * (0.5 * t).sin() ** 2).flatten(1)
     round_ = (radius * side[..., None] * t.sin()).flatten(1)
     c, s = direction.cos()[:, None], direction.sin()[:, None]
-    return log_joint, torch.stack([out * c - round_ * s, out * s + round_ * c], -1) / sigma[:, None, None] ** 2
+    scores = torch.stack([out * c - round_ * s, out * s + round_ * c], -1) / sigma[:, None, None] ** 2
+    log_p, score, div = mixture(log_joint, scores, (-2 / sigma**2)[:, None].expand_as(log_joint))
+    return log_p + constant - 2 * kappa * least, score, div

@@ -79,10 +79,14 @@ def _evaluate(
     longest = float(torch.where(alive, width, 0.0).amax()) if len(width) else 0.0
     nodes, weights = _unit_rule(max(_LEAST_PANELS, math.ceil(longest / (3 * scale))), low.device)
     step = first + width * nodes
-    log_joint = integrand.log_joint(centre) + integrand.change(centre, step) + width.log() + weights.log()
+    # relative to the first peak: the logarithm itself loses eps |log p|, and would unbalance the nodes
+    first_peak = centre[:, :1]
+    relative = integrand.change(first_peak, centre - first_peak) + integrand.change(centre, step)
+    log_joint = relative + width.log() + weights.log()
     log_joint = torch.where(alive, log_joint, -math.inf)
     scores, divergences = integrand.components(centre + step)
-    return mixture(log_joint.flatten(1), scores.flatten(1, 2), divergences.expand_as(log_joint).flatten(1))
+    log_p, s, div = mixture(log_joint.flatten(1), scores.flatten(1, 2), divergences.expand_as(log_joint).flatten(1))
+    return integrand.log_joint(first_peak)[:, 0, 0] + log_p, s, div
 
 
 def _peaks(

@@ -1,7 +1,7 @@
 """Gaussians seen through a smooth map of the plane."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -227,7 +227,8 @@ class Pinwheel(CleanAndNoised):
         return sigma
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        near = self._unwound(x, sigma, torch.full_like(sigma, _REACH))
+        inner = _REACH * self.radial_std * torch.ones_like(sigma)
+        near = self._unwound(x, sigma, 1 - inner, 1 + inner)
         # Beyond |rho - 1| = 11 radial_std lies at most e^-60 of the largest density that a Gaussian part can have.
         across = (self.scale * self.tangential_std) ** 2 + sigma**2
         depth = -math.log(2 * math.pi) - (sigma.log() + 0.5 * across.log() + near[0]).detach()
@@ -235,28 +236,28 @@ class Pinwheel(CleanAndNoised):
         if len(far) == 0:
             return near
         results = [part.clone() for part in near]
-        for index, wound in zip(*self._by_winding(far, x, sigma, depth), strict=True):
-            reach = (2 * (depth[index] + 35)).sqrt()
-            part = self._wound(x[index], sigma[index]) if wound else self._unwound(x[index], sigma[index], reach)
+        for index, window in self._by_winding(far, x, sigma, depth):
+            part = (
+                self._wound(x[index], sigma[index])
+                if window is None
+                else self._unwound(x[index], sigma[index], *window)
+            )
             for result, values in zip(results, part, strict=True):
                 result[index] = values
         return tuple(results)
 
-    def _unwound(self, x: Tensor, sigma: Tensor, reach: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """By quadrature over rho, over |rho - 1| < reach * radial_std."""
-        shared = self._shared_nodes(x, sigma, reach)
-        return self._own_nodes(x, sigma, reach) if shared is None else _gaussians.evaluate(x, sigma, shared)
+    def _unwound(self, x: Tensor, sigma: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """By quadrature over rho from low to high."""
+        shared = self._shared_nodes(x, sigma, float(low.min()), float(high.max())) if len(x) else None
+        return self._own_nodes(x, sigma, low, high) if shared is None else _gaussians.evaluate(x, sigma, shared)
 
-    def _shared_nodes(self, x: Tensor, sigma: Tensor, reach: Tensor) -> _gaussians.Gaussians | None:
+    def _shared_nodes(self, x: Tensor, sigma: Tensor, low: float, high: float) -> _gaussians.Gaussians | None:
         """The law as finitely many Gaussians, by the trapezoid rule in rho, exact to rounding; None if too many.
 
         Nodes are no more than 0.2 radial_std apart in rho, and 0.45 of the least noise level in the plane as seen from
         the furthest point, which the winding arm sweeps past at the speed |x| * rate * e^rho.
         """
-        if len(x) == 0:
-            return None
         least, furthest = float(sigma.detach().min()), float(x.detach().norm(dim=-1).max())
-        low, high = (1 + sign * float(reach.max()) * self.radial_std for sign in (-1, 1))
         along = 1 / (0.2 * self.radial_std) + self.scale / (0.45 * least)
         turning = furthest * self.rate / (0.45 * least)
         first, last = (along * rho + turning * math.exp(rho) for rho in (low, high))
@@ -279,7 +280,7 @@ class Pinwheel(CleanAndNoised):
         covariances = round_[:, :, None] * round_[:, None, :]
         return _gaussians.Gaussians.of(log_weights.repeat(self.n_arms), means, covariances)
 
-    def _own_nodes(self, x: Tensor, sigma: Tensor, reach: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _own_nodes(self, x: Tensor, sigma: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Each point by itself, by the module ``latent``."""
         n, K = len(x), self.n_arms
         s2, width2 = self.radial_std**2, (self.scale * self.tangential_std) ** 2
@@ -315,8 +316,7 @@ class Pinwheel(CleanAndNoised):
 
             return latent.Integrand(log_joint, change, components)
 
-        low, high = 1 - reach * self.radial_std, 1 + reach * self.radial_std
-        turns = math.ceil(float(self.rate * high.max().exp()) / (2 * math.pi)) if n else 1
+        turns = math.ceil(float((self.rate * (high.exp() - low.exp())).max()) / (2 * math.pi)) if n else 1
         rows = (r.repeat_interleave(K), direction, sigma.repeat_interleave(K))
         log_p, s, div = latent.evaluate(
             integrand,
@@ -331,8 +331,8 @@ class Pinwheel(CleanAndNoised):
 
     def _by_winding(
         self, far: Tensor, x: Tensor, sigma: Tensor, depth: Tensor
-    ) -> tuple[tuple[Tensor, Tensor], tuple[bool, bool]]:
-        """Those of the far points at which the arms' angle is uniform to all digits, and the others.
+    ) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor] | None]]:
+        """Those of the far points at which the arms' angle is uniform to all digits, and the others with their window.
 
         The m-th harmonic of the angle enters with the mean of e^(i m n_arms rate e^rho) over rho given x. It is below
         e^-35 where, over all rho that matter, the spread of that angle is large enough.
@@ -341,18 +341,33 @@ class Pinwheel(CleanAndNoised):
         noise, across = level**2, (self.scale * self.tangential_std) ** 2 + level**2
         precision = 1 / self.radial_std**2 + self.scale**2 / noise
         middle, std = (1 / self.radial_std**2 + self.scale * r / noise) / precision, precision.rsqrt()
-        lowest = 1 - (2 * (depth[far][:, None] + 35)).sqrt() * self.radial_std
-        grid = torch.linspace(0, 1, 257, dtype=x.dtype, device=x.device)
-        rho = torch.cat([lowest + (middle - lowest) * grid, middle + std * (24 * grid - 12)], -1)
-        # the best angle for each rho: cosine u, by minimising (r u - scale rho)^2 / noise + r^2 (1 - u^2) / across
-        u = (self.scale * rho / r * across / (across - noise)).clamp(-1, 1)
-        log_envelope = -0.5 * (
-            ((rho - 1) / self.radial_std) ** 2 + (r * u - self.scale * rho) ** 2 / noise + r**2 * (1 - u**2) / across
-        )
+
+        def envelope(rho: Tensor) -> Tensor:
+            """The log-integrand at the best angle, of cosine u."""
+            u = (self.scale * rho / r * across / (across - noise)).clamp(-1, 1)
+            misses = (r * u - self.scale * rho) ** 2 / noise + r**2 * (1 - u**2) / across
+            return -0.5 * (((rho - 1) / self.radial_std) ** 2 + misses)
+
+        reach = (2 * (depth[far][:, None] + 35)).sqrt() * self.radial_std  # of a rho that may matter at all
+        grid = torch.linspace(0, 1, 513, dtype=x.dtype, device=x.device)
+        below, above = middle - (middle - 1 + reach) * grid, middle + 16 * std * grid
+        rho = torch.cat([below, above], -1)
+        log_envelope = envelope(rho)
         coherence = -0.5 * (self.n_arms * self.rate * rho.exp() * std) ** 2
         wound = (log_envelope + coherence).amax(-1) < log_envelope.amax(-1) - 35
-        parts = [(far[wound], True), (far[~wound], False)]
-        return tuple(zip(*((index, flag) for index, flag in parts if len(index)), strict=True))
+        if bool(wound.any()):
+            yield far[wound], None
+        if bool(wound.all()):
+            return
+        # An arm passes the best angle within one part in n_arms of a turn from the middle, on either side; so much
+        # lower than the envelope the integrand may be, and what is e^-75 below that does not matter.
+        turn = 2 * math.pi / (self.n_arms * self.rate * middle.exp())
+        best = torch.maximum(envelope(middle - turn), envelope(middle + turn))
+        matters = log_envelope > torch.minimum(best, log_envelope.amax(-1, keepdim=True)) - 75
+        low = torch.where(matters, rho, math.inf).amin(-1) - (below[:, 0] - below[:, 1])
+        high = torch.where(matters, rho, -math.inf).amax(-1) + (above[:, 1] - above[:, 0])
+        low, high = torch.maximum(low, 1 - reach[:, 0]), torch.minimum(high, 1 + reach[:, 0])
+        yield far[~wound], (low[~wound], high[~wound])
 
     def _wound(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """With the angle of the arm uniform: over it, relative to x, rho being integrated out."""
