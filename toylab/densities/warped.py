@@ -337,7 +337,7 @@ class Pinwheel(CleanAndNoised):
         The m-th harmonic of the angle enters with the mean of e^(i m n_arms rate e^rho) over rho given x. It is below
         e^-35 where, over all rho that matter, the spread of that angle is large enough.
         """
-        r, level = torch.linalg.vector_norm(x[far], dim=-1)[:, None], sigma[far][:, None]
+        r, level = torch.linalg.vector_norm(x[far].detach(), dim=-1)[:, None], sigma[far].detach()[:, None]
         noise, across = level**2, (self.scale * self.tangential_std) ** 2 + level**2
         precision = 1 / self.radial_std**2 + self.scale**2 / noise
         middle, std = (1 / self.radial_std**2 + self.scale * r / noise) / precision, precision.rsqrt()
