@@ -120,9 +120,7 @@ def test_noised_in_high_precision_out_to_the_far_tails(x, sigma):
     assert float(p.log_prob(x, sigma)) == pytest.approx(float(log_p), rel=1e-9)
     norm = float(mpmath.hypot(s1, s2))
     assert p.score(x, sigma).tolist() == pytest.approx([float(s1), float(s2)], rel=1e-9, abs=1e-9 * norm)
-    # far from the parabola the weights of the nodes carry eps |log p|, times the spread of their scores, 1 / sigma^2
-    rounding = 2.3e-16 * abs(float(log_p)) / sigma**2
-    assert float(p.divergence(x, sigma)) == pytest.approx(float(divergence), rel=1e-9, abs=rounding)
+    assert float(p.divergence(x, sigma)) == pytest.approx(float(divergence), rel=1e-9)
 
 
 @pytest.mark.parametrize("sigma", [0.1, 1.0])
@@ -521,7 +519,7 @@ def test_far_out_a_pinwheel_obeys_the_heat_equation(x, sigma):
         torch.testing.assert_close(method(single, sigma).double(), method(point, sigma), rtol=1e-4, atol=0)
 
 
-@pytest.mark.parametrize("r", [17.0, 25.0])
+@pytest.mark.parametrize("r", [13.0, 17.0, 25.0])
 def test_a_pinwheel_is_finite_between_its_arms_and_the_far_tails(r):
     """Weak noise, and arms not yet wound often enough for their angle to be uniform."""
     p, x = Pinwheel(), torch.tensor([r, 0.0])
