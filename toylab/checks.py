@@ -15,6 +15,13 @@ NO_DENSITY = (
 )
 
 
+class NoDensity(ValueError):
+    """A law on points or on a curve was asked for its density, or its score, at sigma = 0."""
+
+    def __init__(self) -> None:
+        super().__init__(NO_DENSITY)
+
+
 def positive(name: str, value: float, remedy: str = "Give a number greater than 0") -> float:
     """Return ``value`` as a float, or raise ``ValueError`` unless it is finite and > 0."""
     number = _number(name, value)
@@ -105,7 +112,7 @@ def noisy(sigma: Tensor | float, x: Tensor) -> Tensor | float:
     """``noise_level``, for laws without a density of their own: sigma = 0 is refused."""
     sigma = noise_level(sigma, points("x", x))
     if (sigma.device.type == "cpu" and bool((sigma == 0).any())) if isinstance(sigma, Tensor) else sigma == 0:
-        raise ValueError(NO_DENSITY)
+        raise NoDensity
     return sigma
 
 

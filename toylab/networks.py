@@ -6,6 +6,7 @@ A plain network is a free vector field: nothing makes it the gradient of a log-d
 import copy
 import math
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,20 @@ from toylab.score import gradient
 Activation = Callable[[Tensor], Tensor]
 
 
-class ScoreMLP(nn.Module):
+class _MLP(nn.Module):
+    """What the networks share: ``layers``, linear ones, with ``activation`` after each but the last."""
+
+    layers: nn.ModuleList
+    activation: Activation
+
+    def redrawn(self, generator: torch.Generator | None = None) -> Self:
+        """A copy of this network whose weights are drawn anew, as at its construction."""
+        network = copy.deepcopy(self)
+        _draw(network.layers, generator)
+        return network
+
+
+class ScoreMLP(_MLP):
     """A fully connected score network s(x) on the plane, s = W_L a(... a(W_1 x + b_1) ...) + b_L.
 
     The defaults are the reference network 2-128-128-2 with softplus (Song & Ermon 2019, toy experiments). The
@@ -52,7 +66,7 @@ class ScoreMLP(nn.Module):
         return _through(self.layers, self.activation, x)
 
 
-class EnergyMLP(nn.Module):
+class EnergyMLP(_MLP):
     """A score that is a gradient: s(x) = -grad E(x), for a fully connected network E with one output.
 
     A free network is a vector field with curl, the score of no density; this one is the score of exp(-E) / Z. It costs
@@ -103,7 +117,7 @@ class EnergyMLP(nn.Module):
         return self.energy(x.to(self.layers[0].weight)).to(x)
 
 
-class NoiseConditionalMLP(nn.Module):
+class NoiseConditionalMLP(_MLP):
     """A noise-conditional score network, s(x, sigma), scaled so that one network serves sigma from 0.01 to 20.
 
         s(x, sigma) = -x / t^2 + sd / (sigma t) F(gain x / t, log(sigma) / 2),    t^2 = sigma^2 + sd^2
@@ -157,12 +171,16 @@ def _layers(
     checks.count("depth", depth)
     sizes = [n_inputs, *[width] * depth, n_outputs]
     layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+    _draw(layers, generator)
+    return layers
+
+
+def _draw(layers: nn.ModuleList, generator: torch.Generator | None) -> None:
     for layer in layers:
         bound = 1 / math.sqrt(layer.in_features)
         for p in layer.parameters():
             draw = uniform(p.shape, dtype=p.dtype, device=p.device, generator=generator)
             p.data = bound * (2 * draw - 1)
-    return layers
 
 
 def _through(layers: nn.ModuleList, activation: Activation, x: Tensor) -> Tensor:

@@ -62,14 +62,13 @@ def gradient(log_prob: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         x: points, shape [..., 2].
 
     Returns:
-        The gradient, shape [..., 2]. It can be differentiated again while gradients are enabled.
+        The gradient, shape [..., 2]. It can be differentiated again while gradients are enabled, and be batched by
+        ``torch.func.vmap``.
     """
-    again = torch.is_grad_enabled()
-    with torch.inference_mode(False), torch.enable_grad():
-        # clone, not detach: it keeps the tangent when this gradient is itself differentiated forwards
-        x = x if x.requires_grad else x.clone().requires_grad_()
-        (result,) = torch.autograd.grad(log_prob(x).sum(), x, create_graph=again)
-    return result
+    with torch.inference_mode(False):
+        x = x.clone() if x.is_inference() else x
+        values, pull_back = torch.func.vjp(log_prob, x)
+        return pull_back(torch.ones_like(values))[0]
 
 
 def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from toylab.densities import Circle, isotropic, two_modes
+from toylab.densities import Circle, Pinwheel, Points, StudentTMixture, TwoMoons, isotropic, two_modes
 from toylab.metrics import fisher_divergence
-from toylab.networks import NoiseConditionalMLP, ScoreMLP
-from toylab.objectives import Denoising, Explicit, Implicit, NoiseConditional, Sliced
+from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
+from toylab.objectives import Denoising, Explicit, FiniteDifferenceSliced, Implicit, NoiseConditional, Sliced
 from toylab.schedules import geometric
 from toylab.score import at
 from toylab.training import constant, cosine, fit
@@ -111,13 +111,91 @@ def test_history_reads_as_a_fisher_divergence():
     [
         (Sliced(), torch.ones(5, 2)),  # a set of points
         (lambda score, x, generator=None: score(x).square().sum(-1), two_modes()),  # an objective without offset
-        (Implicit(), Circle()),  # a law without a density
+        (Sliced(), StudentTMixture([1.0], [[0.0, 0.0]], [[[1.0, 0.0], [0.0, 1.0]]], [1.0])),  # tails too far for a grid
     ],
 )
 def test_history_without_a_truth(objective, data):
     history = fit(small(), objective, data, n_steps=3, generator=generator(), progress=False).history
     assert history.loss.isfinite().all()
     assert history.fisher_divergence.isnan().all()
+
+
+def test_held_out_is_measured_on_the_averaged_network_at_each_report():
+    result = fit(
+        small(),
+        Sliced(),
+        NORMAL,
+        n_steps=20,
+        report_every=8,
+        held_out=lambda s: fisher_divergence(s, NORMAL),
+        generator=generator(),
+        progress=False,
+    )
+    assert result.history.held_out.shape == (3,)
+    assert float(result.history.held_out[-1]) == pytest.approx(fisher_divergence(result.network, NORMAL), rel=1e-12)
+    assert result.history.held_out[0] > result.history.held_out[-1]
+    without = fit(small(), Sliced(), NORMAL, n_steps=20, report_every=8, generator=generator(), progress=False)
+    assert same_weights(without.network, result.network)  # measuring changes nothing
+    assert without.history.held_out.isnan().all()
+
+
+@pytest.mark.parametrize("law", [Circle(2.0), Points([[0.0, 1.0], [1.0, 0.0]]), TwoMoons(), Pinwheel()])
+@pytest.mark.parametrize("objective", [Implicit(), Sliced(), FiniteDifferenceSliced()])
+def test_a_clean_curve_is_refused_by_objectives_that_need_its_score(law, objective):
+    with pytest.raises(ValueError, match=r"its loss would fall without bound.*Denoising"):
+        fit(small(), objective, law, n_steps=2, generator=generator(), progress=False)
+
+
+def test_a_clean_curve_serves_denoising():
+    assert fit(small(), Denoising(0.5), Circle(2.0), n_steps=2, generator=generator(), progress=False)
+    with pytest.raises(ValueError, match="sigma > 0"):
+        fit(small(), Explicit(Circle(2.0).score), Circle(2.0), n_steps=2, generator=generator(), progress=False)
+
+
+def double_backward(score, x, generator=None):
+    """A reader's own implicit loss."""
+    x = x.requires_grad_()
+    s = score(x)
+    slope = sum(torch.autograd.grad(s[:, i].sum(), x, create_graph=True)[0][:, i] for i in (0, 1))
+    return slope + 0.5 * s.square().sum(-1)
+
+
+class Plain(torch.nn.Module):
+    def __init__(self, activation):
+        super().__init__()
+        self.inner = torch.nn.Sequential(torch.nn.Linear(2, 4), activation, torch.nn.Linear(4, 2))
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("activation", [torch.relu, torch.nn.functional.leaky_relu])
+@pytest.mark.parametrize("objective", [Implicit(), Sliced(), Sliced(variance_reduced=False), double_backward])
+def test_a_network_with_kinks_is_warned_of_where_it_is_differentiated(activation, objective):
+    network = ScoreMLP(4, activation=activation, generator=generator())
+    with pytest.warns(RuntimeWarning, match="piecewise linear") as caught:
+        fit(network, objective, NORMAL, n_steps=1, generator=generator(), progress=False)
+    assert caught[0].filename == __file__
+    with pytest.warns(RuntimeWarning, match="piecewise linear"):
+        fit(Plain(torch.nn.ReLU()), objective, NORMAL, n_steps=1, generator=generator(), progress=False)
+
+
+def test_an_energy_with_kinks_is_warned_of_under_every_objective():
+    with pytest.warns(RuntimeWarning, match="is the gradient of one"):
+        fit(EnergyMLP(4, activation=torch.relu), Explicit(torch.neg), NORMAL, n_steps=1, progress=False,
+            generator=generator())  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", [torch.tanh, torch.nn.functional.silu, torch.nn.functional.softplus])
+def test_no_warning_of_a_smooth_network(activation):
+    """Warnings are errors here."""
+    fit(ScoreMLP(4, activation=activation), Implicit(), NORMAL, n_steps=1, generator=generator(), progress=False)
+    fit(Plain(torch.nn.SiLU()), Sliced(), NORMAL, n_steps=1, generator=generator(), progress=False)
+
+
+@pytest.mark.parametrize("objective", [Explicit(torch.neg), Denoising(0.5), FiniteDifferenceSliced()])
+def test_no_warning_of_kinks_where_the_network_is_not_differentiated(objective):
+    fit(ScoreMLP(4, activation=torch.relu), objective, NORMAL, n_steps=1, generator=generator(), progress=False)
 
 
 def test_the_network_given_is_left_alone():
@@ -261,11 +339,11 @@ def test_quiet_without_progress(capfd):
 
 
 class Wide(torch.nn.Module):
-    """Maps to three numbers a point."""
+    """Maps to ``n`` numbers a point."""
 
-    def __init__(self):
+    def __init__(self, n):
         super().__init__()
-        self.layer = torch.nn.Linear(2, 3)
+        self.layer = torch.nn.Linear(2, n)
 
     def forward(self, x):
         return self.layer(x)
@@ -281,7 +359,10 @@ BAD = [
     ({"objective": lambda score, x, generator=None: score(x).square().mean()}, ValueError, "one loss a point"),
     ({"objective": lambda score, x, generator=None: score(x)}, ValueError, "one loss a point"),
     ({"objective": lambda score, x, generator=None: 0.0}, ValueError, "gives float"),
-    ({"network": Wide(), "objective": Explicit(torch.neg)}, (RuntimeError, ValueError), None),
+    ({"network": Wide(3), "objective": Explicit(torch.neg)}, ValueError, "Give the last layer 2 outputs"),
+    ({"network": Wide(3), "objective": Implicit()}, ValueError, "Give the last layer 2 outputs"),
+    ({"network": Wide(1), "objective": Denoising(0.5)}, ValueError, "Give the last layer 2 outputs"),
+    ({"held_out": 0.5}, TypeError, "held_out"),
     ({"data": torch.zeros(5)}, ValueError, "data has shape"),
     ({"data": torch.zeros(0, 2)}, ValueError, "data has shape"),
     ({"data": torch.zeros(5, 3)}, ValueError, "data has shape"),

@@ -278,7 +278,7 @@ class CleanAndNoised(Density):
 
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log p [...], score [..., 2] and divergence [...] of the clean law at x [..., 2]."""
-        raise ValueError(checks.NO_DENSITY)
+        raise checks.NoDensity
 
     @abstractmethod
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -57,6 +57,7 @@ def _grid(density: Density, sigma: float) -> Iterator[tuple[Tensor, Tensor]]:
     step = density.length_scale(sigma) / _NODES_PER_LENGTH
     sides = [math.ceil(float(side) / step) + 1 for side in high - low] if step > 0 else [math.inf, math.inf]
     if math.prod(sides) > _MOST_NODES:
+        density.log_prob(0.5 * (low + high), sigma)  # a law without a density says so itself
         raise ValueError(
             f"the density varies over {step * _NODES_PER_LENGTH:.3g} on a rectangle of sides "
             f"{[round(float(side), 3) for side in high - low]}: a grid would need {math.prod(sides):.2g} nodes. "

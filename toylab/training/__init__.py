@@ -1,8 +1,8 @@
 """From an objective and a network to a learned score."""
 
 from toylab.training.averaging import WeightAverage
-from toylab.training.fit import Fit, History, fit
+from toylab.training.fit import Fit, History, Spread, fit
 from toylab.training.rates import constant, cosine, one_cycle
 from toylab.training.saving import load, save
 
-__all__ = ["Fit", "History", "WeightAverage", "constant", "cosine", "fit", "load", "one_cycle", "save"]
+__all__ = ["Fit", "History", "Spread", "WeightAverage", "constant", "cosine", "fit", "load", "one_cycle", "save"]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -15,9 +16,12 @@ from toylab import checks
 from toylab.densities.density import Density
 from toylab.draws import integers
 from toylab.training.averaging import WeightAverage
+from toylab.training.copies import Copies
+from toylab.training.kinks import warn_of_kinks
 from toylab.training.rates import one_cycle
 
 Objective = Callable[..., Tensor]
+Measure = Callable[[nn.Module], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,21 +33,68 @@ class History:
         loss: mean loss over the steps since the last report, as the objective counts it.
         fisher_divergence: that loss + the objective's offset, which estimates the Fisher divergence of the network in
             training; nan where the data is a plain set of points or the objective gives no offset.
-        seconds: time since the start.
+        held_out: ``held_out`` of the averaged network, nan if none was given.
+        seconds: time since the start, without that spent on ``held_out``.
     """
 
     steps: Tensor
     loss: Tensor
     fisher_divergence: Tensor
+    held_out: Tensor
     seconds: Tensor
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A number measured on each of several trained networks: mean and standard deviation over them.
+
+    >>> print(Spread((0.002, 0.003, 0.004)))
+    0.0030 ± 0.0010
+    """
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the networks."""
+        return sum(self.values) / len(self.values)
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of one network about the mean; nan of a single one."""
+        if len(self.values) < 2:
+            return math.nan
+        return math.sqrt(sum((value - self.mean) ** 2 for value in self.values) / (len(self.values) - 1))
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} ± {self.std:.4f}"
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A trained network (the averaged weights, gradients off) and its history."""
+    """Trained networks (the averaged weights, gradients off) and their histories, one a seed.
 
-    network: nn.Module
-    history: History
+    Attributes:
+        networks: as many as ``n_seeds``.
+        histories: one a network.
+    """
+
+    networks: tuple[nn.Module, ...]
+    histories: tuple[History, ...]
+
+    @property
+    def network(self) -> nn.Module:
+        """The first network, which started from the weights given."""
+        return self.networks[0]
+
+    @property
+    def history(self) -> History:
+        """The history of the first network."""
+        return self.histories[0]
+
+    def spread(self, measure: Measure) -> Spread:
+        """A number measured on every network, such as ``lambda s: metrics.fisher_divergence(s, p)``."""
+        return Spread(tuple(float(measure(network)) for network in self.networks))
 
 
 def fit(
@@ -56,6 +107,8 @@ def fit(
     learning_rate: float = 5e-3,
     rate: Callable[[float], float] = one_cycle,
     average: float = 0.99,
+    n_seeds: int = 1,
+    held_out: Measure | None = None,
     report_every: int = 100,
     generator: torch.Generator | None = None,
     device: torch.device | str | None = None,
@@ -74,13 +127,20 @@ def fit(
         learning_rate: Adam's rate at its peak.
         rate: share of the peak rate at the moment t in [0, 1] of the training: ``one_cycle``, ``cosine``, ``constant``.
         average: decay of the moving average of the weights (``WeightAverage``); 0 returns the last weights.
+        n_seeds: networks to train side by side, each on its own batches. The first starts from the weights given, the
+            others from ``network.redrawn(generator)``; the objective sees points [n_seeds, batch_size, 2].
+        held_out: a number to record at each report from the averaged network, such as the exact
+            ``lambda s: metrics.fisher_divergence(s, p)``, to be seen beside the loss.
         report_every: steps between two entries of the history.
         generator: source of randomness for data and objective; None is torch's global stream.
         device: where to train; None is where the network is.
         progress: show a progress bar.
 
     Returns:
-        The trained network and its history. Ctrl-C returns what is done so far, with a warning.
+        The trained networks and their histories. Ctrl-C returns what is done so far, with a warning.
+
+    Warns:
+        RuntimeWarning: before the first step, if the network has kinks (ReLU) and the objective differentiates it.
 
     Raises:
         ValueError, TypeError: for bad input, before the first step.
@@ -91,29 +151,36 @@ def fit(
     checks.function("rate", rate, "training.cosine")
     checks.count("n_steps", n_steps)
     checks.count("batch_size", batch_size)
+    checks.count("n_seeds", n_seeds)
     checks.count("report_every", report_every)
     checks.positive("learning_rate", learning_rate)
+    if held_out is not None:
+        checks.function("held_out", held_out, "lambda s: metrics.fisher_divergence(s, p)")
     if not isinstance(network, nn.Module) or not any(p.requires_grad for p in network.parameters()):
         raise TypeError("network has nothing to train: give a torch module with parameters, such as ScoreMLP().")
     parameter = next(network.parameters())
     like = torch.empty(0, dtype=parameter.dtype, device=parameter.device if device is None else device)
+    shape = (batch_size,) if n_seeds == 1 else (n_seeds, batch_size)
+    draw, offset = _source(data, like, shape, generator), _offset(objective, data)
     network = copy.deepcopy(network).to(like.device)
-    draw, offset = _source(data, like, batch_size, generator), _offset(objective, data)
-    _try_once(network, objective, draw)
+    _try_once(network, objective, draw().view(-1, 2)[:2])
+    if n_seeds > 1:
+        network = Copies([network, *_redrawn(network, n_seeds - 1, generator)])
+        _try_side_by_side(network, objective, draw()[:, :2])
 
     optimiser = torch.optim.Adam(network.parameters(), fused=True)
     averaged = WeightAverage(network, average)
-    log = _Log(offset)
+    log = _Log(offset, held_out)
     with tqdm(total=n_steps, desc="fit", unit="step", disable=not progress) as shown:
         try:
             for step in range(n_steps):
                 optimiser.param_groups[0]["lr"] = learning_rate * rate(step / n_steps)
-                loss = objective(network, draw(), generator=generator).mean()
+                losses = objective(network, draw(), generator=generator).mean(-1)
                 optimiser.zero_grad()
-                loss.backward()
+                losses.sum().backward()
                 optimiser.step()
                 averaged.update()
-                log.add(loss)
+                log.add(losses)
                 shown.update()
                 if (step + 1) % report_every == 0 or step + 1 == n_steps:
                     shown.set_postfix_str(log.report(step + 1, averaged.network, learning_rate))
@@ -124,20 +191,22 @@ def fit(
                 RuntimeWarning,
                 stacklevel=2,
             )
-    return Fit(averaged.network, log.history())
+    return log.result(averaged.network)
 
 
-def _source(data: Density | Tensor, like: Tensor, n: int, generator: torch.Generator | None) -> Callable[[], Tensor]:
-    """A function that draws the next batch."""
+def _source(
+    data: Density | Tensor, like: Tensor, shape: tuple[int, ...], generator: torch.Generator | None
+) -> Callable[[], Tensor]:
+    """A function that draws the next batch, of shape [*shape, 2]."""
     if isinstance(data, Density):
         density = data.to(like)
-        return lambda: density.sample((n,), generator=generator)
+        return lambda: density.sample(shape, generator=generator)
     checks.cloud("data", data)
     if not data.isfinite().all():
         bad = int((~data.isfinite().all(-1)).sum())
         raise ValueError(f"data holds {bad} points that are nan or inf, of {len(data)}: remove them first.")
     points = data.detach().to(like)
-    return lambda: points[integers(len(points), (n,), device=points.device, generator=generator)]
+    return lambda: points[integers(len(points), shape, device=points.device, generator=generator)]
 
 
 def _offset(objective: Objective, data: Density | Tensor) -> float:
@@ -146,57 +215,112 @@ def _offset(objective: Objective, data: Density | Tensor) -> float:
         return math.nan
     try:
         return objective.offset(data)
+    except checks.NoDensity:
+        raise ValueError(
+            f"{data!r} lies on points or on a curve and has no score, but {objective!r} learns that of the clean data: "
+            "its loss would fall without bound. Add noise to the data (p.noised(0.1)), or use Denoising(sigma)."
+        ) from None
     except (TypeError, ValueError):  # the law has no quadrature, or no score of its own: train all the same
         return math.nan
 
 
-def _try_once(network: nn.Module, objective: Objective, draw: Callable[[], Tensor]) -> None:
-    """One evaluation on copies of the random streams' side: wrong shapes and pairings are told before any step."""
-    x = draw()[:2]
-    throwaway = torch.Generator(x.device).manual_seed(0)
-    with torch.no_grad():
-        losses = objective(network, x, generator=throwaway)
+def _try_once(network: nn.Module, objective: Objective, x: Tensor) -> None:
+    """One evaluation of the network at two points: wrong shapes and pairings are told before any step."""
+    differentiated = False
+
+    def score(x: Tensor, *sigma: Tensor | float) -> Tensor:
+        nonlocal differentiated
+        differentiated = differentiated or x.requires_grad or forward_ad.unpack_dual(x).tangent is not None
+        s = network(x, *sigma)
+        if not isinstance(s, Tensor) or s.shape != x.shape:
+            given = list(s.shape) if isinstance(s, Tensor) else type(s).__name__
+            raise ValueError(
+                f"the network gives {given} for points {list(x.shape)}: a score has the shape of its points. "
+                "Give the last layer 2 outputs."
+            )
+        return s
+
+    losses = objective(score, x, generator=torch.Generator(x.device).manual_seed(0))
     if not isinstance(losses, Tensor) or losses.shape != x.shape[:1]:
         given = list(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
         raise ValueError(
             f"the objective gives {given} for 2 points: it must give one loss a point, [2]. "
             "Leave out the mean, and check that the network maps [n, 2] to [n, 2]."
         )
+    warn_of_kinks(network, differentiated, stacklevel=4)
+
+
+def _redrawn(network: nn.Module, n: int, generator: torch.Generator | None) -> list[nn.Module]:
+    """n more networks of this shape."""
+    if not hasattr(network, "redrawn"):
+        raise TypeError(
+            f"network is a {type(network).__name__}, which has no redrawn(generator), so that n_seeds cannot start "
+            "others like it. Give it that method (a copy with fresh weights), or call fit once a seed."
+        )
+    return [network.redrawn(generator) for _ in range(n)]
+
+
+def _try_side_by_side(copies: Copies, objective: Objective, x: Tensor) -> None:
+    """One evaluation at two points a network: an objective that flattens the batch is told before any step."""
+    losses = objective(copies, x, generator=torch.Generator(x.device).manual_seed(0))
+    if losses.shape != x.shape[:-1]:
+        raise ValueError(
+            f"the objective gives {list(losses.shape)} for points {list(x.shape)}: with n_seeds it must keep the batch "
+            f"dimensions and give {list(x.shape[:-1])}. Leave n_seeds 1 for an objective of [n, 2] points alone."
+        )
 
 
 class _Log:
     """Collects losses on the device and reads them once a report, so that the loop never waits for a GPU."""
 
-    def __init__(self, offset: float) -> None:
-        self.offset, self.start = offset, time.perf_counter()
+    def __init__(self, offset: float, held_out: Measure | None) -> None:
+        self.offset, self.held_out = offset, held_out
+        self.start, self.aside = time.perf_counter(), 0.0
         self.pending: list[Tensor] = []
-        self.rows: list[tuple[int, float, float]] = []
+        self.rows: list[tuple[int, list[float], list[float], float]] = []
         self.sound: nn.Module | None = None
 
-    def add(self, loss: Tensor) -> None:
-        self.pending.append(loss.detach())
+    def add(self, losses: Tensor) -> None:
+        self.pending.append(losses.detach())
 
     def report(self, step: int, network: nn.Module, learning_rate: float) -> str:
         if not self.pending:
             return ""
-        losses = torch.stack(self.pending)
-        mean = float(losses.mean())
-        if not math.isfinite(mean):
-            first = step - len(losses) + 1 + int((~losses.isfinite()).int().argmax())
+        losses = torch.stack(self.pending).view(len(self.pending), -1)
+        mean = losses.mean(0).tolist()
+        if not all(math.isfinite(m) for m in mean):
+            first = int((~losses.isfinite().all(1)).int().argmax())
+            value = next(v for v in losses[first].tolist() if not math.isfinite(v))
             error = FloatingPointError(
-                f"the loss became {float(losses[first - step - 1])} at step {first}: the training diverged. Lower "
+                f"the loss became {value} at step {step - len(losses) + 1 + first}: the training diverged. Lower "
                 f"learning_rate (now {learning_rate:g}) and start again. What was learned by the last report is in "
                 "this error's .fit (None before the first)."
             )
-            error.fit = None if self.sound is None else Fit(self.sound, self.history())
+            error.fit = None if self.sound is None else self.result(self.sound)
             raise error
         self.pending.clear()
-        self.rows.append((step, mean, time.perf_counter() - self.start))
+        now = time.perf_counter()
         self.sound = copy.deepcopy(network)
-        value = mean if math.isnan(self.offset) else mean + self.offset
-        return f"{'loss' if math.isnan(self.offset) else 'Fisher divergence'} {value:.4f}"
+        measured = [math.nan if self.held_out is None else float(self.held_out(one)) for one in _single(network)]
+        self.rows.append((step, mean, measured, now - self.start - self.aside))
+        self.aside += time.perf_counter() - now
+        value = sum(mean) / len(mean)
+        return f"loss {value:.4f}" if math.isnan(self.offset) else f"Fisher divergence {value + self.offset:.4f}"
 
-    def history(self) -> History:
-        steps, loss, seconds = (list(column) for column in zip(*self.rows, strict=True)) if self.rows else ([], [], [])
-        loss = torch.tensor(loss, dtype=torch.float64)
-        return History(torch.tensor(steps), loss, loss + self.offset, torch.tensor(seconds, dtype=torch.float64))
+    def result(self, network: nn.Module) -> Fit:
+        networks = _single(network)
+        steps = torch.tensor([row[0] for row in self.rows], dtype=torch.int64)
+        loss, held_out = (
+            torch.tensor([row[i] for row in self.rows], dtype=torch.float64).view(-1, len(networks)).unbind(1)
+            for i in (1, 2)
+        )
+        seconds = torch.tensor([row[3] for row in self.rows], dtype=torch.float64)
+        return Fit(
+            networks,
+            tuple(History(steps, a, a + self.offset, b, seconds) for a, b in zip(loss, held_out, strict=True)),
+        )
+
+
+def _single(network: nn.Module) -> tuple[nn.Module, ...]:
+    """The networks one by one."""
+    return network.split() if isinstance(network, Copies) else (network,)

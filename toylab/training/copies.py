@@ -1,0 +1,55 @@
+"""Several networks of one shape as one module, so that a step of all costs little more than a step of one."""
+
+import copy
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+
+class Copies(nn.Module):
+    """n networks side by side: called with points [..., n, m, 2], network k maps the m points [..., k, :, :].
+
+    Their parameters are stacked along a new first axis; nothing is shared, so that the gradient of a sum over the
+    networks is the gradient of each, and Adam, which works entry by entry, treats each as if it were alone.
+
+    Args:
+        networks: modules of one shape, called as score(x) or as score(x, sigma).
+
+    Raises:
+        TypeError: if they cannot be run side by side by ``torch.func.vmap``.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        parameters, buffers = stack_module_state(list(networks))
+        self.n = len(networks)
+        self._names, self._buffers_stacked = list(parameters), buffers
+        self.weights = nn.ParameterList(nn.Parameter(stack.detach().clone()) for stack in parameters.values())
+        self._one = [copy.deepcopy(networks[0])]  # in a list: its own weights are not parameters of this module
+
+    def forward(self, x: Tensor, *sigma: Tensor | float) -> Tensor:
+        """The fields at the points x [..., n, m, 2]; same shape. A tensor sigma is [..., n, m], or of no dimension."""
+        if x.ndim < 3 or x.shape[-3] != self.n:
+            raise ValueError(
+                f"the objective calls the score with points {list(x.shape)}: of {self.n} networks side by side it "
+                f"must be [..., {self.n}, m, 2]. Keep the batch dimensions of x in the objective, or leave n_seeds 1."
+            )
+        one, weights = self._one[0], dict(zip(self._names, self.weights, strict=True))
+        levels = [s.expand(x.shape[:-1]) if isinstance(s, Tensor) and s.ndim else s for s in sigma]
+        where = [-2 if isinstance(s, Tensor) and s.ndim else None for s in levels]
+
+        def field(weights: dict, buffers: dict, x: Tensor, *sigma: Tensor | float) -> Tensor:
+            return functional_call(one, (weights, buffers), (x, *sigma))
+
+        side_by_side = vmap(field, in_dims=(0, 0, -3, *where), out_dims=-3, randomness="different")
+        return side_by_side(weights, self._buffers_stacked, x, *levels)
+
+    def split(self) -> tuple[nn.Module, ...]:
+        """The n networks, each on its own, with gradients off."""
+        networks = tuple(copy.deepcopy(self._one[0]).requires_grad_(False) for _ in range(self.n))
+        for k, network in enumerate(networks):
+            own = dict(network.named_parameters())
+            for name, stack in zip(self._names, self.weights, strict=True):
+                own[name].copy_(stack.detach()[k])
+        return networks

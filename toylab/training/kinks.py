@@ -1,0 +1,37 @@
+"""A mistake that can be told beforehand: an objective that differentiates a network with kinks."""
+
+import warnings
+
+import torch
+from torch import nn
+
+from toylab.networks import EnergyMLP
+
+_PIECEWISE_LINEAR = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardtanh, nn.Threshold)
+
+
+def has_kinks(network: nn.Module) -> bool:
+    """Whether the network is piecewise linear: by its modules, or by the second derivative of its ``activation``."""
+    if any(isinstance(module, _PIECEWISE_LINEAR) for module in network.modules()):
+        return True
+    activation = getattr(network, "activation", None)
+    return callable(activation) and not bool(_second_derivative(activation).any())
+
+
+def warn_of_kinks(network: nn.Module, differentiated: bool, stacklevel: int = 2) -> None:
+    """Warn if a network with kinks is differentiated by its objective, or is itself a gradient."""
+    if not (differentiated or isinstance(network, EnergyMLP)) or not has_kinks(network):
+        return
+    what = "is the gradient of one" if isinstance(network, EnergyMLP) else "is differentiated by this objective"
+    warnings.warn(
+        f"the network is piecewise linear (ReLU or the like) and {what}: the gradient of such a loss does not see the "
+        "kinks move, and almost nothing is learned. Use a smooth activation: softplus, silu, tanh.",
+        RuntimeWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def _second_derivative(activation: nn.Module) -> torch.Tensor:
+    x = torch.linspace(-4.05, 4.05, 82, dtype=torch.float64)
+    slope = torch.func.vjp(lambda y: torch.func.vjp(activation, y)[1](torch.ones_like(y))[0], x)[1]
+    return slope(torch.ones_like(x))[0]
