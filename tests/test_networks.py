@@ -215,3 +215,18 @@ def test_the_density_of_an_energy_is_normalised_and_stays_as_it_was():
     torch.testing.assert_close(
         density.score(x[:5]), EnergyMLP(16, generator=generator(3))(x[:5].float()).detach().double()
     )
+
+
+@pytest.mark.parametrize("network", [ScoreMLP(5, 3), EnergyMLP(4), NoiseConditionalMLP(6, 2, gain=3.0).double()])
+def test_redrawn_is_a_network_like_it_drawn_as_at_construction(network):
+    given = {name: value.clone() for name, value in network.state_dict().items()}
+    other = network.redrawn(generator(1))
+    assert type(other) is type(network)
+    assert {k: v.shape for k, v in other.state_dict().items()} == {k: v.shape for k, v in given.items()}
+    assert all(torch.equal(value, given[name]) for name, value in network.state_dict().items())
+    assert not any(torch.equal(value, given[name]) for name, value in other.state_dict().items())
+    settings = {name: getattr(network, name) for name in ("width", "depth", "gain") if hasattr(network, name)}
+    fresh = type(network)(**settings, generator=generator(1))
+    if next(network.parameters()).dtype == torch.float32:
+        assert all(torch.equal(a, b) for a, b in zip(other.parameters(), fresh.parameters(), strict=True))
+    assert next(other.parameters()).dtype == next(network.parameters()).dtype

@@ -2,8 +2,8 @@
 
 from importlib.metadata import version
 
-from toylab import densities, metrics, networks, objectives, samplers, schedules, score, training
+from toylab import densities, metrics, networks, objectives, samplers, schedules, score, testing, training
 
 __version__ = version("toylab")
 
-__all__ = ["densities", "metrics", "networks", "objectives", "samplers", "schedules", "score", "training"]
+__all__ = ["densities", "metrics", "networks", "objectives", "samplers", "schedules", "score", "testing", "training"]

@@ -8,6 +8,7 @@ import torch
 
 from toylab import plotting
 from toylab.densities import GaussianMixture, two_modes
+from toylab.metrics import fisher_divergence
 from toylab.networks import ScoreMLP
 from toylab.objectives import Implicit
 from toylab.plotting.fields import histogram
@@ -76,7 +77,7 @@ def test_functions_draw_on_the_axes_given_and_leave_the_current_figure_alone():
     ):
         assert ax is a
         assert ax.get_aspect() == 1
-    assert plotting.loss_curve(history, held_out=0.1, label="implicit", ax=b) is b
+    assert plotting.loss_curve(history, label="implicit", ax=b) is b
     assert plt.gcf() is current
     assert current.axes == []
     assert plotting.density_map(two_modes(), EXTENT, n=10).figure not in (mine, current)
@@ -87,6 +88,29 @@ def test_loss_curve_is_on_the_fisher_axis():
     line = plotting.loss_curve(history).lines[0]
     assert list(line.get_xdata()) == [2, 4]
     np.testing.assert_allclose(line.get_ydata(), history.loss.numpy() + 1.0, atol=1e-9)  # 1/2 I = 1 for two modes
+
+
+def test_loss_curve_has_the_exact_curve_beside_where_there_is_one():
+    history = fit(
+        ScoreMLP(8, 1),
+        Implicit(),
+        two_modes(),
+        n_steps=4,
+        report_every=2,
+        held_out=lambda s: fisher_divergence(s, two_modes()),
+        progress=False,
+    ).history
+    ax = plotting.loss_curve(history, label="implicit")
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), history.held_out.numpy())
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["implicit", f"held out, exact: {float(history.held_out[-1]):.4f} at last"]
+    assert ax.get_yscale() == "symlog"
+
+
+def test_loss_curve_without_a_truth_is_the_bare_loss():
+    history = fit(ScoreMLP(8, 1), Implicit(), torch.ones(5, 2), n_steps=2, report_every=1, progress=False).history
+    ax = plotting.loss_curve(history)
+    assert (ax.get_ylabel(), ax.get_yscale()) == ("loss", "linear")
 
 
 def test_error_heat_map_asks_for_the_truth():

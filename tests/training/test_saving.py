@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from toylab.networks import NoiseConditionalMLP, ScoreMLP
+from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.training import load, save
 
 
@@ -19,6 +19,7 @@ def networks():
         ScoreMLP(generator=generator()),
         ScoreMLP(7, 4, torch.tanh, generator=generator()),
         ScoreMLP(5, 1, functional.relu, generator=generator()).double(),
+        EnergyMLP(6, 1, functional.silu, generator=generator()),
         NoiseConditionalMLP(generator=generator()),
         NoiseConditionalMLP(
             6, 2, data_std=2.5, gain=3.0, activation=functional.softplus, generator=generator()
@@ -26,7 +27,7 @@ def networks():
     ]
 
 
-@pytest.mark.parametrize("network", networks(), ids=range(5))
+@pytest.mark.parametrize("network", networks(), ids=range(6))
 def test_round_trip(network, tmp_path):
     before = torch.get_rng_state()
     save(network, tmp_path / "network.pt")

@@ -1,7 +1,5 @@
 """How a training went."""
 
-import math
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,15 +7,17 @@ from matplotlib.axes import Axes
 from toylab.plotting.style import EXACT, LEARNED
 from toylab.training import History
 
+_LINEAR_BELOW = 0.01  # a noisy estimate of a small divergence may be negative: no logarithm there
 
-def loss_curve(
-    history: History, *, held_out: float | None = None, label: str | None = None, ax: Axes | None = None
-) -> Axes:
+
+def loss_curve(history: History, *, label: str | None = None, ax: Axes | None = None) -> Axes:
     """A training on the Fisher axis (mean loss + offset), or as its bare loss where the offset is not known.
 
+    The Fisher axis is logarithmic above 0.01 and linear below, so that all objectives are seen to go down to one floor.
+    Where the history has a held-out divergence, exact at each report, it is drawn beside.
+
     Args:
-        history: of a ``Fit``.
-        held_out: the exact Fisher divergence of the result (``metrics.fisher_divergence``), drawn as a line.
+        history: of a ``Fit``; give ``fit`` a ``held_out`` to have the exact curve.
         label: of the curve in the legend.
         ax: where to draw; None makes a figure.
     """
@@ -25,10 +25,17 @@ def loss_curve(
         _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
     known = not np.isnan(history.fisher_divergence.numpy()).any()
     values = (history.fisher_divergence if known else history.loss).numpy()
-    ax.plot(history.steps.numpy(), values, color=LEARNED, lw=2, marker="o", ms=4, label=label)
-    if held_out is not None and math.isfinite(held_out):
-        ax.axhline(held_out, color=EXACT, lw=2, ls="--", label=f"exact, at the end: {held_out:.4f}")
-    ax.set(xlabel="step", ylabel="Fisher divergence (loss + offset)" if known else "loss")
-    if label or held_out is not None:
+    ax.plot(history.steps.numpy(), values, color=LEARNED, lw=2, marker="o", ms=4, label=label or "loss + offset")
+    held_out = history.held_out.numpy()
+    if not np.isnan(held_out).any() and len(held_out):
+        ax.plot(
+            history.steps.numpy(), held_out, color=EXACT, lw=2, label=f"held out, exact: {held_out[-1]:.4f} at last"
+        )
         ax.legend(frameon=False)
+    elif label:
+        ax.legend(frameon=False)
+    if known:
+        ax.set_yscale("symlog", linthresh=_LINEAR_BELOW)
+        ax.axhline(0.0, color="0.8", lw=1, zorder=0)
+    ax.set(xlabel="step", ylabel="Fisher divergence" if known else "loss")
     return ax

@@ -8,12 +8,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from toylab.networks import NoiseConditionalMLP, ScoreMLP
+from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 
 _FORMAT, _VERSION = "toylab network", 1
-_NETWORKS = {"ScoreMLP": ScoreMLP, "NoiseConditionalMLP": NoiseConditionalMLP}
+_NETWORKS = {"ScoreMLP": ScoreMLP, "EnergyMLP": EnergyMLP, "NoiseConditionalMLP": NoiseConditionalMLP}
 _ACTIVATIONS = {"softplus": functional.softplus, "silu": functional.silu, "tanh": torch.tanh, "relu": functional.relu}
-_SETTINGS = {"ScoreMLP": ("width", "depth"), "NoiseConditionalMLP": ("width", "depth", "data_std", "gain")}
+_SETTINGS = {
+    "ScoreMLP": ("width", "depth"),
+    "EnergyMLP": ("width", "depth"),
+    "NoiseConditionalMLP": ("width", "depth", "data_std", "gain"),
+}
 
 
 def save(network: nn.Module, path: str | PathLike) -> None:
@@ -25,9 +29,7 @@ def save(network: nn.Module, path: str | PathLike) -> None:
     """
     kind = type(network).__name__
     if _NETWORKS.get(kind) is not type(network):
-        raise TypeError(
-            f"network is a {kind}: save writes {' and '.join(_NETWORKS)}. Use torch.save on its state_dict()."
-        )
+        raise TypeError(f"network is a {kind}: save writes {', '.join(_NETWORKS)}. Use torch.save on its state_dict().")
     names = [name for name, activation in _ACTIVATIONS.items() if activation is network.activation]
     if not names:
         raise TypeError(
@@ -39,7 +41,7 @@ def save(network: nn.Module, path: str | PathLike) -> None:
     torch.save({**content, "settings": settings, "weights": weights}, path)
 
 
-def load(path: str | PathLike, *, device: torch.device | str = "cpu") -> ScoreMLP | NoiseConditionalMLP:
+def load(path: str | PathLike, *, device: torch.device | str = "cpu") -> ScoreMLP | EnergyMLP | NoiseConditionalMLP:
     """Read a network written by ``save``, with ``torch.load(weights_only=True)``: nothing in the file is executed.
 
     Raises:

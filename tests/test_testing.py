@@ -1,0 +1,363 @@
+"""The conformance bench accepts every objective of ours and rejects, by name, every published mistake.
+
+A mutant is a loss as it was published (REFERENCE: peers' code; MATHS: the source documents), and the words that the
+bench must find for it.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from toylab.densities import GaussianMixture, two_modes
+from toylab.draws import normal_like, uniform
+from toylab.objectives import (
+    Denoising,
+    Explicit,
+    FiniteDifferenceSliced,
+    Implicit,
+    LogNormal,
+    LogUniform,
+    NoiseConditional,
+    NoiseConditionalExplicit,
+    NoisePrediction,
+    Sliced,
+    gaussian,
+    sphere,
+)
+from toylab.schedules import geometric
+from toylab.score import divergence, value_and_divergence, value_and_jvp
+from toylab.testing import LAW, check_objective
+
+SIGMA = 0.3
+N = 40_000
+SIGMAS = geometric(5.0, 0.2, 6)
+CONTINUOUS = LogUniform(0.2, 5.0)
+
+
+def noise_for(score):
+    return lambda x: -SIGMA * score(x)
+
+
+SOUND = {
+    "explicit": (Explicit(LAW.score), {}),
+    "explicit, of another law": (Explicit(two_modes().score), {"law": two_modes()}),
+    "implicit": (Implicit(), {}),
+    "sliced": (Sliced(), {}),
+    "sliced, plain, three gaussian slices": (Sliced(3, gaussian, False), {}),
+    "sliced, sphere": (Sliced(projection=sphere), {}),
+    "sliced, finite differences": (FiniteDifferenceSliced(1e-4), {}),
+    "denoising": (Denoising(SIGMA), {"sigma": SIGMA}),
+    "denoising 0.1": (Denoising(0.1), {"sigma": 0.1}),
+    "denoising 2": (Denoising(2.0), {"sigma": 2.0}),
+    "denoising, antithetic": (Denoising(SIGMA, antithetic=True), {"sigma": SIGMA}),
+    "denoising, control variate": (Denoising(SIGMA, control_variate=True), {"sigma": SIGMA}),
+    "noise prediction": (NoisePrediction(SIGMA), {"sigma": SIGMA, "weight": SIGMA**2, "network_of": noise_for}),
+    "noise-conditional": (NoiseConditional(SIGMAS), {"sigma": SIGMAS}),
+    "noise-conditional, antithetic": (NoiseConditional(SIGMAS, antithetic=True), {"sigma": SIGMAS}),
+    "noise-conditional, weight 1": (
+        NoiseConditional(SIGMAS, weighting=torch.ones_like),
+        {"sigma": SIGMAS, "weight": 1.0},
+    ),
+    "noise-conditional, log-uniform": (NoiseConditional(CONTINUOUS), {"sigma": CONTINUOUS}),
+    "noise-conditional, log-normal": (NoiseConditional(LogNormal(0.0, 0.5)), {"sigma": LogNormal(0.0, 0.5)}),
+    "noise-conditional, explicit": (NoiseConditionalExplicit(LAW.score, SIGMAS), {"sigma": SIGMAS}),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_right_objective_passes(name, seed):
+    objective, settings = SOUND[name]
+    report = check_objective(objective, n=N, seed=seed, **settings)
+    assert report.passed, report
+    assert report.wrong == ""
+
+
+def half_square(v):
+    return 0.5 * v.square().sum(-1)
+
+
+def noised(x, generator, sigma=SIGMA):
+    z = normal_like(x, generator)
+    return x + sigma * z, z
+
+
+def wrong_sign(score, x, *, generator=None):
+    y, z = noised(x, generator)
+    return half_square(score(y) - z / SIGMA)
+
+
+def trace_over_d(score, x, *, generator=None):
+    h, total = 1e-4, 0.0
+    for axis in torch.eye(2, dtype=x.dtype):
+        total = total + ((score(x + h * axis) - score(x - h * axis)) * axis).sum(-1) / (2 * h)
+    return total / 2 + half_square(score(x))
+
+
+def target_over_data_squared(score, x, *, generator=None):
+    y, z = noised(x, generator)
+    return half_square(score(y) + SIGMA * z / (x.square() + 0.1))
+
+
+def product_squared_by_element(score, x, *, generator=None):
+    """No mistake: E (v_i s_i)^2 summed is |s|^2 too, for directions with entries of variance 1; only noisier."""
+    v = normal_like(x, generator)
+    s, jvp = value_and_jvp(score, x, v)
+    return (v * jvp).sum(-1) + 0.5 * (v * s).square().sum(-1)
+
+
+def replacing_variances(x, sigma):
+    """The score of the components' means noised alone: sigma^2 in place of C + sigma^2."""
+    weights, means = LAW.weights.to(x), LAW.means.to(x)
+    v = torch.as_tensor(sigma, dtype=x.dtype).expand(x.shape[:-1])[..., None]
+    gap = means - x[..., None, :]
+    r = (weights.log() - half_square(gap) / v**2).softmax(-1)
+    return (r[..., None] * gap).sum(-2) / v**2
+
+
+def over_variance(score, x, *, generator=None):
+    y, z = noised(x, generator)
+    return half_square(score(y) + z / SIGMA**2)
+
+
+def gradient_of_the_density(score, x, *, generator=None):
+    y, z = noised(x, generator)
+    q = torch.exp(-half_square(z)) / (2 * math.pi * SIGMA**2)
+    return half_square(score(y) + q[..., None] * z / SIGMA)
+
+
+def the_noise_itself(score, x, *, generator=None):
+    y, z = noised(x, generator)
+    return half_square(score(y) - z)
+
+
+def one_fixed_direction(score, x, *, generator=None):
+    v = torch.tensor([1.0, 0.0], dtype=x.dtype).expand_as(x)
+    s, jvp = value_and_jvp(score, x, v)
+    return (v * jvp).sum(-1) + 0.5 * (v * s).sum(-1).square()
+
+
+def outer_norm(score, x, *, generator=None):
+    v = normal_like(x, generator)
+    s, jvp = value_and_jvp(score, x, v)
+    return ((v * jvp).sum(-1) + half_square(s)).abs()
+
+
+def unit_sphere(x, generator=None):
+    return sphere(x, generator) / math.sqrt(2)
+
+
+def without_the_half(score, x, *, generator=None):
+    return 2 * Implicit()(score, x)
+
+
+def over_sigma_once(network, x, *, generator=None):
+    """1 / (2 sigma) in place of 1/2 before the error of a predicted noise."""
+    y, z = noised(x, generator)
+    return (network(y) - z).square().sum(-1) / (2 * SIGMA)
+
+
+def minus_two_traces(score, x, *, generator=None):
+    s, d = value_and_divergence(score, x)
+    return s.square().sum(-1) - 2 * d
+
+
+def noise_of_variance_sigma(score, x, *, generator=None):
+    y, z = noised(x, generator, SIGMA**0.5)
+    return half_square(score(y) + z / SIGMA)
+
+
+def uniform_noise(score, x, *, generator=None):
+    z = uniform(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+    return half_square(score(x + SIGMA * z) + z / SIGMA)
+
+
+def one_diagonal_entry(score, x, *, generator=None):
+    v = torch.tensor([1.0, 0.0], dtype=x.dtype).expand_as(x)
+    s, jvp = value_and_jvp(score, x, v)
+    return jvp[..., 0] + half_square(s)
+
+
+def square_without_its_half(score, x, *, generator=None):
+    s, d = value_and_divergence(score, x)
+    return d + s.square().sum(-1)
+
+
+def inverted_square(score, x, *, generator=None):
+    s, d = value_and_divergence(score, x)
+    return d - half_square(s)
+
+
+def detached(score, x, *, generator=None):
+    return divergence(score, x) + half_square(score(x).detach())
+
+
+def all_detached(score, x, *, generator=None):
+    return Implicit()(score, x).detach()
+
+
+def batch_mean(score, x, *, generator=None):
+    return Implicit()(score, x).mean()
+
+
+def a_loss_a_coordinate(score, x, *, generator=None):
+    return (score(x) - LAW.score(x)).square()
+
+
+def normalised_by_the_batch(score, x, *, generator=None):
+    return Explicit(LAW.score)(score, x) / x.std()
+
+
+def global_stream(score, x, *, generator=None):
+    z = torch.randn(x.shape, dtype=x.dtype)
+    return half_square(score(x + SIGMA * z) + z / SIGMA)
+
+
+def no_generator(score, x):
+    return Implicit()(score, x)
+
+
+def a_number(score, x, *, generator=None):
+    return float(Implicit()(score, x).mean())
+
+
+def not_finite(score, x, *, generator=None):
+    return Implicit()(score, x) / 0.0
+
+
+class HalfAnOffset(Implicit):
+    def offset(self, density):
+        return super().offset(density) / 2
+
+
+class OffsetOfTheCleanLaw(Denoising):
+    def offset(self, density):
+        return Implicit().offset(density) - 1 / self.sigma**2
+
+
+@dataclass(frozen=True)
+class Mutant:
+    source: str
+    objective: Callable
+    says: str
+    settings: dict = field(default_factory=dict)
+
+
+AT = {"sigma": SIGMA}
+MUTANTS = {
+    # peers' code
+    "denoising target with the wrong sign": Mutant("torchebm before #333", wrong_sign, "converges to -s: sign", AT),
+    "finite-difference trace divided by d": Mutant("torchebm approx", trace_over_d, "a trace divided by d = 2"),
+    "target divided by data squared": Mutant("a course project", target_over_data_squared, "its target is another field", AT),
+    "noised score that replaces variances": Mutant(
+        "ncsn", NoiseConditionalExplicit(replacing_variances, SIGMAS), "its target is another field", {"sigma": SIGMAS}
+    ),
+    # the source documents
+    "z/sigma^2 for z/sigma": Mutant("001", over_variance, "converges to s/sigma: the target is z/sigma^2", AT),
+    "grad q for grad log q": Mutant("001", gradient_of_the_density, "grad q(y | x) where grad log q is meant", AT),
+    "the score predicts the noise": Mutant("001", the_noise_itself, "-sigma s, the noise itself", AT),
+    "+(y - x)/sigma^2": Mutant("002", wrong_sign, "converges to -s: sign", AT),
+    "one fixed direction": Mutant("002, 000", one_fixed_direction, "does not see the second coordinate"),
+    "an outer norm": Mutant("000 (4)", outer_norm, "its target is another field"),
+    "variance-reduced on the unit sphere": Mutant("000 (4)", Sliced(projection=unit_sphere), "E v v^T = I/d"),
+    "no 1/2": Mutant("000 (3), (5)", without_the_half, "is 2 times w 1/2 |s - s*|^2: the 1/2 is missing"),
+    "1/(2 sigma) for 1/2": Mutant(
+        "003", over_sigma_once, "is 0.3 times w 1/2 |s - s*|^2: a weight sigma",
+        {"sigma": SIGMA, "network_of": noise_for},
+    ),
+    "|s|^2 - 2 tr": Mutant("004", minus_two_traces, "converges to -s: sign of the target, or of the divergence term"),
+    # usual slips
+    "noise of variance sigma": Mutant("a slip", noise_of_variance_sigma, "another noise scale", AT),
+    "rand for randn": Mutant("a slip", uniform_noise, "its target is another field", AT),
+    "half of the trace": Mutant("a slip", one_diagonal_entry, "its target is another field"),
+    "|s|^2 without its 1/2": Mutant("a slip", square_without_its_half, "|s|^2 has lost its 1/2"),
+    "-|s|^2": Mutant("a slip", inverted_square, "falls without bound"),
+    "a part detached": Mutant("a slip", detached, "detached from the score"),
+    "all detached": Mutant("a slip", all_detached, "carries no gradient"),
+    "mean over the batch": Mutant("a slip", batch_mean, "leave out the mean"),
+    "a loss a coordinate": Mutant("a slip", a_loss_a_coordinate, "sum over coordinates"),
+    "divided by the batch's spread": Mutant("a slip", normalised_by_the_batch, "changes when another point moves"),
+    "global random numbers": Mutant("a slip", global_stream, "draw all random numbers from the generator", AT),
+    "takes no generator": Mutant("a slip", no_generator, "raises TypeError"),
+    "a number": Mutant("a slip", a_number, "gives a float"),
+    "not finite": Mutant("a slip", not_finite, "nan or inf"),
+    "half an offset": Mutant("a slip", HalfAnOffset(), "mean loss + offset = 0 at the truth needs"),
+    "the clean law's offset": Mutant("a slip", OffsetOfTheCleanLaw(SIGMA), "at the truth needs", AT),
+    "another law's target": Mutant("a slip", Explicit(two_modes().score), "its target is another field"),
+    "denoising taken for the clean score": Mutant("a slip", Denoising(SIGMA), "its target is another field"),
+    "weighting forgotten": Mutant("a slip", NoisePrediction(SIGMA), "as of a noise prediction; say so by weight=",
+                                  {"sigma": SIGMA, "network_of": noise_for}),
+    "called without its level": Mutant("a slip", Denoising(SIGMA), "without a level", {"sigma": SIGMAS}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_rejected_by_name(name):
+    mutant = MUTANTS[name]
+    report = check_objective(mutant.objective, n=N, **mutant.settings)
+    assert not report.passed, report
+    assert mutant.says in report.wrong, report
+
+
+def test_the_trap_is_no_mistake():
+    """The slice product squared element by element (acids-ircam): every bias check rightly lets it pass."""
+    report = check_objective(product_squared_by_element)
+    assert report.passed, report
+
+
+def test_the_trap_is_the_variance_reduced_form_for_entries_of_size_one():
+    g, x = torch.Generator().manual_seed(0), LAW.sample((50,), generator=torch.Generator().manual_seed(1)).double()
+    v = torch.where(torch.rand(x.shape, generator=g) < 0.5, -1.0, 1.0).double()
+    trap = value_and_jvp(LAW.score, x, v)
+    trap = (v * trap[1]).sum(-1) + 0.5 * (v * trap[0]).square().sum(-1)
+    torch.testing.assert_close(trap, Sliced(projection=lambda x, g: v[None])(LAW.score, x), rtol=1e-12, atol=1e-12)
+
+
+def test_a_report_reads_line_by_line():
+    report = check_objective(wrong_sign, sigma=SIGMA, n=10_000)
+    lines = str(report).splitlines()
+    assert lines[0] == "ok    shape: one finite loss a point"
+    assert any(line.startswith("WRONG minimiser: converges to -s") for line in lines)
+    assert "standard deviation of the loss of a point" in lines[-1]
+
+
+def test_a_report_is_reproducible_and_leaves_the_global_stream():
+    before = torch.get_rng_state()
+    one, other = (check_objective(Denoising(0.5), sigma=0.5, n=2000) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (one.findings, one.loss_std) == (other.findings, other.loss_std)
+    assert check_objective(Denoising(0.5), sigma=0.5, n=2000, seed=1).loss_std != one.loss_std
+
+
+def test_a_right_loss_of_one_s_own_needs_no_offset():
+    def mine(score, x, generator=None):
+        z = torch.randn(x.shape, dtype=x.dtype, generator=generator)
+        return 0.5 * (score(x + 0.4 * z) + z / 0.4).square().sum(-1)
+
+    report = check_objective(mine, sigma=0.4)
+    assert report.passed, report
+    assert "has no offset(density)" in str(report)
+
+
+@pytest.mark.parametrize("law", [two_modes(), GaussianMixture([1.0], [[0.0, 0.0]], [[[2.0, 0.3], [0.3, 1.0]]])])
+def test_other_laws(law):
+    assert check_objective(Implicit(), law=law).passed
+    assert not check_objective(trace_over_d, law=law).passed
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"objective": 3}, TypeError, "objective"),
+        ({"n": 10}, ValueError, "n is 10"),
+        ({"sigma": -1.0}, ValueError, "sigma"),
+        ({"sigma": torch.tensor([1.0, 2.0])}, ValueError, "decrease"),
+        ({"seed": -1}, ValueError, "seed"),
+    ],
+)
+def test_bad_arguments_are_refused(settings, error, message):
+    with pytest.raises(error, match=message):
+        check_objective(**{"objective": Implicit(), **settings})
