@@ -246,14 +246,14 @@ class Mutant:
     settings: dict = field(default_factory=dict)
 
 
-AT = {"sigma": SIGMA}
+AT, FIELD = {"sigma": SIGMA}, "its target is another field"
 MUTANTS = {
     # peers' code
     "denoising target with the wrong sign": Mutant("torchebm before #333", wrong_sign, "converges to -s: sign", AT),
     "finite-difference trace divided by d": Mutant("torchebm approx", trace_over_d, "a trace divided by d = 2"),
-    "target divided by data squared": Mutant("a course project", target_over_data_squared, "its target is another field", AT),
+    "target divided by data squared": Mutant("a course project", target_over_data_squared, FIELD, AT),
     "noised score that replaces variances": Mutant(
-        "ncsn", NoiseConditionalExplicit(replacing_variances, SIGMAS), "its target is another field", {"sigma": SIGMAS}
+        "ncsn", NoiseConditionalExplicit(replacing_variances, SIGMAS), FIELD, {"sigma": SIGMAS}
     ),
     # the source documents
     "z/sigma^2 for z/sigma": Mutant("001", over_variance, "converges to s/sigma: the target is z/sigma^2", AT),
@@ -261,7 +261,7 @@ MUTANTS = {
     "the score predicts the noise": Mutant("001", the_noise_itself, "-sigma s, the noise itself", AT),
     "+(y - x)/sigma^2": Mutant("002", wrong_sign, "converges to -s: sign", AT),
     "one fixed direction": Mutant("002, 000", one_fixed_direction, "does not see the second coordinate"),
-    "an outer norm": Mutant("000 (4)", outer_norm, "its target is another field"),
+    "an outer norm": Mutant("000 (4)", outer_norm, FIELD),
     "variance-reduced on the unit sphere": Mutant("000 (4)", Sliced(projection=unit_sphere), "E v v^T = I/d"),
     "no 1/2": Mutant("000 (3), (5)", without_the_half, "is 2 times w 1/2 |s - s*|^2: the 1/2 is missing"),
     "1/(2 sigma) for 1/2": Mutant(
@@ -271,8 +271,8 @@ MUTANTS = {
     "|s|^2 - 2 tr": Mutant("004", minus_two_traces, "converges to -s: sign of the target, or of the divergence term"),
     # usual slips
     "noise of variance sigma": Mutant("a slip", noise_of_variance_sigma, "another noise scale", AT),
-    "rand for randn": Mutant("a slip", uniform_noise, "its target is another field", AT),
-    "half of the trace": Mutant("a slip", one_diagonal_entry, "its target is another field"),
+    "rand for randn": Mutant("a slip", uniform_noise, FIELD, AT),
+    "half of the trace": Mutant("a slip", one_diagonal_entry, FIELD),
     "|s|^2 without its 1/2": Mutant("a slip", square_without_its_half, "|s|^2 has lost its 1/2"),
     "-|s|^2": Mutant("a slip", inverted_square, "falls without bound"),
     "a part detached": Mutant("a slip", detached, "detached from the score"),
@@ -286,8 +286,8 @@ MUTANTS = {
     "not finite": Mutant("a slip", not_finite, "nan or inf"),
     "half an offset": Mutant("a slip", HalfAnOffset(), "mean loss + offset = 0 at the truth needs"),
     "the clean law's offset": Mutant("a slip", OffsetOfTheCleanLaw(SIGMA), "at the truth needs", AT),
-    "another law's target": Mutant("a slip", Explicit(two_modes().score), "its target is another field"),
-    "denoising taken for the clean score": Mutant("a slip", Denoising(SIGMA), "its target is another field"),
+    "another law's target": Mutant("a slip", Explicit(two_modes().score), FIELD),
+    "denoising taken for the clean score": Mutant("a slip", Denoising(SIGMA), FIELD),
     "weighting forgotten": Mutant("a slip", NoisePrediction(SIGMA), "as of a noise prediction; say so by weight=",
                                   {"sigma": SIGMA, "network_of": noise_for}),
     "called without its level": Mutant("a slip", Denoising(SIGMA), "without a level", {"sigma": SIGMAS}),

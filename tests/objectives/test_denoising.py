@@ -2,13 +2,12 @@
 
 import math
 
-import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
 import torch
 
-from toylab.densities import isotropic, two_modes
+from toylab.densities import two_modes
 from toylab.objectives import (
     Denoising,
     LogNormal,
@@ -82,27 +81,6 @@ def test_the_best_multiple_of_the_noised_score_is_one(sigma):
     h = 1e-4
     up, down = (Denoising(sigma)(lambda y, c=c: c * truth(y), x, generator=generator(3)).mean() for c in (1 + h, 1 - h))
     assert float(up - down) / (2 * h) == pytest.approx(float(slope.mean()), abs=1e-6)
-
-
-def test_on_data_it_is_the_explicit_loss_of_the_kernel_estimate(monkeypatch):
-    """J_DSM on an empirical law = J_ESM of its kernel estimate + d / (2 sigma^2) - I / 2; the expectation over z by
-    Gauss-Hermite quadrature, handed in as the noise.
-    """
-    sigma = 0.7
-    data = torch.tensor([[0.0, 0.0], [1.0, -0.5], [-1.2, 0.8]], dtype=torch.float64)
-    t, w = np.polynomial.hermite_e.hermegauss(80)
-    t, w = torch.as_tensor(t), torch.as_tensor(w / w.sum())
-    z, p = torch.cartesian_prod(t, t), torch.cartesian_prod(w, w).prod(-1)
-    x = data.repeat_interleave(len(z), 0)
-    monkeypatch.setattr("toylab.objectives.denoising.normal_like", lambda x, generator: z.repeat(3, 1))
-    denoising = float((Denoising(sigma)(field, x) * p.repeat(3)).sum() / 3)
-
-    kernel = isotropic(data.tolist(), sigma)
-    noisy = (data[:, None] + sigma * z).view(-1, 2)
-    s = kernel.score(noisy)
-    explicit = float((0.5 * (field(noisy) - s).square().sum(-1) * p.repeat(3)).sum() / 3)
-    information = float((s.square().sum(-1) * p.repeat(3)).sum() / 3)
-    assert denoising == pytest.approx(explicit + 1 / sigma**2 - information / 2, abs=1e-8)
 
 
 def test_noise_conditional_formula():
