@@ -14,7 +14,9 @@ import torch
 
 import toylab
 
-_EXPERIMENTS = ("gallery", "fields", "estimation", "annealing")
+_DRAWN_BY_DEFAULT = ("gallery", "fields", "estimation", "annealing")
+_EXPERIMENTS = (*_DRAWN_BY_DEFAULT, "failures", "gradients")  # the last two take a minute each: drawn when asked for
+_LAWS = ("two_modes", "ring", "checkerboard")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     figures = commands.add_parser(
         "figures",
         help="draw the gallery of densities and the three reference figures, and write their numbers",
-        description="Draw the gallery and the reference figures (PNG and SVG) and write numbers.json beside them.",
+        description="Draw the gallery and the reference figures (PNG and SVG) and write numbers.json beside them. "
+        "failures and gradients are drawn by --only.",
         epilog="example:\n  toylab figures --only annealing --out figures --seed 1",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -65,7 +68,42 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (auto)")
     figures.add_argument("--quiet", action="store_true", help="no progress bars, no report")
     figures.set_defaults(run=_figures)
+    bench = commands.add_parser(
+        "bench",
+        help="train every objective on three laws over several seeds, and write the table",
+        description="Train every objective on three laws over several seeds, measured exactly: objectives.json, .npz, "
+        ".md (the table) and .png. The table in the documentation takes twenty minutes on two cores.",
+        epilog="example:\n  toylab bench objectives --seeds 2 --law two_modes --out bench",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    bench.add_argument("what", choices=("objectives",), help="what to measure")
+    bench.add_argument("--law", choices=_LAWS, help="this law alone")
+    bench.add_argument("--seeds", type=_some, default=5, metavar="N", help="trainings of each objective (5)")
+    bench.add_argument(
+        "--share", type=_share, default=1.0, metavar="F", help="share of the steps, for a quick look (1)"
+    )
+    bench.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="folder to write to (bench)")
+    bench.add_argument("--seed", type=_seed, default=0, metavar="N", help="random seed, 0 to 10^12 (0)")
+    bench.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (auto)")
+    bench.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+    bench.set_defaults(run=_bench)
     return parser
+
+
+def _some(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seeds: give a whole number from 1 to 1000")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: give a number above 0 and up to 1")
+    return share
 
 
 def _seed(text: str) -> int:
@@ -81,10 +119,13 @@ def _figures(options: argparse.Namespace) -> int:
     import matplotlib
 
     matplotlib.use("Agg")
-    from toylab.experiments import annealing, estimation, fields, gallery
+    from toylab.experiments import annealing, estimation, failures, fields, gallery, gradients
 
-    recipes = {"gallery": gallery, "fields": fields, "estimation": estimation, "annealing": annealing}
-    chosen = [options.only] if options.only else list(recipes)
+    recipes = {
+        "gallery": gallery, "fields": fields, "estimation": estimation, "annealing": annealing,
+        "failures": failures, "gradients": gradients,
+    }  # fmt: skip
+    chosen = [options.only] if options.only else list(_DRAWN_BY_DEFAULT)
     numbers, files = _numbers_there(options.out), {}
     for name in chosen:
         start = time.perf_counter()
@@ -98,6 +139,33 @@ def _figures(options: argparse.Namespace) -> int:
     _write(options.out, files)
     if not options.quiet:
         print("\n".join(str(options.out / name) for name in files))
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    device = _device(options.device)
+    _writable(options.out)
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from toylab.experiments import Result, objectives
+
+    start = time.perf_counter()
+    result = objectives.run(
+        seed=options.seed, n_seeds=options.seeds, device=device, progress=not options.quiet, share=options.share,
+        only=None if options.law is None else (options.law,),
+    )  # fmt: skip
+    made = {"made with": _made_with(options.seed, device, time.perf_counter() - start)}
+    files = {"objectives.md": (objectives.table(result) + "\n").encode()}
+    if result.arrays:
+        files["objectives.png"] = _rendered(objectives.draw(result), "png")
+    _write(options.out, files)
+    try:
+        Result(result.name, {**result.numbers, **made}, result.arrays).save(options.out)
+    except OSError as error:
+        raise UsageError(f"--out {options.out}: cannot write there ({error.strerror}). Give another folder.") from None
+    if not options.quiet:
+        print(objectives.table(result))
     return 0
 
 

@@ -19,7 +19,7 @@ from toylab.objectives import NoiseConditional
 from toylab.plotting.fields import histogram
 from toylab.samplers import Chains, annealed_langevin, langevin, mala
 from toylab.schedules import geometric
-from toylab.training import fit
+from toylab.training import Spread, fit
 
 EXTENT: Extent = (-8.0, 8.0, -8.0, 8.0)
 _CELLS, _HISTOGRAM = 200, 48
@@ -43,8 +43,9 @@ def run(
     n_training_steps: int = 3000,
     n_steps: int = 1000,
     n_steps_a_level: int = 100,
+    n_networks: int = 3,
 ) -> Result:
-    """Train a noise-conditional network on ``two_modes`` and sample it four ways from a uniform start.
+    """Train noise-conditional networks on ``two_modes`` and sample four ways from a uniform start.
 
     The ladder is 20 levels from 20 to 0.1 with eps = 0.002, for which the annealed sampler's own exact law has an
     upper-mode weight of .791 with 100 steps a level (the target's is .8).
@@ -58,18 +59,20 @@ def run(
         n_training_steps: optimiser steps for the network.
         n_steps: steps of MALA (eps = 0.5) and Langevin (eps = 0.1).
         n_steps_a_level: steps a level of annealed Langevin.
+        n_networks: networks, trained side by side; each moves its share of the chains, and the weights it finds are
+            recorded by network.
     """
     density = two_modes().to(device)
     sigmas = geometric(20.0, 0.1, 20)
     gen = generator(seed, 0)
     if progress:
-        tqdm.write("annealing: noise-conditional network")
+        tqdm.write("annealing: noise-conditional networks")
     start = time.perf_counter()
-    network = fit(
+    networks = fit(
         NoiseConditionalMLP(generator=gen), NoiseConditional(sigmas, antithetic=True), density,
         n_steps=n_training_steps, batch_size=256, learning_rate=3e-3, average=0.995,
-        generator=gen, device=device, progress=progress,
-    ).network  # fmt: skip
+        n_seeds=n_networks, generator=gen, device=device, progress=progress,
+    ).networks  # fmt: skip
     numbers = {"training_seconds": time.perf_counter() - start, "true_upper_mode_weight": 0.8}
 
     def plain(x: Tensor, gen: torch.Generator) -> Chains:
@@ -85,7 +88,12 @@ def run(
             score, x, sigmas, step_size=0.002, n_steps=n_steps_a_level, generator=gen, progress=progress
         )
 
-    samplers = (adjusted, plain, annealed(density.score), annealed(network))
+    def learned(x: Tensor, sigma: float) -> Tensor:
+        """Each network moves its share of the chains."""
+        parts = x.chunk(n_networks)
+        return torch.cat([network(part, sigma) for network, part in zip(networks, parts, strict=True)])
+
+    samplers = (adjusted, plain, annealed(density.score), annealed(learned))
     arrays = {"density": density.log_prob(grid_points(EXTENT, _CELLS).to(device)).exp().cpu().numpy()}
     for stage, (name, sampler) in enumerate(zip(PANELS, samplers, strict=True), start=1):
         if progress:
@@ -96,6 +104,9 @@ def run(
         chains = sampler(x, gen)
         numbers[name] = {**_measured(chains, n_repeats), "seconds": time.perf_counter() - start}
         arrays[name] = histogram(chains.samples, EXTENT, _HISTOGRAM)
+    by_network = [mode_weights(part, density)[1].value for part in chains.samples.chunk(n_networks)]
+    spread = Spread(tuple(by_network))
+    numbers[name]["upper_mode_weight_by_network"] = {"values": by_network, "mean": spread.mean, "std": spread.std}
     return Result("annealing", numbers, arrays)
 
 
@@ -131,6 +142,11 @@ def draw(result: Result) -> Figure:
             _write_weights(
                 ax, f"{panel['lower_mode_weight']:.3f} ± {error:.3f}", f"{panel['upper_mode_weight']:.3f} ± {error:.3f}"
             )
+        by_network = result.numbers["annealed Langevin, learned score"]["upper_mode_weight_by_network"]
+        panels[-1].set_xlabel(
+            f"upper mode, {len(by_network['values'])} networks: {by_network['mean']:.3f} ± {by_network['std']:.3f}",
+            fontsize=15,
+        )
         for ax in (first, *panels):
             ax.set(xticks=[-5, 0, 5], yticks=[-5, 0, 5])
         figure.colorbar(image, ax=first, location="left", shrink=0.8, label="density, in every panel")

@@ -1,0 +1,53 @@
+"""How noisy is a training step: the variance of the gradient of a mini-batch loss."""
+
+import torch
+from torch import Tensor, nn
+
+from toylab import checks
+from toylab.densities.density import Density
+from toylab.training.copies import Copies
+from toylab.training.fit import Objective
+
+
+def gradient_noise(
+    network: nn.Module,
+    objective: Objective,
+    density: Density,
+    *,
+    batch_size: int = 256,
+    n_batches: int = 64,
+    generator: torch.Generator | None = None,
+) -> float:
+    """Trace of the covariance of the gradient of a mini-batch loss with respect to all parameters of the network.
+
+        tr Cov g = E |g - E g|^2,    g = grad_theta  1/n sum_i loss_i
+
+    over the batch and over what the objective draws. It falls as 1 / ``batch_size``. The estimate from R batches has a
+    relative standard error of at most sqrt(2 / (R - 1)), and less as there are many parameters. Objectives that stand
+    for the same Fisher divergence have the same E g: their noise can be compared.
+
+    Args:
+        network: at whose weights the gradient is taken; it is left as it is.
+        objective: as for ``fit``.
+        density: the law of the batches.
+        batch_size: points a batch.
+        n_batches: R, independent batches; their gradients are computed side by side, 16 at a time.
+        generator: source of randomness; None is torch's global stream.
+    """
+    checks.count("batch_size", batch_size)
+    checks.count("n_batches", n_batches, least=2)
+    parameter = next(network.parameters())
+    law = density.to(torch.empty(0, dtype=parameter.dtype, device=parameter.device))
+    gradients = []
+    for n in [16] * (n_batches // 16) + [n_batches % 16] * (n_batches % 16 > 0):
+        copies = Copies([network] * n)
+        losses = objective(copies, law.sample((n, batch_size), generator=generator), generator=generator)
+        gradients.append(
+            _flat(torch.autograd.grad(losses.mean(-1).sum(), list(copies.parameters()), allow_unused=True))
+        )
+    return float(torch.cat(gradients).double().var(0).sum())
+
+
+def _flat(parts: tuple[Tensor | None, ...]) -> Tensor:
+    """Gradients [n, number of parameters]; a parameter that no loss depends on is left out."""
+    return torch.cat([part.reshape(len(part), -1) for part in parts if part is not None], 1)
