@@ -33,12 +33,12 @@ def test_module_is_the_command():
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, f"toylab {toylab.__version__}", "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["figures", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["figures", "--help"], ["bench", "--help"]])
 def test_help_has_an_example(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 0
-    assert "example:\n  toylab figures" in capsys.readouterr().out
+    assert "example:\n  toylab " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,12 @@ def test_help_has_an_example(arguments, capsys):
         (["figures", "--seed", "-1"], "-1"),
         (["figures", "--seed", "1.5"], "1.5"),
         (["figures", "--device", "tpu"], "tpu"),
+        (["bench"], "what"),
+        (["bench", "samplers"], "samplers"),
+        (["bench", "objectives", "--seeds", "0"], "0"),
+        (["bench", "objectives", "--share", "2"], "2"),
+        (["bench", "objectives", "--share", "none"], "none"),
+        (["bench", "objectives", "--law", "moon"], "moon"),
         (["figure"], "figure"),
         ([], "COMMAND"),
     ],
@@ -110,3 +116,19 @@ def test_interrupted_leaves_nothing(tmp_path, capsys, monkeypatch):
     assert main(["figures", "--only", "fields", "--out", str(tmp_path / "new")]) == 130
     assert "nothing was written" in capsys.readouterr().err
     assert not Path(tmp_path / "new").exists()
+
+
+def test_bench_writes_the_table_and_its_numbers(tmp_path, capsys):
+    arguments = ["bench", "objectives", "--law", "ring", "--seeds", "1", "--share", "0.002", "--device", "cpu"]
+    assert main([*arguments, "--out", str(tmp_path / "new")]) == 0
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "objectives.json",
+        "objectives.md",
+        "objectives.npz",
+    ]
+    table = (tmp_path / "new" / "objectives.md").read_text()
+    assert capsys.readouterr().out.strip() == table.strip()
+    numbers = json.loads((tmp_path / "new" / "objectives.json").read_text())
+    assert numbers["made with"]["seed"] == 0
+    assert set(numbers) == {"ring", "made with"}
+    assert all(f"| {label} |" in table for label in numbers["ring"])

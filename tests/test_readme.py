@@ -51,6 +51,14 @@ def test_density_examples_run():
         assert names[name].score(x).isfinite().all()
 
 
+def test_the_wrong_loss_is_named():
+    (code,) = (code for code in python_blocks() if "check_objective" in code)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(code, "README.md", "exec"), {})
+    assert out.getvalue().startswith("converges to -s: sign of the target")
+
+
 def test_speed_of_mixtures_is_the_recorded_one():
     recorded = json.loads((ROOT / "benchmarks" / "results" / "densities.json").read_text())
     numbers = recorded["log_prob and score at 100000 points"]

@@ -98,9 +98,9 @@ def entries(density: Density, sigma: float, gen: torch.Generator) -> dict[str, E
     kernel = Points(data).noised(bandwidth.leave_one_out(data))
     level = float(levels[-1])
     return {
-        "explicit": Entry(Explicit(density.score), 0.0, quick, itself, 2500, 512),
+        "explicit": Entry(Explicit(density.score), 0.0, quick, itself, 2000, 512),
         "explicit, kernel estimate of 1,000 points": Entry(Explicit(kernel.score), 0.0, quick, itself, 2000, 256),
-        "implicit": Entry(Implicit(), 0.0, smooth, itself, 1500, 384),
+        "implicit": Entry(Implicit(), 0.0, smooth, itself, 1500, 320),
         "sliced, variance-reduced": Entry(Sliced(), 0.0, smooth, itself, 1500, 512),
         "sliced, plain": Entry(Sliced(variance_reduced=False), 0.0, smooth, itself, 1500, 512),
         "sliced, finite differences": Entry(FiniteDifferenceSliced(), 0.0, smooth, itself, 2000, 512),

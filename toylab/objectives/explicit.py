@@ -14,6 +14,9 @@ from toylab.score import Score
 class Explicit:
     """1/2 |s(x) - t(x)|^2, for a target score t that is known (``p.score``, or that of a kernel estimate).
 
+    With data alone the target may be ``Points(data).noised(h).score``, the score of a kernel estimate whose width h
+    is found by ``densities.bandwidth``; its minimiser is then that of ``Denoising(h)`` on the data (Vincent 2011).
+
     Source: Hyvarinen 2005, eq. 2 (the Fisher divergence itself, when t is the score of the data).
 
     Args:

@@ -1,0 +1,34 @@
+"""What the pages under docs claim, checked."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from toylab.experiments import Result, objectives
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_table_of_objectives_is_the_recorded_one():
+    recorded = json.loads((ROOT / "benchmarks" / "results" / "objectives.json").read_text())
+    page = (ROOT / "docs" / "objectives.md").read_text()
+    assert objectives.table(Result("objectives", recorded, {})).strip() in page
+
+
+def test_the_numbers_of_the_known_failures_are_the_recorded_ones():
+    numbers = json.loads((ROOT / "benchmarks" / "results" / "failures.json").read_text())
+    page = (ROOT / "docs" / "objectives.md").read_text()
+    rows = [numbers["curve"]["loss at the end"], *numbers["100 points"].values()]
+    for name in ("kinks", "small sigma", "ring without modes"):
+        rows += numbers[name].values()
+    for row in rows:
+        assert f"{row['mean']:.2g} ± {row['std']:.1g}" in page
