@@ -40,6 +40,12 @@ def integers(
     return torch.randint(high, tuple(shape), device=at, generator=generator).to(device)
 
 
+def permutation(n: int, *, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+    """The numbers 0 .. n - 1 in random order, shape [n]."""
+    at = device if generator is None else generator.device
+    return torch.randperm(n, device=at, generator=generator).to(device)
+
+
 def categorical(probabilities: Tensor, shape: Sequence[int], *, generator: torch.Generator | None = None) -> Tensor:
     """Indices k with probability ``probabilities[k]``, shape ``shape``, by inverting the cumulative sum.
 

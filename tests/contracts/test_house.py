@@ -17,7 +17,7 @@ FLOORS = {
     2: ("densities",),
     3: ("schedules", "sde", "networks"),
     4: ("objectives", "samplers"),
-    5: ("training", "metrics", "testing"),
+    5: ("training", "metrics", "testing", "museum"),
     5.5: ("",),  # the package itself: the public names of the floors below, and no picture
     6: ("plotting",),
     7: ("experiments",),

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from toylab.densities import Banana, GaussianMixture
-from toylab.samplers import annealed_langevin, langevin, mala
+from toylab.densities import Banana, Funnel, GaussianMixture
+from toylab.samplers import annealed_langevin, hmc, langevin, mala, metropolis, parallel_tempering
 
 # A second moment is known to .45 %, a fourth to 1 to 3 %: a step with twice the noise is at 100 standard errors, the
 # bias of Langevin at eps = .5 (14 to 60 %) at more.
@@ -63,6 +63,16 @@ def parabola(p):
     return Law(torch.ones(1, dtype=torch.float64), [bent])
 
 
+def funnel(p):
+    """X_1 = v ~ N(0, scale^2), X_2 = e^(v/2) z: no polynomial, but so smooth that the rule of degree 31 is exact."""
+
+    def opened(z):
+        v = p.scale * z[:, 0]
+        return torch.stack([v, (v / 2).exp() * z[:, 1]], -1)
+
+    return Law(torch.ones(1, dtype=torch.float64), [opened])
+
+
 @dataclass(frozen=True)
 class Case:
     """A sampler with its settings, as a function of start and generator, and the law it keeps."""
@@ -79,6 +89,8 @@ MIXTURE = GaussianMixture(
     [[[1.0, 0.6], [0.6, 0.8]], [[0.5, -0.3], [-0.3, 1.2]], [[0.3, 0.0], [0.0, 0.4]]],
 )
 BANANA = Banana(scale=1.0, width=0.5, bend=0.5)
+FUNNEL = Funnel(scale=0.5)  # weak enough that fourth moments are known from 1e5 draws
+TEMPERATURES = torch.tensor([1.0, 2.0, 4.0, 8.0], dtype=torch.float64)
 
 
 def langevin_case(eps):
@@ -93,6 +105,52 @@ def mala_case(name, p, law, eps):
         return mala(p.log_prob, p.score, x, step_size=eps, n_steps=6, generator=g, progress=False)
 
     return Case(f"mala, {name}, step {eps}", run, law)
+
+
+def exact_cases(name, p, law, eps):
+    """The samplers that keep p exactly, at a step of about 0.6 acceptance."""
+    settings = {"step_size": eps, "progress": False}
+    m = torch.tensor([[1.0, 0.4], [0.4, 0.7]])
+    runs = {
+        "mala, preconditioned": lambda x, g: mala(
+            p.log_prob, p.score, x, n_steps=6, preconditioner=m, generator=g, **settings
+        ),
+        "metropolis": lambda x, g: metropolis(p.log_prob, x, n_steps=10, generator=g, **settings),
+        "hmc": lambda x, g: hmc(p.log_prob, p.score, x, n_leapfrog=4, n_steps=4, generator=g, **settings),
+        "tempering": lambda x, g: tempered(p, x, g, settings),
+    }
+    return [Case(f"{label}, {name}", run, law) for label, run in runs.items()]
+
+
+def hot(p, n, temperature, g):
+    """Exact draws from p^(1/T), normalised."""
+    beta = 1 / temperature
+    z = torch.randn(n, 2, dtype=torch.float64, generator=g)
+    if isinstance(p, Banana):  # its map from the latent normal keeps areas, and the latent law is normal
+        return parabola(p).maps[0](z * temperature**0.5)
+    if isinstance(p, Funnel):  # integrated over y, v is normal with a shifted mean
+        v = p.scale**2 * (1 - beta) / (2 * beta) + p.scale * temperature**0.5 * z[:, 0]
+        return torch.stack([v, (v / 2).exp() * temperature**0.5 * z[:, 1]], -1)
+    # a mixture: rejection from the sum of its components' own powers, which lies above the power of their sum
+    det = torch.linalg.det(p.covariances)
+    weights = p.weights**beta * det ** ((1 - beta) / 2)
+    factors, kept, total = torch.linalg.cholesky(p.covariances * temperature), [], 0
+    normals = [torch.distributions.MultivariateNormal(m, c) for m, c in zip(p.means, p.covariances, strict=True)]
+    while total < n:
+        z = torch.randn(2 * n, 2, dtype=torch.float64, generator=g)
+        k = torch.multinomial(weights, 2 * n, replacement=True, generator=g)
+        x = p.means[k] + (factors[k] @ z[..., None])[..., 0]
+        parts = torch.stack([w.log() + law.log_prob(x) for w, law in zip(p.weights, normals, strict=True)])
+        ratio = (beta * parts.logsumexp(0) - (beta * parts).logsumexp(0)).exp()
+        kept.append(x[torch.rand(2 * n, dtype=torch.float64, generator=g) < ratio])
+        total += len(kept[-1])
+    return torch.cat(kept)[:n]
+
+
+def tempered(p, x, g, settings):
+    """All temperatures started in their own laws."""
+    start = torch.stack([x, *(hot(p, len(x), float(t), g) for t in TEMPERATURES[1:])])
+    return parallel_tempering(p.log_prob, p.score, start, TEMPERATURES, n_steps=6, generator=g, **settings)
 
 
 def annealed_case(sigma, eps):
@@ -111,6 +169,10 @@ SAMPLERS = [
     mala_case("normal", NORMAL, mixture(NORMAL), 0.5),
     mala_case("mixture", MIXTURE, mixture(MIXTURE), 0.5),
     mala_case("banana", BANANA, parabola(BANANA), 0.2),
+    mala_case("funnel", FUNNEL, funnel(FUNNEL), 0.5),
+    *exact_cases("mixture", MIXTURE, mixture(MIXTURE), 0.3),
+    *exact_cases("banana", BANANA, parabola(BANANA), 0.2),
+    *exact_cases("funnel", FUNNEL, funnel(FUNNEL), 0.5),
 ]
 
 

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from toylab.networks import NoiseConditionalMLP, ScoreMLP
-from toylab.samplers import annealed_langevin, langevin, mala
+from toylab.samplers import (
+    annealed_langevin,
+    hmc,
+    langevin,
+    mala,
+    metropolis,
+    parallel_tempering,
+    stochastic_gradient_langevin,
+)
 
 SIGMAS = torch.tensor([4.0, 2.0])
 
@@ -41,7 +49,52 @@ def run_annealed(x, n_steps=10, score=score, step_size=0.2, progress=False, **kw
     return annealed_langevin(score, x, SIGMAS, step_size=step_size, n_steps=n_steps, progress=progress, **kwargs)
 
 
-SAMPLERS = {"langevin": run_langevin, "mala": run_mala, "annealed_langevin": run_annealed}
+def run_metropolis(x, n_steps=10, score=score, step_size=0.2, progress=False, **kwargs):
+    """It takes no score: here its log p asks for one, once a proposal, so that the same tests serve."""
+
+    def asking(x):
+        score(x)
+        return log_prob(x)
+
+    return metropolis(asking, x, step_size=step_size, n_steps=n_steps, progress=progress, **kwargs)
+
+
+def run_hmc(x, n_steps=10, score=score, step_size=0.2, progress=False, **kwargs):
+    return hmc(log_prob, score, x, step_size=step_size, n_leapfrog=1, n_steps=n_steps, progress=progress, **kwargs)
+
+
+def run_tempering(x, n_steps=10, score=score, step_size=0.2, progress=False, **kwargs):
+    temperatures = torch.tensor([1.0, 3.0])
+    return parallel_tempering(
+        log_prob, score, x, temperatures, step_size=step_size, n_steps=n_steps, progress=progress, **kwargs
+    )
+
+
+def run_stochastic(x, n_steps=10, score=score, step_size=0.2, progress=False, **kwargs):
+    batch_score = score if score is None else lambda x, batch: score(x) + 0 * batch.mean(1)
+    return stochastic_gradient_langevin(
+        batch_score,
+        torch.zeros(5, 2),
+        x,
+        step_size=step_size,
+        batch_size=2,
+        n_steps=n_steps,
+        progress=progress,
+        **kwargs,
+    )
+
+
+SAMPLERS = {
+    "langevin": run_langevin,
+    "mala": run_mala,
+    "annealed_langevin": run_annealed,
+    "metropolis": run_metropolis,
+    "hmc": run_hmc,
+    "parallel_tempering": run_tempering,
+    "stochastic_gradient_langevin": run_stochastic,
+}
+ASK_AT_THE_START = ("mala", "metropolis", "hmc", "parallel_tempering")
+NEVER_REFUSE = ("langevin", "annealed_langevin", "stochastic_gradient_langevin")
 every_sampler = pytest.mark.parametrize("name", SAMPLERS)
 
 
@@ -83,7 +136,7 @@ def test_dtype_follows_the_start_which_is_left_alone(name, dtype):
     assert not chains.diverged.any()
 
 
-@pytest.mark.parametrize("name", ["langevin", "annealed_langevin"])
+@pytest.mark.parametrize("name", NEVER_REFUSE)
 def test_acceptance_is_one_without_a_refusal(name):
     assert torch.equal(SAMPLERS[name](start(), generator=generator()).acceptance, torch.ones(6, dtype=torch.float64))
 
@@ -116,13 +169,13 @@ def test_quiet_without_progress(name, capfd):
 @every_sampler
 @pytest.mark.parametrize("done", [0, 1, 7])
 def test_ctrl_c_returns_what_is_done(name, done):
-    """The score is asked once a step, by MALA once more at the start; Ctrl-C comes in the step after ``done``."""
+    """The score is asked once a step, by some once more at the start; Ctrl-C comes in the step after ``done``."""
     calls = 0
 
     def interrupted(x, sigma=0.0):
         nonlocal calls
         calls += 1
-        if calls > done + (name == "mala"):
+        if calls > done + (name in ASK_AT_THE_START):
             raise KeyboardInterrupt
         return score(x, sigma)
 
@@ -132,13 +185,13 @@ def test_ctrl_c_returns_what_is_done(name, done):
     assert torch.equal(chains.samples, whole.path[done])
     assert torch.equal(chains.path, whole.path[: done + 1])
     assert torch.equal(chains.ticks, whole.ticks[: done + 1])
-    if name == "mala" and done:
+    if name in ("mala", "metropolis", "hmc") and done:
         moved = (whole.path[1 : done + 1] != whole.path[:done]).any(-1).double().mean(0)
         torch.testing.assert_close(chains.acceptance, moved)
     assert chains.acceptance.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["langevin", "annealed_langevin"])
+@pytest.mark.parametrize("name", NEVER_REFUSE)
 def test_some_chains_diverge(name):
     def half(x, sigma=0.0):
         return torch.where(x[:, :1] > 50, math.inf, -x)
@@ -148,6 +201,18 @@ def test_some_chains_diverge(name):
     with pytest.warns(RuntimeWarning, match=r"1 of 4 chains diverged to inf or nan by step 10"):
         chains = SAMPLERS[name](x, score=half, step_size=0.01, generator=generator())
     assert chains.diverged.tolist() == [False, True, False, False]
+    assert chains.diverged_at.tolist() == [0, 1, 0, 0]
+
+
+def test_the_step_at_which_a_chain_leaves():
+    """x' = 10 x from 1: from 1e37 the score 9e38 is past the largest float32: step 38."""
+    x = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    with pytest.warns(RuntimeWarning, match="1 of 2 chains diverged"):
+        chains = langevin(
+            lambda x: torch.where(x.abs() > 0.5, 90 * x, -x), x, step_size=0.2, n_steps=60, generator=generator(),
+            progress=False, temperature=1e-6,
+        )  # fmt: skip
+    assert chains.diverged_at.tolist() == [38, 0]
 
 
 @every_sampler
@@ -197,6 +262,8 @@ BAD = [
 @every_sampler
 @pytest.mark.parametrize(("bad", "error", "message"), BAD, ids=[str(i) for i in range(len(BAD))])
 def test_bad_input_is_refused(name, bad, error, message):
+    if name == "metropolis" and "score" in bad:
+        pytest.skip("it takes no score")
     arguments = {"x": start(), "generator": generator(), **bad}
     with pytest.raises(error, match=message):
         SAMPLERS[name](**arguments)

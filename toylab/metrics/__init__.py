@@ -1,24 +1,56 @@
 """Numbers that hold what came out against the truth, each with its error bar where it has one."""
 
+from toylab.metrics.annealed_law import AnnealedLaw, annealed_langevin_law
+from toylab.metrics.convergence import Convergence, autocorrelation, convergence
+from toylab.metrics.distances import (
+    TwoSample,
+    energy_distance,
+    histogram_divergence,
+    kernel_stein_discrepancy,
+    log_density_calibration,
+    maximum_mean_discrepancy,
+    sliced_wasserstein,
+    wasserstein,
+)
 from toylab.metrics.estimate import Estimate, mean_of
+from toylab.metrics.explain import Account, ErrorLedger, explain
 from toylab.metrics.fisher import (
     FisherByRegion,
     fisher_divergence,
     fisher_divergence_by_region,
     fisher_divergence_monte_carlo,
 )
+from toylab.metrics.ledger import ModeWeightLedger, mode_weight_ledger
 from toylab.metrics.maps import Extent, error_map, grid_points
 from toylab.metrics.modes import mode_weights
 
 __all__ = [
+    "Account",
+    "AnnealedLaw",
+    "Convergence",
+    "ErrorLedger",
     "Estimate",
     "Extent",
     "FisherByRegion",
+    "ModeWeightLedger",
+    "TwoSample",
+    "annealed_langevin_law",
+    "autocorrelation",
+    "convergence",
+    "energy_distance",
     "error_map",
+    "explain",
     "fisher_divergence",
     "fisher_divergence_by_region",
     "fisher_divergence_monte_carlo",
     "grid_points",
+    "histogram_divergence",
+    "kernel_stein_discrepancy",
+    "log_density_calibration",
+    "maximum_mean_discrepancy",
     "mean_of",
+    "mode_weight_ledger",
     "mode_weights",
+    "sliced_wasserstein",
+    "wasserstein",
 ]

@@ -1,8 +1,38 @@
 """Samplers: from a score, exact or learned, to samples. Each is a pure step and a loop over a cloud of chains."""
 
-from toylab.samplers.annealed import annealed_langevin
+from toylab.samplers.annealed import annealed_langevin, denoised
 from toylab.samplers.chains import Chains
+from toylab.samplers.hmc import hmc, hmc_step
 from toylab.samplers.langevin import langevin, langevin_step
-from toylab.samplers.mala import mala, mala_start, mala_step
+from toylab.samplers.mala import WarmUp, mala, mala_start, mala_step, mala_warm_up
+from toylab.samplers.metropolis import metropolis, metropolis_step
+from toylab.samplers.scaled_network import scaled_network_langevin, temperature
+from toylab.samplers.starts import gaussian_start, mode_start, uniform_start
+from toylab.samplers.stochastic_gradient import kernel_score, stochastic_gradient_langevin
+from toylab.samplers.tempering import parallel_tempering, swap_step
 
-__all__ = ["Chains", "annealed_langevin", "langevin", "langevin_step", "mala", "mala_start", "mala_step"]
+__all__ = [
+    "Chains",
+    "WarmUp",
+    "annealed_langevin",
+    "denoised",
+    "gaussian_start",
+    "hmc",
+    "hmc_step",
+    "kernel_score",
+    "langevin",
+    "langevin_step",
+    "mala",
+    "mala_start",
+    "mala_step",
+    "mala_warm_up",
+    "metropolis",
+    "metropolis_step",
+    "mode_start",
+    "parallel_tempering",
+    "scaled_network_langevin",
+    "stochastic_gradient_langevin",
+    "swap_step",
+    "temperature",
+    "uniform_start",
+]

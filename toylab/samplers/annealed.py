@@ -17,14 +17,16 @@ def annealed_langevin(
     *,
     step_size: float,
     n_steps: int,
+    denoise: bool = False,
     keep_every: int | None = None,
     generator: torch.Generator | None = None,
     progress: bool = True,
 ) -> Chains:
     """For sigma_1 > ... > sigma_L: n_steps of Langevin on p_sigma_i with step alpha_i = eps (sigma_i / sigma_L)^2.
 
-    It ends near p_sigma_L, not p. Stable at a level iff alpha_i < 4 (v + sigma_i^2), v the least variance of the data:
-    eps < 4 sigma_L^2 always is. Source: Song & Ermon 2019 (arXiv:1907.05600), algorithm 1.
+    It ends near p_sigma_L, not p; a last denoising step takes most of that noise away again. Stable at a level iff
+    alpha_i < 4 (v + sigma_i^2), v the least variance of the data: eps < 4 sigma_L^2 always is.
+    Source: Song & Ermon 2019 (arXiv:1907.05600), algorithm 1.
 
     Args:
         score: s(x, sigma), exact (``p.score``) or learned.
@@ -32,7 +34,9 @@ def annealed_langevin(
         sigmas: the levels, 1-D, positive, strictly decreasing (``schedules.geometric``).
         step_size: eps > 0, the step at the last level.
         n_steps: steps a level.
+        denoise: end with x + sigma_L^2 s(x, sigma_L), the mean of the clean point given the noisy one (``denoised``).
         keep_every: keep every so-many-th frame in ``Chains.path``, its tick the noise level; None keeps no path.
+            ``keep_every=n_steps`` is a record by level: one frame at the end of each.
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
 
@@ -52,4 +56,12 @@ def annealed_langevin(
                 x = langevin_step(at(score, sigma), x, alpha, generator=generator)
                 recorder.see(x, sigma)
                 shown.update()
-    return recorder.chains(x)
+    return recorder.chains(denoised(score, x, levels[-1]) if denoise else x)
+
+
+def denoised(score: NoiseConditionalScore, x: Tensor, sigma: float) -> Tensor:
+    """x + sigma^2 s(x, sigma), with the exact score the mean E[X | X + sigma Z = x] (Tweedie's formula).
+
+    Source: Jolicoeur-Martineau et al. 2020 (arXiv:2009.05475), who end annealed Langevin with it.
+    """
+    return x + sigma**2 * score(x, sigma)

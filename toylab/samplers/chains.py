@@ -22,6 +22,7 @@ class Chains:
         ticks: what each frame is labelled with, shape [frames]: the step, or the noise level for annealed samplers.
         acceptance: share of proposals each chain accepted, shape [n]; all ones for samplers that never refuse.
         diverged: chains that left to inf or nan, shape [n].
+        diverged_at: the step at which each of them did, 0 for those that did not, shape [n].
     """
 
     samples: Tensor
@@ -29,6 +30,7 @@ class Chains:
     ticks: Tensor
     acceptance: Tensor
     diverged: Tensor
+    diverged_at: Tensor
 
 
 class Recorder:
@@ -39,12 +41,14 @@ class Recorder:
         frames = 0 if keep_every is None else n_steps // keep_every + 1
         self.path, self.ticks = x.new_empty((frames, *x.shape)), torch.empty(frames, dtype=torch.float64)
         self.filled = self.step = 0
+        self.steps_alive = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         if frames:
             self._write(x, tick)
 
     def see(self, x: Tensor, tick: float | None = None) -> None:
         """Take note of the next step; its label is its number unless ``tick`` is given."""
         self.step += 1
+        self.steps_alive += x.sum(-1).isfinite()
         if self.keep_every and self.step % self.keep_every == 0:
             self._write(x, self.step if tick is None else tick)
 
@@ -59,7 +63,8 @@ class Recorder:
                 stacklevel=3,
             )
         acceptance = x.new_ones(len(x)) if accepted is None else accepted / max(self.step, 1)
-        return Chains(x, self.path[: self.filled], self.ticks[: self.filled], acceptance, diverged)
+        diverged_at = torch.where(diverged, self.steps_alive + 1, 0)
+        return Chains(x, self.path[: self.filled], self.ticks[: self.filled], acceptance, diverged, diverged_at)
 
     def _write(self, x: Tensor, tick: float) -> None:
         self.path[self.filled], self.ticks[self.filled] = x, tick

@@ -1,5 +1,7 @@
 """Langevin dynamics: a step along the score, and noise."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,9 +11,11 @@ from toylab.samplers.chains import Chains, Recorder, bar
 from toylab.score import Score
 
 
-def langevin_step(score: Score, x: Tensor, step_size: float, *, generator: torch.Generator | None = None) -> Tensor:
-    """x' = x + eps/2 s(x) + sqrt(eps) z.  Where a text writes x + tau s + sqrt(2 tau) z: eps = 2 tau."""
-    return x + 0.5 * step_size * score(x) + step_size**0.5 * normal_like(x, generator)
+def langevin_step(
+    score: Score, x: Tensor, step_size: float, *, temperature: float = 1.0, generator: torch.Generator | None = None
+) -> Tensor:
+    """x' = x + eps/2 s(x) + sqrt(T eps) z.  Where a text writes x + tau s + sqrt(2 tau) z: eps = 2 tau, T = 1."""
+    return x + 0.5 * step_size * score(x) + (temperature * step_size) ** 0.5 * normal_like(x, generator)
 
 
 @torch.no_grad()
@@ -19,22 +23,25 @@ def langevin(
     score: Score,
     x: Tensor,
     *,
-    step_size: float,
+    step_size: float | Callable[[int], float],
     n_steps: int,
+    temperature: float = 1.0,
     keep_every: int | None = None,
     generator: torch.Generator | None = None,
     progress: bool = True,
 ) -> Chains:
-    """Unadjusted Langevin dynamics, n_steps of x' = x + eps/2 s(x) + sqrt(eps) z.
+    """Unadjusted Langevin dynamics, n_steps of x' = x + eps/2 s(x) + sqrt(T eps) z.
 
-    Its law is not quite p: on N(m, v) it is N(m, v / (1 - eps / (4 v))), and it explodes once eps >= 4 v.
+    Its law is not quite p^(1/T): on N(m, v) it is N(m, T v / (1 - eps / (4 v))), and it explodes once eps >= 4 v.
+    Without noise, T = 0, it is gradient ascent on log p.
     Source: Song & Ermon 2019 (arXiv:1907.05600), eq. 4.
 
     Args:
         score: s, exact or learned.
         x: where the chains start, shape [n, 2].
-        step_size: eps > 0.
+        step_size: eps > 0, or a schedule: a function of the step 0, 1, .. n_steps - 1.
         n_steps: number of steps.
+        temperature: T >= 0, the law sampled being p^(1/T).
         keep_every: keep every so-many-th frame in ``Chains.path``; None keeps no path.
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
@@ -42,18 +49,16 @@ def langevin(
     Returns:
         The chains. Some may have diverged; a warning says so. Ctrl-C returns what is done so far.
     """
-    _checked(score, x, step_size, n_steps)
+    checks.function("score", score, "p.score")
+    checks.cloud("x", x)
+    checks.count("n_steps", n_steps)
+    if checks.finite("temperature", temperature) < 0:
+        raise ValueError(f"temperature is {temperature}: it must be at least 0; 1 samples p itself.")
+    steps = [checks.positive("step_size", step_size(k) if callable(step_size) else step_size) for k in range(n_steps)]
     recorder = Recorder(x, n_steps, keep_every)
     with bar("langevin", n_steps, progress) as shown:
-        for _ in range(n_steps):
-            x = langevin_step(score, x, step_size, generator=generator)
+        for eps in steps:
+            x = langevin_step(score, x, eps, temperature=temperature, generator=generator)
             recorder.see(x)
             shown.update()
     return recorder.chains(x)
-
-
-def _checked(score: Score, x: Tensor, step_size: float, n_steps: int) -> None:
-    checks.function("score", score, "p.score")
-    checks.cloud("x", x)
-    checks.positive("step_size", step_size)
-    checks.count("n_steps", n_steps)

@@ -1,0 +1,86 @@
+"""The sampler's own law on a grid: against closed forms, against chains, and against numbers found apart from it."""
+
+import math
+
+import pytest
+import torch
+
+from toylab.densities import GaussianMixture, isotropic, ring, two_modes
+from toylab.metrics import annealed_langevin_law, mode_weights
+from toylab.samplers import annealed_langevin
+from toylab.schedules import geometric
+
+SQUARE = (-8.0, 8.0, -8.0, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "n_levels", "step_size", "lower"),
+    [(20.0, 1.0, 10, 0.1, 0.217), (20.0, 0.1, 20, 0.002, 0.209), (20.0, 0.1, 10, 0.002, 0.221),
+     (20.0, 0.3, 15, 0.018, 0.210), (10.0, 0.1, 10, 0.002, 0.218), (10.0, 1.0, 10, 0.2, 0.208)],
+)  # fmt: skip
+def test_weights_that_were_computed_apart(first, last, n_levels, step_size, lower):
+    law = annealed_langevin_law(
+        two_modes(), geometric(first, last, n_levels), step_size=step_size, n_steps=100, extent=SQUARE
+    )
+    assert float(law.mode_weights[-1, 0]) == pytest.approx(lower, abs=6e-4)
+    assert law.mode_weights.sum(1).tolist() == pytest.approx([1.0] * n_levels, abs=1e-9)
+    h = float(law.grid[1] - law.grid[0])
+    assert float(law.density.sum()) * h == pytest.approx(1.0, abs=1e-9)
+
+
+def test_the_reference_ladder_level_by_level():
+    law = annealed_langevin_law(two_modes(), geometric(20.0, 1.0, 10), step_size=0.1, n_steps=100, extent=SQUARE)
+    known = [0.417, 0.386, 0.347, 0.303, 0.261, 0.231, 0.220, 0.217, 0.217, 0.217]
+    assert law.mode_weights[:, 0].tolist() == pytest.approx(known, abs=1.1e-3)
+    assert float(law.variances[-1, 1]) == pytest.approx(2.03, abs=0.005)
+
+
+def test_one_gaussian_settles_at_its_closed_form():
+    """v = 1 + sigma^2, inflated to v / (1 - alpha / (4 v)) at each level."""
+    p, sigmas = isotropic([[1.0, 2.0]], 1.0), geometric(4.0, 1.0, 3)
+    law = annealed_langevin_law(p, sigmas, step_size=0.4, n_steps=400, extent=(-1.0, 1.0, -1.0, 1.0))
+    for sigma, variance in zip(sigmas.tolist(), law.variances[:, 0].tolist(), strict=True):
+        alpha, v = 0.4 * sigma**2, 1 + sigma**2
+        assert variance == pytest.approx(v / (1 - alpha / (4 * v)), rel=1e-9)
+    peak = float(law.density.max())
+    assert peak == pytest.approx(1 / math.sqrt(2 * math.pi * float(law.variances[-1, 0])), rel=1e-3)
+
+
+def test_chains_follow_it():
+    """Weights of 20,000 chains at each level, within 5 standard errors."""
+    p, sigmas = two_modes(), geometric(20.0, 1.0, 6)
+    law = annealed_langevin_law(p, sigmas, step_size=0.2, n_steps=30, extent=SQUARE)
+    g = torch.Generator().manual_seed(0)
+    start = 16 * torch.rand(20_000, 2, generator=g) - 8
+    chains = annealed_langevin(
+        p.score, start, sigmas, step_size=0.2, n_steps=30, keep_every=30, generator=g, progress=False
+    )
+    for frame, expected in zip(chains.path[1:], law.mode_weights[:, 0].tolist(), strict=True):
+        weight = mode_weights(frame, p)[0]
+        assert abs(weight.value - expected) < 5 * weight.standard_error
+
+
+def test_the_order_of_the_components_does_not_matter():
+    a, b = [[-5.0, 1.0], [3.0, 1.0], [0.0, 1.0]], [[0.0, 1.0], [-5.0, 1.0], [3.0, 1.0]]
+    one = [[0.5, 0.0], [0.0, 0.5]]
+    settings = {"step_size": 0.1, "n_steps": 20, "extent": SQUARE}
+    first = annealed_langevin_law(GaussianMixture([0.2, 0.3, 0.5], a, [one] * 3), geometric(6.0, 1.0, 4), **settings)
+    second = annealed_langevin_law(GaussianMixture([0.5, 0.2, 0.3], b, [one] * 3), geometric(6.0, 1.0, 4), **settings)
+    torch.testing.assert_close(first.mode_weights, second.mode_weights[:, [1, 2, 0]], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("density", "settings", "message"),
+    [
+        (ring(), {}, "not on a line"),
+        (GaussianMixture([1.0], [[0.0, 0.0]], [[[1.0, 0.2], [0.2, 1.0]]]), {}, "round"),
+        (two_modes().rotated(0.3).noised(0.1), {}, "only a GaussianMixture"),
+        (two_modes(), {"step_size": 9.0}, "unstable"),
+        (two_modes(), {"step_size": 0.0}, "step_size"),
+        (two_modes(), {"n_steps": 0}, "n_steps"),
+    ],
+)
+def test_bad_input(density, settings, message):
+    arguments = {"step_size": 0.1, "n_steps": 3, "extent": SQUARE, **settings}
+    with pytest.raises(ValueError, match=message):
+        annealed_langevin_law(density, geometric(4.0, 1.0, 3), **arguments)

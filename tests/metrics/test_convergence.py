@@ -1,0 +1,91 @@
+"""Diagnostics of chains whose law is known: an autoregression, and Langevin on a Gaussian."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from toylab.densities import isotropic, two_modes
+from toylab.metrics import autocorrelation, convergence, mode_weight_ledger
+from toylab.samplers import annealed_langevin, langevin
+from toylab.schedules import geometric
+
+NORMAL = isotropic([[0.0, 0.0]], 1.0)
+
+
+def g(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def autoregression(rho, frames, n):
+    """x_t = rho x_(t-1) + sqrt(1 - rho^2) z, started in its own law N(0, 1)."""
+    z = torch.randn(frames, n, 2, dtype=torch.float64, generator=g())
+    x = [z[0]]
+    for step in z[1:]:
+        x.append(rho * x[-1] + math.sqrt(1 - rho**2) * step)
+    return torch.stack(x)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.6, 0.9])
+def test_effective_sample_size_of_an_autoregression(rho):
+    """n (1 - rho) / (1 + rho); the estimate has a relative error of some percent at 40 chains of 2,000."""
+    found = convergence(autoregression(rho, 2000, 40))
+    assert found.n_draws == 80_000
+    for ess in found.ess:
+        assert ess == pytest.approx(80_000 * (1 - rho) / (1 + rho), rel=0.15)
+    assert all(r < 1.01 for r in found.r_hat)
+    assert "R-hat" in str(found)
+
+
+def test_r_hat_sees_chains_that_do_not_agree():
+    path = autoregression(0.5, 500, 8)
+    path[:, 4:, 0] += 2.0
+    found = convergence(path, NORMAL.log_prob)
+    assert found.names == ("x1", "x2", "log p")
+    assert found.r_hat[0] > 1.2
+    assert found.r_hat[1] < 1.02
+
+
+@pytest.mark.parametrize("eps", [0.1, 1.0])
+def test_autocorrelation_of_langevin_on_a_gaussian(eps):
+    """(1 - eps / 2)^lag for v = 1; a chain's own mean lowers it by a few over the number of frames."""
+    start = NORMAL.sample((200,), generator=g()).double()
+    chains = langevin(NORMAL.score, start, step_size=eps, n_steps=4000, keep_every=1, generator=g(1), progress=False)
+    found = autocorrelation(chains.path, 20)
+    assert found.shape == (21, 2)
+    for lag in range(21):
+        assert found[lag].tolist() == pytest.approx([(1 - eps / 2) ** lag] * 2, abs=0.02)
+
+
+def test_ledger_of_annealed_langevin_has_a_row_a_level():
+    p, sigmas = two_modes(), geometric(20.0, 0.5, 8)
+    start = 16 * torch.rand(2000, 2, generator=g()) - 8
+    chains = annealed_langevin(
+        p.score, start, sigmas, step_size=0.05, n_steps=40, keep_every=40, generator=g(), progress=False
+    )
+    ledger = mode_weight_ledger(chains, p)
+    assert ledger.weights.shape == ledger.standard_errors.shape == (9, 2)
+    assert ledger.ticks[1:].tolist() == pytest.approx(sigmas.tolist())
+    assert ledger.weights.sum(1).tolist() == pytest.approx([1.0] * 9)
+    assert abs(float(ledger.weights[0, 0]) - 0.5) < 0.06
+    assert abs(float(ledger.weights[-1, 0]) - 0.2) < 0.06
+    assert float(ledger.moved[0]) == 0
+    assert float(ledger.moved[-1]) == 0  # at small noise nobody crosses
+    assert 1.0 < ledger.decided_at() < 10.0
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="keep_every"):
+        convergence(torch.zeros(3, 5, 2))
+    with pytest.raises(ValueError, match="nan or inf"):
+        convergence(torch.full((6, 5, 2), math.nan))
+    still = langevin(NORMAL.score, torch.zeros(3, 2), step_size=0.1, n_steps=2, progress=False, generator=g())
+    with pytest.raises(ValueError, match="no path"):
+        mode_weight_ledger(still, two_modes())
+
+
+def test_arviz_is_not_loaded_with_the_package():
+    code = "import sys, toylab; print(any(name.startswith('arviz') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

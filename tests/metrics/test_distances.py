@@ -1,0 +1,186 @@
+"""Distances against closed forms and other people's code; p-values against the uniform law."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+from toylab.densities import GaussianMixture, isotropic, two_modes
+from toylab.metrics import (
+    energy_distance,
+    histogram_divergence,
+    kernel_stein_discrepancy,
+    log_density_calibration,
+    maximum_mean_discrepancy,
+    sliced_wasserstein,
+    wasserstein,
+)
+
+NORMAL = isotropic([[0.0, 0.0]], 1.0)
+
+
+def normal(n, seed, mean=0.0, std=1.0):
+    g = torch.Generator().manual_seed(seed)
+    return mean + std * torch.randn(n, 2, dtype=torch.float64, generator=g)
+
+
+def g(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_energy_distance_of_a_few_points_by_hand():
+    x, y = torch.tensor([[0.0, 0.0], [0.0, 2.0]]), torch.tensor([[3.0, 0.0], [3.0, 4.0]])
+    between = np.mean([3, 5, math.sqrt(13), math.sqrt(13)])
+    value = energy_distance(x, y, n_permutations=0).value
+    assert value == pytest.approx(2 * between - 2 - 4, rel=1e-12)
+
+
+def test_mmd_of_a_few_points_by_hand():
+    x, y = torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 2.0], [0.0, 3.0]])
+
+    def k(r2):
+        return math.exp(-r2 / (2 * 0.7**2))
+
+    expected = k(1) + k(1) - 2 * np.mean([k(4), k(9), k(5), k(10)])
+    assert maximum_mean_discrepancy(x, y, bandwidth=0.7, n_permutations=0).value == pytest.approx(expected, rel=1e-12)
+
+
+def test_mmd_between_normal_laws():
+    """E k(X, Y) of N(a, I) and N(b, I), h = 1: exp(-|a - b|^2 / (2 (2 + 1))) / (2 + 1), d = 2."""
+    exact = 2 / 3 * (1 - math.exp(-0.5 / 6))
+    values = [
+        maximum_mean_discrepancy(normal(500, k), normal(500, 100 + k, 0.5), bandwidth=1.0, n_permutations=0).value
+        for k in range(60)
+    ]
+    error = np.std(values, ddof=1) / math.sqrt(60)
+    assert abs(np.mean(values) - exact) < 5 * error
+    assert exact > 20 * error
+
+
+@pytest.mark.parametrize("distance", [energy_distance, maximum_mean_discrepancy])
+def test_p_values_are_uniform_for_one_law_and_small_for_two(distance):
+    """100 pairs of one law: Kolmogorov-Smirnov p > 1e-6; a shift by half a standard deviation is seen every time."""
+    p = [distance(normal(60, k), normal(40, 500 + k), n_permutations=199, generator=g(k)).p_value for k in range(100)]
+    jitter = torch.rand(100, generator=g(9)).numpy() / 200  # p-values are multiples of 1/200
+    assert scipy.stats.kstest(np.array(p) - jitter, "uniform").pvalue > 1e-6
+    far = distance(normal(300, 1), normal(300, 2, 0.5), n_permutations=199, generator=g())
+    assert far.p_value == 1 / 200
+    assert "p = 0.005" in str(far)
+
+
+def test_same_generator_same_p():
+    one, other = (energy_distance(normal(30, 0), normal(30, 1), n_permutations=50, generator=g(4)) for _ in range(2))
+    assert one == other
+
+
+@pytest.mark.parametrize(("n", "m"), [(50, 50), (50, 75), (3, 400)])
+def test_sliced_wasserstein_along_one_direction_is_scipy_s(n, m):
+    """One direction: W_2 by quantiles, here from SciPy's W_1 of squares... of clouds on a line, against sorting."""
+    x, y = normal(n, 0), normal(m, 1, 1.0)
+    big_x, big_y = x.repeat_interleave(m, 0), y.repeat_interleave(n, 0)  # equal sizes: quantiles are sorted points
+    seed = g(5)
+    angle = math.pi * float(torch.rand((), dtype=torch.float64, generator=g(5)))
+    direction = torch.tensor([math.cos(angle), math.sin(angle)], dtype=torch.float64)
+    by_hand = ((big_x @ direction).sort().values - (big_y @ direction).sort().values).square().mean().sqrt()
+    assert sliced_wasserstein(x, y, n_directions=1, generator=seed) == pytest.approx(float(by_hand), rel=1e-12)
+
+
+def test_sliced_wasserstein_of_a_shift():
+    """A cloud moved by v: W_2 along a direction u is |v.u|, and the mean of its square |v|^2 / 2."""
+    x = normal(40, 0)
+    v = torch.tensor([3.0, 4.0], dtype=torch.float64)
+    assert sliced_wasserstein(x, x + v, generator=g()) == pytest.approx(5 / math.sqrt(2), rel=1e-9)
+
+
+def test_wasserstein_is_the_least_over_all_matchings():
+    import itertools
+
+    x, y = normal(5, 0), normal(5, 1)
+    least = min(float((x - y[list(order)]).square().sum(-1).mean()) for order in itertools.permutations(range(5)))
+    assert wasserstein(x, y) == pytest.approx(math.sqrt(least), rel=1e-12)
+    v = torch.tensor([3.0, 4.0], dtype=torch.float64)
+    assert wasserstein(x, x.flip(0) + v) == pytest.approx(5.0, rel=1e-12)
+
+
+def stein_by_hand(x, score, c):
+    """u(x, y) by automatic differentiation of the kernel."""
+
+    def k(a, b):
+        return (c**2 + (a - b).square().sum()) ** -0.5
+
+    total = 0.0
+    for i in range(len(x)):
+        for j in range(len(x)):
+            if i == j:
+                continue
+            a, b = x[i].clone().requires_grad_(), x[j].clone().requires_grad_()
+            ga, gb = torch.autograd.grad(k(a, b), (a, b), create_graph=True)
+            trace = sum(float(torch.autograd.grad(ga[d], b, retain_graph=True)[0][d]) for d in range(2))
+            s, t = score(x[i]), score(x[j])
+            total += float(((s @ t) * k(a, b) + s @ gb + t @ ga).detach()) + trace
+    return total / (len(x) * (len(x) - 1))
+
+
+def test_kernel_stein_discrepancy_by_automatic_differentiation():
+    x = normal(6, 0)
+    p = two_modes()
+    assert kernel_stein_discrepancy(x, p.score, scale=1.3).value == pytest.approx(
+        stein_by_hand(x, p.score, 1.3), rel=1e-9
+    )
+
+
+def test_kernel_stein_discrepancy_is_zero_for_the_law_and_not_for_another():
+    right = kernel_stein_discrepancy(normal(3000, 0), NORMAL.score)
+    assert abs(right.value) < 5 * max(right.standard_error, 2e-3)  # degenerate at the truth: of order 1/n
+    wide = kernel_stein_discrepancy(normal(3000, 0, std=1.3), NORMAL.score)
+    assert wide.value > 10 * wide.standard_error
+
+
+def test_kernel_stein_discrepancy_hardly_sees_mode_weights():
+    """Half and half for 0.2 and 0.8: the score is right at every sample."""
+    p = two_modes()
+    half = GaussianMixture([0.5, 0.5], p.means, p.covariances).sample((2000,), generator=g()).double()
+    assert abs(kernel_stein_discrepancy(half, p.score).value) < 0.01
+    assert energy_distance(half[:500], p.sample((500,), generator=g(1)).double(), n_permutations=99,
+                           generator=g()).p_value == 0.01  # fmt: skip
+
+
+def test_histogram_divergence():
+    """0 within 5 error bars for samples of the law; 2 log 1.2 - 1 + 1/1.44.. for a wider one, to a few percent."""
+    p, extent = NORMAL, (-4.0, 4.0, -4.0, 4.0)
+    right = histogram_divergence(normal(50_000, 0), p, extent, n=16)
+    assert abs(right.value) < 5 * right.standard_error
+    wide = histogram_divergence(normal(50_000, 1, std=1.2), p, (-7.0, 7.0, -7.0, 7.0), n=56)
+    assert wide.value == pytest.approx(1.44 - 1 - math.log(1.44), rel=0.1)
+
+
+def test_log_density_calibration():
+    """E log p of N(0, s^2 I) under N(0, I) + entropy = 1 - s^2, d = 2."""
+    for std in (0.8, 1.0, 1.3):
+        value = log_density_calibration(normal(20_000, 3, std=std), NORMAL)
+        assert abs(value.value - (1 - std**2)) < 5 * value.standard_error
+
+
+BAD = torch.tensor([[0.0, 1.0], [math.nan, 0.0], [1.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: energy_distance(BAD, normal(3, 0)), "1 points that are nan"),
+        (lambda: maximum_mean_discrepancy(normal(3, 0), BAD), "y holds 1 points"),
+        (lambda: energy_distance(normal(1, 0), normal(3, 0)), "at least 2"),
+        (lambda: energy_distance(normal(15_000, 0), normal(6000, 0)), "all pairs"),
+        (lambda: sliced_wasserstein(BAD, normal(3, 0)), "nan"),
+        (lambda: wasserstein(normal(3, 0), normal(4, 0)), "equally many"),
+        (lambda: wasserstein(normal(2001, 0), normal(2001, 0)), "at most 2000"),
+        (lambda: kernel_stein_discrepancy(BAD, NORMAL.score), "nan"),
+        (lambda: kernel_stein_discrepancy(normal(9, 0), NORMAL.score, scale=0.0), "scale"),
+        (lambda: log_density_calibration(BAD, NORMAL), "nan"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,149 @@
+"""The law of annealed Langevin itself, without chains: what of its error is the sampler's own."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from toylab import checks
+from toylab.densities.gaussian_mixture import GaussianMixture
+
+_PER_STD = 3  # grid points to a standard deviation of the kernel: the trapezoid rule is then exact to 1e-12
+_REACH = 9.0  # standard deviations kept on either side
+
+
+@dataclass(frozen=True, eq=False)
+class AnnealedLaw:
+    """The law of annealed Langevin on a mixture, along the line through its modes, at the end of each level.
+
+    Attributes:
+        sigmas: the levels, shape [L].
+        mode_weights: mass where each mode is the likeliest, shape [L, K]: what ``metrics.mode_weights`` counts.
+        variances: variance along the line given the likeliest mode, shape [L, K].
+        grid: positions along the line at the end, from the centre of the means, shape [m].
+        density: of the law at the end there, shape [m].
+    """
+
+    sigmas: Tensor
+    mode_weights: Tensor
+    variances: Tensor
+    grid: Tensor
+    density: Tensor
+
+
+def annealed_langevin_law(
+    density: GaussianMixture,
+    sigmas: Tensor,
+    *,
+    step_size: float,
+    n_steps: int,
+    extent: tuple[float, float, float, float],
+) -> AnnealedLaw:
+    """Push a uniform start through every step of ``annealed_langevin`` with the exact score, on a grid.
+
+    A mixture of equal round Gaussians whose means lie on a line has a score whose part along the line depends on the
+    position along the line alone. There the law obeys p'(y) = integral N(y; x + alpha/2 s(x, sigma), alpha) p(x) dx,
+    which a trapezoid rule of three nodes to sqrt(alpha) solves to all digits; each level has a grid of its own.
+
+    Args:
+        density: components with one covariance v I and means on a line.
+        sigmas: the levels, as for ``annealed_langevin``.
+        step_size: eps, the step at the last level.
+        n_steps: steps a level.
+        extent: the start is uniform on this rectangle (left, right, bottom, top).
+
+    Raises:
+        ValueError: for another mixture, or a step too large to be stable.
+    """
+    levels = checks.levels("sigmas", sigmas).double().tolist()
+    checks.positive("step_size", step_size)
+    checks.count("n_steps", n_steps)
+    centre, direction, means, order, v = _line(density)
+    weights = density.weights.double()[order]
+
+    def drifted(u: Tensor, sigma: float, alpha: float) -> Tensor:
+        spread = v + sigma**2
+        r = (weights.log() - (u[:, None] - means) ** 2 / (2 * spread)).softmax(-1)
+        return u + 0.5 * alpha * ((r * means).sum(-1) - u) / spread
+
+    grid, mass = _start(centre, direction, extent)
+    reach = float(grid.abs().max()) + float(means.abs().max())
+    between = 0.5 * (means[1:] + means[:-1]) - v * weights.log().diff() / means.diff()  # equally likely from both sides
+    cuts = torch.cat([means.new_tensor([-math.inf]), between, means.new_tensor([math.inf])])
+    rows, variances = [], []
+    for sigma in levels:
+        alpha = step_size * (sigma / levels[-1]) ** 2
+        if alpha >= 4 * (v + sigma**2):
+            raise ValueError(
+                f"step_size {step_size} is unstable at sigma = {sigma:.3g}: its step there is {alpha:.3g}."
+            )
+        inflated = math.sqrt((v + sigma**2) / (1 - alpha / (4 * (v + sigma**2))))
+        reach = max(reach, float(means.abs().max()) + _REACH * inflated)
+        h = math.sqrt(alpha) / _PER_STD
+        fine = h * torch.arange(-math.ceil(reach / h), math.ceil(reach / h) + 1, dtype=torch.float64)
+        at, step = drifted(grid, sigma, alpha), None
+        for k in range(n_steps):
+            if k == n_steps - 1:
+                row, variance = _by_mode(mass, at, alpha, cuts)
+                rows.append(row)
+                variances.append(variance)
+            if k == 0:
+                mass, at = h * (_kernel(fine, at, alpha) @ mass), drifted(fine, sigma, alpha)
+            else:
+                step = h * _kernel(fine, at, alpha) if step is None else step
+                mass = step @ mass
+        grid = fine
+        reach = float(means.abs().max()) + _REACH * inflated
+    back = order.argsort()
+    return AnnealedLaw(
+        torch.tensor(levels, dtype=torch.float64),
+        torch.stack(rows)[:, back],
+        torch.stack(variances)[:, back],
+        grid,
+        mass / (grid[1] - grid[0]),
+    )
+
+
+def _line(density: GaussianMixture) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
+    """Centre of the means, direction of their line, sorted positions along it with their order, the common variance."""
+    if not isinstance(density, GaussianMixture):
+        raise ValueError(f"density is a {type(density).__name__}: only a GaussianMixture has a law on a line.")
+    means, covariances = density.means.double(), density.covariances.double()
+    v = float(covariances[0, 0, 0])
+    if not torch.allclose(covariances, v * torch.eye(2, dtype=torch.float64), rtol=1e-9, atol=0):
+        raise ValueError("density has components of different or elongated covariance: give equal round ones, v I.")
+    centre = means.mean(0)
+    _, size, directions = torch.linalg.svd(means - centre)
+    if len(means) > 1 and float(size[1]) > 1e-9 * float(size[0]):
+        raise ValueError("density has means that are not on a line: no single coordinate decides its mode weights.")
+    positions, order = ((means - centre) @ directions[0]).sort()
+    return centre, directions[0], positions, order, v
+
+
+def _start(centre: Tensor, direction: Tensor, extent: tuple[float, float, float, float]) -> tuple[Tensor, Tensor]:
+    """The law along the line of a uniform start: positions and masses of the midpoints of n x n cells."""
+    left, right, bottom, top = extent
+    n = 100
+    x = left + (right - left) * (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    y = bottom + (top - bottom) * (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    u = (torch.cartesian_prod(x, y) - centre) @ direction
+    return u, torch.full_like(u, 1 / n**2)
+
+
+def _kernel(to: Tensor, mean: Tensor, alpha: float) -> Tensor:
+    """N(to_i; mean_j, alpha), shape [i, j]."""
+    return torch.exp(-((to[:, None] - mean) ** 2) / (2 * alpha)) / math.sqrt(2 * math.pi * alpha)
+
+
+def _by_mode(mass: Tensor, mean: Tensor, alpha: float, cuts: Tensor) -> tuple[Tensor, Tensor]:
+    """Mass and variance between the cuts after one more step, in closed form given where it starts."""
+    std = math.sqrt(alpha)
+    z = (cuts[None] - mean[:, None]) / std
+    cdf, pdf = torch.special.ndtr(z), torch.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    zpdf = torch.where(z.isfinite(), z, 0.0) * pdf
+    share = cdf.diff(dim=1)
+    first = mean[:, None] * share - std * pdf.diff(dim=1)
+    second = (mean**2 + alpha)[:, None] * share - 2 * mean[:, None] * std * pdf.diff(dim=1) - alpha * zpdf.diff(dim=1)
+    w, m1, m2 = (mass @ part for part in (share, first, second))
+    return w, m2 / w - (m1 / w) ** 2

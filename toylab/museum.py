@@ -1,0 +1,260 @@
+"""The bug museum: mistakes that were published, each to be run beside the right thing.
+
+An exhibit says what is seen, which diagnostic reveals it, and which look right all the while. Nothing here is to be
+used for anything else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from toylab.densities import GaussianMixture
+from toylab.draws import normal_like, uniform
+from toylab.score import NoiseConditionalScore, Score, value_and_jvp
+
+LogProb = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A published mistake.
+
+    Attributes:
+        name: what it is.
+        seen_in: where.
+        symptom: what it does, on ``two_modes`` unless said otherwise.
+        revealed_by: the diagnostic that shows it.
+        hidden_from: those that do not.
+        run: the thing itself; see its own docstring for its arguments.
+    """
+
+    name: str
+    seen_in: str
+    symptom: str
+    revealed_by: str
+    hidden_from: str
+    run: Callable
+
+
+# Losses, called as objective(score, x, generator=g)
+
+
+@dataclass(frozen=True)
+class DenoisingOfWrongSign:
+    """1/2 |s(x + sigma z) - z / sigma|^2: its minimiser is minus the score."""
+
+    sigma: float
+
+    def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """One loss a point."""
+        z = normal_like(x, generator)
+        return 0.5 * (score(x + self.sigma * z) - z / self.sigma).square().sum(-1)
+
+
+def implicit_with_trace_over_d(score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """Finite-difference trace divided by d = 2, + 1/2 |s|^2: its minimiser is half the score."""
+    h, trace = 1e-3 if x.dtype == torch.float32 else 1e-4, 0.0
+    for axis in torch.eye(2, dtype=x.dtype, device=x.device):
+        trace = trace + ((score(x + h * axis) - score(x - h * axis)) * axis).sum(-1) / (2 * h)
+    return trace / 2 + 0.5 * score(x).square().sum(-1)
+
+
+@dataclass(frozen=True)
+class DenoisingOverDataSquared:
+    """1/2 |s(x + sigma z) + sigma z / x^2|^2, entry by entry: the data stand where the noise level should."""
+
+    sigma: float
+
+    def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """One loss a point."""
+        z = normal_like(x, generator)
+        target = -self.sigma * z / x.square().clamp(min=0.1)  # so that a point on an axis does not overflow
+        return 0.5 * (score(x + self.sigma * z) - target).square().sum(-1)
+
+
+def sliced_by_elements(score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """v^T grad s v + 1/2 sum_i (v_i s_i)^2, v normal. A trap and no bug: unbiased, since E v_i^2 = 1."""
+    v = normal_like(x, generator)
+    s, jvp = value_and_jvp(score, x, v)
+    return (v * jvp).sum(-1) + 0.5 * (v * s).square().sum(-1)
+
+
+# A score
+
+
+def score_replacing_variances(density: GaussianMixture) -> NoiseConditionalScore:
+    """The score of the components' means noised, sigma^2 in place of C + sigma^2 I, with the weights kept."""
+
+    def score(x: Tensor, sigma: Tensor | float, /) -> Tensor:
+        weights, means = density.weights.to(x), density.means.to(x)
+        v = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(x.shape[:-1])[..., None] ** 2
+        gap = means - x[..., None, :]
+        share = (weights.log() - gap.square().sum(-1) / (2 * v)).softmax(-1)
+        return (share[..., None] * gap).sum(-2) / v
+
+    return score
+
+
+# Samplers: n_steps from x, without record or progress; they return the last points
+
+
+@torch.no_grad()
+def annealed_with_one_noise(
+    score: NoiseConditionalScore,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    step_size: float,
+    n_steps: int,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Annealed Langevin that adds sqrt(eps) z at every level, where sqrt(alpha_i) z belongs to a step alpha_i."""
+    for sigma in sigmas.tolist():
+        alpha = step_size * (sigma / float(sigmas[-1])) ** 2
+        for _ in range(n_steps):
+            x = x + 0.5 * alpha * score(x, sigma) + step_size**0.5 * normal_like(x, generator)
+    return x
+
+
+@torch.no_grad()
+def langevin_with_uniform_noise(
+    score: Score, x: Tensor, *, step_size: float, n_steps: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """Langevin with u uniform on [0, 1) for z normal: rand for randn."""
+    for _ in range(n_steps):
+        u = uniform(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+        x = x + 0.5 * step_size * score(x) + step_size**0.5 * u
+    return x
+
+
+@torch.no_grad()
+def langevin_with_half_missing(
+    score: Score, x: Tensor, *, step_size: float, n_steps: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """x + eps s(x) + sqrt(eps) z: the conventions of two texts in one line, and the temperature one half."""
+    for _ in range(n_steps):
+        x = x + step_size * score(x) + step_size**0.5 * normal_like(x, generator)
+    return x
+
+
+@torch.no_grad()
+def mala_of_two_kernels(
+    log_prob: LogProb,
+    score: Score,
+    x: Tensor,
+    *,
+    step_size: float,
+    n_steps: int,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Proposals x + eps s + sqrt(eps) z, accepted as if drawn from x + eps s + sqrt(2 eps) z.
+
+    Returns:
+        The last points, and each chain's acceptance rate.
+    """
+    accepted = x.new_zeros(len(x))
+
+    def log_q(to: Tensor, start: Tensor) -> Tensor:
+        return -(to - start - step_size * score(start)).square().sum(-1) / (4 * step_size)
+
+    for _ in range(n_steps):
+        y = x + step_size * score(x) + step_size**0.5 * normal_like(x, generator)
+        log_ratio = log_prob(y) - log_prob(x) + log_q(x, y) - log_q(y, x)
+        kept = uniform(log_ratio.shape, dtype=x.dtype, device=x.device, generator=generator).log() < log_ratio
+        x, accepted = torch.where(kept[:, None], y, x), accepted + kept
+    return x, accepted / n_steps
+
+
+@torch.no_grad()
+def mala_without_a_choice(
+    log_prob: LogProb,
+    score: Score,
+    x: Tensor,
+    *,
+    step_size: float,
+    n_steps: int,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """MALA without accept or reject: plain Langevin under another name.
+
+    Returns:
+        The last points, and the acceptance rate, which is 1.
+    """
+    for _ in range(n_steps):
+        x = x + 0.5 * step_size * score(x) + step_size**0.5 * normal_like(x, generator)
+    return x, x.new_ones(len(x))
+
+
+@torch.no_grad()
+def flow_without_the_half(score: NoiseConditionalScore, x: Tensor, sigmas: Tensor) -> Tensor:
+    """The probability flow of a variance-exploding SDE by Euler, dx = -g^2 s dt for dx = -1/2 g^2 s dt.
+
+    Args:
+        score: s(x, sigma).
+        x: points from N(0, sigma_1^2 I).
+        sigmas: levels, falling; along them g^2 dt is the fall of sigma^2.
+    """
+    for here, there in zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True):
+        x = x + (here**2 - there**2) * score(x, here)
+    return x
+
+
+EXHIBITS = (
+    Exhibit(
+        "denoising with the sign of its target turned round", "torchebm before #333",
+        "learns minus the score: its energy is upside down", "the sign of the fitted slope; check_objective",
+        "the loss curve, which goes down", DenoisingOfWrongSign,
+    ),
+    Exhibit(
+        "finite-difference trace divided by d", "torchebm, approximate trace",
+        "learns half the score", "the scale of the fitted slope; check_objective", "the sign",
+        implicit_with_trace_over_d,
+    ),
+    Exhibit(
+        "denoising target divided by the data squared", "a course project",
+        "learns the field of another law", "the Fisher divergence; check_objective", "the loss curve, which goes down",
+        DenoisingOverDataSquared,
+    ),
+    Exhibit(
+        "slice product squared element by element (a trap, no bug)", "acids-ircam",
+        "none: unbiased, as E v_i^2 = 1", "nothing but the algebra", "every bias check, rightly", sliced_by_elements,
+    ),
+    Exhibit(
+        "noised score that replaces variances", "ncsn",
+        "annealed Langevin ends with a variance of 1.0 in a mode, where 2.0 is right at sigma = 1",
+        "the variance in a mode; the limit sigma -> 0, which is not the clean score", "mode weights",
+        score_replacing_variances,
+    ),
+    Exhibit(
+        "annealed Langevin with sqrt(eps) noise at every level", "toy_gradlogp",
+        "all chains end in one mode: weight 1.000", "mode weights", "the variance in a mode, which is right",
+        annealed_with_one_noise,
+    ),
+    Exhibit(
+        "rand for randn", "acids-ircam",
+        "mean 8.2 where 5 is right, variance 0.08 where 1 is", "moments", "mode weights, which are Langevin's",
+        langevin_with_uniform_noise,
+    ),
+    Exhibit(
+        "drift eps with noise sqrt(eps)", "a course project",
+        "variance 0.5 where 1 is right: temperature one half", "the variance in a mode", "mode weights",
+        langevin_with_half_missing,
+    ),
+    Exhibit(
+        "MALA whose acceptance is of another kernel than its proposal", "a course project",
+        "variance 0.5 where 1 is right, with 97 % accepted at a step of 0.3",
+        "the variance in a mode; detailed balance", "the acceptance rate", mala_of_two_kernels,
+    ),
+    Exhibit(
+        "MALA without accept or reject", "Ciela, caustics before #388",
+        "variance 1.14 at eps = 0.5: plain Langevin", "the exactness test", "pictures", mala_without_a_choice,
+    ),
+    Exhibit(
+        "probability flow without its 1/2", "lecture slides",
+        "every mode shrinks to a point: variance 0.02 where 1 is right", "the variance in a mode; the likelihood",
+        "mode weights", flow_without_the_half,
+    ),
+)  # fmt: skip
+"""All exhibits. The twelfth, a drift and a noise that do not match, is ``samplers.scaled_network_langevin``."""

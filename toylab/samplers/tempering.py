@@ -1,0 +1,114 @@
+"""Parallel tempering: copies at rising temperatures trade places, so that the coldest crosses where it could not."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from toylab.draws import uniform
+from toylab.samplers.chains import Chains, Recorder, bar
+from toylab.samplers.mala import Position, checked, mala_start, mala_step
+from toylab.score import Score
+
+LogProb = Callable[[Tensor], Tensor]
+
+
+def swap_step(
+    here: Position, beta: Tensor, first: int, *, generator: torch.Generator | None = None
+) -> tuple[Position, Tensor]:
+    """Neighbours k and k + 1 trade places with probability min(1, (p(x_k+1) / p(x_k))^(b_k - b_k+1)).
+
+    Args:
+        here: positions [K, n, 2] of n ladders of K temperatures, log p [K, n] untempered.
+        beta: inverse temperatures [K], falling from 1.
+        first: 0 or 1: the pairs k = first, first + 2, .. try.
+        generator: source of randomness.
+
+    Returns:
+        The new position, and which pairs were traded, shape [pairs, n].
+    """
+    low = torch.arange(first, len(beta) - 1, 2, device=beta.device)
+    gain = here.log_prob[low + 1] - here.log_prob[low]
+    log_ratio = (beta[low] - beta[low + 1])[:, None] * gain
+    traded = uniform(gain.shape, dtype=gain.dtype, device=gain.device, generator=generator).log() < log_ratio
+    place = torch.arange(len(beta), device=beta.device)[:, None].expand(here.log_prob.shape).clone()
+    place[low] += traded.long()
+    place[low + 1] -= traded.long()
+    column = place[..., None].expand_as(here.x)
+    return Position(here.x.gather(0, column), here.log_prob.gather(0, place), here.score.gather(0, column)), traded
+
+
+@torch.no_grad()
+def parallel_tempering(
+    log_prob: LogProb,
+    score: Score,
+    x: Tensor,
+    temperatures: Tensor,
+    *,
+    step_size: float,
+    n_steps: int,
+    keep_every: int | None = None,
+    generator: torch.Generator | None = None,
+    progress: bool = True,
+) -> Chains:
+    """MALA on p^(1/T) at each of a ladder of temperatures, and after each step trades between neighbours.
+
+    The chain at T = 1 samples p exactly in the long run, and crosses between modes by way of the hot ones. A
+    temperature is not a noise level: p^(1/T) changes the weights of the modes, p_sigma does not.
+    Source: Geyer 1991; Earl & Deem 2005 (arXiv:physics/0508111).
+
+    Args:
+        log_prob: log p up to a constant, [..., 2] -> [...].
+        score: grad log p.
+        x: where the chains start: [n, 2], alike at all temperatures, or [K, n, 2].
+        temperatures: 1-D, 1 = T_1 < T_2 < ...
+        step_size: eps > 0 at T = 1; a chain at T takes steps eps T.
+        n_steps: MALA steps, each followed by one round of trades.
+        keep_every: keep every so-many-th frame of the chain at T = 1; None keeps no path.
+        generator: source of randomness; None is torch's global stream.
+        progress: show a progress bar when it takes long.
+
+    Returns:
+        The chains at T = 1, with the acceptance rate of their MALA steps. Ctrl-C returns what is done so far.
+    """
+    checked(log_prob, score, x if getattr(x, "ndim", 2) != 3 else x[0], step_size, n_steps)
+    beta = 1 / _ladder(temperatures).to(x)
+    if x.ndim == 3 and len(x) != len(beta):
+        raise ValueError(f"x has shape {list(x.shape)}: give [n, 2], or [{len(beta)}, n, 2], a cloud a temperature.")
+    x = x.expand(len(beta), *x.shape[-2:])
+    k, n = x.shape[:2]
+    b = beta[:, None].expand(k, n).reshape(-1)
+
+    def tempered(position: Position) -> Position:
+        return Position(
+            position.x.reshape(-1, 2), b * position.log_prob.reshape(-1), b[:, None] * position.score.reshape(-1, 2)
+        )
+
+    def untempered(position: Position) -> Position:
+        log_p, s = position.log_prob / b, position.score / b[:, None]
+        return Position(position.x.view(k, n, 2), log_p.view(k, n), s.view(k, n, 2))
+
+    recorder, accepted = Recorder(x[0], n_steps, keep_every), x.new_zeros(n)
+    here = mala_start(log_prob, score, x)
+    with bar("parallel_tempering", n_steps, progress) as shown:
+        for step in range(n_steps):
+            moved, kept = mala_step(
+                lambda y: b * log_prob(y), lambda y: b[:, None] * score(y), tempered(here),
+                step_size / b, generator=generator,
+            )  # fmt: skip
+            here, _ = swap_step(untempered(moved), beta, step % 2, generator=generator)
+            accepted += kept.view(k, n)[0]
+            recorder.see(here.x[0])
+            shown.update()
+    return recorder.chains(here.x[0], accepted)
+
+
+def _ladder(temperatures: Tensor) -> Tensor:
+    values = temperatures.tolist() if isinstance(temperatures, Tensor) and temperatures.ndim == 1 else None
+    if not values or values[0] != 1 or any(not b > a for a, b in zip(values, values[1:], strict=False)):
+        given = values if values is not None else temperatures
+        raise ValueError(
+            f"temperatures is {given}: give a 1-D tensor that starts at 1 and strictly rises, such as "
+            "schedules.geometric(64, 1, 7).flip(0)."
+        )
+    return temperatures
