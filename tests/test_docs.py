@@ -32,3 +32,21 @@ def test_the_numbers_of_the_known_failures_are_the_recorded_ones():
         rows += numbers[name].values()
     for row in rows:
         assert f"{row['mean']:.2g} ± {row['std']:.1g}" in page
+
+
+def test_the_cost_of_several_seeds_is_the_recorded_one():
+    recorded = json.loads((ROOT / "benchmarks" / "results" / "seeds.json").read_text())
+    page = (ROOT / "docs" / "objectives.md").read_text()
+    for name in ("explicit", "denoising", "sliced", "implicit"):
+        cells = " | ".join(f"{row['ratio']:.1f}" for row in recorded[name].values())
+        assert f"| {name} | {cells} |" in page
+
+
+def test_the_noise_of_gradients_is_the_recorded_one():
+    recorded = json.loads((ROOT / "benchmarks" / "results" / "gradients.json").read_text())
+    page = (ROOT / "docs" / "objectives.md").read_text()
+    for name, row in recorded.items():
+        if name != "made with":
+            cells = [row[f"variance at sigma = {sigma:g}"] for sigma in (0.05, 0.2, 1.0, 3.0)]
+            said = " | ".join(f"{cell['mean']:.2g} ± {cell['std']:.1g}" for cell in cells)
+            assert f"| {name} | {row['milliseconds']:.1f} | {said} |" in page

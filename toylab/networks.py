@@ -21,7 +21,11 @@ Activation = Callable[[Tensor], Tensor]
 
 
 class _MLP(nn.Module):
-    """What the networks share: ``layers``, linear ones, with ``activation`` after each but the last."""
+    """What the networks share: ``layers``, linear ones, with ``activation`` after each but the last.
+
+    All that they compute broadcasts, so that weights stacked along a first axis [n, ..] map points [..., n, m, 2],
+    each its own share: ``training.copies`` makes use of it.
+    """
 
     layers: nn.ModuleList
     activation: Activation
@@ -195,4 +199,4 @@ def _affine(layer: nn.Linear, x: Tensor) -> Tensor:
     Under forward-mode differentiation torch computes a sum with a constant in Python, 0.15 ms a layer and 0.7 s at its
     first call; a product it does not.
     """
-    return functional.pad(x, (0, 1), value=1.0) @ torch.cat([layer.weight, layer.bias[:, None]], 1).T
+    return functional.pad(x, (0, 1), value=1.0) @ torch.cat([layer.weight, layer.bias[..., None]], -1).mT

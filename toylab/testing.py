@@ -15,7 +15,7 @@ from torch import Tensor
 from toylab import checks
 from toylab.densities import Density, GaussianMixture
 from toylab.densities.quadrature import expectation
-from toylab.objectives.noise_conditional import Levels, LogNormal, LogUniform, square
+from toylab.objectives.noise_conditional import ContinuousLevels, Levels, square
 from toylab.score import Score
 
 Objective = Callable[..., Tensor]
@@ -166,7 +166,7 @@ class _Truth:
 
     def __init__(self, law: Density, sigma: float | Levels, weight: float | Callable | None) -> None:
         self.law, self.sigma = law, sigma
-        conditional = isinstance(sigma, Tensor | LogUniform | LogNormal)
+        conditional = isinstance(sigma, Tensor | ContinuousLevels)
         if isinstance(sigma, Tensor):
             levels, shares = checks.levels("sigma", sigma).double(), torch.full((len(sigma),), 1 / len(sigma))
         elif conditional:

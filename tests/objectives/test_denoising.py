@@ -18,6 +18,7 @@ from toylab.objectives import (
 )
 from toylab.schedules import geometric
 from toylab.score import at
+from toylab.testing import check_objective
 
 SIGMAS = torch.tensor([4.0, 1.0, 0.25, 0.1], dtype=torch.float64)
 
@@ -267,3 +268,20 @@ def test_explicit_at_every_level_is_denoising_without_its_noise():
     assert (
         float(NoiseConditionalExplicit(p.score, LogUniform(0.1, 10.0))(p.score, x, generator=generator(2)).max()) == 0
     )
+
+
+class TwoLevels:
+    """A reader's own law of levels: 0.5 and 1, one as likely as the other."""
+
+    def draw(self, like, generator=None):
+        coin = torch.rand(like.shape[:-1], dtype=like.dtype, generator=generator)
+        return torch.where(coin < 0.5, torch.full_like(coin, 0.5), torch.ones_like(coin))
+
+    def nodes(self):
+        return torch.tensor([0.5, 1.0]), torch.tensor([0.5, 0.5])
+
+
+def test_levels_of_one_s_own_are_those_of_a_ladder():
+    ladder = NoiseConditional(torch.tensor([1.0, 0.5]))
+    assert NoiseConditional(TwoLevels()).offset(two_modes()) == pytest.approx(ladder.offset(two_modes()), rel=1e-12)
+    assert check_objective(NoiseConditional(TwoLevels()), sigma=TwoLevels(), n=20_000).passed

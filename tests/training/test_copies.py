@@ -23,7 +23,26 @@ from toylab.training.copies import Copies
 
 P = two_modes()
 SIGMAS = geometric(5.0, 0.2, 6)
+
+
+class Plain(torch.nn.Module):
+    """A reader's own network, which knows nothing of stacked weights."""
+
+    def __init__(self, width, *, generator=None):
+        super().__init__()
+        self.inner = torch.nn.Sequential(torch.nn.Linear(2, width), torch.nn.Tanh(), torch.nn.Linear(width, 2))
+        for p in self.parameters():
+            p.data = torch.randn(p.shape, generator=generator) / 2
+
+    def forward(self, x):
+        return self.inner(x.reshape(-1, 2)).view(x.shape)
+
+
 OBJECTIVES = [
+    (Plain, Explicit(P.score)),
+    (Plain, Implicit()),
+    (Plain, Sliced(n_slices=2)),
+    (Plain, Denoising(0.5, antithetic=True)),
     (ScoreMLP, Explicit(P.score)),
     (ScoreMLP, Implicit()),
     (ScoreMLP, Sliced()),

@@ -7,10 +7,17 @@ mean loss + offset = the Fisher divergence 1/2 E|s - s*|^2 that it stands for.
 from toylab.objectives.denoising import Denoising, NoisePrediction
 from toylab.objectives.explicit import Explicit
 from toylab.objectives.implicit import Implicit
-from toylab.objectives.noise_conditional import LogNormal, LogUniform, NoiseConditional, NoiseConditionalExplicit
+from toylab.objectives.noise_conditional import (
+    ContinuousLevels,
+    LogNormal,
+    LogUniform,
+    NoiseConditional,
+    NoiseConditionalExplicit,
+)
 from toylab.objectives.sliced import FiniteDifferenceSliced, Sliced, gaussian, rademacher, sphere
 
 __all__ = [
+    "ContinuousLevels",
     "Denoising",
     "Explicit",
     "FiniteDifferenceSliced",

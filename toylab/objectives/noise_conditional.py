@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,9 +23,25 @@ def square(sigma: Tensor) -> Tensor:
     return sigma**2
 
 
+@runtime_checkable
+class ContinuousLevels(Protocol):
+    """A law of noise levels: ``LogUniform``, ``LogNormal``, or your own, such as that of an SDE at random times."""
+
+    def draw(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One level a point of ``like`` [n, 2], shape [n]."""
+        ...
+
+    def nodes(self) -> tuple[Tensor, Tensor]:
+        """Levels and weights with which to average over them."""
+        ...
+
+
 @dataclass(frozen=True)
 class LogUniform:
     """Levels with log(sigma) uniform between two ends: the geometric ladder with infinitely many rungs.
+
+    These are the levels sigma(t) = low (high / low)^t of the variance-exploding SDE at times uniform on [0, 1]
+    (Song et al. 2021, arXiv:2011.13456, eq. 30).
 
     Args:
         low: least level.
@@ -83,7 +100,7 @@ class LogNormal:
 
 
 _N_NODES = 24
-Levels = Tensor | LogUniform | LogNormal
+Levels = Tensor | ContinuousLevels
 
 
 @dataclass(frozen=True)
@@ -96,7 +113,7 @@ class NoiseConditional:
 
     Args:
         sigmas: the levels, equally likely: 1-D, positive, strictly decreasing (``schedules.geometric``); or a law of
-            continuous ones, ``LogUniform`` or ``LogNormal``.
+            continuous ones, ``LogUniform``, ``LogNormal`` or another with ``draw`` and ``nodes``.
         weighting: lambda, a function of the levels.
         antithetic: average the losses of z and -z: the same mean with far less noise, since the error 2 s z / sigma
             of a single z cancels. It evaluates the score at two points for each of ``x``.
@@ -160,7 +177,7 @@ class NoiseConditionalExplicit:
 
 
 def _check(sigmas: Levels, weighting: Weighting) -> None:
-    if not isinstance(sigmas, LogUniform | LogNormal):
+    if not isinstance(sigmas, ContinuousLevels):
         checks.levels("sigmas", sigmas)
     checks.function("weighting", weighting, "lambda sigma: sigma**2")
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
+
 
 class Copies(nn.Module):
     """n networks side by side: called with points [..., n, m, 2], network k maps the m points [..., k, :, :].
@@ -35,15 +37,22 @@ class Copies(nn.Module):
                 f"the objective calls the score with points {list(x.shape)}: of {self.n} networks side by side it "
                 f"must be [..., {self.n}, m, 2]. Keep the batch dimensions of x in the objective, or leave n_seeds 1."
             )
+        # [n, all points of a network, 2]: one product a layer, whatever the objective has stacked in front
+        own = x.movedim(-3, 0)
+        shape, own = own.shape, own.reshape(self.n, -1, 2)
+        levels = [
+            s.expand(x.shape[:-1]).movedim(-2, 0).reshape(self.n, -1) if isinstance(s, Tensor) and s.ndim else s
+            for s in sigma
+        ]
         one, weights = self._one[0], dict(zip(self._names, self.weights, strict=True))
-        levels = [s.expand(x.shape[:-1]) if isinstance(s, Tensor) and s.ndim else s for s in sigma]
-        where = [-2 if isinstance(s, Tensor) and s.ndim else None for s in levels]
 
         def field(weights: dict, buffers: dict, x: Tensor, *sigma: Tensor | float) -> Tensor:
             return functional_call(one, (weights, buffers), (x, *sigma))
 
-        side_by_side = vmap(field, in_dims=(0, 0, -3, *where), out_dims=-3, randomness="different")
-        return side_by_side(weights, self._buffers_stacked, x, *levels)
+        if not isinstance(one, ScoreMLP | EnergyMLP | NoiseConditionalMLP):  # those broadcast, and need no vmap
+            where = [0 if isinstance(s, Tensor) and s.ndim else None for s in levels]
+            field = vmap(field, in_dims=(0, 0, 0, *where), randomness="different")
+        return field(weights, self._buffers_stacked, own, *levels).view(shape).movedim(0, -3)
 
     def split(self) -> tuple[nn.Module, ...]:
         """The n networks, each on its own, with gradients off."""

@@ -128,7 +128,8 @@ def fit(
         rate: share of the peak rate at the moment t in [0, 1] of the training: ``one_cycle``, ``cosine``, ``constant``.
         average: decay of the moving average of the weights (``WeightAverage``); 0 returns the last weights.
         n_seeds: networks to train side by side, each on its own batches. The first starts from the weights given, the
-            others from ``network.redrawn(generator)``; the objective sees points [n_seeds, batch_size, 2].
+            others from ``network.redrawn(generator)``; the objective sees points [n_seeds, batch_size, 2]. Overhead is
+            shared, arithmetic is not: docs/objectives.md has what eight cost, in steps of one.
         held_out: a number to record at each report from the averaged network, such as the exact
             ``lambda s: metrics.fisher_divergence(s, p)``, to be seen beside the loss.
         report_every: steps between two entries of the history.
