@@ -278,7 +278,7 @@ class TwoLevels:
         return torch.where(coin < 0.5, torch.full_like(coin, 0.5), torch.ones_like(coin))
 
     def nodes(self):
-        return torch.tensor([0.5, 1.0]), torch.tensor([0.5, 0.5])
+        return torch.tensor([0.5, 1.0]).double(), torch.tensor([0.5, 0.5]).double()
 
 
 def test_levels_of_one_s_own_are_those_of_a_ladder():
