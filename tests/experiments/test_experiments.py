@@ -193,6 +193,9 @@ def test_objectives_table_has_every_number(small):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert float(cells[2].split(" ± ")[0]) == pytest.approx(relative, rel=0.06)
     assert "two modes" in table
+    written = texts(objectives.draw(result))
+    ends = rows["implicit"]["fisher_divergence"]
+    assert f"2 seeds: {np.mean(ends):.2g} ± {np.std(ends, ddof=1):.1g}" in written
     assert "checkerboard" not in table
 
 

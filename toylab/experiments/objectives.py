@@ -30,7 +30,7 @@ from toylab.objectives import (
 )
 from toylab.schedules import geometric
 from toylab.score import Score, at
-from toylab.training import fit
+from toylab.training import Spread, fit
 
 _N_DATA, _N_LOSSES, _N_REPORTS, _CURVES_OF = 1000, 20_000, 25, "two_modes"
 _LABELS = {"two_modes": "two modes", "ring": "ring of 8", "checkerboard": "checkerboard, noised at 0.1"}
@@ -248,7 +248,8 @@ def draw(result: Result) -> Figure:
             ax.plot(steps, exact, color=plotting.EXACT, lw=2.5, label="exact, held out")
             ax.axhline(0.0, color="0.8", lw=1, zorder=0)
             ax.set_yscale("symlog", linthresh=0.01)
-            ax.set_title(f"{label}\nat the end {exact[-1]:.4f}")
+            ends = Spread(tuple(result.numbers[_CURVES_OF][label]["fisher_divergence"]))
+            ax.set_title(f"{label}\n{len(ends.values)} seeds: {ends.mean:.2g} ± {ends.std:.1g}")
         for ax in axes[:, 0]:
             ax.set_ylabel("Fisher divergence")
         for ax in axes[-1]:
