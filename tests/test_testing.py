@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
+from toylab import museum
 from toylab.densities import GaussianMixture, two_modes
 from toylab.draws import normal_like, uniform
 from toylab.objectives import (
@@ -83,39 +84,6 @@ def half_square(v):
 def noised(x, generator, sigma=SIGMA):
     z = normal_like(x, generator)
     return x + sigma * z, z
-
-
-def wrong_sign(score, x, *, generator=None):
-    y, z = noised(x, generator)
-    return half_square(score(y) - z / SIGMA)
-
-
-def trace_over_d(score, x, *, generator=None):
-    h, total = 1e-4, 0.0
-    for axis in torch.eye(2, dtype=x.dtype):
-        total = total + ((score(x + h * axis) - score(x - h * axis)) * axis).sum(-1) / (2 * h)
-    return total / 2 + half_square(score(x))
-
-
-def target_over_data_squared(score, x, *, generator=None):
-    y, z = noised(x, generator)
-    return half_square(score(y) + SIGMA * z / (x.square() + 0.1))
-
-
-def product_squared_by_element(score, x, *, generator=None):
-    """No mistake: E (v_i s_i)^2 summed is |s|^2 too, for directions with entries of variance 1; only noisier."""
-    v = normal_like(x, generator)
-    s, jvp = value_and_jvp(score, x, v)
-    return (v * jvp).sum(-1) + 0.5 * (v * s).square().sum(-1)
-
-
-def replacing_variances(x, sigma):
-    """The score of the components' means noised alone: sigma^2 in place of C + sigma^2."""
-    weights, means = LAW.weights.to(x), LAW.means.to(x)
-    v = torch.as_tensor(sigma, dtype=x.dtype).expand(x.shape[:-1])[..., None]
-    gap = means - x[..., None, :]
-    r = (weights.log() - half_square(gap) / v**2).softmax(-1)
-    return (r[..., None] * gap).sum(-2) / v**2
 
 
 def over_variance(score, x, *, generator=None):
@@ -249,17 +217,21 @@ class Mutant:
 AT, FIELD = {"sigma": SIGMA}, "its target is another field"
 MUTANTS = {
     # peers' code
-    "denoising target with the wrong sign": Mutant("torchebm before #333", wrong_sign, "converges to -s: sign", AT),
-    "finite-difference trace divided by d": Mutant("torchebm approx", trace_over_d, "a trace divided by d = 2"),
-    "target divided by data squared": Mutant("a course project", target_over_data_squared, FIELD, AT),
+    "denoising target with the wrong sign": Mutant(
+        "torchebm before #333", museum.DenoisingOfWrongSign(SIGMA), "converges to -s: sign", AT
+    ),
+    "finite-difference trace divided by d": Mutant(
+        "torchebm approx", museum.implicit_with_trace_over_d, "a trace divided by d = 2"
+    ),
+    "target divided by data squared": Mutant("a course project", museum.DenoisingOverDataSquared(SIGMA), FIELD, AT),
     "noised score that replaces variances": Mutant(
-        "ncsn", NoiseConditionalExplicit(replacing_variances, SIGMAS), FIELD, {"sigma": SIGMAS}
+        "ncsn", NoiseConditionalExplicit(museum.score_replacing_variances(LAW), SIGMAS), FIELD, {"sigma": SIGMAS}
     ),
     # the source documents
     "z/sigma^2 for z/sigma": Mutant("001", over_variance, "converges to s/sigma: the target is z/sigma^2", AT),
     "grad q for grad log q": Mutant("001", gradient_of_the_density, "grad q(y | x) where grad log q is meant", AT),
     "the score predicts the noise": Mutant("001", the_noise_itself, "-sigma s, the noise itself", AT),
-    "+(y - x)/sigma^2": Mutant("002", wrong_sign, "converges to -s: sign", AT),
+    "+(y - x)/sigma^2": Mutant("002", museum.DenoisingOfWrongSign(SIGMA), "converges to -s: sign", AT),
     "one fixed direction": Mutant("002, 000", one_fixed_direction, "does not see the second coordinate"),
     "an outer norm": Mutant("000 (4)", outer_norm, FIELD),
     "variance-reduced on the unit sphere": Mutant("000 (4)", Sliced(projection=unit_sphere), "E v v^T = I/d"),
@@ -304,7 +276,7 @@ def test_a_mutant_is_rejected_by_name(name):
 
 def test_the_trap_is_no_mistake():
     """The slice product squared element by element (acids-ircam): every bias check rightly lets it pass."""
-    report = check_objective(product_squared_by_element)
+    report = check_objective(museum.sliced_by_elements)
     assert report.passed, report
 
 
@@ -317,7 +289,7 @@ def test_the_trap_is_the_variance_reduced_form_for_entries_of_size_one():
 
 
 def test_a_report_reads_line_by_line():
-    report = check_objective(wrong_sign, sigma=SIGMA, n=10_000)
+    report = check_objective(museum.DenoisingOfWrongSign(SIGMA), sigma=SIGMA, n=10_000)
     lines = str(report).splitlines()
     assert lines[0] == "ok    shape: one finite loss a point"
     assert any(line.startswith("WRONG minimiser: converges to -s") for line in lines)
@@ -345,7 +317,7 @@ def test_a_right_loss_of_one_s_own_needs_no_offset():
 @pytest.mark.parametrize("law", [two_modes(), GaussianMixture([1.0], [[0.0, 0.0]], [[[2.0, 0.3], [0.3, 1.0]]])])
 def test_other_laws(law):
     assert check_objective(Implicit(), law=law).passed
-    assert not check_objective(trace_over_d, law=law).passed
+    assert not check_objective(museum.implicit_with_trace_over_d, law=law).passed
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from toylab import checks
-from toylab.draws import normal_like, uniform
+from toylab.draws import normal_like
 from toylab.samplers.chains import Chains, Recorder, bar
-from toylab.samplers.mala import Position, checked, mala_start
+from toylab.samplers.mala import Position, checked, chosen, mala_start
 from toylab.score import Score
 
 LogProb = Callable[[Tensor], Tensor]
@@ -48,14 +48,7 @@ def hmc_step(
     y, s, w = leapfrog(score, here.x, here.score, v, step_size**0.5, n_leapfrog)
     there = Position(y, log_prob(y), s)
     log_ratio = there.log_prob - here.log_prob + 0.5 * (v.square() - w.square()).sum(-1)
-    u = uniform(log_ratio.shape, dtype=y.dtype, device=y.device, generator=generator)
-    kept = u.log() < log_ratio  # nan compares false: a walk that blew up is refused
-    column = kept[:, None]
-    return Position(
-        torch.where(column, there.x, here.x),
-        torch.where(kept, there.log_prob, here.log_prob),
-        torch.where(column, there.score, here.score),
-    ), kept
+    return chosen(there, here, log_ratio, generator)
 
 
 @torch.no_grad()

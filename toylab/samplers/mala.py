@@ -62,17 +62,24 @@ def mala_step(
         gap = gap if factor is None else torch.linalg.solve_triangular(factor, gap.T, upper=False).T
         return -gap.square().sum(-1) / (2 * step_size)
 
-    x, s, z = here.x, here.score, normal_like(here.x, generator)
+    x, z = here.x, normal_like(here.x, generator)
     y = drifted(here) + eps**0.5 * (z if factor is None else z @ factor.T)
     there = Position(y, log_prob(y), score(y))
     log_ratio = there.log_prob - here.log_prob + log_q(x, there) - log_q(y, here)
-    u = uniform(log_ratio.shape, dtype=x.dtype, device=x.device, generator=generator)
+    return chosen(there, here, log_ratio, generator)
+
+
+def chosen(
+    there: Position, here: Position, log_ratio: Tensor, generator: torch.Generator | None
+) -> tuple[Position, Tensor]:
+    """Go there with probability min(1, e^log_ratio), else stay; and which did go, shape [n]."""
+    u = uniform(log_ratio.shape, dtype=here.x.dtype, device=here.x.device, generator=generator)
     kept = u.log() < log_ratio  # nan compares false: a proposal that blew up is refused
     column = kept[:, None]
     return Position(
-        torch.where(column, there.x, x),
+        torch.where(column, there.x, here.x),
         torch.where(kept, there.log_prob, here.log_prob),
-        torch.where(column, there.score, s),
+        torch.where(column, there.score, here.score),
     ), kept
 
 
