@@ -1,7 +1,6 @@
 """The conformance bench accepts every objective of ours and rejects, by name, every published mistake.
 
-A mutant is a loss as it was published (REFERENCE: peers' code; MATHS: the source documents), and the words that the
-bench must find for it.
+A mutant is a loss as it was published, in code or in a text, and the words that the bench must find for it.
 """
 
 import math
@@ -227,20 +226,20 @@ MUTANTS = {
     "noised score that replaces variances": Mutant(
         "ncsn", NoiseConditionalExplicit(museum.score_replacing_variances(LAW), SIGMAS), FIELD, {"sigma": SIGMAS}
     ),
-    # the source documents
-    "z/sigma^2 for z/sigma": Mutant("001", over_variance, "converges to s/sigma: the target is z/sigma^2", AT),
-    "grad q for grad log q": Mutant("001", gradient_of_the_density, "grad q(y | x) where grad log q is meant", AT),
-    "the score predicts the noise": Mutant("001", the_noise_itself, "-sigma s, the noise itself", AT),
-    "+(y - x)/sigma^2": Mutant("002", museum.DenoisingOfWrongSign(SIGMA), "converges to -s: sign", AT),
-    "one fixed direction": Mutant("002, 000", one_fixed_direction, "does not see the second coordinate"),
-    "an outer norm": Mutant("000 (4)", outer_norm, FIELD),
-    "variance-reduced on the unit sphere": Mutant("000 (4)", Sliced(projection=unit_sphere), "E v v^T = I/d"),
-    "no 1/2": Mutant("000 (3), (5)", without_the_half, "is 2 times w 1/2 |s - s*|^2: the 1/2 is missing"),
+    # texts
+    "z/sigma^2 for z/sigma": Mutant("a blog", over_variance, "converges to s/sigma: the target is z/sigma^2", AT),
+    "grad q for grad log q": Mutant("a blog", gradient_of_the_density, "grad q(y | x) where grad log q is meant", AT),
+    "the score predicts the noise": Mutant("a blog", the_noise_itself, "-sigma s, the noise itself", AT),
+    "+(y - x)/sigma^2": Mutant("a review", museum.DenoisingOfWrongSign(SIGMA), "converges to -s: sign", AT),
+    "one fixed direction": Mutant("a review, a poster", one_fixed_direction, "does not see the second coordinate"),
+    "an outer norm": Mutant("a poster", outer_norm, FIELD),
+    "variance-reduced on the unit sphere": Mutant("a poster", Sliced(projection=unit_sphere), "E v v^T = I/d"),
+    "no 1/2": Mutant("a poster", without_the_half, "is 2 times w 1/2 |s - s*|^2: the 1/2 is missing"),
     "1/(2 sigma) for 1/2": Mutant(
-        "003", over_sigma_once, "is 0.3 times w 1/2 |s - s*|^2: a weight sigma",
+        "a tutorial", over_sigma_once, "is 0.3 times w 1/2 |s - s*|^2: a weight sigma",
         {"sigma": SIGMA, "network_of": noise_for},
     ),
-    "|s|^2 - 2 tr": Mutant("004", minus_two_traces, "converges to -s: sign of the target, or of the divergence term"),
+    "|s|^2 - 2 tr": Mutant("slides", minus_two_traces, "converges to -s: sign of the target"),
     # usual slips
     "noise of variance sigma": Mutant("a slip", noise_of_variance_sigma, "another noise scale", AT),
     "rand for randn": Mutant("a slip", uniform_noise, FIELD, AT),

@@ -201,7 +201,7 @@ def test_objectives_table_has_every_number(small):
 
 RECORDED_OBJECTIVES = json.loads((RECORDED / "objectives.json").read_text())
 
-# Relative divergence in percent that MATHS, section 6 and annex E, reports for trainings of a few seconds
+# Relative divergence in percent that trainings of a few seconds reached when this was planned
 TWO_MODES_GOAL, RING_GOAL = (
     {"implicit": 0.27, "sliced, variance-reduced": 0.22, "sliced, plain": 0.24, "denoising 0.5": 0.24},
     {"implicit": 3.0, "sliced, variance-reduced": 2.5, "sliced, plain": 7.0, "denoising 0.2": 2.0},
