@@ -38,7 +38,21 @@ class Plain(torch.nn.Module):
         return self.inner(x.reshape(-1, 2)).view(x.shape)
 
 
+class Twisted(ScoreMLP):
+    """A reader's subclass whose forward takes points [n, 2] alone."""
+
+    def forward(self, x):
+        return super().forward(x.reshape(-1, 2)).view(x.shape)
+
+
+def with_prelu(width, *, generator=None):
+    return ScoreMLP(width, activation=torch.nn.PReLU(init=0.3), generator=generator)
+
+
 OBJECTIVES = [
+    (Twisted, Explicit(P.score)),
+    (Twisted, Sliced()),
+    (with_prelu, Denoising(0.5)),
     (Plain, Explicit(P.score)),
     (Plain, Implicit()),
     (Plain, Sliced(n_slices=2)),

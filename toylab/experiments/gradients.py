@@ -170,8 +170,8 @@ _STYLES = (
     (plotting.LEARNED, "o", "-"),
     (plotting.LEARNED, "s", "--"),
     (plotting.LEARNED, "^", ":"),
-    (plotting.ERROR, "o", "-"),
-    (plotting.ERROR, "s", "--"),
+    (plotting.OTHER, "o", "-"),
+    (plotting.OTHER, "s", "--"),
     (plotting.NEUTRAL, "D", "-"),
 )
 

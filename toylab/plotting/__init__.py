@@ -2,7 +2,7 @@
 
 from toylab.plotting.fields import density_map, error_heat_map, sample_histogram, score_field
 from toylab.plotting.histories import loss_curve
-from toylab.plotting.style import DENSITY_MAP, ERROR, ERROR_MAP, EXACT, GROUND_MAP, LEARNED, NEUTRAL, look
+from toylab.plotting.style import DENSITY_MAP, ERROR, ERROR_MAP, EXACT, GROUND_MAP, LEARNED, NEUTRAL, OTHER, look
 
 __all__ = [
     "DENSITY_MAP",
@@ -12,6 +12,7 @@ __all__ = [
     "GROUND_MAP",
     "LEARNED",
     "NEUTRAL",
+    "OTHER",
     "density_map",
     "error_heat_map",
     "look",

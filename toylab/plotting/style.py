@@ -12,6 +12,7 @@ from matplotlib.colors import Colormap, ListedColormap
 EXACT = "#0072B2"  # blue: known exactly
 LEARNED = "#D55E00"  # vermilion: learned by a network
 ERROR = "#661144"  # wine: the difference of the two
+OTHER = "#009E73"  # green: a second family of learned things, where two are compared
 NEUTRAL = "#555555"  # data and everything else
 
 

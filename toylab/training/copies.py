@@ -28,6 +28,9 @@ class Copies(nn.Module):
         self.n = len(networks)
         self._names, self._buffers_stacked = list(parameters), buffers
         self.weights = nn.ParameterList(nn.Parameter(stack.detach().clone()) for stack in parameters.values())
+        # our networks broadcast over stacked layers, without vmap; a subclass or an activation with weights may not
+        ours = type(networks[0]) in (ScoreMLP, EnergyMLP, NoiseConditionalMLP)
+        self._broadcasts = ours and all(name.startswith("layers.") for name in self._names)
         self._one = [copy.deepcopy(networks[0])]  # in a list: its own weights are not parameters of this module
 
     def forward(self, x: Tensor, *sigma: Tensor | float) -> Tensor:
@@ -49,7 +52,7 @@ class Copies(nn.Module):
         def field(weights: dict, buffers: dict, x: Tensor, *sigma: Tensor | float) -> Tensor:
             return functional_call(one, (weights, buffers), (x, *sigma))
 
-        if not isinstance(one, ScoreMLP | EnergyMLP | NoiseConditionalMLP):  # those broadcast, and need no vmap
+        if not self._broadcasts:
             where = [0 if isinstance(s, Tensor) and s.ndim else None for s in levels]
             field = vmap(field, in_dims=(0, 0, 0, *where), randomness="different")
         return field(weights, self._buffers_stacked, own, *levels).view(shape).movedim(0, -3)
