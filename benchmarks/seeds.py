@@ -49,7 +49,9 @@ def main():
     for label, objective in OBJECTIVES.items():
         numbers[label] = {}
         for shape, (batch_size, width) in SHAPES.items():
-            rows = [[milliseconds_a_step(objective, n, batch_size, width) for n in (1, 2, 4, 8)] for _ in range(REPEATS)]
+            rows = [
+                [milliseconds_a_step(objective, n, batch_size, width) for n in (1, 2, 4, 8)] for _ in range(REPEATS)
+            ]
             one, two, four, eight = (statistics.median(column) for column in zip(*rows, strict=True))
             numbers[label][shape] = {
                 "one_ms": one,
