@@ -113,7 +113,10 @@ def test_the_flow_without_its_half_collapses():
 
 
 def test_every_exhibit_says_what_it_is():
-    assert len(museum.EXHIBITS) == 11
+    assert len(museum.EXHIBITS) == 12
+    assert sum(len(museum.of_kind(kind)) for kind in ("loss", "score", "sampler")) == 12
+    with pytest.raises(ValueError, match="kind is 'bug'"):
+        museum.of_kind("bug")
     for exhibit in museum.EXHIBITS:
         assert callable(exhibit.run)
         assert all((exhibit.name, exhibit.seen_in, exhibit.symptom, exhibit.revealed_by, exhibit.hidden_from))

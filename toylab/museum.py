@@ -12,6 +12,7 @@ from torch import Tensor
 
 from toylab.densities import GaussianMixture
 from toylab.draws import normal_like, uniform
+from toylab.samplers.scaled_network import scaled_network_langevin
 from toylab.score import NoiseConditionalScore, Score, value_and_jvp
 
 LogProb = Callable[[Tensor], Tensor]
@@ -23,6 +24,7 @@ class Exhibit:
 
     Attributes:
         name: what it is.
+        kind: "loss", "score" or "sampler".
         seen_in: where.
         symptom: what it does, on ``two_modes`` unless said otherwise.
         revealed_by: the diagnostic that shows it.
@@ -31,6 +33,7 @@ class Exhibit:
     """
 
     name: str
+    kind: str
     seen_in: str
     symptom: str
     revealed_by: str
@@ -203,58 +206,71 @@ def flow_without_the_half(score: NoiseConditionalScore, x: Tensor, sigmas: Tenso
 
 EXHIBITS = (
     Exhibit(
-        "denoising with the sign of its target turned round", "torchebm before #333",
+        "denoising with the sign of its target turned round", "loss", "torchebm before #333",
         "learns minus the score: its energy is upside down", "the sign of the fitted slope; check_objective",
         "the loss curve, which goes down", DenoisingOfWrongSign,
     ),
     Exhibit(
-        "finite-difference trace divided by d", "torchebm, approximate trace",
+        "finite-difference trace divided by d", "loss", "torchebm, approximate trace",
         "learns half the score", "the scale of the fitted slope; check_objective", "the sign",
         implicit_with_trace_over_d,
     ),
     Exhibit(
-        "denoising target divided by the data squared", "a course project",
+        "denoising target divided by the data squared", "loss", "a course project",
         "learns the field of another law", "the Fisher divergence; check_objective", "the loss curve, which goes down",
         DenoisingOverDataSquared,
     ),
     Exhibit(
-        "slice product squared element by element (a trap, no bug)", "acids-ircam",
+        "slice product squared element by element (a trap, no bug)", "loss", "acids-ircam",
         "none: unbiased, as E v_i^2 = 1", "nothing but the algebra", "every bias check, rightly", sliced_by_elements,
     ),
     Exhibit(
-        "noised score that replaces variances", "ncsn",
+        "noised score that replaces variances", "score", "ncsn",
         "annealed Langevin ends with a variance of 1.0 in a mode, where 2.0 is right at sigma = 1",
         "the variance in a mode; the limit sigma -> 0, which is not the clean score", "mode weights",
         score_replacing_variances,
     ),
     Exhibit(
-        "annealed Langevin with sqrt(eps) noise at every level", "toy_gradlogp",
+        "annealed Langevin with sqrt(eps) noise at every level", "sampler", "toy_gradlogp",
         "all chains end in one mode: weight 1.000", "mode weights", "the variance in a mode, which is right",
         annealed_with_one_noise,
     ),
     Exhibit(
-        "rand for randn", "acids-ircam",
+        "rand for randn", "sampler", "acids-ircam",
         "mean 8.2 where 5 is right, variance 0.08 where 1 is", "moments", "mode weights, which are Langevin's",
         langevin_with_uniform_noise,
     ),
     Exhibit(
-        "drift eps with noise sqrt(eps)", "a course project",
+        "drift eps with noise sqrt(eps)", "sampler", "a course project",
         "variance 0.5 where 1 is right: temperature one half", "the variance in a mode", "mode weights",
         langevin_with_half_missing,
     ),
     Exhibit(
-        "MALA whose acceptance is of another kernel than its proposal", "a course project",
+        "MALA whose acceptance is of another kernel than its proposal", "sampler", "a course project",
         "variance 0.5 where 1 is right, with 97 % accepted at a step of 0.3",
         "the variance in a mode; detailed balance", "the acceptance rate", mala_of_two_kernels,
     ),
     Exhibit(
-        "MALA without accept or reject", "Ciela, caustics before #388",
+        "MALA without accept or reject", "sampler", "Ciela, caustics before #388",
         "variance 1.14 at eps = 0.5: plain Langevin", "the exactness test", "pictures", mala_without_a_choice,
     ),
     Exhibit(
-        "probability flow without its 1/2", "lecture slides",
+        "probability flow without its 1/2", "sampler", "lecture slides",
         "every mode shrinks to a point: variance 0.02 where 1 is right", "the variance in a mode; the likelihood",
         "mode weights", flow_without_the_half,
     ),
+    Exhibit(
+        "drift and noise that do not match, for a network of sigma times the score", "sampler", "intro_dgm",
+        "temperature 1/8 at the published constants: variance 0.00255 about a point noised by 0.1, where 0.01 is right",
+        "the variance", "pictures", scaled_network_langevin,
+    ),
 )  # fmt: skip
-"""All exhibits. The twelfth, a drift and a noise that do not match, is ``samplers.scaled_network_langevin``."""
+"""All exhibits."""
+
+
+def of_kind(kind: str) -> tuple[Exhibit, ...]:
+    """The exhibits of a kind: "loss", "score" or "sampler"."""
+    found = tuple(exhibit for exhibit in EXHIBITS if exhibit.kind == kind)
+    if not found:
+        raise ValueError(f"kind is {kind!r}: give 'loss', 'score' or 'sampler'.")
+    return found

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from toylab.densities import GaussianMixture, isotropic, ring, two_modes
-from toylab.metrics import annealed_langevin_law, mode_weights
-from toylab.samplers import annealed_langevin
+from toylab.metrics import annealed_langevin_law, langevin_law, mode_weights
+from toylab.museum import score_replacing_variances
+from toylab.samplers import annealed_langevin, langevin
 from toylab.schedules import geometric
 
 SQUARE = (-8.0, 8.0, -8.0, 8.0)
@@ -60,6 +61,54 @@ def test_chains_follow_it():
         assert abs(weight.value - expected) < 5 * weight.standard_error
 
 
+def test_one_gaussian_under_the_score_of_its_mean_as_a_point():
+    """The score that replaces variances: sigma^2 / (1 - eps / (4 sigma_L^2)), whatever v."""
+    p, sigmas = isotropic([[1.0, 2.0]], 1.0), geometric(4.0, 1.0, 3)
+    law = annealed_langevin_law(
+        p, sigmas, step_size=0.4, n_steps=400, extent=(-1.0, 1.0, -1.0, 1.0), score_variance=0.0
+    )
+    inflation = 1 / (1 - 0.4 / 4)
+    assert law.variances[:, 0].tolist() == pytest.approx([16 * inflation, 4 * inflation, inflation], rel=1e-9)
+
+
+def test_chains_follow_it_under_the_score_that_replaces_variances():
+    p, sigmas, settings = two_modes(), geometric(20.0, 1.0, 4), {"step_size": 0.2, "n_steps": 10}
+    law = annealed_langevin_law(p, sigmas, extent=SQUARE, score_variance=0.0, **settings)
+    g = torch.Generator().manual_seed(0)
+    start = 16 * torch.rand(20_000, 2, generator=g) - 8
+    chains = annealed_langevin(score_replacing_variances(p), start, sigmas, generator=g, progress=False, **settings)
+    weight = mode_weights(chains.samples, p)[0]
+    assert abs(weight.value - float(law.mode_weights[-1, 0])) < 5 * weight.standard_error
+    right = annealed_langevin_law(p, sigmas, extent=SQUARE, **settings)
+    assert abs(float(right.mode_weights[-1, 0] - law.mode_weights[-1, 0])) < 0.05  # the weights hide it
+    assert float(right.variances[-1, 0]) > 1.9 * float(law.variances[-1, 0])  # the variance shows it
+
+
+def test_langevin_on_one_gaussian_moment_by_moment():
+    """From a uniform start: x contracts by 1 - eps / (2 v) a step, the variance relaxes to v / (1 - eps / (4 v))."""
+    v, eps, n = 2.0, 0.5, 7
+    law = langevin_law(isotropic([[0.0, 0.0]], math.sqrt(v)), step_size=eps, n_steps=n, extent=(-3.0, 3.0, -3.0, 3.0))
+    shrink, settled = (1 - eps / (2 * v)) ** (2 * n), v / (1 - eps / (4 * v))
+    start = 36 / 12 * (1 - 1 / 100**2)  # of the midpoints of 100 cells
+    assert float(law.variances[0, 0]) == pytest.approx(settled + shrink * (start - settled), rel=1e-9)
+    assert law.sigmas.tolist() == [0.0]
+
+
+def test_langevin_chains_follow_it():
+    """A wide start between two near modes, so that chains do cross: n = 40,000."""
+    p = GaussianMixture([0.3, 0.7], [[-1.5, 0.0], [1.5, 0.0]], [[[0.5, 0.0], [0.0, 0.5]]] * 2)
+    law = langevin_law(p, step_size=0.4, n_steps=15, extent=(-4.0, 4.0, -4.0, 4.0))
+    g = torch.Generator().manual_seed(0)
+    start = 8 * torch.rand(40_000, 2, generator=g) - 4
+    chains = langevin(p.score, start, step_size=0.4, n_steps=15, generator=g, progress=False)
+    weight = mode_weights(chains.samples, p)[0]
+    assert abs(weight.value - float(law.mode_weights[0, 0])) < 5 * weight.standard_error
+    assert abs(float(law.mode_weights[0, 0]) - 0.3) > 10 * weight.standard_error  # not yet the truth
+    left = chains.samples[p.posterior(chains.samples).argmax(-1) == 0, 0].double()
+    spread = float(((left - left.mean()) ** 2).std()) / math.sqrt(len(left))
+    assert abs(float(left.var()) - float(law.variances[0, 0])) < 5 * spread
+
+
 def test_the_order_of_the_components_does_not_matter():
     a, b = [[-5.0, 1.0], [3.0, 1.0], [0.0, 1.0]], [[0.0, 1.0], [-5.0, 1.0], [3.0, 1.0]]
     one = [[0.5, 0.0], [0.0, 0.5]]
@@ -78,9 +127,15 @@ def test_the_order_of_the_components_does_not_matter():
         (two_modes(), {"step_size": 9.0}, "unstable"),
         (two_modes(), {"step_size": 0.0}, "step_size"),
         (two_modes(), {"n_steps": 0}, "n_steps"),
+        (two_modes(), {"score_variance": -1.0}, "score_variance"),
     ],
 )
 def test_bad_input(density, settings, message):
     arguments = {"step_size": 0.1, "n_steps": 3, "extent": SQUARE, **settings}
     with pytest.raises(ValueError, match=message):
         annealed_langevin_law(density, geometric(4.0, 1.0, 3), **arguments)
+
+
+def test_an_unstable_step_of_langevin_is_told():
+    with pytest.raises(ValueError, match="unstable"):
+        langevin_law(two_modes(), step_size=4.0, n_steps=3, extent=SQUARE)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from toylab.densities import isotropic, two_modes
-from toylab.metrics import autocorrelation, convergence, mode_weight_ledger
-from toylab.samplers import annealed_langevin, langevin
+from toylab.metrics import acceptance, autocorrelation, convergence, mode_weight_ledger
+from toylab.samplers import annealed_langevin, langevin, metropolis
 from toylab.schedules import geometric
 
 NORMAL = isotropic([[0.0, 0.0]], 1.0)
@@ -50,13 +50,30 @@ def test_r_hat_sees_chains_that_do_not_agree():
 
 @pytest.mark.parametrize("eps", [0.1, 1.0])
 def test_autocorrelation_of_langevin_on_a_gaussian(eps):
-    """(1 - eps / 2)^lag for v = 1; a chain's own mean lowers it by a few over the number of frames."""
+    """(1 - eps / 2)^lag for v = 1, to 5 standard errors and what a chain's own mean takes off.
+
+    That is its variance in units of v, (1 + r) / (1 - r) / frames with r = 1 - eps / 2, up to a factor 1 + |r|^lag.
+    """
     start = NORMAL.sample((200,), generator=g()).double()
     chains = langevin(NORMAL.score, start, step_size=eps, n_steps=4000, keep_every=1, generator=g(1), progress=False)
     found = autocorrelation(chains.path, 20)
-    assert found.shape == (21, 2)
-    for lag in range(21):
-        assert found[lag].tolist() == pytest.approx([(1 - eps / 2) ** lag] * 2, abs=0.02)
+    assert found.values.shape == found.standard_errors.shape == (21, 2)
+    r = 1 - eps / 2
+    exact = torch.tensor([r**lag for lag in range(21)], dtype=torch.float64)[:, None]
+    own_mean = 2 * (1 + r) / (1 - r) / 4001
+    assert ((found.values - exact).abs() <= 5 * found.standard_errors + own_mean).all()
+    assert (found.standard_errors[1:] > 0).all()
+    assert own_mean < 0.03
+
+
+def test_acceptance_is_a_mean_over_the_chains():
+    """A random walk of variance eps in N(0, I): 1 - sqrt(eps / (4 + eps)), at any step, as it stays in its law."""
+    eps, n = 1.5, 20_000
+    start = NORMAL.sample((n,), generator=g()).double()
+    chains = metropolis(NORMAL.log_prob, start, step_size=eps, n_steps=10, generator=g(1), progress=False)
+    found = acceptance(chains)
+    assert abs(found.value - (1 - math.sqrt(eps / (4 + eps)))) < 5 * found.standard_error
+    assert 0.1 / math.sqrt(n) < found.standard_error < 0.5 / math.sqrt(n)
 
 
 def test_ledger_of_annealed_langevin_has_a_row_a_level():
@@ -79,6 +96,8 @@ def test_ledger_of_annealed_langevin_has_a_row_a_level():
 def test_bad_input():
     with pytest.raises(ValueError, match="keep_every"):
         convergence(torch.zeros(3, 5, 2))
+    with pytest.raises(ValueError, match="single chain"):
+        autocorrelation(torch.zeros(6, 1, 2))
     with pytest.raises(ValueError, match="nan or inf"):
         convergence(torch.full((6, 5, 2), math.nan))
     still = langevin(NORMAL.score, torch.zeros(3, 2), step_size=0.1, n_steps=2, progress=False, generator=g())

@@ -31,7 +31,14 @@ def test_every_part_has_its_closed_form():
         exact=at(NORMAL.score, SIGMA),
         quantity=square,
         sigma=SIGMA,
+        clean=NORMAL.score,
     )
+    assert list(ledger.accounts) == ["clean", "exact", "shrunk"]
+    clean = ledger.accounts["clean"]
+    assert clean.noising == 0
+    assert clean.estimation.value == 0
+    assert clean.total == clean.discretisation
+    assert abs(clean.total.value - (2 / (1 - EPS / 4) - 2)) < 5 * clean.total.standard_error
     v = 1 + SIGMA**2
     assert ledger.truth == pytest.approx(2.0, rel=1e-9)
     exact, shrunk = ledger.accounts["exact"], ledger.accounts["shrunk"]

@@ -1,7 +1,7 @@
 """Numbers that hold what came out against the truth, each with its error bar where it has one."""
 
-from toylab.metrics.annealed_law import AnnealedLaw, annealed_langevin_law
-from toylab.metrics.convergence import Convergence, autocorrelation, convergence
+from toylab.metrics.annealed_law import AnnealedLaw, annealed_langevin_law, langevin_law
+from toylab.metrics.convergence import Autocorrelation, Convergence, acceptance, autocorrelation, convergence
 from toylab.metrics.distances import (
     TwoSample,
     energy_distance,
@@ -27,6 +27,7 @@ from toylab.metrics.modes import mode_weights
 __all__ = [
     "Account",
     "AnnealedLaw",
+    "Autocorrelation",
     "Convergence",
     "ErrorLedger",
     "Estimate",
@@ -34,6 +35,7 @@ __all__ = [
     "FisherByRegion",
     "ModeWeightLedger",
     "TwoSample",
+    "acceptance",
     "annealed_langevin_law",
     "autocorrelation",
     "convergence",
@@ -46,6 +48,7 @@ __all__ = [
     "grid_points",
     "histogram_divergence",
     "kernel_stein_discrepancy",
+    "langevin_law",
     "log_density_calibration",
     "maximum_mean_discrepancy",
     "mean_of",

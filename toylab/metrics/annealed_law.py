@@ -1,4 +1,4 @@
-"""The law of annealed Langevin itself, without chains: what of its error is the sampler's own."""
+"""The law of Langevin and of annealed Langevin themselves, without chains: what of the error is the sampler's own."""
 
 import math
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ _REACH = 9.0  # standard deviations kept on either side
 
 @dataclass(frozen=True, eq=False)
 class AnnealedLaw:
-    """The law of annealed Langevin on a mixture, along the line through its modes, at the end of each level.
+    """The law of a sampler on a mixture, along the line through its modes, at the end of each level.
 
     Attributes:
-        sigmas: the levels, shape [L].
+        sigmas: the levels, shape [L]; 0 alone for plain Langevin.
         mode_weights: mass where each mode is the likeliest, shape [L, K]: what ``metrics.mode_weights`` counts.
         variances: variance along the line given the likeliest mode, shape [L, K].
         grid: positions along the line at the end, from the centre of the means, shape [m].
@@ -39,6 +39,7 @@ def annealed_langevin_law(
     step_size: float,
     n_steps: int,
     extent: tuple[float, float, float, float],
+    score_variance: float | None = None,
 ) -> AnnealedLaw:
     """Push a uniform start through every step of ``annealed_langevin`` with the exact score, on a grid.
 
@@ -47,49 +48,85 @@ def annealed_langevin_law(
     which a trapezoid rule of three nodes to sqrt(alpha) solves to all digits; each level has a grid of its own.
 
     Args:
-        density: components with one covariance v I and means on a line.
+        density: components with one covariance v I and means on a line; its modes are counted.
         sigmas: the levels, as for ``annealed_langevin``.
         step_size: eps, the step at the last level.
         n_steps: steps a level.
         extent: the start is uniform on this rectangle (left, right, bottom, top).
+        score_variance: v in the score that moves the chains, if it is not the density's own: 0 is the noised score
+            that replaces variances (``museum.score_replacing_variances``).
 
     Raises:
         ValueError: for another mixture, or a step too large to be stable.
     """
     levels = checks.levels("sigmas", sigmas).double().tolist()
     checks.positive("step_size", step_size)
+    if score_variance is not None and checks.finite("score_variance", score_variance) < 0:
+        raise ValueError(f"score_variance is {score_variance}: a variance is at least 0; None is the density's own.")
+    steps = [step_size * (sigma / levels[-1]) ** 2 for sigma in levels]
+    return _pushed(density, levels, steps, n_steps, extent, score_variance)
+
+
+def langevin_law(
+    density: GaussianMixture, *, step_size: float, n_steps: int, extent: tuple[float, float, float, float]
+) -> AnnealedLaw:
+    """Push a uniform start through every step of ``langevin`` with the exact score: one level, sigma = 0.
+
+    Args:
+        density: components with one covariance v I and means on a line.
+        step_size: eps < 4 v.
+        n_steps: number of steps.
+        extent: the start is uniform on this rectangle (left, right, bottom, top).
+
+    Raises:
+        ValueError: for another mixture, or a step too large to be stable.
+    """
+    checks.positive("step_size", step_size)
+    return _pushed(density, [0.0], [step_size], n_steps, extent, None)
+
+
+def _pushed(
+    density: GaussianMixture,
+    levels: list[float],
+    steps: list[float],
+    n_steps: int,
+    extent: tuple[float, float, float, float],
+    score_variance: float | None,
+) -> AnnealedLaw:
     checks.count("n_steps", n_steps)
     centre, direction, means, order, v = _line(density)
     weights = density.weights.double()[order]
+    between = 0.5 * (means[1:] + means[:-1]) - v * weights.log().diff() / means.diff()  # equally likely from both sides
+    cuts = torch.cat([means.new_tensor([-math.inf]), between, means.new_tensor([math.inf])])
+    if score_variance is not None:
+        v = score_variance
 
-    def drifted(u: Tensor, sigma: float, alpha: float) -> Tensor:
-        spread = v + sigma**2
+    def drifted(u: Tensor, spread: float, alpha: float) -> Tensor:
         r = (weights.log() - (u[:, None] - means) ** 2 / (2 * spread)).softmax(-1)
         return u + 0.5 * alpha * ((r * means).sum(-1) - u) / spread
 
     grid, mass = _start(centre, direction, extent)
     reach = float(grid.abs().max()) + float(means.abs().max())
-    between = 0.5 * (means[1:] + means[:-1]) - v * weights.log().diff() / means.diff()  # equally likely from both sides
-    cuts = torch.cat([means.new_tensor([-math.inf]), between, means.new_tensor([math.inf])])
     rows, variances = [], []
-    for sigma in levels:
-        alpha = step_size * (sigma / levels[-1]) ** 2
-        if alpha >= 4 * (v + sigma**2):
+    for sigma, alpha in zip(levels, steps, strict=True):
+        spread = v + sigma**2
+        if alpha >= 4 * spread:
             raise ValueError(
-                f"step_size {step_size} is unstable at sigma = {sigma:.3g}: its step there is {alpha:.3g}."
+                f"the step at sigma = {sigma:.3g} is {alpha:.3g}, which is unstable: it must be below "
+                f"4 (v + sigma^2) = {4 * spread:.3g}. Give a smaller step_size."
             )
-        inflated = math.sqrt((v + sigma**2) / (1 - alpha / (4 * (v + sigma**2))))
+        inflated = math.sqrt(spread / (1 - alpha / (4 * spread)))
         reach = max(reach, float(means.abs().max()) + _REACH * inflated)
         h = math.sqrt(alpha) / _PER_STD
         fine = h * torch.arange(-math.ceil(reach / h), math.ceil(reach / h) + 1, dtype=torch.float64)
-        at, step = drifted(grid, sigma, alpha), None
+        at, step = drifted(grid, spread, alpha), None
         for k in range(n_steps):
             if k == n_steps - 1:
                 row, variance = _by_mode(mass, at, alpha, cuts)
                 rows.append(row)
                 variances.append(variance)
             if k == 0:
-                mass, at = h * (_kernel(fine, at, alpha) @ mass), drifted(fine, sigma, alpha)
+                mass, at = h * (_kernel(fine, at, alpha) @ mass), drifted(fine, spread, alpha)
             else:
                 step = h * _kernel(fine, at, alpha) if step is None else step
                 mass = step @ mass

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toylab.metrics.estimate import Estimate, mean_of
+from toylab.samplers.chains import Chains
 from toylab.score import Score
 
 LogProb = Score
@@ -64,22 +66,47 @@ def convergence(path: Tensor, log_prob: LogProb | None = None) -> Convergence:
     return Convergence(names, r_hat, bulk, tail, draws[0].size)
 
 
-def autocorrelation(path: Tensor, max_lag: int = 100) -> Tensor:
-    """Autocorrelation of each coordinate, averaged over the chains, shape [lags + 1, 2]; lag 0 is 1.
+@dataclass(frozen=True, eq=False)
+class Autocorrelation:
+    """Autocorrelation at lags 0, 1, .., in frames.
+
+    Attributes:
+        values: mean over the chains, shape [lags + 1, 2], a column a coordinate; 1 at lag 0.
+        standard_errors: of that mean, the chains being independent, shape [lags + 1, 2].
+    """
+
+    values: Tensor
+    standard_errors: Tensor
+
+
+def autocorrelation(path: Tensor, max_lag: int = 100) -> Autocorrelation:
+    """Autocorrelation of each coordinate along the chains.
 
     Each chain's own mean is taken off, so that short chains look less correlated than they are. On a Gaussian of
     variance v, Langevin has (1 - eps / (2 v))^lag.
 
     Args:
-        path: shape [frames, n, 2].
+        path: shape [frames, n, 2], n >= 2.
         max_lag: in frames; at most frames - 1.
     """
     from arviz_stats.base import array_stats
 
     draws, _ = _draws(path, None)
+    if path.shape[1] < 2:
+        raise ValueError("path holds a single chain: an error bar needs at least 2.")
     lags = min(max_lag, len(path) - 1) + 1
-    means = [np.asarray(array_stats.autocorr(a, axis=1))[:, :lags].mean(0) for a in draws]
-    return torch.as_tensor(np.stack(means, -1))
+    by_chain = np.stack([np.asarray(array_stats.autocorr(a, axis=1))[:, :lags] for a in draws], -1)
+    errors = by_chain.std(0, ddof=1) / len(by_chain) ** 0.5
+    return Autocorrelation(torch.as_tensor(by_chain.mean(0)), torch.as_tensor(errors))
+
+
+def acceptance(chains: Chains) -> Estimate:
+    """The share of proposals accepted, mean over the chains; the error bar is that of independent chains.
+
+    It tells whether the steps are too large (near 0) or too small (near 1), not whether the law is right: the wrong
+    MALA of ``museum.mala_of_two_kernels`` accepts 97 %.
+    """
+    return mean_of(chains.acceptance)
 
 
 def _draws(path: Tensor, log_prob: LogProb | None) -> tuple[list[np.ndarray], tuple[str, ...]]:

@@ -39,7 +39,8 @@ class ErrorLedger:
     Attributes:
         truth: E f under the clean law, by quadrature.
         sigma: noise level of the law that the sampler aims at.
-        accounts: by the name of the score; "exact" first, whose estimation error is 0.
+        accounts: by the name of the score; first "exact", and "clean" before it if it was asked for, whose estimation
+            error is 0.
     """
 
     truth: float
@@ -64,12 +65,13 @@ def explain(
     exact: Callable,
     quantity: Callable[[Tensor], Tensor],
     sigma: float = 0.0,
+    clean: Callable | None = None,
     seed: int = 0,
 ) -> ErrorLedger:
     """Split the error of a sampled mean into noising, discretisation, estimation and finite chains.
 
     The sampler runs once with the exact score and once with each of ``scores``, from the same start and with the same
-    random numbers, so that what differs is the score's doing alone.
+    random numbers, so that what differs is the score's doing alone. ``plotting.error_ledger`` draws it.
 
     Args:
         density: the truth.
@@ -80,6 +82,8 @@ def explain(
         exact: the exact score that the sampler would take: ``p.score``, or ``at(p.score, sigma)``.
         quantity: f, from points [n, 2] to values [n]; smooth, as its exact mean is found by quadrature.
         sigma: noise level of the law that the sampler aims at: the last one of annealed Langevin.
+        clean: the exact score without noise, p.score, for an account of its own where the sampler can take it: nothing
+            to blame but the sampler.
         seed: of the random numbers of each run.
 
     Raises:
@@ -99,9 +103,13 @@ def explain(
             )
         return quantity(chains.samples.double())
 
+    accounts = {}
+    if clean is not None:
+        off = _less(mean_of(run("clean", clean)), truth)
+        accounts["clean"] = Account(0.0, off, Estimate(0.0, 0.0), off)
     reference = run("exact", exact)
     discretisation = _less(mean_of(reference), noised)
-    accounts = {"exact": Account(noised - truth, discretisation, Estimate(0.0, 0.0), _less(mean_of(reference), truth))}
+    accounts["exact"] = Account(noised - truth, discretisation, Estimate(0.0, 0.0), _less(mean_of(reference), truth))
     for name, score in scores.items():
         values = run(name, score)
         accounts[name] = Account(

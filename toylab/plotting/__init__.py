@@ -2,6 +2,7 @@
 
 from toylab.plotting.fields import density_map, error_heat_map, sample_histogram, score_field
 from toylab.plotting.histories import loss_curve
+from toylab.plotting.ledgers import error_ledger
 from toylab.plotting.style import DENSITY_MAP, ERROR, ERROR_MAP, EXACT, GROUND_MAP, LEARNED, NEUTRAL, OTHER, look
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "OTHER",
     "density_map",
     "error_heat_map",
+    "error_ledger",
     "look",
     "loss_curve",
     "sample_histogram",

@@ -1,0 +1,50 @@
+"""Whose fault is it? The error ledger as bars."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from toylab.metrics import ErrorLedger
+from toylab.plotting.style import EXACT, LEARNED, NEUTRAL
+
+_PARTS = (("noising", NEUTRAL), ("discretisation", EXACT), ("estimation", LEARNED))
+_SAID = {
+    "noising": "noise: another law was aimed at",
+    "discretisation": "sampler: steps too few or too large",
+    "estimation": "score: estimated, not exact",
+}
+
+
+def error_ledger(ledger: ErrorLedger, *, ax: Axes | None = None) -> Axes:
+    """A bar a score: the parts of its error stacked from zero, up and down by their sign, and their sum as a dot.
+
+    The dot's bar is two standard errors, which is what the finite number of chains leaves open.
+
+    Args:
+        ledger: from ``metrics.explain``.
+        ax: where to draw; None makes a figure.
+    """
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
+    names = list(ledger.accounts)
+    up, down = np.zeros(len(names)), np.zeros(len(names))
+    for part, color in _PARTS:
+        sizes = [getattr(account, part) for account in ledger.accounts.values()]
+        values = np.array([size if isinstance(size, float) else size.value for size in sizes])
+        ax.bar(names, values, bottom=np.where(values > 0, up, down), width=0.55, color=color, label=_SAID[part])
+        up, down = up + values.clip(min=0), down + values.clip(max=0)
+    totals = [account.total for account in ledger.accounts.values()]
+    heights, errors = [t.value for t in totals], [t.standard_error for t in totals]
+    ax.errorbar(
+        names, heights, yerr=[2 * e for e in errors], fmt="o", color="black", mec="white", ms=9, lw=2, capsize=5,
+        label="total ± 2 standard errors: finite chains",
+    )  # fmt: skip
+    reach = max(float(up.max()), -float(down.min()), *(abs(h) + 2 * e for h, e in zip(heights, errors, strict=True)))
+    tops = [max(u, h + 2 * e) for u, h, e in zip(up, heights, errors, strict=True)]
+    for i, (top, total) in enumerate(zip(tops, totals, strict=True)):
+        text = f"{total.value:+.3f}\n± {total.standard_error:.3f}"
+        ax.text(i, top + 0.03 * reach, text, ha="center", va="bottom")
+    ax.axhline(0.0, color="black", lw=1)
+    ax.set(ylim=(float(down.min()) - 0.12 * reach, max(tops) + 0.3 * reach), ylabel="error of the mean")
+    ax.set_xlim(-0.6, len(names) - 0.4)
+    return ax
