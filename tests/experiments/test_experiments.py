@@ -1,6 +1,7 @@
 """The reference figures: small runs are drawn, and the recorded full runs keep what the README says of them."""
 
 import json
+import math
 from pathlib import Path
 
 import matplotlib
@@ -12,7 +13,18 @@ import pytest
 import torch
 
 from toylab.densities import catalogue
-from toylab.experiments import Result, annealing, estimation, failures, fields, gallery, gradients, objectives
+from toylab.experiments import (
+    Result,
+    annealing,
+    blame,
+    estimation,
+    failures,
+    fields,
+    gallery,
+    gradients,
+    objectives,
+    reference,
+)
 from toylab.metrics import grid_points
 
 RECORDED = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -34,6 +46,8 @@ def small() -> dict[str, Result]:
         "annealing": annealing.run(
             progress=False, n_chains=100, n_repeats=2, n_training_steps=50, n_steps=50, n_steps_a_level=5
         ),
+        "blame": blame.run(progress=False, n_chains=100, n_points=20, n_training_steps=20, n_steps=40, n_networks=2),
+        "reference": reference.run(progress=False, n_seeds=2, n_chains=100),
         "failures": failures.run(progress=False, n_seeds=2, share=0.01),
         "gradients": gradients.run(progress=False, n_seeds=2, n_batches=3),
         "objectives": objectives.run(progress=False, n_seeds=2, share=0.004, only=("two_modes",)),
@@ -47,7 +61,7 @@ def texts(figure: plt.Figure) -> str:
 
 @pytest.mark.parametrize(
     "recipe",
-    [gallery, fields, estimation, annealing, failures, gradients, objectives],
+    [gallery, fields, estimation, annealing, blame, reference, failures, gradients, objectives],
     ids=lambda module: module.__name__.split(".")[-1],
 )
 def test_drawn_again_from_disk_without_computing(recipe, small, tmp_path):
@@ -197,6 +211,69 @@ def test_objectives_table_has_every_number(small):
     ends = rows["implicit"]["fisher_divergence"]
     assert f"2 seeds: {np.mean(ends):.2g} ± {np.std(ends, ddof=1):.1g}" in written
     assert "checkerboard" not in table
+
+
+def test_blame_draws_every_account_and_its_parts_add_up(small):
+    result = small["blame"]
+    written = texts(blame.draw(result))
+    assert list(result.numbers) == [
+        f"{sampler}, {quantity}" for quantity in blame.QUANTITIES for sampler in blame.SAMPLERS
+    ]
+    for panel, numbers in result.numbers.items():
+        names = ["exact", "kernel", "learned 1", "learned 2"]
+        assert list(numbers["accounts"]) == (["clean", *names] if panel.startswith("langevin") else names)
+        for account in numbers["accounts"].values():
+            parts = account["noising"] + account["discretisation"]["value"] + account["estimation"]["value"]
+            assert account["total"]["value"] == pytest.approx(parts, abs=1e-9)
+            assert f"{account['total']['value']:+.3f}\n± {account['total']['standard_error']:.3f}" in written
+    # the noise adds nothing to the weights, and its variance to the variance: the modes are far apart
+    assert result.numbers["annealed, weight"]["accounts"]["exact"]["noising"] == pytest.approx(0.0, abs=1e-6)
+    assert result.numbers["annealed, variance"]["accounts"]["exact"]["noising"] == pytest.approx(0.25, abs=1e-6)
+
+
+def test_reference_writes_spread_and_law(small):
+    result = small["reference"]
+    written = texts(reference.draw(result))
+    for name in (reference.PLAIN, reference.REPLACED, reference.CORRECT):
+        panel = result.numbers[name]
+        for what, digits in (("upper_mode_weight", 3), ("variance_in_the_upper_mode", 2)):
+            found = panel[what]
+            assert found["mean"] == pytest.approx(np.mean(found["values"]))
+            assert f"{found['mean']:.{digits}f} ± {found['std']:.{digits}f}\nits law" in written
+
+
+def holds_the_reference(numbers: dict, n_seeds: int) -> None:
+    """Our weights and variances follow the samplers' exact laws, and the reference's runs lie among ours.
+
+    A weight of n chains has the standard deviation sqrt(w (1 - w) / n); the mean of the seeds is held to 5 standard
+    errors of it (6e-7), the reference's three single runs to 5 standard deviations of one.
+    """
+    for name in (reference.PLAIN, reference.REPLACED, reference.CORRECT):
+        panel = numbers[name]
+        weight, law = panel["upper_mode_weight"], panel["law"]
+        assert len(weight["values"]) == n_seeds
+        one = math.sqrt(law["upper_mode_weight"] * (1 - law["upper_mode_weight"]) / numbers["chains"])
+        assert abs(weight["mean"] - law["upper_mode_weight"]) < 5 * one / math.sqrt(n_seeds)
+        for theirs in reference.MEASURED.get(name, ()):
+            assert abs(theirs - law["upper_mode_weight"]) < 5 * one
+            assert min(weight["values"]) - one < theirs < max(weight["values"]) + one
+        # of about 640 or 1,000 chains in the mode, along two axes
+        n = 2 * numbers["chains"] * law["upper_mode_weight"] * n_seeds
+        variance = law["variance_in_the_upper_mode"]
+        assert panel["variance_in_the_upper_mode"]["mean"] == pytest.approx(variance, rel=5 * math.sqrt(2 / n))
+    assert numbers[reference.REPLACED]["law"]["variance_in_the_upper_mode"] == pytest.approx(1.026, abs=0.001)
+    assert numbers[reference.CORRECT]["law"]["variance_in_the_upper_mode"] == pytest.approx(2.03, abs=0.005)
+    assert numbers[reference.CORRECT]["law"]["upper_mode_weight"] == pytest.approx(0.783, abs=0.001)
+
+
+def test_the_recorded_reference_experiment():
+    holds_the_reference(json.loads((RECORDED / "reference.json").read_text()), 20)
+
+
+@pytest.mark.slow
+def test_the_reference_experiment_now():
+    """In its exact settings, over 20 other seeds; ten to twenty seconds."""
+    holds_the_reference(reference.run(seed=1, progress=False).numbers, 20)
 
 
 RECORDED_OBJECTIVES = json.loads((RECORDED / "objectives.json").read_text())
