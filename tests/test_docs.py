@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from toylab.experiments import Result, objectives
+from toylab import museum
+from toylab.densities import two_modes
+from toylab.experiments import Result, blame, objectives, reference
+from toylab.metrics import annealed_langevin_law
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -52,3 +55,53 @@ def test_the_noise_of_gradients_is_the_recorded_one():
             cells = [row[f"variance at sigma = {sigma:g}"] for sigma in (0.05, 0.2, 1.0, 3.0)]
             said = " | ".join(f"{cell['mean']:.2g} ± {cell['std']:.1g}" for cell in cells)
             assert f"| {name} | {row['milliseconds']:.1f} | {said} |" in page
+
+
+def recorded(name: str) -> dict:
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+
+
+SAMPLERS_PAGE = (ROOT / "docs" / "samplers.md").read_text()
+
+
+def test_the_reference_experiment_is_the_recorded_one():
+    for name in (reference.PLAIN, reference.REPLACED, reference.CORRECT):
+        row = recorded("reference")[name]
+        weight, variance, law = row["upper_mode_weight"], row["variance_in_the_upper_mode"], row["law"]
+        theirs = " ".join(f"{value:.3f}" for value in reference.MEASURED.get(name, ())) or "–"
+        assert (
+            f"| {name} | {weight['mean']:.3f} ± {weight['std']:.3f} | {law['upper_mode_weight']:.3f} | {theirs} | "
+            f"{variance['mean']:.2f} ± {variance['std']:.2f} | {law['variance_in_the_upper_mode']:.2f} |"
+        ) in SAMPLERS_PAGE
+
+
+def test_the_weights_are_settled_below_the_level_that_is_said():
+    settings = {"step_size": 0.1, "n_steps": 100, "extent": reference.EXTENT}
+    law = annealed_langevin_law(two_modes(), reference.SIGMAS, **settings)
+    (level,) = [k for k, sigma in enumerate(law.sigmas.tolist()) if f"{sigma:.1f}" == "2.7"]
+    assert float((law.mode_weights[level:, 1] - law.mode_weights[-1, 1]).abs().max()) < 0.005
+    assert abs(float(law.mode_weights[level - 1, 1] - law.mode_weights[-1, 1])) > 0.005
+
+
+def test_the_ledger_of_errors_is_the_recorded_one():
+    for panel, numbers in recorded("blame").items():
+        if panel == "made with":
+            continue
+        sampler, quantity = panel.split(", ")
+        for name, account in numbers["accounts"].items():
+            parts = [account[part] for part in ("discretisation", "estimation", "total")]
+            cells = " | ".join(f"{part['value']:+.3f} ± {part['standard_error']:.3f}" for part in parts)
+            label = f"| {blame.SAMPLERS[sampler]} | {blame.QUANTITIES[quantity]} | {name} |"
+            assert f"{label} {abs(account['noising']):+.3f} | {cells} |" in SAMPLERS_PAGE
+
+
+def test_every_exhibit_of_the_museum_is_listed():
+    for e in museum.EXHIBITS:
+        row = f"| {e.name} | {e.kind} | {e.seen_in} | {e.symptom} | {e.revealed_by} | {e.hidden_from} |"
+        assert row in SAMPLERS_PAGE
+
+
+def test_the_memory_of_a_large_run_is_the_recorded_one():
+    memory = recorded("memory")
+    said = f"{memory['chains']:,} chains of `mala` on `ring` for {memory['steps']:,} steps peak at"
+    assert f"{said} {memory['peak_gb']:.2f} GB" in SAMPLERS_PAGE

@@ -59,6 +59,23 @@ def test_the_wrong_loss_is_named():
     assert out.getvalue().startswith("converges to -s: sign of the target")
 
 
+def test_the_ledger_blames_the_sampler():
+    """Langevin's weight is .3 short with the clean and with the noised score; the kernel's own part is small."""
+    (code,) = (code for code in python_blocks() if "explain" in code)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        exec(compile(code, "README.md", "exec"), {})
+    rows = {
+        line.split()[0]: [float(cell) for cell in re.findall(r"-?\d+\.\d+", line)]
+        for line in out.getvalue().splitlines()
+    }
+    for name in ("clean", "exact", "kernel"):
+        noising, sampler, error, score, *_ = rows[name]
+        assert abs(noising) < 1e-3
+        assert abs(sampler + 0.3) < 5 * error + 0.02
+        assert abs(score) < 0.05
+
+
 def test_speed_of_mixtures_is_the_recorded_one():
     recorded = json.loads((ROOT / "benchmarks" / "results" / "densities.json").read_text())
     numbers = recorded["log_prob and score at 100000 points"]

@@ -15,7 +15,7 @@ import torch
 import toylab
 
 _DRAWN_BY_DEFAULT = ("gallery", "fields", "estimation", "annealing")
-_EXPERIMENTS = (*_DRAWN_BY_DEFAULT, "reference", "blame", "failures", "gradients")  # the last: drawn when asked for
+_EXPERIMENTS = (*_DRAWN_BY_DEFAULT, "reference", "blame", "bugs", "failures", "gradients")  # the last: when asked for
 _LAWS = ("two_modes", "ring", "checkerboard")
 
 
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "figures",
         help="draw the gallery of densities and the three reference figures, and write their numbers",
         description="Draw the gallery and the reference figures (PNG and SVG) and write numbers.json beside them. "
-        "reference, blame, failures and gradients are drawn by --only.",
+        "reference, blame, bugs, failures and gradients are drawn by --only.",
         epilog="example:\n  toylab figures --only annealing --out figures --seed 1",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -119,11 +119,11 @@ def _figures(options: argparse.Namespace) -> int:
     import matplotlib
 
     matplotlib.use("Agg")
-    from toylab.experiments import annealing, blame, estimation, failures, fields, gallery, gradients, reference
+    from toylab.experiments import annealing, blame, bugs, estimation, failures, fields, gallery, gradients, reference
 
     recipes = {
         "gallery": gallery, "fields": fields, "estimation": estimation, "annealing": annealing,
-        "reference": reference, "blame": blame, "failures": failures, "gradients": gradients,
+        "reference": reference, "blame": blame, "bugs": bugs, "failures": failures, "gradients": gradients,
     }  # fmt: skip
     chosen = [options.only] if options.only else list(_DRAWN_BY_DEFAULT)
     numbers, files = _numbers_there(options.out), {}

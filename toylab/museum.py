@@ -256,8 +256,8 @@ EXHIBITS = (
     ),
     Exhibit(
         "probability flow without its 1/2", "sampler", "lecture slides",
-        "every mode shrinks to a point: variance 0.02 where 1 is right", "the variance in a mode; the likelihood",
-        "mode weights", flow_without_the_half,
+        "every mode shrinks to a point: variance 0.02 where 1 is right, and weight 0.89 where 0.8 is",
+        "the variance in a mode; the likelihood", "sample plots at a glance", flow_without_the_half,
     ),
     Exhibit(
         "drift and noise that do not match, for a network of sigma times the score", "sampler", "intro_dgm",

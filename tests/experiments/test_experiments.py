@@ -17,6 +17,7 @@ from toylab.experiments import (
     Result,
     annealing,
     blame,
+    bugs,
     estimation,
     failures,
     fields,
@@ -47,6 +48,7 @@ def small() -> dict[str, Result]:
             progress=False, n_chains=100, n_repeats=2, n_training_steps=50, n_steps=50, n_steps_a_level=5
         ),
         "blame": blame.run(progress=False, n_chains=100, n_points=20, n_training_steps=20, n_steps=40, n_networks=2),
+        "bugs": bugs.run(progress=False, n_chains=200, n_steps=50),
         "reference": reference.run(progress=False, n_seeds=2, n_chains=100),
         "failures": failures.run(progress=False, n_seeds=2, share=0.01),
         "gradients": gradients.run(progress=False, n_seeds=2, n_batches=3),
@@ -61,7 +63,7 @@ def texts(figure: plt.Figure) -> str:
 
 @pytest.mark.parametrize(
     "recipe",
-    [gallery, fields, estimation, annealing, blame, reference, failures, gradients, objectives],
+    [gallery, fields, estimation, annealing, blame, bugs, reference, failures, gradients, objectives],
     ids=lambda module: module.__name__.split(".")[-1],
 )
 def test_drawn_again_from_disk_without_computing(recipe, small, tmp_path):
@@ -240,6 +242,32 @@ def test_reference_writes_spread_and_law(small):
             found = panel[what]
             assert found["mean"] == pytest.approx(np.mean(found["values"]))
             assert f"{found['mean']:.{digits}f} ± {found['std']:.{digits}f}\nits law" in written
+
+
+def test_bugs_writes_each_number_and_what_is_right(small):
+    written = texts(bugs.draw(small["bugs"]))
+    for name in bugs.PANELS:
+        assert name in written
+        for what in ("weight", "mean", "variance"):
+            row = small["bugs"].numbers[name][what]
+            assert f"{what} {row['value']:.3g} ± {row['standard_error']:.1g} ({row['right']:.3g})" in written
+
+
+def test_what_gives_each_bug_away_and_what_does_not():
+    """As recorded at full size; in the words of ``museum.EXHIBITS``."""
+    numbers = json.loads((RECORDED / "bugs.json").read_text())
+    seen = {name: {what for what, row in numbers[name].items() if isinstance(row, dict) and row["seen"]}
+            for name in bugs.PANELS}  # fmt: skip
+    assert seen == {
+        "variances replaced": {"variance"},
+        "one noise for all levels": {"weight"},
+        "rand for randn": {"mean", "variance"},
+        "half missing": {"variance"},
+        "MALA of two kernels": {"variance"},
+        "MALA without a choice": {"variance"},
+        "flow without its half": {"weight", "mean", "variance"},
+    }
+    assert numbers["MALA of two kernels"]["acceptance"] == pytest.approx(0.97, abs=0.005)
 
 
 def holds_the_reference(numbers: dict, n_seeds: int) -> None:
