@@ -75,7 +75,7 @@ def test_same_generator_same_p():
     assert one == other
 
 
-@pytest.mark.parametrize(("n", "m"), [(50, 50), (50, 75), (3, 400)])
+@pytest.mark.parametrize(("n", "m"), [(50, 50), (50, 75), (13, 400)])
 def test_sliced_wasserstein_along_one_direction_is_scipy_s(n, m):
     """One direction: W_2 by quantiles, here from SciPy's W_1 of squares... of clouds on a line, against sorting."""
     x, y = normal(n, 0), normal(m, 1, 1.0)
@@ -84,14 +84,16 @@ def test_sliced_wasserstein_along_one_direction_is_scipy_s(n, m):
     angle = math.pi * float(torch.rand((), dtype=torch.float64, generator=g(5)))
     direction = torch.tensor([math.cos(angle), math.sin(angle)], dtype=torch.float64)
     by_hand = ((big_x @ direction).sort().values - (big_y @ direction).sort().values).square().mean().sqrt()
-    assert sliced_wasserstein(x, y, n_directions=1, generator=seed) == pytest.approx(float(by_hand), rel=1e-12)
+    assert sliced_wasserstein(x, y, n_directions=1, generator=seed).value == pytest.approx(float(by_hand), rel=1e-12)
 
 
 def test_sliced_wasserstein_of_a_shift():
     """A cloud moved by v: W_2 along a direction u is |v.u|, and the mean of its square |v|^2 / 2."""
     x = normal(40, 0)
     v = torch.tensor([3.0, 4.0], dtype=torch.float64)
-    assert sliced_wasserstein(x, x + v, generator=g()) == pytest.approx(5 / math.sqrt(2), rel=1e-9)
+    found = sliced_wasserstein(x, x + v, generator=g())
+    assert found.value == pytest.approx(5 / math.sqrt(2), rel=1e-9)
+    assert found.standard_error < 1e-9  # every group moved alike
 
 
 def test_wasserstein_is_the_least_over_all_matchings():
@@ -99,9 +101,26 @@ def test_wasserstein_is_the_least_over_all_matchings():
 
     x, y = normal(5, 0), normal(5, 1)
     least = min(float((x - y[list(order)]).square().sum(-1).mean()) for order in itertools.permutations(range(5)))
-    assert wasserstein(x, y) == pytest.approx(math.sqrt(least), rel=1e-12)
-    v = torch.tensor([3.0, 4.0], dtype=torch.float64)
-    assert wasserstein(x, x.flip(0) + v) == pytest.approx(5.0, rel=1e-12)
+    # each point twice: a doubly stochastic matching is no better than the best permutation
+    assert wasserstein(x.repeat(2, 1), y.repeat(2, 1)).value == pytest.approx(math.sqrt(least), rel=1e-12)
+    v, x = torch.tensor([3.0, 4.0], dtype=torch.float64), normal(30, 0)
+    assert wasserstein(x, x.flip(0) + v).value == pytest.approx(5.0, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("distance", "share"), [(wasserstein, 1.0), (lambda x, y: sliced_wasserstein(x, y, generator=g()), 0.5)]
+)
+def test_the_error_bar_of_a_distance(distance, share):
+    """Clouds of N(0, I) far apart along x: W_2 is the difference of their means along x, of variance 2 / n.
+
+    Sliced, it is sqrt(|difference|^2 / 2). Ten groups know a variance as chi-squared with 9 degrees of freedom does.
+    """
+    n = 400
+    x, y = normal(n, 0), normal(n, 1)
+    y[:, 0] += 50.0
+    ratio = distance(x, y).standard_error ** 2 / (share * 2 / n)
+    low, high = scipy.stats.chi2.ppf([5e-7, 1 - 5e-7], 9) / 9
+    assert low < ratio < high
 
 
 def stein_by_hand(x, score, c):
@@ -173,8 +192,9 @@ BAD = torch.tensor([[0.0, 1.0], [math.nan, 0.0], [1.0, 1.0]])
         (lambda: maximum_mean_discrepancy(normal(3, 0), BAD), "y holds 1 points"),
         (lambda: energy_distance(normal(1, 0), normal(3, 0)), "at least 2"),
         (lambda: energy_distance(normal(15_000, 0), normal(6000, 0)), "all pairs"),
-        (lambda: sliced_wasserstein(BAD, normal(3, 0)), "nan"),
-        (lambda: wasserstein(normal(3, 0), normal(4, 0)), "equally many"),
+        (lambda: sliced_wasserstein(BAD, normal(30, 0)), "nan"),
+        (lambda: sliced_wasserstein(normal(9, 0), normal(30, 0)), "x has 9 points"),
+        (lambda: wasserstein(normal(30, 0), normal(40, 0)), "equally many"),
         (lambda: wasserstein(normal(2001, 0), normal(2001, 0)), "at most 2000"),
         (lambda: kernel_stein_discrepancy(BAD, NORMAL.score), "nan"),
         (lambda: kernel_stein_discrepancy(normal(9, 0), NORMAL.score, scale=0.0), "scale"),

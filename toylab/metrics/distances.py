@@ -1,6 +1,7 @@
 """How far a cloud of samples is from a law, or from another cloud; each number with an error bar or a p-value."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from toylab.score import Score
 
 _MOST_MATCHED = 2000
 _MOST_PAIRED = 20_000
+_GROUPS = 10
 
 
 @dataclass(frozen=True)
@@ -117,47 +119,80 @@ def _permuted(kernel: Tensor, n: int, n_permutations: int, generator: torch.Gene
 
 def sliced_wasserstein(
     x: Tensor, y: Tensor, *, n_directions: int = 256, generator: torch.Generator | None = None
-) -> float:
+) -> Estimate:
     """sqrt of the mean over directions of W_2^2 between the projections; exact along each, directions equally spaced.
 
-    A random first angle makes the mean over directions unbiased. Source: Rabin et al. 2012.
+    A random first angle makes the mean over directions unbiased. Of two clouds of one law it is not zero: compare with
+    the distance of two fresh samples, the two-sample floor. The error bar is that of ten groups left out in turn.
+    Source: Rabin et al. 2012; Efron & Stein 1981 for the jackknife.
 
     Args:
-        x: a cloud [n, 2].
-        y: another [m, 2].
+        x: a cloud [n, 2], n >= 10, its order without meaning.
+        y: another [m, 2], m >= 10.
         n_directions: directions in the half-circle.
         generator: source of randomness for the first angle; None is torch's global stream.
     """
-    _sound("x", x), _sound("y", y)
+    _groupable(x, y)
     checks.count("n_directions", n_directions)
     first = uniform((), dtype=torch.float64, device=x.device, generator=generator)
     angles = math.pi * (torch.arange(n_directions, dtype=torch.float64, device=x.device) + first) / n_directions
     directions = torch.stack([angles.cos(), angles.sin()])
-    a, b = (x.double() @ directions).sort(0).values, (y.to(x).double() @ directions).sort(0).values
-    # quantile functions are steps: both are constant between the merged jumps
-    jumps = torch.cat([torch.arange(1, len(x) + 1).double() / len(x), torch.arange(1, len(y) + 1).double() / len(y)])
-    jumps = jumps.to(x.device).sort().values
-    widths = jumps.diff(prepend=jumps.new_zeros(1))
-    middle = jumps - 0.5 * widths
-    i, j = ((middle * n).long().clamp(max=n - 1) for n in (len(x), len(y)))
-    return float((widths[:, None] * (a[i] - b[j]).square()).sum(0).mean().sqrt())
+
+    def distance(x: Tensor, y: Tensor) -> float:
+        a, b = (x.double() @ directions).sort(0).values, (y.to(x).double() @ directions).sort(0).values
+        if len(x) == len(y):
+            return float((a - b).square().mean(0).mean().sqrt())
+        # quantile functions are steps: both are constant between the merged jumps
+        shares = [torch.arange(1, len(cloud) + 1, device=x.device).double() / len(cloud) for cloud in (x, y)]
+        jumps = torch.cat(shares).sort().values
+        widths = jumps.diff(prepend=jumps.new_zeros(1))
+        middle = jumps - 0.5 * widths
+        i, j = ((middle * n).long().clamp(max=n - 1) for n in (len(x), len(y)))
+        return float((widths[:, None] * (a[i] - b[j]).square()).sum(0).mean().sqrt())
+
+    return _jackknifed(distance, x, y)
 
 
-def wasserstein(x: Tensor, y: Tensor) -> float:
+def wasserstein(x: Tensor, y: Tensor) -> Estimate:
     """The 2-Wasserstein distance of two clouds of one size: sqrt of the least mean |x_i - y_pi(i)|^2, by assignment.
 
+    Of two clouds of one law it is not zero. The error bar is that of ten groups left out in turn, which costs ten
+    assignments more.
+
     Args:
-        x: a cloud [n, 2], n at most 2,000.
+        x: a cloud [n, 2], n from 10 to 2,000, its order without meaning.
         y: another of the same size.
     """
-    _sound("x", x), _sound("y", y)
+    _groupable(x, y)
     if len(x) != len(y) or len(x) > _MOST_MATCHED:
         raise ValueError(f"x and y have {len(x)} and {len(y)} points: give equally many, at most {_MOST_MATCHED}.")
     from scipy.optimize import linear_sum_assignment  # slow to load, and needed here alone
 
-    cost = torch.cdist(x.double(), y.to(x).double(), compute_mode="donot_use_mm_for_euclid_dist").square().cpu().numpy()
-    rows, columns = linear_sum_assignment(cost)
-    return math.sqrt(float(cost[rows, columns].mean()))
+    def distance(x: Tensor, y: Tensor) -> float:
+        gaps = torch.cdist(x.double(), y.to(x).double(), compute_mode="donot_use_mm_for_euclid_dist")
+        cost = gaps.square().cpu().numpy()
+        rows, columns = linear_sum_assignment(cost)
+        return math.sqrt(float(cost[rows, columns].mean()))
+
+    return _jackknifed(distance, x, y)
+
+
+def _jackknifed(distance: Callable[[Tensor, Tensor], float], x: Tensor, y: Tensor) -> Estimate:
+    """The distance, and its standard error from what it becomes without each of ten groups of points of both clouds."""
+    without = [distance(_without(x, k), _without(y, k)) for k in range(_GROUPS)]
+    spread = float(np.var(without)) * (_GROUPS - 1)
+    return Estimate(distance(x, y), math.sqrt(spread))
+
+
+def _without(x: Tensor, k: int) -> Tensor:
+    return x[torch.arange(len(x), device=x.device) % _GROUPS != k]
+
+
+def _groupable(x: Tensor, y: Tensor) -> None:
+    for name, cloud in (("x", x), ("y", y)):
+        _sound(name, cloud)
+        if len(cloud) < _GROUPS:
+            raise ValueError(f"{name} has {len(cloud)} points: the error bar needs at least {_GROUPS}.")
 
 
 @torch.no_grad()
