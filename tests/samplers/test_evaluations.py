@@ -20,7 +20,7 @@ QUIET = {"progress": False}
 
 
 class Seen:
-    """The score of N(0, 1 + sigma^2), which keeps count of the points it was asked for, and may be interrupted, once."""
+    """The score of N(0, 1 + sigma^2), which counts the points it was asked for, and may be interrupted once."""
 
     def __init__(self, patience=None):
         self.points, self.patience = 0, patience

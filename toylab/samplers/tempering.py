@@ -69,8 +69,8 @@ def parallel_tempering(
         progress: show a progress bar when it takes long.
 
     Returns:
-        The chains at T = 1, with the acceptance rate of their MALA steps and the evaluations of the whole ladder. Ctrl-C
-        returns what is done so far.
+        The chains at T = 1, with the acceptance rate of their MALA steps and the evaluations of the whole ladder.
+        Ctrl-C returns what is done so far.
     """
     checked(log_prob, score, x if getattr(x, "ndim", 2) != 3 else x[0], step_size, n_steps)
     beta = 1 / _ladder(temperatures).to(x)
