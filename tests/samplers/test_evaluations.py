@@ -4,16 +4,29 @@ import pytest
 import torch
 
 from toylab.samplers import (
+    ancestral,
     annealed_langevin,
+    ddim,
+    euler_step,
+    forward_sde,
+    heun_step,
     hmc,
     kernel_score,
     langevin,
     mala,
     metropolis,
     parallel_tempering,
+    predictor_corrector,
+    probability_flow,
+    probability_flow_adaptive,
+    reverse_sde,
+    reverse_sde_heun,
+    rk4_step,
     scaled_network_langevin,
     stochastic_gradient_langevin,
 )
+from toylab.schedules import uniform
+from toylab.sde import VE
 
 N_STEPS, N = 7, 5
 QUIET = {"progress": False}
@@ -42,6 +55,7 @@ def start():
 
 
 LEVELS = torch.tensor([3.0, 2.0, 1.0])
+TIMES = uniform(1.0, 0.0, N_STEPS + 1)
 TEMPERATURES = torch.tensor([1.0, 2.0, 4.0, 8.0])
 RUNS = {
     "langevin": (lambda s: langevin(s, start(), step_size=0.1, n_steps=N_STEPS, **QUIET), N_STEPS),
@@ -65,6 +79,17 @@ RUNS = {
         ),
         N_STEPS,
     ),
+    "reverse SDE": (lambda s: reverse_sde(VE(), s, start(), TIMES, **QUIET), N_STEPS),
+    "reverse SDE, Heun": (lambda s: reverse_sde_heun(VE(), s, start(), TIMES, **QUIET), 2 * N_STEPS),
+    "predictor-corrector": (
+        lambda s: predictor_corrector(VE(), s, start(), TIMES, n_corrections=3, **QUIET),
+        4 * N_STEPS,
+    ),
+    "ancestral": (lambda s: ancestral(VE(), s, start(), TIMES, **QUIET), N_STEPS),
+    "ddim": (lambda s: ddim(VE(), s, start(), TIMES, **QUIET), N_STEPS),
+    "flow, Euler": (lambda s: probability_flow(VE(), s, start(), TIMES, step=euler_step, **QUIET), N_STEPS),
+    "flow, Heun": (lambda s: probability_flow(VE(), s, start(), TIMES, step=heun_step, **QUIET), 2 * N_STEPS),
+    "flow, RK4": (lambda s: probability_flow(VE(), s, start(), TIMES, step=rk4_step, **QUIET), 4 * N_STEPS),
     "scaled network": (lambda s: scaled_network_langevin(s, N, n_steps=N_STEPS, **QUIET), N_STEPS),
 }
 
@@ -88,6 +113,18 @@ def test_an_interrupted_run_tells_what_was_evaluated(name):
 
 def test_metropolis_asks_for_no_score():
     assert metropolis(log_prob, start(), step_size=0.1, n_steps=N_STEPS, **QUIET).n_evaluations == 0
+
+
+def test_the_forward_sde_asks_for_no_score():
+    assert forward_sde(VE(), start(), TIMES.flip(0), **QUIET).n_evaluations == 0
+
+
+def test_the_adaptive_flow_counts_what_it_took():
+    """A first step is guessed from 2 evaluations, and each step, kept or not, takes 12 (at least)."""
+    score = Seen()
+    found = probability_flow_adaptive(VE(), score, start().double(), 1.0, 0.0, rtol=1e-6, atol=1e-6, **QUIET)
+    assert found.n_evaluations == score.points // N
+    assert found.n_evaluations > 25
 
 
 def test_a_kernel_score_is_a_score():

@@ -51,7 +51,10 @@ class Counted:
 class Recorder:
     """Frames of a running sampler, written into one buffer of the size they will need."""
 
-    def __init__(self, x: Tensor, n_steps: int, keep_every: int | None, tick: float = 0.0) -> None:
+    def __init__(
+        self, x: Tensor, n_steps: int, keep_every: int | None, tick: float = 0.0, remedy: str = "a smaller step_size"
+    ) -> None:
+        self.remedy = remedy  # what to take if chains diverge
         self.keep_every = None if keep_every is None else checks.count("keep_every", keep_every)
         frames = 0 if keep_every is None else n_steps // keep_every + 1
         self.path, self.ticks = x.new_empty((frames, *x.shape)), torch.empty(frames, dtype=torch.float64)
@@ -73,7 +76,7 @@ class Recorder:
         if diverged.any():
             warnings.warn(
                 f"{int(diverged.sum())} of {len(x)} chains diverged to inf or nan by step {self.step}: they are marked "
-                "in Chains.diverged. Take a smaller step_size.",
+                f"in Chains.diverged. Take {self.remedy}.",
                 RuntimeWarning,
                 stacklevel=3,
             )
