@@ -121,3 +121,21 @@ def test_function():
     assert checks.function("score", len, "p.score") is len
     with pytest.raises(TypeError, match=r"score is a Tensor: give a function, for example p\.score"):
         checks.function("score", torch.ones(2), "p.score")
+
+
+def test_times():
+    assert checks.times("times", torch.tensor([1.0, 0.5, 0.25]), 0.25) == [1.0, 0.5, 0.25]
+    assert checks.times("times", torch.tensor([0.0, 1.0]), 0.0, rising=True) == [0.0, 1.0]
+    just_outside = torch.tensor([1 + 1e-7, 0.5, 1e-3 - 1e-9], dtype=torch.float64)
+    assert checks.times("times", just_outside, 1e-3) == [1.0, 0.5, 1e-3]
+    for bad in (torch.tensor([1.1, 0.5]), torch.tensor([1.0, 0.1]), torch.tensor([1.0, math.nan, 0.5])):
+        with pytest.raises(ValueError, match=r"times lie in \[0.2, 1\]. A grid of noise levels\? .*sde.time_of"):
+            checks.times("times", bad, 0.2)
+    for bad in (torch.tensor([0.5, 1.0]), torch.tensor([1.0, 0.5, 0.5])):
+        with pytest.raises(ValueError, match=r"does not strictly fall. Turn a grid round with .flip\(0\)"):
+            checks.times("times", bad, 0.2)
+    with pytest.raises(ValueError, match="does not strictly rise"):
+        checks.times("times", torch.tensor([1.0, 0.5]), 0.0, rising=True)
+    for bad in (torch.tensor(1.0), torch.tensor([1.0]), torch.ones(3, 2), [1.0, 0.5], 0.5):
+        with pytest.raises(ValueError, match="times is .*: give a 1-D tensor of at least 2 times"):
+            checks.times("times", bad, 0.0)

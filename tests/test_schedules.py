@@ -1,11 +1,11 @@
-"""Geometric noise levels against their closed form."""
+"""Schedules against their closed forms."""
 
 import math
 
 import pytest
 import torch
 
-from toylab.schedules import geometric
+from toylab.schedules import geometric, rho_grid, uniform
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_default_dtype_is_followed():
         ((1.0, 0.0, 5), "last is 0.0: it must be finite and greater than 0"),
         ((1.0, -0.1, 5), "last is -0.1"),
         ((1.0, math.nan, 5), "last is nan"),
-        ((0.1, 1.0, 5), "last is 1.0 and first is 0.1: levels decrease, .*Swap them"),
+        ((0.1, 1.0, 5), "last is 1.0 and first is 0.1: a schedule decreases, .*Swap them"),
         ((1.0, 1.0, 5), "last must be the smaller"),
         ((1.0, 0.1, 1), "n is 1: it must be at least 2"),
     ],
@@ -56,3 +56,55 @@ def test_bad_values_are_refused(arguments, said):
 def test_the_number_of_levels_is_a_whole_number(n):
     with pytest.raises(TypeError, match="n is .*: it must be a whole number"):
         geometric(1.0, 0.1, n)
+
+
+@pytest.mark.parametrize(("first", "last", "n"), [(1.0, 0.0, 5), (1.0, 1e-3, 501), (20.0, -3.0, 2)])
+def test_uniform(float64_by_default, first, last, n):
+    times = uniform(first, last, n)
+    expected = [first + (last - first) * i / (n - 1) for i in range(n)]
+    assert times.tolist() == pytest.approx(expected, rel=1e-13, abs=1e-15)
+    assert (times[0], times[-1]) == (first, last)
+    assert (times.diff() < 0).all()
+
+
+@pytest.mark.parametrize("rho", [1.0, 3.0, 7.0, 20.0])
+@pytest.mark.parametrize(("first", "last", "n"), [(80.0, 0.002, 18), (1.0, 0.0, 5), (3.0, 0.1, 2)])
+def test_rho_grid(float64_by_default, first, last, n, rho):
+    """Karras et al. 2022, eq. 5, with their own values among the cases (80 to 0.002 in 18 levels, rho = 7)."""
+    levels = rho_grid(first, last, n, rho)
+    a, b = first ** (1 / rho), last ** (1 / rho)
+    assert levels.tolist() == pytest.approx([(a + i / (n - 1) * (b - a)) ** rho for i in range(n)], rel=1e-9)
+    assert (levels[0], levels[-1]) == (first, last)
+    assert (levels.diff() < 0).all()
+
+
+def test_the_rho_grid_lies_between_its_limits(float64_by_default):
+    """rho = 1 is uniform, a large rho geometric; the default is 7."""
+    torch.testing.assert_close(rho_grid(5.0, 0.1, 30, rho=1.0), uniform(5.0, 0.1, 30))
+    torch.testing.assert_close(rho_grid(5.0, 0.1, 30, rho=1e7), geometric(5.0, 0.1, 30), rtol=1e-5, atol=1e-5)
+    inner = slice(1, -1)
+    assert (rho_grid(5.0, 0.1, 30) < uniform(5.0, 0.1, 30))[inner].all()
+    assert (rho_grid(5.0, 0.1, 30) > geometric(5.0, 0.1, 30))[inner].all()
+    assert torch.equal(rho_grid(5.0, 0.1, 30), rho_grid(5.0, 0.1, 30, rho=7.0))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: uniform(0.0, 1.0, 5), "last is 1.0 and first is 0.0: .*Swap them"),
+        (lambda: uniform(math.inf, 1.0, 5), "first is inf"),
+        (lambda: uniform(1.0, 0.0, 1), "n is 1: it must be at least 2"),
+        (lambda: rho_grid(0.1, 1.0, 5), "Swap them"),
+        (lambda: rho_grid(1.0, -0.1, 5), "last is -0.1: it must be at least 0"),
+        (lambda: rho_grid(1.0, 0.1, 5, rho=0.0), "rho is 0.0"),
+        (lambda: rho_grid(0.0, -1.0, 5), "first is 0.0"),
+    ],
+)
+def test_bad_grids_are_refused(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+@pytest.mark.parametrize("schedule", [geometric, uniform, rho_grid])
+def test_every_schedule_follows_the_default_dtype(schedule):
+    assert schedule(2.0, 1.0, 3).dtype == torch.float32

@@ -2,8 +2,19 @@
 
 from importlib.metadata import version
 
-from toylab import densities, metrics, networks, objectives, samplers, schedules, score, testing, training
+from toylab import densities, metrics, networks, objectives, samplers, schedules, score, sde, testing, training
 
 __version__ = version("toylab")
 
-__all__ = ["densities", "metrics", "networks", "objectives", "samplers", "schedules", "score", "testing", "training"]
+__all__ = [
+    "densities",
+    "metrics",
+    "networks",
+    "objectives",
+    "samplers",
+    "schedules",
+    "score",
+    "sde",
+    "testing",
+    "training",
+]

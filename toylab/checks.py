@@ -140,6 +140,31 @@ def levels(name: str, sigmas: Tensor) -> Tensor:
     return sigmas
 
 
+def times(name: str, values: Tensor, low: float, *, rising: bool = False) -> list[float]:
+    """The entries of a 1-D tensor of at least two times in [low, 1], strictly falling (or rising), or raise.
+
+    What rounding to single precision puts just outside of the interval is moved to its end.
+    """
+    if not isinstance(values, Tensor) or values.ndim != 1 or len(values) < 2:
+        given = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise ValueError(
+            f"{name} is {given}: give a 1-D tensor of at least 2 times, as schedules.uniform(1.0, {low:g}, 500) makes."
+        )
+    found = values.tolist()
+    if not all(low - 1e-6 <= t <= 1 + 1e-6 for t in found):  # nan compares false
+        raise ValueError(
+            f"{name} runs from {found[0]:g} to {found[-1]:g}: times lie in [{low:g}, 1]. "
+            "A grid of noise levels? Turn it into times with sde.time_of(sigmas)."
+        )
+    steps = [b - a for a, b in zip(found, found[1:], strict=False)]
+    if not all(step > 0 for step in steps) if rising else not all(step < 0 for step in steps):
+        raise ValueError(
+            f"{name} runs from {found[0]:g} to {found[-1]:g} and does not strictly {'rise' if rising else 'fall'}. "
+            "Turn a grid round with .flip(0)."
+        )
+    return [min(max(t, low), 1.0) for t in found]
+
+
 def simplex(name: str, weights: Tensor) -> Tensor:
     """Return ``weights`` [K], or raise ``ValueError`` unless they are positive and sum to 1."""
     if weights.ndim != 1 or len(weights) == 0:

@@ -1,4 +1,4 @@
-"""Noise levels: a schedule is a decreasing tensor of standard deviations."""
+"""Schedules: a decreasing tensor, of noise levels for annealed samplers, of times for those that run an SDE."""
 
 import math
 
@@ -27,10 +27,72 @@ def geometric(first: float, last: float, n: int) -> Tensor:
     checks.positive("first", first)
     checks.positive("last", last)
     checks.count("n", n, least=2)
+    _decreasing(first, last)
+    return _meeting(torch.linspace(math.log(first), math.log(last), n, dtype=torch.float64).exp(), first, last)
+
+
+def uniform(first: float, last: float, n: int) -> Tensor:
+    """``n`` values from ``first`` down to ``last`` in equal steps, t_i = first + (i-1)/(n-1) (last - first).
+
+    The plain grid of times for an SDE; n values are n - 1 steps.
+
+    Args:
+        first: largest value, t_1.
+        last: smallest, t_n < t_1.
+        n: number of values, at least 2.
+
+    Returns:
+        The values, shape [n], in torch's default dtype; both ends are met exactly.
+
+    >>> uniform(1.0, 0.0, 5)
+    tensor([1.0000, 0.7500, 0.5000, 0.2500, 0.0000])
+    """
+    checks.finite("first", first)
+    checks.finite("last", last)
+    checks.count("n", n, least=2)
+    _decreasing(first, last)
+    return _meeting(torch.linspace(first, last, n, dtype=torch.float64), first, last)
+
+
+def rho_grid(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
+    """``n`` levels whose rho-th roots are equally spaced, sigma_i^(1/rho) = a + (i-1)/(n-1) (b - a).
+
+    With a = first^(1/rho) and b = last^(1/rho). rho = 1 is the uniform grid and rho to infinity the geometric one; in
+    between, small levels get more steps than the one gives them and fewer than the other. For the times of an SDE at
+    which sigma / alpha takes these levels: ``sde.time_of(rho_grid(...))``.
+
+    Args:
+        first: largest level, sigma_1 > 0.
+        last: smallest, 0 <= sigma_n < sigma_1.
+        n: number of levels, at least 2.
+        rho: the power, > 0.
+
+    Returns:
+        The levels, shape [n], in torch's default dtype; both ends are met exactly.
+
+    Source: Karras et al. 2022 (arXiv:2206.00364), eq. 5.
+
+    >>> rho_grid(16.0, 0.0, 5, rho=2.0)
+    tensor([16.,  9.,  4.,  1.,  0.])
+    """
+    checks.positive("first", first)
+    checks.count("n", n, least=2)
+    checks.positive("rho", rho)
+    if checks.finite("last", last) < 0:
+        raise ValueError(f"last is {last}: it must be at least 0, for its root is taken.")
+    _decreasing(first, last)
+    roots = torch.linspace(first ** (1 / rho), last ** (1 / rho), n, dtype=torch.float64)
+    return _meeting(roots**rho, first, last)
+
+
+def _decreasing(first: float, last: float) -> None:
     if last >= first:
         raise ValueError(
-            f"last is {last} and first is {first}: levels decrease, so last must be the smaller. Swap them."
+            f"last is {last} and first is {first}: a schedule decreases, so last must be the smaller. Swap them."
         )
-    levels = torch.linspace(math.log(first), math.log(last), n, dtype=torch.float64).exp()
-    levels[0], levels[-1] = first, last
-    return levels.to(torch.get_default_dtype())
+
+
+def _meeting(values: Tensor, first: float, last: float) -> Tensor:
+    """The values in torch's default dtype, their ends exact."""
+    values[0], values[-1] = first, last
+    return values.to(torch.get_default_dtype())

@@ -10,7 +10,24 @@ import torch
 from torch import Tensor
 
 from toylab.densities import Banana, Funnel, GaussianMixture
-from toylab.samplers import annealed_langevin, hmc, langevin, mala, metropolis, parallel_tempering
+from toylab.samplers import (
+    ancestral,
+    annealed_langevin,
+    ddim,
+    forward_sde,
+    hmc,
+    langevin,
+    mala,
+    metropolis,
+    parallel_tempering,
+    predictor_corrector,
+    probability_flow,
+    probability_flow_adaptive,
+    reverse_sde,
+    reverse_sde_heun,
+)
+from toylab.schedules import geometric, uniform
+from toylab.sde import VE, VP, SubVP
 
 # A second moment is known to .45 %, a fourth to 1 to 3 %: a step with twice the noise is at 100 standard errors, the
 # bias of Langevin at eps = .5 (14 to 60 %) at more.
@@ -80,6 +97,7 @@ class Case:
     name: str
     run: Callable
     law: Law
+    n: int = N
 
 
 NORMAL = GaussianMixture([1.0], [[1.0, -2.0]], [[1.0, 0.6], [0.6, 0.8]])
@@ -161,6 +179,54 @@ def annealed_case(sigma, eps):
     return Case(f"annealed, one level {sigma}", run, biased(NORMAL, eps, sigma))
 
 
+def law_at(p, sde, t):
+    """The law of alpha X + sigma Z, as a mixture."""
+    alpha, sigma = float(sde.alpha(t)), float(sde.sigma(t))
+    noised = alpha**2 * p.covariances + sigma**2 * torch.eye(2, dtype=torch.float64)
+    return mixture(GaussianMixture(p.weights, alpha * p.means, noised))
+
+
+def diffusion_cases(name, sde):
+    """From draws of the law at t = 1, not of the prior, to the law at t_min; and from there forth to that at 1.
+
+    2e4 chains know a second moment to 1 %, and take steps enough that their own error is well below. A missing half, or
+    noise of a wrong scale, is off by tens of percent. Not from t = 1 but from 0.6 for VP, where some data are left.
+    """
+    n, settings = 20_000, {"progress": False}
+    late = 1.0 if name == "VE" else 0.6
+    first, last = law_at(MIXTURE, sde, late), law_at(MIXTURE, sde, sde.t_min)
+    score = MIXTURE.score
+
+    def grid(n_steps):
+        return uniform(late, sde.t_min, n_steps + 1).double()
+
+    def levels(n_steps):
+        """Times at which sigma / alpha is geometric, for the samplers that know these two alone."""
+        ends = (float(sde.sigma(t) / sde.alpha(t)) for t in (late, sde.t_min))
+        return sde.time_of(geometric(*ends, n_steps + 1).double())
+
+    runs = {
+        "reverse_sde": lambda x, g: reverse_sde(sde, score, x, grid(250), generator=g, **settings),
+        "reverse_sde_heun": lambda x, g: reverse_sde_heun(sde, score, x, grid(60), generator=g, **settings),
+        "predictor_corrector": lambda x, g: predictor_corrector(
+            sde, score, x, grid(250), snr=0.03, generator=g, **settings
+        ),
+        "ancestral": lambda x, g: ancestral(sde, score, x, levels(400), generator=g, **settings),
+        "ddim": lambda x, g: ddim(sde, score, x, levels(200), **settings),
+        "probability_flow": lambda x, g: probability_flow(sde, score, x, grid(60), **settings),
+        "probability_flow_adaptive": lambda x, g: probability_flow_adaptive(sde, score, x, late, sde.t_min, **settings),
+    }
+    back = [
+        Case(f"{label}, {name}", lambda _, g, run=run: run(first.sample(n, g), g), last, n)
+        for label, run in runs.items()
+    ]
+
+    def forth(_, g):
+        return forward_sde(sde, last.sample(n, g), grid(250).flip(0), generator=g, **settings)
+
+    return [*back, Case(f"forward_sde, {name}", forth, first, n)]
+
+
 SAMPLERS = [
     langevin_case(0.1),
     langevin_case(0.5),
@@ -173,6 +239,9 @@ SAMPLERS = [
     *exact_cases("mixture", MIXTURE, mixture(MIXTURE), 0.3),
     *exact_cases("banana", BANANA, parabola(BANANA), 0.2),
     *exact_cases("funnel", FUNNEL, funnel(FUNNEL), 0.5),
+    *diffusion_cases("VE", VE(0.1, 5.0)),
+    *diffusion_cases("VP", VP()),
+    *diffusion_cases("sub-VP", SubVP()),
 ]
 
 
@@ -180,7 +249,7 @@ SAMPLERS = [
 def test_it_stays_where_it_belongs(case):
     """Moments 1 to 4 of both coordinates and the mixed ones of degree 2 and 3, about a fixed centre."""
     g = torch.Generator().manual_seed(1)
-    start = case.law.sample(N, g)
+    start = case.law.sample(case.n, g)
     chains = case.run(start, g)
     assert not torch.isclose(chains.samples, start).all(-1).double().mean() > 0.5  # they did move
     centre = torch.tensor([case.law.mean_of(lambda x, i=i: x[:, i]) for i in range(2)], dtype=torch.float64)
@@ -190,5 +259,5 @@ def test_it_stays_where_it_belongs(case):
             return (x[:, 0] - centre[0]) ** a * (x[:, 1] - centre[1]) ** b
 
         values = moment(chains.samples)
-        z = (float(values.mean()) - case.law.mean_of(moment)) / (float(values.std()) / math.sqrt(N))
+        z = (float(values.mean()) - case.law.mean_of(moment)) / (float(values.std()) / math.sqrt(case.n))
         assert abs(z) < 5, f"moment ({a}, {b})"

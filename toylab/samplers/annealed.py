@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from toylab import checks
-from toylab.samplers.chains import Chains, Recorder, bar
+from toylab.samplers.chains import Chains, Counted, Recorder, bar
 from toylab.samplers.langevin import langevin_step
 from toylab.score import NoiseConditionalScore, at
 
@@ -48,7 +48,7 @@ def annealed_langevin(
     checks.positive("step_size", step_size)
     checks.count("n_steps", n_steps)
     levels = checks.levels("sigmas", sigmas).tolist()
-    recorder = Recorder(x, n_steps * len(levels), keep_every, tick=levels[0])
+    recorder, score = Recorder(x, n_steps * len(levels), keep_every, tick=levels[0]), Counted(score)
     with bar("annealed_langevin", n_steps * len(levels), progress) as shown:
         for sigma in levels:
             alpha = step_size * (sigma / levels[-1]) ** 2
@@ -56,7 +56,8 @@ def annealed_langevin(
                 x = langevin_step(at(score, sigma), x, alpha, generator=generator)
                 recorder.see(x, sigma)
                 shown.update()
-    return recorder.chains(denoised(score, x, levels[-1]) if denoise else x)
+    x = denoised(score, x, levels[-1]) if denoise else x
+    return recorder.chains(x, score.n)
 
 
 def denoised(score: NoiseConditionalScore, x: Tensor, sigma: float) -> Tensor:

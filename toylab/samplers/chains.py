@@ -1,7 +1,7 @@
 """What every sampler returns, and the two things every loop needs: a record of frames and a way to be stopped."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ class Chains:
         acceptance: share of proposals each chain accepted, shape [n]; all ones for samplers that never refuse.
         diverged: chains that left to inf or nan, shape [n].
         diverged_at: the step at which each of them did, 0 for those that did not, shape [n].
+        n_evaluations: evaluations of the score for each chain, those of a run that was interrupted included.
     """
 
     samples: Tensor
@@ -31,12 +32,29 @@ class Chains:
     acceptance: Tensor
     diverged: Tensor
     diverged_at: Tensor
+    n_evaluations: int
+
+
+class Counted:
+    """A score that counts how often it was evaluated."""
+
+    def __init__(self, score: Callable[..., Tensor]) -> None:
+        self.score, self.n = score, 0
+
+    def __call__(self, *arguments: Tensor | float) -> Tensor:
+        """What the score gives; an evaluation that did not come back is not counted."""
+        s = self.score(*arguments)
+        self.n += 1
+        return s
 
 
 class Recorder:
     """Frames of a running sampler, written into one buffer of the size they will need."""
 
-    def __init__(self, x: Tensor, n_steps: int, keep_every: int | None, tick: float = 0.0) -> None:
+    def __init__(
+        self, x: Tensor, n_steps: int, keep_every: int | None, tick: float = 0.0, remedy: str = "a smaller step_size"
+    ) -> None:
+        self.remedy = remedy  # what to take if chains diverge
         self.keep_every = None if keep_every is None else checks.count("keep_every", keep_every)
         frames = 0 if keep_every is None else n_steps // keep_every + 1
         self.path, self.ticks = x.new_empty((frames, *x.shape)), torch.empty(frames, dtype=torch.float64)
@@ -52,19 +70,20 @@ class Recorder:
         if self.keep_every and self.step % self.keep_every == 0:
             self._write(x, self.step if tick is None else tick)
 
-    def chains(self, x: Tensor, accepted: Tensor | None = None) -> Chains:
+    def chains(self, x: Tensor, n_evaluations: int, accepted: Tensor | None = None) -> Chains:
         """The result, for chains that stand at ``x`` and have accepted so many proposals each."""
         diverged = ~x.isfinite().all(-1)
         if diverged.any():
             warnings.warn(
                 f"{int(diverged.sum())} of {len(x)} chains diverged to inf or nan by step {self.step}: they are marked "
-                "in Chains.diverged. Take a smaller step_size.",
+                f"in Chains.diverged. Take {self.remedy}.",
                 RuntimeWarning,
                 stacklevel=3,
             )
         acceptance = x.new_ones(len(x)) if accepted is None else accepted / max(self.step, 1)
         diverged_at = torch.where(diverged, self.steps_alive + 1, 0)
-        return Chains(x, self.path[: self.filled], self.ticks[: self.filled], acceptance, diverged, diverged_at)
+        path, ticks = self.path[: self.filled], self.ticks[: self.filled]
+        return Chains(x, path, ticks, acceptance, diverged, diverged_at, n_evaluations)
 
     def _write(self, x: Tensor, tick: float) -> None:
         self.path[self.filled], self.ticks[self.filled] = x, tick

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from toylab import checks
 from toylab.draws import normal_like
-from toylab.samplers.chains import Chains, Recorder, bar
+from toylab.samplers.chains import Chains, Counted, Recorder, bar
 from toylab.samplers.mala import Position, checked, chosen, mala_start
 from toylab.score import Score
 
@@ -87,6 +87,7 @@ def hmc(
     checked(log_prob, score, x, step_size, n_steps)
     checks.count("n_leapfrog", n_leapfrog)
     recorder, accepted = Recorder(x, n_steps, keep_every), x.new_zeros(len(x))
+    score = Counted(score)
     here = mala_start(log_prob, score, x)
     with bar("hmc", n_steps, progress) as shown:
         for _ in range(n_steps):
@@ -94,4 +95,4 @@ def hmc(
             accepted += kept
             recorder.see(here.x)
             shown.update()
-    return recorder.chains(here.x, accepted)
+    return recorder.chains(here.x, score.n, accepted)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from toylab import checks
 from toylab.draws import normal_like
-from toylab.samplers.chains import Chains, Recorder, bar
+from toylab.samplers.chains import Chains, Counted, Recorder, bar
 from toylab.score import Score
 
 
@@ -55,10 +55,10 @@ def langevin(
     if checks.finite("temperature", temperature) < 0:
         raise ValueError(f"temperature is {temperature}: it must be at least 0; 1 samples p itself.")
     steps = [checks.positive("step_size", step_size(k) if callable(step_size) else step_size) for k in range(n_steps)]
-    recorder = Recorder(x, n_steps, keep_every)
+    recorder, score = Recorder(x, n_steps, keep_every), Counted(score)
     with bar("langevin", n_steps, progress) as shown:
         for eps in steps:
             x = langevin_step(score, x, eps, temperature=temperature, generator=generator)
             recorder.see(x)
             shown.update()
-    return recorder.chains(x)
+    return recorder.chains(x, score.n)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from toylab import checks
 from toylab.draws import normal_like, uniform
-from toylab.samplers.chains import Chains, Recorder, bar
+from toylab.samplers.chains import Chains, Counted, Recorder, bar
 from toylab.score import Score
 
 LogProb = Callable[[Tensor], Tensor]
@@ -119,6 +119,7 @@ def mala(
     checked(log_prob, score, x, step_size, n_steps)
     factor = _factor(preconditioner, x)
     recorder, accepted = Recorder(x, n_steps, keep_every), x.new_zeros(len(x))
+    score = Counted(score)
     here = mala_start(log_prob, score, x)
     with bar("mala", n_steps, progress) as shown:
         for _ in range(n_steps):
@@ -126,7 +127,7 @@ def mala(
             accepted += kept
             recorder.see(here.x)
             shown.update()
-    return recorder.chains(here.x, accepted)
+    return recorder.chains(here.x, score.n, accepted)
 
 
 @dataclass(frozen=True, eq=False)

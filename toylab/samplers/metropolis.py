@@ -65,4 +65,4 @@ def metropolis(
             accepted += kept
             recorder.see(x)
             shown.update()
-    return recorder.chains(x, accepted)
+    return recorder.chains(x, 0, accepted)

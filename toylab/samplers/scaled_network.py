@@ -4,7 +4,7 @@ import torch
 
 from toylab import checks
 from toylab.draws import normal_like
-from toylab.samplers.chains import Chains, Recorder, bar
+from toylab.samplers.chains import Chains, Counted, Recorder, bar
 from toylab.samplers.starts import uniform_start
 from toylab.score import Score
 
@@ -54,10 +54,10 @@ def scaled_network_langevin(
     checks.positive("eta", eta)
     checks.count("n_steps", n_steps)
     x = uniform_start(n, (-1.0, 1.0, -1.0, 1.0), generator=generator)
-    recorder = Recorder(x, n_steps, keep_every)
+    recorder, network = Recorder(x, n_steps, keep_every), Counted(network)
     with bar("scaled_network_langevin", n_steps, progress) as shown:
         for _ in range(n_steps):
             x = x + alpha * network(x) + eta * normal_like(x, generator)
             recorder.see(x)
             shown.update()
-    return recorder.chains(x.tanh())
+    return recorder.chains(x.tanh(), network.n)

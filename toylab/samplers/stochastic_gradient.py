@@ -7,7 +7,7 @@ from torch import Tensor
 
 from toylab import checks
 from toylab.draws import integers, normal_like
-from toylab.samplers.chains import Chains, Recorder, bar
+from toylab.samplers.chains import Chains, Counted, Recorder, bar
 
 BatchScore = Callable[[Tensor, Tensor], Tensor]
 
@@ -68,11 +68,11 @@ def stochastic_gradient_langevin(
     checks.positive("step_size", step_size)
     checks.count("batch_size", batch_size)
     checks.count("n_steps", n_steps)
-    recorder, data = Recorder(x, n_steps, keep_every), data.to(x)
+    recorder, score, data = Recorder(x, n_steps, keep_every), Counted(score), data.to(x)
     with bar("stochastic_gradient_langevin", n_steps, progress) as shown:
         for _ in range(n_steps):
             batch = data[integers(len(data), (len(x), batch_size), device=x.device, generator=generator)]
             x = x + 0.5 * step_size * score(x, batch) + step_size**0.5 * normal_like(x, generator)
             recorder.see(x)
             shown.update()
-    return recorder.chains(x)
+    return recorder.chains(x, score.n)

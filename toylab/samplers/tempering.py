@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from toylab.draws import uniform
-from toylab.samplers.chains import Chains, Recorder, bar
+from toylab.samplers.chains import Chains, Counted, Recorder, bar
 from toylab.samplers.mala import Position, checked, mala_start, mala_step
 from toylab.score import Score
 
@@ -69,7 +69,8 @@ def parallel_tempering(
         progress: show a progress bar when it takes long.
 
     Returns:
-        The chains at T = 1, with the acceptance rate of their MALA steps. Ctrl-C returns what is done so far.
+        The chains at T = 1, with the acceptance rate of their MALA steps and the evaluations of the whole ladder.
+        Ctrl-C returns what is done so far.
     """
     checked(log_prob, score, x if getattr(x, "ndim", 2) != 3 else x[0], step_size, n_steps)
     beta = 1 / _ladder(temperatures).to(x)
@@ -89,6 +90,7 @@ def parallel_tempering(
         return Position(position.x.view(k, n, 2), log_p.view(k, n), s.view(k, n, 2))
 
     recorder, accepted = Recorder(x[0], n_steps, keep_every), x.new_zeros(n)
+    score = Counted(score)
     here = mala_start(log_prob, score, x)
     with bar("parallel_tempering", n_steps, progress) as shown:
         for step in range(n_steps):
@@ -100,7 +102,7 @@ def parallel_tempering(
             accepted += kept.view(k, n)[0]
             recorder.see(here.x[0])
             shown.update()
-    return recorder.chains(here.x[0], accepted)
+    return recorder.chains(here.x[0], k * score.n, accepted)
 
 
 def _ladder(temperatures: Tensor) -> Tensor:

@@ -1,0 +1,54 @@
+"""The forward SDE: from data to noise, by small steps."""
+
+import torch
+from torch import Tensor
+
+from toylab import checks
+from toylab.draws import normal_like
+from toylab.samplers.chains import Chains, Recorder, bar
+from toylab.sde import SDE, checked
+
+
+def forward_sde_step(sde: SDE, x: Tensor, t: float, u: float, *, generator: torch.Generator | None = None) -> Tensor:
+    """x' = x + f(t) x h + g(t) sqrt(h) z, from time t to u = t + h: a step of Euler-Maruyama."""
+    h = u - t
+    return x + h * sde.drift(x, t) + h**0.5 * sde.diffusion(t).to(x) * normal_like(x, generator)
+
+
+@torch.no_grad()
+def forward_sde(
+    sde: SDE,
+    x: Tensor,
+    times: Tensor,
+    *,
+    keep_every: int | None = None,
+    generator: torch.Generator | None = None,
+    progress: bool = True,
+) -> Chains:
+    """Follow dx = f(t) x dt + g(t) dw along rising times, by Euler-Maruyama.
+
+    To see how data turn into noise. To draw x_t there is no need of it: x_t = alpha x_0 + sigma z is exact. At t = 0
+    the points are to be draws of the law at that time: of the data for VP, of the data noised by sigma_min for VE.
+    Source: Song et al. 2021 (arXiv:2011.13456), eq. 5.
+
+    Args:
+        sde: such as ``VE()``, ``VP()``.
+        x: draws of the law at times[0], shape [n, 2].
+        times: 1-D, strictly rising, in [0, 1], such as ``schedules.uniform(1.0, 0.0, 501).flip(0)``.
+        keep_every: keep every so-many-th frame in ``Chains.path``, its tick the time; None keeps no path.
+        generator: source of randomness; None is torch's global stream.
+        progress: show a progress bar when it takes long.
+
+    Returns:
+        The chains; no score is evaluated. Ctrl-C returns what is done so far.
+    """
+    checked(sde)
+    checks.cloud("x", x)
+    grid = checks.times("times", times, 0.0, rising=True)
+    recorder = Recorder(x, len(grid) - 1, keep_every, tick=grid[0])
+    with bar("forward_sde", len(grid) - 1, progress) as shown:
+        for t, u in zip(grid, grid[1:], strict=False):
+            x = forward_sde_step(sde, x, t, u, generator=generator)
+            recorder.see(x, u)
+            shown.update()
+    return recorder.chains(x, 0)
