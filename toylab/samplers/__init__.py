@@ -6,6 +6,7 @@ from toylab.samplers.chains import Chains
 from toylab.samplers.forward_sde import forward_sde, forward_sde_step
 from toylab.samplers.hmc import hmc, hmc_step
 from toylab.samplers.langevin import langevin, langevin_step
+from toylab.samplers.likelihood import Likelihood, exact_trace, hutchinson, log_likelihood, prior_mismatch
 from toylab.samplers.mala import WarmUp, mala, mala_start, mala_step, mala_warm_up
 from toylab.samplers.metropolis import metropolis, metropolis_step
 from toylab.samplers.probability_flow import (
@@ -32,6 +33,7 @@ from toylab.samplers.tempering import parallel_tempering, swap_step
 
 __all__ = [
     "Chains",
+    "Likelihood",
     "WarmUp",
     "ancestral",
     "ancestral_step",
@@ -42,6 +44,7 @@ __all__ = [
     "ddim_step",
     "denoised",
     "euler_step",
+    "exact_trace",
     "flow_velocity",
     "forward_sde",
     "forward_sde_step",
@@ -49,9 +52,11 @@ __all__ = [
     "heun_step",
     "hmc",
     "hmc_step",
+    "hutchinson",
     "kernel_score",
     "langevin",
     "langevin_step",
+    "log_likelihood",
     "mala",
     "mala_start",
     "mala_step",
@@ -61,6 +66,7 @@ __all__ = [
     "mode_start",
     "parallel_tempering",
     "predictor_corrector",
+    "prior_mismatch",
     "probability_flow",
     "probability_flow_adaptive",
     "reverse_drift",
