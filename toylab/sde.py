@@ -231,14 +231,27 @@ def score_at(sde: SDE, score: NoiseConditionalScore, t: Tensor | float) -> Score
     >>> score_at(VP(), two_modes().score, 1.0)(torch.tensor([2.0, 1.0]))  # nearly that of N(0, I)
     tensor([-1.9783, -0.9783])
     """
-    alpha, level = sde.alpha(t), sde.sigma(t) / sde.alpha(t)
-    level = level.item() if not isinstance(t, Tensor) else level
 
     def score_at_t(x: Tensor, /) -> Tensor:
-        a = alpha.to(x)[..., None]
-        return score(x / a, level) / a
+        return score(*plain_noise(sde, x, t)) / sde.alpha(t).to(x)[..., None]
 
     return score_at_t
+
+
+def plain_noise(sde: SDE, x: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor | float]:
+    """x_t / alpha = x_0 + (sigma / alpha) z as a point with plain noise, and its noise level.
+
+    Args:
+        sde: gives alpha and sigma.
+        x: points at time t, shape [..., 2].
+        t: the time, a number or one a point.
+
+    Returns:
+        x / alpha [..., 2], and sigma / alpha: a number if t is one, else of its shape.
+    """
+    alpha, sigma = sde.alpha(t), sde.sigma(t)
+    level = sigma / alpha
+    return x / alpha.to(x)[..., None], level if isinstance(t, Tensor) else float(level)
 
 
 def checked(sde: SDE) -> SDE:
