@@ -172,7 +172,7 @@ class SubVP:
     """The sub-variance-preserving SDE: f = -beta/2 as in VP, g^2 = beta (1 - e^(-2 B)), hence sigma = 1 - e^(-B).
 
     alpha = e^(-B/2) as in VP, and sigma is that of VP squared: less noise at every time. ``prior`` is N(0, I).
-    Source: Song et al. 2021, appendices B and C.
+    Source: Song et al. 2021, eq. 12 and appendices B and C.
 
     Args:
         beta_min: beta(0) > 0.
