@@ -122,7 +122,8 @@ class VP:
     """Variance preserving: f = -beta/2, g^2 = beta, beta(t) = beta_min + t (beta_max - beta_min).
 
     With B(t) = int_0^t beta = beta_min t + (beta_max - beta_min) t^2 / 2: alpha = e^(-B/2), sigma^2 = 1 - e^(-B), so
-    that data of variance 1 keep it. ``prior`` is N(0, I).
+    that data of variance 1 keep it. ``prior`` is N(0, I). At t = 1 sigma / alpha is 152: a learned score must know its
+    levels up to there, or runs start later, at ``time_of`` the largest that it knows.
     Source: Song et al. 2021, eq. 11 and appendix C.
 
     Args:
@@ -171,7 +172,8 @@ class VP:
 class SubVP:
     """The sub-variance-preserving SDE: f = -beta/2 as in VP, g^2 = beta (1 - e^(-2 B)), hence sigma = 1 - e^(-B).
 
-    alpha = e^(-B/2) as in VP, and sigma is that of VP squared: less noise at every time. ``prior`` is N(0, I).
+    alpha = e^(-B/2) as in VP, and sigma is that of VP squared: less noise at every time. ``prior`` is N(0, I), and
+    sigma / alpha runs up to 152 as there.
     Source: Song et al. 2021, eq. 12 and appendices B and C.
 
     Args:
