@@ -11,6 +11,7 @@ from toylab.score import (
     divergence,
     gradient,
     value_and_divergence,
+    value_and_jacobian,
     value_and_jvp,
 )
 
@@ -158,3 +159,12 @@ def test_derivatives_are_right_in_inference_mode():
         torch.testing.assert_close(divergence(p.score, x), p.divergence(x))
         torch.testing.assert_close(gradient(p.log_prob, x), p.score(x))
     torch.testing.assert_close(gradient(p.log_prob, points(5, 2)), p.score(points(5, 2)))  # nothing kept from it
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_jacobian_of_an_analytic_field(shape):
+    """J_ij = d s_i / d x_j: A + diag(cos x), and not its transpose."""
+    x = points(*shape)
+    s, J = value_and_jacobian(field, x)
+    torch.testing.assert_close(s, field(x), rtol=1e-14, atol=1e-14)
+    torch.testing.assert_close(J, A + x.cos().diag_embed(), rtol=1e-13, atol=1e-13)

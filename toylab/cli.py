@@ -15,7 +15,9 @@ import torch
 import toylab
 
 _DRAWN_BY_DEFAULT = ("gallery", "fields", "estimation", "annealing")
-_EXPERIMENTS = (*_DRAWN_BY_DEFAULT, "reference", "blame", "bugs", "failures", "gradients")  # the last: when asked for
+_EXPERIMENTS = (  # all but the first are drawn when asked for
+    *_DRAWN_BY_DEFAULT, "reference", "blame", "bugs", "samplers", "likelihood", "failures", "gradients",
+)  # fmt: skip
 _LAWS = ("two_modes", "ring", "checkerboard")
 
 
@@ -56,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "figures",
         help="draw the gallery of densities and the three reference figures, and write their numbers",
         description="Draw the gallery and the reference figures (PNG and SVG) and write numbers.json beside them. "
-        "reference, blame, bugs, failures and gradients are drawn by --only.",
+        "The other figures are drawn by --only.",
         epilog="example:\n  toylab figures --only annealing --out figures --seed 1",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -119,19 +121,16 @@ def _figures(options: argparse.Namespace) -> int:
     import matplotlib
 
     matplotlib.use("Agg")
-    from toylab.experiments import annealing, blame, bugs, estimation, failures, fields, gallery, gradients, reference
+    from toylab import experiments
 
-    recipes = {
-        "gallery": gallery, "fields": fields, "estimation": estimation, "annealing": annealing,
-        "reference": reference, "blame": blame, "bugs": bugs, "failures": failures, "gradients": gradients,
-    }  # fmt: skip
     chosen = [options.only] if options.only else list(_DRAWN_BY_DEFAULT)
     numbers, files = _numbers_there(options.out), {}
     for name in chosen:
         start = time.perf_counter()
-        result = recipes[name].run(seed=options.seed, device=device, progress=not options.quiet)
+        recipe = getattr(experiments, name)
+        result = recipe.run(seed=options.seed, device=device, progress=not options.quiet)
         numbers[name] = {**result.numbers, "made with": _made_with(options.seed, device, time.perf_counter() - start)}
-        figure = recipes[name].draw(result)
+        figure = recipe.draw(result)
         for suffix in ("png", "svg"):
             files[f"{name}.{suffix}"] = _rendered(figure, suffix)
         matplotlib.pyplot.close(figure)

@@ -98,12 +98,32 @@ def value_and_divergence(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         s(x), shape [..., 2], and div s(x), shape [...].
     """
-    axes = torch.eye(2, dtype=x.dtype, device=x.device)
-    twice = torch.stack([x, x])
-    s, jvp = value_and_jvp(score, twice, axes.view(2, *(1,) * (x.ndim - 1), 2).expand_as(twice))
-    return s[0], jvp[0, ..., 0] + jvp[1, ..., 1]
+    s, jvp = _along_both_axes(score, x)
+    return s, jvp[0, ..., 0] + jvp[1, ..., 1]
+
+
+def value_and_jacobian(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
+    """s(x) and its derivative, J_ij = d s_i / d x_j, in one forward-mode pass over both axes at once.
+
+    Args:
+        score: the field s; it must treat each point by itself, as every score here does.
+        x: points, shape [..., 2].
+
+    Returns:
+        s(x), shape [..., 2], and J, shape [..., 2, 2]: symmetric if s is a gradient, its trace the divergence.
+    """
+    s, jvp = _along_both_axes(score, x)
+    return s, jvp.movedim(0, -1)
 
 
 def divergence(score: Score, x: Tensor) -> Tensor:
     """The exact divergence tr (grad s)(x) of a field, shape [...], for points x of shape [..., 2]."""
     return value_and_divergence(score, x)[1]
+
+
+def _along_both_axes(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
+    """s(x) [..., 2], and d s / d x_1 and d s / d x_2 stacked, [2, ..., 2]."""
+    axes = torch.eye(2, dtype=x.dtype, device=x.device)
+    twice = torch.stack([x, x])
+    s, jvp = value_and_jvp(score, twice, axes.view(2, *(1,) * (x.ndim - 1), 2).expand_as(twice))
+    return s[0], jvp

@@ -122,7 +122,8 @@ class VP:
     """Variance preserving: f = -beta/2, g^2 = beta, beta(t) = beta_min + t (beta_max - beta_min).
 
     With B(t) = int_0^t beta = beta_min t + (beta_max - beta_min) t^2 / 2: alpha = e^(-B/2), sigma^2 = 1 - e^(-B), so
-    that data of variance 1 keep it. ``prior`` is N(0, I).
+    that data of variance 1 keep it. ``prior`` is N(0, I). At t = 1 sigma / alpha is 152: a learned score must know its
+    levels up to there, or runs start later, at ``time_of`` the largest that it knows.
     Source: Song et al. 2021, eq. 11 and appendix C.
 
     Args:
@@ -171,8 +172,9 @@ class VP:
 class SubVP:
     """The sub-variance-preserving SDE: f = -beta/2 as in VP, g^2 = beta (1 - e^(-2 B)), hence sigma = 1 - e^(-B).
 
-    alpha = e^(-B/2) as in VP, and sigma is that of VP squared: less noise at every time. ``prior`` is N(0, I).
-    Source: Song et al. 2021, appendices B and C.
+    alpha = e^(-B/2) as in VP, and sigma is that of VP squared: less noise at every time. ``prior`` is N(0, I), and
+    sigma / alpha runs up to 152 as there.
+    Source: Song et al. 2021, eq. 12 and appendices B and C.
 
     Args:
         beta_min: beta(0) > 0.
@@ -231,14 +233,27 @@ def score_at(sde: SDE, score: NoiseConditionalScore, t: Tensor | float) -> Score
     >>> score_at(VP(), two_modes().score, 1.0)(torch.tensor([2.0, 1.0]))  # nearly that of N(0, I)
     tensor([-1.9783, -0.9783])
     """
-    alpha, level = sde.alpha(t), sde.sigma(t) / sde.alpha(t)
-    level = level.item() if not isinstance(t, Tensor) else level
 
     def score_at_t(x: Tensor, /) -> Tensor:
-        a = alpha.to(x)[..., None]
-        return score(x / a, level) / a
+        return score(*plain_noise(sde, x, t)) / sde.alpha(t).to(x)[..., None]
 
     return score_at_t
+
+
+def plain_noise(sde: SDE, x: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor | float]:
+    """x_t / alpha = x_0 + (sigma / alpha) z as a point with plain noise, and its noise level.
+
+    Args:
+        sde: gives alpha and sigma.
+        x: points at time t, shape [..., 2].
+        t: the time, a number or one a point.
+
+    Returns:
+        x / alpha [..., 2], and sigma / alpha: a number if t is one, else of its shape.
+    """
+    alpha, sigma = sde.alpha(t), sde.sigma(t)
+    level = sigma / alpha
+    return x / alpha.to(x)[..., None], level if isinstance(t, Tensor) else float(level)
 
 
 def checked(sde: SDE) -> SDE:

@@ -4,13 +4,16 @@ from toylab.experiments import (
     annealing,
     blame,
     bugs,
+    diffusion,
     estimation,
     failures,
     fields,
     gallery,
     gradients,
+    likelihood,
     objectives,
     reference,
+    samplers,
 )
 from toylab.experiments.result import Result
 
@@ -19,11 +22,14 @@ __all__ = [
     "annealing",
     "blame",
     "bugs",
+    "diffusion",
     "estimation",
     "failures",
     "fields",
     "gallery",
     "gradients",
+    "likelihood",
     "objectives",
     "reference",
+    "samplers",
 ]

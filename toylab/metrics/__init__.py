@@ -1,5 +1,6 @@
 """Numbers that hold what came out against the truth, each with its error bar where it has one."""
 
+from toylab.metrics.anatomy import curl, fokker_planck_residual
 from toylab.metrics.annealed_law import AnnealedLaw, annealed_langevin_law, langevin_law
 from toylab.metrics.convergence import Autocorrelation, Convergence, acceptance, autocorrelation, convergence
 from toylab.metrics.distances import (
@@ -23,6 +24,12 @@ from toylab.metrics.fisher import (
 from toylab.metrics.ledger import ModeWeightLedger, mode_weight_ledger
 from toylab.metrics.maps import Extent, error_map, grid_points
 from toylab.metrics.modes import mode_weights
+from toylab.metrics.posterior import (
+    posterior_covariance,
+    posterior_covariance_at,
+    posterior_mean,
+    posterior_mean_at,
+)
 
 __all__ = [
     "Account",
@@ -39,12 +46,14 @@ __all__ = [
     "annealed_langevin_law",
     "autocorrelation",
     "convergence",
+    "curl",
     "energy_distance",
     "error_map",
     "explain",
     "fisher_divergence",
     "fisher_divergence_by_region",
     "fisher_divergence_monte_carlo",
+    "fokker_planck_residual",
     "grid_points",
     "histogram_divergence",
     "kernel_stein_discrepancy",
@@ -54,6 +63,10 @@ __all__ = [
     "mean_of",
     "mode_weight_ledger",
     "mode_weights",
+    "posterior_covariance",
+    "posterior_covariance_at",
+    "posterior_mean",
+    "posterior_mean_at",
     "sliced_wasserstein",
     "wasserstein",
 ]

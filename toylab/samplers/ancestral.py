@@ -4,15 +4,25 @@ import torch
 from torch import Tensor
 
 from toylab.draws import normal_like
+from toylab.samplers.annealed import denoised
 from toylab.samplers.chains import Chains, Counted, bar
 from toylab.samplers.reverse_sde import started
 from toylab.score import NoiseConditionalScore
-from toylab.sde import SDE, score_at
+from toylab.sde import SDE, plain_noise
 
 
-def clean_point(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: float) -> Tensor:
-    """(x + sigma^2 s_t(x)) / alpha, with the exact score the mean E[x_0 | x_t = x] (Tweedie's formula)."""
-    return (x + sde.sigma(t).to(x) ** 2 * score_at(sde, score, t)(x)) / sde.alpha(t).to(x)
+def clean_point(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tensor | float) -> Tensor:
+    """(x + sigma^2 s_t(x)) / alpha, with the exact score the mean E[x_0 | x_t = x] (Tweedie's formula).
+
+    It is that of x / alpha = x_0 + (sigma / alpha) z, a clean point with plain noise: ``denoised``.
+
+    Args:
+        sde: gives alpha and sigma.
+        score: s(x, sigma), exact (``p.score``) or learned on plain noise.
+        x: points, shape [..., 2].
+        t: the time, a number or one a point.
+    """
+    return denoised(score, *plain_noise(sde, x, t))
 
 
 def ancestral_step(

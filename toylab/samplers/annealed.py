@@ -60,9 +60,11 @@ def annealed_langevin(
     return recorder.chains(x, score.n)
 
 
-def denoised(score: NoiseConditionalScore, x: Tensor, sigma: float) -> Tensor:
+def denoised(score: NoiseConditionalScore, x: Tensor, sigma: Tensor | float) -> Tensor:
     """x + sigma^2 s(x, sigma), with the exact score the mean E[X | X + sigma Z = x] (Tweedie's formula).
 
+    ``sigma`` is a number, or one level a point. ``metrics.posterior_covariance`` is the covariance to this mean.
     Source: Jolicoeur-Martineau et al. 2020 (arXiv:2009.05475), who end annealed Langevin with it.
     """
-    return x + sigma**2 * score(x, sigma)
+    variance = sigma[..., None] ** 2 if isinstance(sigma, Tensor) else sigma**2
+    return x + variance * score(x, sigma)

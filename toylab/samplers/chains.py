@@ -19,7 +19,8 @@ class Chains:
     Attributes:
         samples: where the chains ended, shape [n, 2].
         path: kept frames, shape [frames, n, 2], the start first; no frame unless ``keep_every`` was given.
-        ticks: what each frame is labelled with, shape [frames]: the step, or the noise level for annealed samplers.
+        ticks: what each frame is labelled with, shape [frames]: the step, the noise level for annealed samplers, or
+            the time of an SDE.
         acceptance: share of proposals each chain accepted, shape [n]; all ones for samplers that never refuse.
         diverged: chains that left to inf or nan, shape [n].
         diverged_at: the step at which each of them did, 0 for those that did not, shape [n].

@@ -65,7 +65,9 @@ def probability_flow(
     """Follow dx/dt = f x - 1/2 g^2 s_t(x) along a grid of times: back, from noise to data, or forth, to its code.
 
     No noise is drawn: with the exact score a draw of p_t at the first time becomes a draw of p_t at the last, up to
-    the error of the solver, and the way back leads to the same point.
+    the error of the solver, and the way back leads to the same point. The error of a start in ``sde.prior`` it carries
+    to the end undiminished, where the reverse SDE forgets a part: from VE's prior at sigma_max = 20 the left mode of
+    ``two_modes``, of weight 0.2, gets 0.254 by the exact flow and 0.221 by the exact reverse SDE.
     Source: Song et al. 2021 (arXiv:2011.13456), section 4.3.
 
     Args:

@@ -1,0 +1,75 @@
+"""What is known of the clean point once the noisy one is seen: its mean and covariance, from the score alone.
+
+Any score of (x, sigma) serves: the exact one (``p.score``), that of the data themselves (``Points(data).score``, an
+average over the data), or a network.
+"""
+
+import torch
+from torch import Tensor
+
+from toylab import checks
+from toylab.samplers import clean_point, denoised
+from toylab.score import NoiseConditionalScore, at, value_and_jacobian
+from toylab.sde import SDE, checked, plain_noise
+
+
+@torch.no_grad()
+def posterior_mean(score: NoiseConditionalScore, x: Tensor, sigma: Tensor | float) -> Tensor:
+    """E[X | X + sigma Z = x] = x + sigma^2 s(x, sigma), shape of x: ``samplers.denoised``, checked.
+
+    Args:
+        score: s(x, sigma), exact or learned.
+        x: noisy points, shape [..., 2].
+        sigma: standard deviation of the noise, a number or one level a point.
+
+    Source: Robbins 1956 (Tweedie's formula); Efron 2011.
+    """
+    checks.function("score", score, "p.score")
+    return denoised(score, x, checks.noise_level(sigma, checks.points("x", x)))
+
+
+@torch.no_grad()
+def posterior_covariance(score: NoiseConditionalScore, x: Tensor, sigma: Tensor | float) -> Tensor:
+    """Cov[X | X + sigma Z = x] = sigma^2 (I + sigma^2 grad s(x, sigma)), shape [..., 2, 2], by forward mode.
+
+    Of a field that is no gradient it is not symmetric, and of a poor one not positive: then no law has it.
+
+    Args:
+        score: s(x, sigma), exact or learned; it must treat each point by itself.
+        x: noisy points, shape [..., 2].
+        sigma: standard deviation of the noise, a number or one level a point.
+
+    Source: Efron 2011, the second-order form of Tweedie's formula.
+
+    >>> from toylab.densities import isotropic
+    >>> posterior_covariance(isotropic([[5.0, 5.0]], 1.0).score, torch.zeros(2), 1.0)  # 1 / (1/1 + 1/1)
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.5000]])
+    """
+    checks.function("score", score, "p.score")
+    sigma = checks.noise_level(sigma, checks.points("x", x))
+    _, jacobian = value_and_jacobian(at(score, sigma), x)
+    variance = sigma[..., None, None] ** 2 if isinstance(sigma, Tensor) else sigma**2
+    return variance * (torch.eye(2, dtype=x.dtype, device=x.device) + variance * jacobian)
+
+
+@torch.no_grad()
+def posterior_mean_at(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tensor | float) -> Tensor:
+    """E[x_0 | x_t = x] = (x + sigma^2 s_t(x)) / alpha, shape of x: ``samplers.clean_point``, checked.
+
+    Args:
+        sde: such as ``VE()``, ``VP()``.
+        score: s(x, sigma), exact or learned on plain noise.
+        x: points at time t, shape [..., 2].
+        t: the time, a number or one a point.
+    """
+    checks.function("score", score, "p.score")
+    return clean_point(checked(sde), score, checks.points("x", x), t)
+
+
+def posterior_covariance_at(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tensor | float) -> Tensor:
+    """Cov[x_0 | x_t = x] = sigma^2 / alpha^2 (I + sigma^2 grad s_t(x)), shape [..., 2, 2].
+
+    Arguments as for ``posterior_mean_at``; the score must treat each point by itself.
+    """
+    return posterior_covariance(score, *plain_noise(checked(sde), checks.points("x", x), t))
