@@ -1,5 +1,6 @@
 """Time-resolved truth: the law of x_t, its score and its flow, exact, of a few data points, and learned."""
 
+import math
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -36,7 +37,8 @@ class State:
         density: of x_t on a grid of cells, [rows from the bottom, columns]; nan where it is not known.
         score: s_t at the points of a coarser grid [m, m, 2].
         points: where the flow from the shared start stands, [n, 2].
-        spread: sqrt of the mean over those points of tr Cov[x_0 | x_t]: how undecided x_0 still is.
+        spread: sqrt of the mean over those points of tr Cov[x_0 | x_t]: how undecided x_0 still is; nan where that
+            trace is negative, which no law has but a network may.
     """
 
     density: np.ndarray
@@ -70,7 +72,7 @@ def state(
         values = density.scaled(alpha).noised(sigma).log_prob(cells).exp()
     arrows = score_at(sde, score, t)(grid_points(extent, _ARROWS).to(x))
     covariance = posterior_covariance_at(sde, score, x, t)
-    spread = float((covariance[..., 0, 0] + covariance[..., 1, 1]).mean().clamp(min=0).sqrt())
+    spread = float((covariance[..., 0, 0] + covariance[..., 1, 1]).mean().sqrt())
     return State(values.cpu().numpy(), arrows.detach().cpu().numpy(), x.cpu().numpy(), spread)
 
 
@@ -125,7 +127,7 @@ def run(
                 chains = probability_flow(sde, score, x, steps, keep_every=10, progress=False)
                 x, path = chains.samples, [*path, *chains.path[1:]]
             now = state(sde, score, density, x, t)
-            numbers[name]["spread"].append(now.spread)
+            numbers[name]["spread"].append(now.spread if math.isfinite(now.spread) else None)
             arrays[f"{name}/{k}/density"], arrays[f"{name}/{k}/score"] = now.density, now.score
             arrays[f"{name}/{k}/path"] = torch.stack(path).cpu().numpy()
         ends[name] = x
@@ -155,15 +157,19 @@ def draw(result: Result) -> Figure:
                 draw_state(ax, density, result.arrays[f"{name}/{k}/score"], result.arrays[f"{name}/{k}/path"], color)
                 if name == "empirical" and t < 0.2:
                     ax.plot(*result.arrays["data"].T, "+", color="black", ms=10, mew=1.5, zorder=5)
-                ax.set_xlabel(f"x₀ known to ± {result.numbers[name]['spread'][k]:.2g}", fontsize=13)
+                spread = result.numbers[name]["spread"][k]
+                known = f"x₀ known to ± {spread:.2g}" if spread is not None else "Cov[x₀|x] not positive"
+                ax.set_xlabel(known, fontsize=13)
                 if name == "exact":
                     ax.set_title(f"t = {t:g}", fontweight="bold")
         apart = result.numbers["learned"]["distance_to_the_exact_flow"]
+        kept = result.numbers["empirical"]["distance_to_the_data"]
         labels = {
             "exact": "exact",
-            "empirical": f"of {result.numbers['data']} points (+)\nends {result.numbers['empirical']['distance_to_the_data']:.2g} from one",
-            "learned": f"learned; ends {apart['mean']:.2g} ± {apart['std']:.1g}\nfrom the exact flow ({len(apart['values'])} networks)",
-        }  # fmt: skip
+            "empirical": f"of {result.numbers['data']} points (+)\nends {kept:.2g} from one",
+            "learned": f"learned; ends {apart['mean']:.2g} ± {apart['std']:.1g}\n"
+            f"from the exact flow ({len(apart['values'])} networks)",
+        }
         for row, (name, color) in zip(axes, COLUMNS.items(), strict=True):
             row[0].set_ylabel(labels[name], color=color, fontweight="bold")
     return figure
