@@ -207,6 +207,11 @@ def test_bad_input_is_refused(bad, error, message):
         log_likelihood(**arguments)
 
 
+def test_prior_mismatch_asks_for_the_law_and_not_its_score():
+    with pytest.raises(TypeError, match="density is a (method|function): give the true law"):
+        prior_mismatch(VP(), CORRELATED.score, TAILS)
+
+
 def test_no_projections_are_refused():
     with pytest.raises(ValueError, match="n_projections is 0"):
         hutchinson(0)

@@ -146,5 +146,7 @@ def prior_mismatch(sde: SDE, density: Density, x: Tensor) -> Tensor:
         density: the truth.
         x: points at t = 1, shape [..., 2].
     """
+    if not isinstance(density, Density):
+        raise TypeError(f"density is a {type(density).__name__}: give the true law, a Density such as two_modes().")
     law = density.scaled(float(checked(sde).alpha(1.0))).noised(float(sde.sigma(1.0)))
     return law.log_prob(x) - sde.prior.log_prob(x)
