@@ -16,7 +16,8 @@ import toylab
 
 _DRAWN_BY_DEFAULT = ("gallery", "fields", "estimation", "annealing")
 _EXPERIMENTS = (  # all but the first are drawn when asked for
-    *_DRAWN_BY_DEFAULT, "reference", "blame", "bugs", "samplers", "likelihood", "failures", "gradients",
+    *_DRAWN_BY_DEFAULT, "reference", "blame", "bugs", "samplers", "likelihood", "diffusion", "anatomy",
+    "failures", "gradients",
 )  # fmt: skip
 _LAWS = ("two_modes", "ring", "checkerboard")
 

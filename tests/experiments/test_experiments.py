@@ -15,16 +15,20 @@ import torch
 from toylab.densities import catalogue
 from toylab.experiments import (
     Result,
+    anatomy,
     annealing,
     blame,
     bugs,
+    diffusion,
     estimation,
     failures,
     fields,
     gallery,
     gradients,
+    likelihood,
     objectives,
     reference,
+    samplers,
 )
 from toylab.metrics import grid_points
 
@@ -50,6 +54,16 @@ def small() -> dict[str, Result]:
         "blame": blame.run(progress=False, n_chains=100, n_points=20, n_training_steps=20, n_steps=40, n_networks=2),
         "bugs": bugs.run(progress=False, n_chains=200, n_steps=50),
         "reference": reference.run(progress=False, n_seeds=2, n_chains=100),
+        "samplers": samplers.run(
+            progress=False, n_points=60, n_networks=2, n_training_steps=20, budgets=(48,), only=("two modes", "ring")
+        ),
+        "likelihood": likelihood.run(
+            progress=False, n_cells=8, n_points=20, n_networks=2, n_training_steps=20, rtol=1e-4
+        ),
+        "diffusion": diffusion.run(
+            progress=False, n_paths=9, n_training_steps=20, n_networks=2, times=(1.0, 0.3, 0.1, 0.01)
+        ),
+        "anatomy": anatomy.run(progress=False, n_training_steps=20, n_networks=2, n_points=50),
         "failures": failures.run(progress=False, n_seeds=2, share=0.01),
         "gradients": gradients.run(progress=False, n_seeds=2, n_batches=3),
         "objectives": objectives.run(progress=False, n_seeds=2, share=0.004, only=("two_modes",)),
@@ -63,7 +77,22 @@ def texts(figure: plt.Figure) -> str:
 
 @pytest.mark.parametrize(
     "recipe",
-    [gallery, fields, estimation, annealing, blame, bugs, reference, failures, gradients, objectives],
+    [
+        gallery,
+        fields,
+        estimation,
+        annealing,
+        blame,
+        bugs,
+        reference,
+        samplers,
+        likelihood,
+        diffusion,
+        anatomy,
+        failures,
+        gradients,
+        objectives,
+    ],
     ids=lambda module: module.__name__.split(".")[-1],
 )
 def test_drawn_again_from_disk_without_computing(recipe, small, tmp_path):
@@ -71,7 +100,7 @@ def test_drawn_again_from_disk_without_computing(recipe, small, tmp_path):
     result.save(tmp_path)
     again = Result.load(tmp_path, result.name)
     assert again.numbers == json.loads(json.dumps(result.numbers))
-    assert all(np.array_equal(again.arrays[key], result.arrays[key]) for key in result.arrays)
+    assert all(np.array_equal(again.arrays[key], result.arrays[key], equal_nan=True) for key in result.arrays)
     figure = recipe.draw(again)
     figure.canvas.draw()
     pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].reshape(-1, 3)
@@ -242,6 +271,51 @@ def test_reference_writes_spread_and_law(small):
             found = panel[what]
             assert found["mean"] == pytest.approx(np.mean(found["values"]))
             assert f"{found['mean']:.{digits}f} ± {found['std']:.{digits}f}\nits law" in written
+
+
+def test_samplers_writes_a_row_a_sampler_and_the_floor(small):
+    result = small["samplers"]
+    for law in ("two modes", "ring"):
+        rows = result.numbers[law]
+        for label in (*samplers.FLOWS, *samplers.NOISY):
+            (row,) = rows[label]
+            assert 40 <= row["evaluations"] <= 48
+            assert len(row["values"]) == 2
+        assert len(rows[samplers.ADAPTIVE]) == len(samplers.TOLERANCES)
+        assert rows["floor"]["mean"] > 0
+        assert f"two fresh samples {rows['floor']['mean']:.3f}" in texts(samplers.draw(result))
+        # with the exact score both families end near the law even now
+        for label in ("flow, Heun", "reverse SDE, Heun"):
+            assert rows[f"exact score, {label}"]["mean"] < 10 * rows["floor"]["mean"]
+
+
+def test_likelihood_tells_the_prior_from_the_solver(small):
+    for numbers in small["likelihood"].numbers.values():
+        assert numbers["solver_error"] < 0.05
+        assert numbers["kl"]["mean"] > 0.1  # hardly trained
+        assert numbers["prior_mismatch"]["least"] < numbers["prior_mismatch"]["most"]
+    written = texts(likelihood.draw(small["likelihood"]))
+    kl = small["likelihood"].numbers["ring"]["kl"]
+    assert f"KL(p ‖ learned) {kl['mean']:.3f} ± {kl['std']:.3f} (2 networks)" in written
+
+
+def test_diffusion_of_a_few_points_ends_on_them(small):
+    numbers = small["diffusion"].numbers
+    assert numbers["empirical"]["distance_to_the_data"] < 0.1
+    spreads = numbers["exact"]["spread"]
+    assert spreads == sorted(spreads, reverse=True)  # the clean point is known better and better
+    written = texts(diffusion.draw(small["diffusion"]))
+    for spread in spreads:
+        assert f"x₀ known to ± {spread:.2g}" in written
+
+
+def test_anatomy_energy_networks_have_no_curl_and_exact_scores_no_residual(small):
+    numbers = small["anatomy"].numbers
+    assert numbers["energy network"]["curl"]["mean"] < 1e-12
+    assert numbers["free network"]["curl"]["mean"] > 1e-4
+    assert all(row["exact"] < 1e-9 for row in numbers["residual"].values())
+    assert all(row["learned"]["mean"] > 1e-4 for row in numbers["residual"].values())
+    assert f"{numbers['free network']['curl']['mean']:.2g} ±" in texts(anatomy.draw(small["anatomy"]))
 
 
 def test_bugs_writes_each_number_and_what_is_right(small):

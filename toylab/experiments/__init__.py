@@ -1,6 +1,7 @@
 """The reference figures as recipes: ``run`` computes a ``Result`` of arrays and numbers, ``draw`` makes it a figure."""
 
 from toylab.experiments import (
+    anatomy,
     annealing,
     blame,
     bugs,
@@ -19,6 +20,7 @@ from toylab.experiments.result import Result
 
 __all__ = [
     "Result",
+    "anatomy",
     "annealing",
     "blame",
     "bugs",

@@ -15,12 +15,12 @@ from toylab import checks, plotting
 from toylab.densities import Density
 from toylab.experiments.diffusion import COLUMNS, EXTENT, State, state
 from toylab.metrics import Extent
-from toylab.samplers import probability_flow
+from toylab.samplers import probability_flow, rk4_step
 from toylab.schedules import uniform
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE
 
-_STEPS = 6  # of the flow, by Heun, from frame to frame
+_STEPS = 4  # of the flow, by RK4, from frame to frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,9 @@ def filmed(
         x, states = start, []
         for k, t in enumerate(times):
             if k:
-                x = probability_flow(sde, score, x, uniform(times[k - 1], t, _STEPS + 1), progress=False).samples
+                x = probability_flow(
+                    sde, score, x, uniform(times[k - 1], t, _STEPS + 1), step=rk4_step, progress=False
+                ).samples
             states.append(state(sde, score, density, x, t, extent))
         columns[name] = tuple(states)
     return Film(tuple(times), columns, extent)

@@ -1,0 +1,89 @@
+"""The film of a diffusion: its states are the exact ones, its pictures move, and its controls are linked."""
+
+import io
+
+import ipywidgets
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+
+from toylab.densities import Points, isotropic, two_modes
+from toylab.metrics import grid_points
+from toylab.sde import VE, VP, score_at
+from toylab.widgets import diffusion_film, filmed
+from toylab.widgets.diffusion_film import Picture
+
+P = isotropic([[0.5, 0.0]], 0.7)
+
+
+@pytest.fixture(scope="module")
+def film():
+    data = Points(torch.tensor([[1.0, 1.0], [-1.0, 0.0]]))
+    scores = {
+        "exact": (P.score, P),
+        "empirical": (data.score, data),
+        "learned": (lambda x, sigma: -x / (1 + sigma**2), None),
+    }
+    return filmed(VP(), scores, n_frames=21, n_paths=5, generator=torch.Generator().manual_seed(0))
+
+
+def test_every_state_is_the_truth_at_its_time(film):
+    """x_t ~ N(alpha m, alpha^2 v + sigma^2): density, score, and the flow, which keeps the standardised point."""
+    cells, arrows = grid_points(film.extent, 80), grid_points(film.extent, 15)
+    first = None
+    for t, state in zip(film.times, film.columns["exact"], strict=True):
+        alpha, sigma = float(VP().alpha(t)), float(VP().sigma(t))
+        law = isotropic([[0.5 * alpha, 0.0]], (alpha**2 * 0.49 + sigma**2) ** 0.5)
+        np.testing.assert_allclose(state.density, law.log_prob(cells).exp().numpy(), rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(state.score, score_at(VP(), P.score, t)(arrows).numpy(), rtol=1e-4, atol=1e-5)
+        # Cov[x_0 | x_t] along an axis: v sigma^2 / (alpha^2 v + sigma^2)
+        exact = (2 * 0.49 * sigma**2 / (alpha**2 * 0.49 + sigma**2)) ** 0.5
+        assert state.spread == pytest.approx(exact, rel=5e-3)
+        z = (state.points - law.means.numpy()[0]) / (alpha**2 * 0.49 + sigma**2) ** 0.5
+        first = z if first is None else first
+        np.testing.assert_allclose(z, first, atol=0.02)
+
+
+def test_a_law_that_is_not_known_has_no_density(film):
+    assert np.isnan(film.columns["learned"][0].density).all()
+    assert np.isfinite(film.columns["learned"][0].score).all()
+
+
+def test_the_empirical_flow_ends_on_the_data(film):
+    ends = torch.from_numpy(film.columns["empirical"][-1].points)
+    data = torch.tensor([[1.0, 1.0], [-1.0, 0.0]])
+    assert float(torch.cdist(ends, data).amin(1).max()) < 0.1
+
+
+def test_frames_differ_and_come_again(film):
+    picture = Picture(film)
+    first, last = picture.at(0), picture.at(20)
+    assert first != last
+    assert picture.at(0) == first
+    pixels = matplotlib.image.imread(io.BytesIO(last))
+    assert pixels.shape[1] > 800
+    assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 100
+
+
+def test_the_slider_moves_the_picture_and_play_the_slider(film):
+    box = diffusion_film(film)
+    (play, slider), image = box.children[0].children, box.children[1]
+    assert isinstance(play, ipywidgets.Play)
+    before = image.value
+    slider.value = 5
+    assert image.value == Picture(film).at(5)
+    assert image.value != before
+    play.value = 20
+    assert slider.value == 20
+    assert slider.description
+    assert [label for label, _ in slider.options][0] == "1.000"
+
+
+def test_times_of_a_variance_exploding_sde_and_bad_input():
+    film = filmed(VE(0.1, 10.0), {"exact": (two_modes().score, two_modes())}, n_frames=3, n_paths=2)
+    assert film.times[0] == 1.0
+    with pytest.raises(ValueError, match="scores is empty"):
+        filmed(VP(), {})
+    with pytest.raises(ValueError, match="n_frames"):
+        filmed(VP(), {"exact": (P.score, P)}, n_frames=1)
