@@ -8,7 +8,7 @@ import pytest
 
 from toylab import museum
 from toylab.densities import two_modes
-from toylab.experiments import Result, blame, objectives, reference
+from toylab.experiments import Result, blame, objectives, reference, samplers
 from toylab.metrics import annealed_langevin_law
 
 ROOT = Path(__file__).parents[1]
@@ -105,3 +105,52 @@ def test_the_memory_of_a_large_run_is_the_recorded_one():
     memory = recorded("memory")
     said = f"{memory['chains']:,} chains of `mala` on `ring` for {memory['steps']:,} steps peak at"
     assert f"{said} {memory['peak_gb']:.2f} GB" in SAMPLERS_PAGE
+
+
+DIFFUSION_PAGE = (ROOT / "docs" / "diffusion.md").read_text()
+
+
+def test_speed_and_quality_are_the_recorded_ones():
+    numbers = recorded("samplers")
+    for label in (*samplers.FLOWS, *samplers.NOISY):
+        cells = []
+        for law in samplers.LAWS:
+            for budget in (24, 192):
+                within = [row for row in numbers[law][label] if row["evaluations"] <= budget]
+                best = max(within, key=lambda row: row["evaluations"])
+                cells.append(f"{best['mean']:.3f} ± {best['std']:.3f}")
+        assert f"| {label} | {' | '.join(cells)} |" in DIFFUSION_PAGE
+    floors = [numbers[law]["floor"] for law in samplers.LAWS]
+    cells = " | ".join(f"– | {floor['mean']:.3f} ± {floor['std']:.3f}" for floor in floors)
+    assert f"| two fresh samples | {cells} |" in DIFFUSION_PAGE
+    assert f"distance to {numbers['points']:,} fresh samples" in DIFFUSION_PAGE
+
+
+def test_likelihoods_are_the_recorded_ones():
+    for law, row in recorded("likelihood").items():
+        if law == "made with":
+            continue
+        kl = row["kl"]
+        assert (
+            f"| {law} | {kl['mean']:.3f} ± {kl['std']:.3f} (± {kl['standard_error']:.3f} of the points) | "
+            f"{row['prior_mismatch']['mean']:.4f} | {row['solver_error']:.1e} | {row['evaluations']} |"
+        ) in DIFFUSION_PAGE
+        assert row["solver_error"] < 1e-2
+
+
+def test_the_ends_of_the_flows_are_the_recorded_ones():
+    numbers = recorded("diffusion")
+    apart, empirical = numbers["learned"]["distance_to_the_exact_flow"], numbers["empirical"]
+    assert f"flow of {numbers['data']} points ends {empirical['distance_to_the_data']:.2g} from" in DIFFUSION_PAGE
+    assert f"ends {apart['mean']:.2g} ± {apart['std']:.1g} from where the exact one does" in DIFFUSION_PAGE
+    assert f"that of the points {empirical['distance_to_the_exact_flow']:.2g}." in DIFFUSION_PAGE
+    assert apart["mean"] < empirical["distance_to_the_exact_flow"]
+
+
+def test_the_anatomy_is_the_recorded_one():
+    numbers = recorded("anatomy")
+    for sigma, row in numbers["residual"].items():
+        cells = " | ".join(f"{row[key]['mean']:.2g} ± {row[key]['std']:.1g}" for key in ("learned", "error"))
+        assert f"| {sigma} | {cells} | {row['exact']:.0e} |" in DIFFUSION_PAGE
+    free, energy = numbers["free network"]["curl"], numbers["energy network"]["curl"]
+    assert f"free {free['mean']:.2g} ± {free['std']:.1g}, energy {energy['mean']:.0e};" in DIFFUSION_PAGE

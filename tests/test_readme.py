@@ -59,6 +59,19 @@ def test_the_wrong_loss_is_named():
     assert out.getvalue().startswith("converges to -s: sign of the target")
 
 
+def test_the_likelihood_is_exact_and_the_flow_is_counted():
+    (code,) = (code for code in python_blocks() if "log_likelihood" in code)
+    out, names = io.StringIO(), {}
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        exec(compile(code, "README.md", "exec"), names)
+    found, sde, p, x = (names[name] for name in ("found", "sde", "p", "x"))
+    alpha, sigma = float(sde.alpha(sde.t_min)), float(sde.sigma(sde.t_min))
+    exact = p.scaled(alpha).noised(sigma).log_prob(x)
+    log_p = found.log_prob + names["prior_mismatch"](sde, p, found.end)
+    assert float((log_p - exact).abs().max()) < 1e-6
+    assert out.getvalue().splitlines()[-1] == "200"
+
+
 def test_the_ledger_blames_the_sampler():
     """Langevin's weight is .3 short with the clean and with the noised score; the kernel's own part is small."""
     (code,) = (code for code in python_blocks() if "explain" in code)
