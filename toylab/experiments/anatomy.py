@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from toylab import plotting
 from toylab.densities import two_modes
-from toylab.experiments.result import Result, generator
+from toylab.experiments.result import Result, generator, spread
 from toylab.metrics import Extent, curl, fisher_divergence, fokker_planck_residual, grid_points
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import Denoising, NoiseConditional
@@ -64,8 +64,8 @@ def run(
         trained = [one.double() for one in fit(network, Denoising(SIGMA, antithetic=True), p, **training).networks]
         arrays[name] = curl(trained[0], cells).detach().cpu().numpy()
         numbers[name] = {
-            "curl": _spread([_root_mean_square(curl(one, x)) for one in trained]),
-            "fisher_divergence": _spread([fisher_divergence(one, p.to(torch.float64), SIGMA) for one in trained]),
+            "curl": spread([_root_mean_square(curl(one, x)) for one in trained]),
+            "fisher_divergence": spread([fisher_divergence(one, p.to(torch.float64), SIGMA) for one in trained]),
         }
     if progress:
         tqdm.write("anatomy: noise-conditional networks")
@@ -80,9 +80,9 @@ def run(
         learned = [_root_mean_square(fokker_planck_residual(one.double(), x, sigma)) for one in conditional]
         off = [_root_mean_square(at(one, sigma)(x) - p.score(x, sigma)) for one in conditional]
         numbers["residual"][str(sigma)] = {
-            "learned": _spread([value * sigma**2 / size for value in learned]),
+            "learned": spread([value * sigma**2 / size for value in learned]),
             "exact": _root_mean_square(fokker_planck_residual(p.score, x, sigma)) * sigma**2 / size,
-            "error": _spread([value / size for value in off]),
+            "error": spread([value / size for value in off]),
         }
         if sigma in MAPPED:
             wide = grid_points(_window(sigma), _CELLS, dtype=torch.float64).to(device)
@@ -111,11 +111,6 @@ def _root_mean_square(values: torch.Tensor) -> float:
     """Of numbers [n], or of the lengths of vectors [n, 2]."""
     squares = values.detach().square()
     return float((squares if squares.ndim == 1 else squares.sum(-1)).mean().sqrt())
-
-
-def _spread(values: list[float]) -> dict:
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return {"mean": float(np.mean(values)), "std": std, "values": values}
 
 
 def draw(result: Result) -> Figure:

@@ -9,20 +9,16 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from toylab import plotting
 from toylab.densities import Density, Points, ring
-from toylab.experiments.result import Result, generator
+from toylab.experiments.conditional import conditional_networks
+from toylab.experiments.result import Result, generator, spread
 from toylab.metrics import Extent, grid_points, posterior_covariance_at
-from toylab.networks import NoiseConditionalMLP
-from toylab.objectives import NoiseConditional
-from toylab.objectives.noise_conditional import LogUniform
 from toylab.samplers import probability_flow
 from toylab.schedules import uniform
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE, VP, score_at
-from toylab.training import fit
 
 EXTENT: Extent = (-3.0, 3.0, -3.0, 3.0)
 COLUMNS = {"exact": plotting.EXACT, "empirical": plotting.OTHER, "learned": plotting.LEARNED}
@@ -72,8 +68,8 @@ def state(
         values = density.scaled(alpha).noised(sigma).log_prob(cells).exp()
     arrows = score_at(sde, score, t)(grid_points(extent, _ARROWS).to(x))
     covariance = posterior_covariance_at(sde, score, x, t)
-    spread = float((covariance[..., 0, 0] + covariance[..., 1, 1]).mean().sqrt())
-    return State(values.cpu().numpy(), arrows.detach().cpu().numpy(), x.cpu().numpy(), spread)
+    undecided = float((covariance[..., 0, 0] + covariance[..., 1, 1]).mean().sqrt())
+    return State(values.cpu().numpy(), arrows.detach().cpu().numpy(), x.cpu().numpy(), undecided)
 
 
 def run(
@@ -104,15 +100,10 @@ def run(
     """
     p, sde = target().to(device), VP()
     data = Points(p.sample((n_data,), generator=generator(seed, 0)))
-    gen = generator(seed, 1)
-    if progress:
-        tqdm.write("diffusion: networks")
-    networks = fit(
-        NoiseConditionalMLP(data_std=1.2, gain=3.0, generator=gen),
-        NoiseConditional(LogUniform(0.005, 200.0), antithetic=True), p,
-        n_steps=n_training_steps, batch_size=512, learning_rate=3e-3, average=0.995, n_seeds=n_networks, generator=gen,
-        device=device, progress=progress,
-    ).networks  # fmt: skip
+    networks = conditional_networks(
+        "diffusion", p, std=1.2, low=0.005, high=200.0, n_steps=n_training_steps, n_networks=n_networks,
+        generator=generator(seed, 1), device=device, progress=progress,
+    )  # fmt: skip
     start = sde.prior.to(device).sample((n_paths,), generator=generator(seed, 2))
     scores = {"exact": (p.score, p), "empirical": (data.score, data), "learned": (networks[0], None)}
     numbers: dict = {"times": list(times), "data": n_data}
@@ -137,9 +128,7 @@ def run(
     nearest = torch.cdist(ends["empirical"], data.points.to(ends["empirical"])).amin(1)
     numbers["empirical"]["distance_to_the_data"] = float(nearest.square().mean().sqrt())
     apart = [float((x - ends["exact"]).square().sum(-1).mean().sqrt()) for x in ends["networks"]]
-    numbers["learned"]["distance_to_the_exact_flow"] = {
-        "values": apart, "mean": float(np.mean(apart)), "std": float(np.std(apart, ddof=1)) if len(apart) > 1 else 0.0
-    }  # fmt: skip
+    numbers["learned"]["distance_to_the_exact_flow"] = spread(apart)
     numbers["empirical"]["distance_to_the_exact_flow"] = float(
         (ends["empirical"] - ends["exact"]).square().sum(-1).mean().sqrt()
     )
@@ -157,8 +146,8 @@ def draw(result: Result) -> Figure:
                 draw_state(ax, density, result.arrays[f"{name}/{k}/score"], result.arrays[f"{name}/{k}/path"], color)
                 if name == "empirical" and t < 0.2:
                     ax.plot(*result.arrays["data"].T, "+", color="black", ms=10, mew=1.5, zorder=5)
-                spread = result.numbers[name]["spread"][k]
-                known = f"x₀ known to ± {spread:.2g}" if spread is not None else "Cov[x₀|x] not positive"
+                decided = result.numbers[name]["spread"][k]
+                known = f"x₀ known to ± {decided:.2g}" if decided is not None else "Cov[x₀|x] not positive"
                 ax.set_xlabel(known, fontsize=13)
                 if name == "exact":
                     ax.set_title(f"t = {t:g}", fontweight="bold")

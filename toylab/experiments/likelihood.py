@@ -6,18 +6,14 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from tqdm.auto import tqdm
 
 from toylab import plotting
 from toylab.densities import Density, ring, two_modes
-from toylab.experiments.result import Result, generator
+from toylab.experiments.conditional import conditional_networks
+from toylab.experiments.result import Result, generator, spread
 from toylab.metrics import Extent, grid_points, mean_of
-from toylab.networks import NoiseConditionalMLP
-from toylab.objectives import NoiseConditional
-from toylab.objectives.noise_conditional import LogUniform
 from toylab.samplers import log_likelihood, prior_mismatch
 from toylab.sde import VE
-from toylab.training import fit
 
 LAWS: dict[str, tuple[Density, Extent, float]] = {
     "two modes": (two_modes(), (-9.0, 9.0, -9.0, 9.0), 4.0),
@@ -57,15 +53,10 @@ def run(
     numbers, arrays = {}, {}
     for k, (name, (density, extent, std)) in enumerate(LAWS.items()):
         p, sde = density.to(device), VE(0.05, 20 * std)
-        if progress:
-            tqdm.write(f"likelihood: networks for {name}")
-        gen = generator(seed, 100 * k)
-        networks = fit(
-            NoiseConditionalMLP(data_std=std, gain=3.0, generator=gen),
-            NoiseConditional(LogUniform(sde.sigma_min, sde.sigma_max), antithetic=True), p,
-            n_steps=n_training_steps, batch_size=512, learning_rate=3e-3, average=0.995, n_seeds=n_networks,
-            generator=gen, device=device, progress=progress,
-        ).networks  # fmt: skip
+        networks = conditional_networks(
+            f"likelihood, {name}", p, std=std, low=sde.sigma_min, high=sde.sigma_max, n_steps=n_training_steps,
+            n_networks=n_networks, generator=generator(seed, 100 * k), device=device, progress=progress,
+        )  # fmt: skip
         networks = [network.double() for network in networks]
         tolerance = {"rtol": rtol, "atol": rtol}
         cells = grid_points(extent, n_cells, dtype=torch.float64).to(device)
@@ -79,12 +70,7 @@ def run(
         mismatch = prior_mismatch(sde, p, by_flow.end)
         gaps = [mean_of(truth - log_likelihood(sde, network, x, **tolerance).log_prob) for network in networks]
         numbers[name] = {
-            "kl": {
-                "values": [gap.value for gap in gaps],
-                "mean": float(np.mean([gap.value for gap in gaps])),
-                "std": float(np.std([gap.value for gap in gaps], ddof=1)) if len(gaps) > 1 else 0.0,
-                "standard_error": gaps[0].standard_error,
-            },
+            "kl": {**spread([gap.value for gap in gaps]), "standard_error": gaps[0].standard_error},
             "prior_mismatch": {"mean": float(mismatch.mean()), "least": float(mismatch.min()),
                                "most": float(mismatch.max())},
             "solver_error": float((by_flow.log_prob + mismatch - truth).abs().max()),

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from toylab import museum, plotting
 from toylab.densities import two_modes
-from toylab.experiments.result import Result, generator
+from toylab.experiments.result import Result, generator, spread
 from toylab.metrics import Extent, annealed_langevin_law, langevin_law, mode_weight_ledger
 from toylab.samplers import Chains, annealed_langevin, langevin, uniform_start
 from toylab.schedules import geometric
@@ -88,18 +88,14 @@ def run(
             arrays[f"{name}/weights"] = by_level
             arrays[f"{name}/law"] = law.mode_weights[:, 1].numpy()
             numbers[name] = {
-                "upper_mode_weight": _spread(by_level[:, -1]),
-                "variance_in_the_upper_mode": _spread(np.array(variances)),
+                "upper_mode_weight": spread(by_level[:, -1]),
+                "variance_in_the_upper_mode": spread(variances),
                 "law": {
                     "upper_mode_weight": float(law.mode_weights[-1, 1]),
                     "variance_in_the_upper_mode": float(law.variances[-1, 1]),
                 },
             }
     return Result("reference", numbers, arrays)
-
-
-def _spread(values: np.ndarray) -> dict:
-    return {"mean": float(values.mean()), "std": float(values.std(ddof=1)), "values": values.tolist()}
 
 
 def draw(result: Result) -> Figure:

@@ -1,12 +1,15 @@
 """What an experiment leaves behind: arrays and numbers, on disk as .npz and .json, drawn again without computing."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import torch
+
+from toylab.training import Spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,13 @@ class Result:
         numbers = json.loads((Path(folder) / f"{name}.json").read_text())
         with np.load(Path(folder) / f"{name}.npz") as arrays:
             return Result(name, numbers, dict(arrays))
+
+
+def spread(values: Sequence[float]) -> dict:
+    """Mean, standard deviation of one (0 for a single value) and the values, as ``Result.numbers`` holds them."""
+    known = Spread(tuple(float(value) for value in values))
+    std = known.std if len(known.values) > 1 else 0.0
+    return {"mean": known.mean, "std": std, "values": list(known.values)}
 
 
 def generator(seed: int, stage: int) -> torch.Generator:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,11 +12,9 @@ from tqdm.auto import tqdm
 
 from toylab import plotting
 from toylab.densities import Checkerboard, Density, Mixture, fractal_tree, ring, two_modes
-from toylab.experiments.result import Result, generator
+from toylab.experiments.conditional import conditional_networks
+from toylab.experiments.result import Result, generator, spread
 from toylab.metrics import sliced_wasserstein
-from toylab.networks import NoiseConditionalMLP
-from toylab.objectives import NoiseConditional
-from toylab.objectives.noise_conditional import LogUniform
 from toylab.samplers import (
     Chains,
     ancestral,
@@ -35,7 +32,6 @@ from toylab.samplers import (
 from toylab.schedules import geometric, rho_grid
 from toylab.score import NoiseConditionalScore
 from toylab.sde import VE
-from toylab.training import fit
 
 BUDGETS = (6, 12, 24, 48, 96, 192)
 TOLERANCES = (1e-1, 1e-2, 1e-3)
@@ -136,22 +132,17 @@ def run(
     for k, name in enumerate(only):
         std, p = LAWS[name], law(name).to(device)
         sde = VE(0.01 * std, 20 * std)
-        if progress:
-            tqdm.write(f"samplers: networks for {name}")
-        gen = generator(seed, 100 * k)
-        networks = fit(
-            NoiseConditionalMLP(data_std=std, gain=3.0, generator=gen),
-            NoiseConditional(LogUniform(sde.sigma_min, sde.sigma_max), antithetic=True), p,
-            n_steps=n_training_steps, batch_size=512, learning_rate=3e-3, average=0.995, n_seeds=n_networks,
-            generator=gen, device=device, progress=progress,
-        ).networks  # fmt: skip
+        networks = conditional_networks(
+            f"samplers, {name}", p, std=std, low=sde.sigma_min, high=sde.sigma_max, n_steps=n_training_steps,
+            n_networks=n_networks, generator=generator(seed, 100 * k), device=device, progress=progress,
+        )  # fmt: skip
         gen = generator(seed, 100 * k + 1)
         fresh = [p.sample((n_points,), generator=gen) for _ in range(2 * n_networks)]
         floor = [
             sliced_wasserstein(a, b, generator=generator(seed, 2)).value
             for a, b in zip(fresh[::2], fresh[1::2], strict=True)
         ]
-        rows: dict = {"floor": _spread(floor), "sde": {"sigma_min": sde.sigma_min, "sigma_max": sde.sigma_max}}
+        rows: dict = {"floor": spread(floor), "sde": {"sigma_min": sde.sigma_min, "sigma_max": sde.sigma_max}}
 
         def distance(score: NoiseConditionalScore, sampled: Callable, truth: Tensor, m: int) -> tuple[int, float]:
             g = generator(seed, 100 * k + 10 + m)  # noqa: B023
@@ -173,7 +164,7 @@ def run(
         ]  # fmt: skip
         for label, sampled in tqdm(work, desc=name, unit="run", disable=not progress):
             found = [distance(s, sampled, truth, m) for m, (s, truth) in enumerate(zip(networks, fresh, strict=False))]
-            row = {"evaluations": sum(n for n, _ in found) / len(found), **_spread([d for _, d in found])}
+            row = {"evaluations": sum(n for n, _ in found) / len(found), **spread([d for _, d in found])}
             rows.setdefault(label, []).append(row)
         for label in ("flow, Heun", "reverse SDE, Heun"):
             most = max(budgets) // 2
@@ -181,14 +172,9 @@ def run(
                 distance(p.score, lambda s, x, g: {**FLOWS, **NOISY}[label].run(sde, s, x, most, g), truth, m)[1]  # noqa: B023
                 for m, truth in enumerate(fresh[:n_networks])
             ]
-            rows[f"exact score, {label}"] = {"evaluations": 2 * most, **_spread(found)}
+            rows[f"exact score, {label}"] = {"evaluations": 2 * most, **spread(found)}
         numbers[name] = rows
     return Result("samplers", numbers, {})
-
-
-def _spread(values: list[float]) -> dict:
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return {"mean": float(np.mean(values)), "std": std, "values": values}
 
 
 _LINES = {
