@@ -152,5 +152,8 @@ def test_the_anatomy_is_the_recorded_one():
     for sigma, row in numbers["residual"].items():
         cells = " | ".join(f"{row[key]['mean']:.2g} ± {row[key]['std']:.1g}" for key in ("learned", "error"))
         assert f"| {sigma} | {cells} | {row['exact']:.0e} |" in DIFFUSION_PAGE
+        assert 1 / 6 < row["learned"]["mean"] / row["error"]["mean"] < 6
     free, energy = numbers["free network"]["curl"], numbers["energy network"]["curl"]
+    free_divergence, divergence = (numbers[f"{kind} network"]["fisher_divergence"] for kind in ("free", "energy"))
+    assert divergence["mean"] < free_divergence["mean"] + free_divergence["std"]
     assert f"free {free['mean']:.2g} ± {free['std']:.1g}, energy {energy['mean']:.0e};" in DIFFUSION_PAGE

@@ -129,7 +129,7 @@ def draw(result: Result) -> Figure:
             ax.set_title(f"|curl| of {title}", color=plotting.LEARNED, fontweight="bold")
             ax.set_xlabel(
                 f"root mean square {found['curl']['mean']:.2g} ± {found['curl']['std']:.1g}\n"
-                f"Fisher divergence {found['fisher_divergence']['mean']:.4f} ± {found['fisher_divergence']['std']:.4f}",
+                f"Fisher divergence {found['fisher_divergence']['mean']:.2g} ± {found['fisher_divergence']['std']:.1g}",
                 fontsize=14,
             )
         figure.colorbar(image, ax=above[1], shrink=0.8, extend="max", label="|curl|")
@@ -146,8 +146,9 @@ def draw(result: Result) -> Figure:
             found = rows[str(sigma)]["learned"]
             ax.set_xlabel(f"root mean square {found['mean']:.2g} ± {found['std']:.1g} of the score", fontsize=14)
         figure.colorbar(image, ax=below[2], shrink=0.8, extend="max", label="residual / score")
-        for ax in above[:2]:
-            ax.set(xticks=[-5, 0, 5], yticks=[-5, 0, 5])
+        for ax in (*above[:2], *below):
+            step = 5 if ax.get_xlim()[1] < 12 else 10
+            ax.set(xticks=[-step, 0, step], yticks=[-step, 0, step])
     return figure
 
 
@@ -165,5 +166,5 @@ def _draw_residual(ax: Axes, rows: dict) -> None:
         fontweight="bold",
     )  # fmt: skip
     ax.set(xscale="log", yscale="log", ylim=(8e-3, 1.0), xlabel="noise level σ", ylabel="relative to the score")
-    ax.set_title("residual of the score Fokker-Planck equation", fontweight="bold")
+    ax.set_title("residual of the score\nFokker-Planck equation", fontweight="bold")
     ax.legend(frameon=False, loc="upper left")
