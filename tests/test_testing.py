@@ -303,6 +303,24 @@ def test_a_report_is_reproducible_and_leaves_the_global_stream():
     assert check_objective(Denoising(0.5), sigma=0.5, n=2000, seed=1).loss_std != one.loss_std
 
 
+def by_backward_passes(score, x, *, generator=None, graph=True):
+    """The implicit loss as it is usually written by hand: one backward pass a coordinate."""
+    x = x.requires_grad_()
+    s = score(x)
+    rows = [torch.autograd.grad(s[:, i].sum(), x, create_graph=graph, retain_graph=True)[0][:, i] for i in range(2)]
+    return sum(rows) + 0.5 * s.square().sum(-1)
+
+
+def test_a_loss_that_differentiates_by_autograd_is_checked_like_any_other():
+    assert check_objective(by_backward_passes).passed
+
+    def forgetful(score, x, *, generator=None):
+        return by_backward_passes(score, x, graph=False)
+
+    wrong = check_objective(forgetful).wrong
+    assert "a part of it is detached from the score" in wrong
+
+
 def test_a_right_loss_of_one_s_own_needs_no_offset():
     def mine(score, x, generator=None):
         z = torch.randn(x.shape, dtype=x.dtype, generator=generator)

@@ -129,18 +129,22 @@ def check_objective(
     truth = _Truth(law, sigma, weight)
     x = law.to(torch.float64).sample((n,), generator=torch.Generator().manual_seed(2 * seed))
 
-    def losses(field: Callable[[Tensor, Tensor | float], Tensor], x: Tensor) -> Tensor:
-        """With the same random numbers at every call."""
+    def traced(field: Callable[[Tensor, Tensor | float], Tensor], x: Tensor) -> Tensor:
+        """With the same random numbers at every call; a loss may differentiate the score by autograd."""
         score = truth.score_of(field)
         score = score if network_of is None else network_of(score)
-        return objective(score, x, generator=torch.Generator().manual_seed(2 * seed + 1))
+        with torch.enable_grad():
+            return objective(score, x.detach(), generator=torch.Generator().manual_seed(2 * seed + 1))
 
-    findings = [_shape(losses, law, x)]
+    def losses(field: Callable[[Tensor, Tensor | float], Tensor], x: Tensor) -> Tensor:
+        return traced(field, x).detach()
+
+    findings = [_shape(traced, law, x)]
     if not findings[-1].passed:
         return Report(tuple(findings))
     findings.append(_same_draws(losses, law, x))
     findings.append(_each_point_by_itself(losses, law, x))
-    findings.append(_gradient(losses, law, x))
+    findings.append(_gradient(traced, law, x))
     with torch.no_grad():
         directions = {name: _direction(name, law) for name in _DIRECTIONS}
         at_truth = losses(law.score, x)

@@ -1,5 +1,6 @@
 """Numbers that hold what came out against the truth, each with its error bar where it has one."""
 
+from toylab.densities.quadrature import expectation
 from toylab.metrics.anatomy import curl, fokker_planck_residual
 from toylab.metrics.annealed_law import AnnealedLaw, annealed_langevin_law, langevin_law
 from toylab.metrics.convergence import Autocorrelation, Convergence, acceptance, autocorrelation, convergence
@@ -49,6 +50,7 @@ __all__ = [
     "curl",
     "energy_distance",
     "error_map",
+    "expectation",
     "explain",
     "fisher_divergence",
     "fisher_divergence_by_region",
