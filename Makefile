@@ -13,13 +13,16 @@ STAMP       = .venv/.installed-$(TORCH)
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 PIP         = $(BIN)/python -m pip install --disable-pip-version-check
 
+# One process a core, a file at a time, and one thread each: more would only wait for one another.
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env figures test lab notebooks lint clean
+.PHONY: help env figures test test-browser lab notebooks lint clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=python3] [TORCH=cpu|cuda] [OUT=figures] [SEED=0] [ARGS='...']"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 env: $(STAMP) ## create .venv with everything, at the versions of constraints.txt
 
@@ -27,9 +30,13 @@ figures: env ## draw the reference figures into OUT
 	$(BIN)/toylab figures --out "$(OUT)" $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test: env lint ## lint, the whole test suite, and every notebook against its stored outputs
-	$(BIN)/python -m pytest $(ARGS)
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=300 \
+	$(SIDE_BY_SIDE) $(ARGS)
+	$(SIDE_BY_SIDE) --nbval --nbval-current-env --nbval-cell-timeout=300 \
 	    --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks/
+
+test-browser: env ## run the widgets in JupyterLab and Chromium, which must be installed
+	$(PIP) "playwright==1.65.2"
+	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 lab: env ## open the notebooks in JupyterLab, on this machine only
 	$(BIN)/python -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks $(ARGS)

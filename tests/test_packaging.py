@@ -106,7 +106,7 @@ def test_make_alone_lists_every_target():
     listed = make().stdout
     assert listed == make("help").stdout
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
-    assert {"help", "env", "figures", "test", "lab", "notebooks", "lint", "clean"} == set(phony)
+    assert {"help", "env", "figures", "test", "test-browser", "lab", "notebooks", "lint", "clean"} == set(phony)
     for target in phony:
         assert re.search(rf"^  {target} +\S", listed, re.MULTILINE), f"make help does not list {target}"
 
@@ -114,7 +114,7 @@ def test_make_alone_lists_every_target():
 def test_make_test_lints_and_runs_the_suite_and_the_notebooks_strictly():
     plan = make("-n", "test").stdout
     assert "ruff check" in plan and "ruff format --check" in plan
-    assert re.search(r"-m pytest *$", plan, re.MULTILINE)
+    assert re.search(r"-m pytest -n auto --dist loadfile *$", plan, re.MULTILINE)
     assert re.search(r"--nbval .*tests/nbval_sanitize\.cfg notebooks/", plan.replace("\\\n", ""))
     assert "--nbval-lax" not in plan
 

@@ -20,6 +20,7 @@ from toylab.schedules import uniform
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE
 
+_DPI = 80
 _STEPS = 4  # of the flow, by RK4, from frame to frame
 
 
@@ -84,7 +85,7 @@ class Picture:
         self.film = film
         names = list(film.columns)
         with plotting.look():
-            self.figure = Figure(figsize=(4.3 * len(names), 4.9), dpi=72)
+            self.figure = Figure(figsize=(4.3 * len(names), 4.9), dpi=_DPI)
             self.canvas = FigureCanvasAgg(self.figure)
             axes = self.figure.subplots(1, len(names), squeeze=False)[0]
             self.figure.subplots_adjust(left=0.01, right=0.99, bottom=0.09, top=0.92, wspace=0.03)
@@ -132,7 +133,10 @@ def diffusion_film(film: Film) -> ipywidgets.VBox:
         film: from ``filmed``.
     """
     picture, last = Picture(film), len(film.times) - 1
-    image = ipywidgets.Image(value=picture.at(0), format="png", layout={"max_width": "100%"})
+    width = round(picture.figure.get_figwidth() * _DPI)  # as drawn, and no larger
+    image = ipywidgets.Image(
+        value=picture.at(0), format="png", layout={"width": f"{width}px", "max_width": "100%", "height": "auto"}
+    )
     image.add_class("toylab-film")
     play = ipywidgets.Play(min=0, max=last, interval=120, description="from noise to data")
     slider = ipywidgets.SelectionSlider(
