@@ -20,7 +20,7 @@ from toylab.schedules import uniform
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE
 
-_DPI = 80
+_DPI = 72
 _STEPS = 4  # of the flow, by RK4, from frame to frame
 
 
