@@ -25,18 +25,21 @@ from toylab.objectives import (
     NoiseConditionalExplicit,
     NoisePrediction,
     Sliced,
+    UniformTimes,
     gaussian,
     rademacher,
     sphere,
 )
 from toylab.schedules import geometric
 from toylab.score import at
+from toylab.sde import VP
 
 CLEAN = ((1.0, 0.0),)
 SIGMAS = geometric(10.0, 0.1, 6)
 LEVELS = tuple((s**2 / len(SIGMAS), s) for s in SIGMAS.tolist())  # lambda(sigma) = sigma^2, averaged over the levels
 
 LOG_UNIFORM, LOG_NORMAL = LogUniform(0.3, 5.0), LogNormal(0.0, 0.5)
+AT_TIMES = UniformTimes(VP(beta_max=5.0, t_min=0.1))
 
 
 def over(levels):
@@ -44,6 +47,11 @@ def over(levels):
     if isinstance(levels, LogUniform):
         t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(14))
         sigma, weights = levels.low * (levels.high / levels.low) ** ((t + 1) / 2), w / 2
+    elif isinstance(levels, UniformTimes):  # of a VP: sigma^2 / alpha^2 = e^B - 1
+        t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(14))
+        t, sde = levels.sde.t_min + (1 - levels.sde.t_min) * (t + 1) / 2, levels.sde
+        sigma = torch.expm1(sde.beta_min * t + (sde.beta_max - sde.beta_min) * t**2 / 2).sqrt()
+        weights = w / 2
     else:
         t = torch.linspace(-7, 7, 29, dtype=torch.float64)
         sigma = (levels.mean + levels.std * t).exp()
@@ -96,6 +104,12 @@ OBJECTIVES = [
         "noise-conditional, log-uniform",
         lambda law: NoiseConditional(LOG_UNIFORM),
         over(LOG_UNIFORM),
+        conditional=True,
+    ),
+    Case(
+        "noise-conditional, times of an SDE",
+        lambda law: NoiseConditional(AT_TIMES),
+        over(AT_TIMES),
         conditional=True,
     ),
     Case("noise-conditional, log-normal", lambda law: NoiseConditional(LOG_NORMAL), over(LOG_NORMAL), conditional=True),

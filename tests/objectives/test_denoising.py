@@ -15,9 +15,11 @@ from toylab.objectives import (
     NoiseConditional,
     NoiseConditionalExplicit,
     NoisePrediction,
+    UniformTimes,
 )
 from toylab.schedules import geometric
 from toylab.score import at
+from toylab.sde import VE, VP, SubVP, score_at
 from toylab.testing import check_objective
 
 SIGMAS = torch.tensor([4.0, 1.0, 0.25, 0.1], dtype=torch.float64)
@@ -232,13 +234,31 @@ def test_the_temperature_of_a_step_along_predicted_noise():
     assert stationary == pytest.approx(temperature * sigma**2 / (1 - a / (2 * sigma)))
 
 
+class LevelsOf:
+    """The law of sigma(t) / alpha(t) at uniform times, by the inverse in closed form."""
+
+    def __init__(self, sde):
+        self.sde = sde
+
+    def cdf(self, level):
+        t = self.sde.time_of(torch.as_tensor(level)).numpy()
+        return (t - self.sde.t_min) / (1 - self.sde.t_min)
+
+    def ppf(self, u):
+        t = self.sde.t_min + (1 - self.sde.t_min) * u
+        return float(self.sde.sigma(t) / self.sde.alpha(t))
+
+
 @pytest.mark.parametrize(
     ("levels", "law"),
     [
+        (UniformTimes(VE(0.2, 5.0)), scipy.stats.loguniform(0.2, 5.0)),
+        (UniformTimes(VP()), LevelsOf(VP())),
+        (UniformTimes(SubVP(t_min=0.01)), LevelsOf(SubVP(t_min=0.01))),
         (LogUniform(0.2, 5.0), scipy.stats.loguniform(0.2, 5.0)),
         (LogNormal(-1.2, 1.2), scipy.stats.lognorm(1.2, scale=math.exp(-1.2))),
     ],
-    ids=["log-uniform", "log-normal"],
+    ids=["VE", "VP", "sub-VP", "log-uniform", "log-normal"],
 )
 def test_continuous_levels_have_their_law(levels, law):
     """Kolmogorov-Smirnov of 1e5 draws, p > 1e-6; the nodes have its mean of 1 / (1 + sigma^2), by SciPy."""
@@ -250,7 +270,23 @@ def test_continuous_levels_have_their_law(levels, law):
     assert float((weights / (1 + nodes**2)).sum()) == pytest.approx(expected, abs=1e-7)
 
 
+@pytest.mark.parametrize("sde", [VE(0.05, 20.0), VP(), SubVP()], ids=["VE", "VP", "sub-VP"])
+def test_noise_prediction_at_random_times_is_denoising_at_their_levels(sde):
+    """|eps_hat - eps|^2 / 2 with x_t = alpha x_0 + sigma eps and eps_hat = -sigma s_t(x_t), point by point."""
+    p, score = two_modes(), two_modes().score
+    x = p.sample((500,), generator=generator(1)).double()
+    found = NoiseConditional(UniformTimes(sde))(score, x, generator=generator(2))
+    g = generator(2)
+    t = sde.t_min + (1 - sde.t_min) * torch.rand(500, dtype=torch.float64, generator=g)
+    noise = torch.randn(500, 2, dtype=torch.float64, generator=g)
+    sigma = sde.sigma(t)[:, None]
+    predicted = -sigma * score_at(sde, score, t)(sde.alpha(t)[:, None] * x + sigma * noise)
+    torch.testing.assert_close(found, 0.5 * (predicted - noise).square().sum(-1), rtol=1e-8, atol=1e-8)
+
+
 def test_continuous_levels_refuse():
+    with pytest.raises(TypeError, match="sde is the class VP"):
+        UniformTimes(VP)
     with pytest.raises(ValueError, match=r"low is 2.0 and high is 1.0: low must be less than high"):
         LogUniform(2.0, 1.0)
     with pytest.raises(ValueError, match=r"low is 0.0: it must be finite and greater than 0"):

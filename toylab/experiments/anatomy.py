@@ -13,8 +13,7 @@ from toylab.densities import two_modes
 from toylab.experiments.result import Result, generator, spread
 from toylab.metrics import Extent, curl, fisher_divergence, fokker_planck_residual, grid_points
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
-from toylab.objectives import Denoising, NoiseConditional
-from toylab.objectives.noise_conditional import LogUniform
+from toylab.objectives import Denoising, LogUniform, NoiseConditional
 from toylab.score import at
 from toylab.training import fit
 

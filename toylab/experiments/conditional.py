@@ -6,8 +6,7 @@ from tqdm.auto import tqdm
 
 from toylab.densities import Density
 from toylab.networks import NoiseConditionalMLP
-from toylab.objectives import NoiseConditional
-from toylab.objectives.noise_conditional import LogUniform
+from toylab.objectives import LogUniform, NoiseConditional
 from toylab.training import fit
 
 

@@ -138,19 +138,27 @@ def sliced_wasserstein(
     angles = math.pi * (torch.arange(n_directions, dtype=torch.float64, device=x.device) + first) / n_directions
     directions = torch.stack([angles.cos(), angles.sin()])
 
-    def distance(x: Tensor, y: Tensor) -> float:
-        a, b = (x.double() @ directions).sort(0).values, (y.to(x).double() @ directions).sort(0).values
-        if len(x) == len(y):
-            return float((a - b).square().mean(0).mean().sqrt())
-        # quantile functions are steps: both are constant between the merged jumps
-        shares = [torch.arange(1, len(cloud) + 1, device=x.device).double() / len(cloud) for cloud in (x, y)]
-        jumps = torch.cat(shares).sort().values
-        widths = jumps.diff(prepend=jumps.new_zeros(1))
-        middle = jumps - 0.5 * widths
-        i, j = ((middle * n).long().clamp(max=n - 1) for n in (len(x), len(y)))
-        return float((widths[:, None] * (a[i] - b[j]).square()).sum(0).mean().sqrt())
+    # sorted once: what is left of a sorted cloud without some of its points is sorted too
+    (a, i), (b, j) = ((directions.T @ cloud.to(x).double().T).sort(-1) for cloud in (x, y))
 
-    return _jackknifed(distance, x, y)
+    def without(k: int) -> float:
+        left = (values[index % _GROUPS != k].view(n_directions, -1) for values, index in ((a, i), (b, j)))
+        return _mean_square_gap(*left) ** 0.5
+
+    return _jackknifed(_mean_square_gap(a, b) ** 0.5, without)
+
+
+def _mean_square_gap(a: Tensor, b: Tensor) -> float:
+    """Mean over the rows of W_2^2 between sorted samples [r, n] and [r, m]."""
+    if a.shape == b.shape:
+        return float((a - b).square().mean())
+    # quantile functions are steps: both are constant between the merged jumps
+    shares = [torch.arange(1, sample.shape[1] + 1, device=a.device).double() / sample.shape[1] for sample in (a, b)]
+    jumps = torch.cat(shares).sort().values
+    widths = jumps.diff(prepend=jumps.new_zeros(1))
+    middle = jumps - 0.5 * widths
+    i, j = ((middle * sample.shape[1]).long().clamp(max=sample.shape[1] - 1) for sample in (a, b))
+    return float((widths * (a[:, i] - b[:, j]).square()).sum(-1).mean())
 
 
 def wasserstein(x: Tensor, y: Tensor) -> Estimate:
@@ -174,18 +182,17 @@ def wasserstein(x: Tensor, y: Tensor) -> Estimate:
         rows, columns = linear_sum_assignment(cost)
         return math.sqrt(float(cost[rows, columns].mean()))
 
-    return _jackknifed(distance, x, y)
+    def without(k: int) -> float:
+        left = (cloud[torch.arange(len(x), device=cloud.device) % _GROUPS != k] for cloud in (x, y))
+        return distance(*left)
+
+    return _jackknifed(distance(x, y), without)
 
 
-def _jackknifed(distance: Callable[[Tensor, Tensor], float], x: Tensor, y: Tensor) -> Estimate:
+def _jackknifed(distance: float, without: Callable[[int], float]) -> Estimate:
     """The distance, and its standard error from what it becomes without each of ten groups of points of both clouds."""
-    without = [distance(_without(x, k), _without(y, k)) for k in range(_GROUPS)]
-    spread = float(np.var(without)) * (_GROUPS - 1)
-    return Estimate(distance(x, y), math.sqrt(spread))
-
-
-def _without(x: Tensor, k: int) -> Tensor:
-    return x[torch.arange(len(x), device=x.device) % _GROUPS != k]
+    spread = float(np.var([without(k) for k in range(_GROUPS)])) * (_GROUPS - 1)
+    return Estimate(distance, math.sqrt(spread))
 
 
 def _groupable(x: Tensor, y: Tensor) -> None:

@@ -13,6 +13,7 @@ from toylab.objectives.noise_conditional import (
     LogUniform,
     NoiseConditional,
     NoiseConditionalExplicit,
+    UniformTimes,
 )
 from toylab.objectives.sliced import FiniteDifferenceSliced, Sliced, gaussian, rademacher, sphere
 
@@ -28,6 +29,7 @@ __all__ = [
     "NoiseConditionalExplicit",
     "NoisePrediction",
     "Sliced",
+    "UniformTimes",
     "gaussian",
     "rademacher",
     "sphere",

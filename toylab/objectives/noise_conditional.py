@@ -14,6 +14,7 @@ from toylab.densities.density import Density
 from toylab.densities.quadrature import fisher_information
 from toylab.draws import integers, normal, normal_like, uniform
 from toylab.score import NoiseConditionalScore
+from toylab.sde import SDE, checked
 
 Weighting = Callable[[Tensor], Tensor]
 
@@ -25,7 +26,7 @@ def square(sigma: Tensor) -> Tensor:
 
 @runtime_checkable
 class ContinuousLevels(Protocol):
-    """A law of noise levels: ``LogUniform``, ``LogNormal``, or your own, such as that of an SDE at random times."""
+    """A law of noise levels: ``LogUniform``, ``LogNormal``, ``UniformTimes`` of an SDE, or your own."""
 
     def draw(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One level a point of ``like`` [n, 2], shape [n]."""
@@ -99,6 +100,37 @@ class LogNormal:
         return (self.mean + self.std * t).exp(), weights
 
 
+@dataclass(frozen=True)
+class UniformTimes:
+    """Levels sigma(t) / alpha(t) at times uniform on [t_min, 1] of an SDE: those of the loss of a diffusion model.
+
+    With the weighting sigma^2 of ``NoiseConditional`` it is the loss of noise prediction, E|eps_hat - eps|^2 / 2, of
+    Ho et al. 2020 (arXiv:2006.11239), eq. 14, in continuous time. For VE it is ``LogUniform(sigma_min, sigma_max)``.
+
+    Args:
+        sde: such as ``VP()``.
+    """
+
+    sde: SDE
+
+    def __post_init__(self) -> None:
+        checked(self.sde)
+
+    def draw(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One level a point of ``like`` [n, 2], shape [n]."""
+        return self._at(uniform(like.shape[:-1], dtype=like.dtype, device=like.device, generator=generator))
+
+    def nodes(self) -> tuple[Tensor, Tensor]:
+        """Levels and weights with which to average over them, by Gauss-Legendre in t."""
+        t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(_N_NODES))
+        return self._at(0.5 * (t + 1)), 0.5 * w
+
+    def _at(self, share: Tensor) -> Tensor:
+        """The level at that share of the way from t_min to 1."""
+        t = self.sde.t_min + (1 - self.sde.t_min) * share
+        return self.sde.sigma(t) / self.sde.alpha(t)
+
+
 _N_NODES = 24
 Levels = Tensor | ContinuousLevels
 
@@ -113,7 +145,7 @@ class NoiseConditional:
 
     Args:
         sigmas: the levels, equally likely: 1-D, positive, strictly decreasing (``schedules.geometric``); or a law of
-            continuous ones, ``LogUniform``, ``LogNormal`` or another with ``draw`` and ``nodes``.
+            continuous ones, ``LogUniform``, ``LogNormal``, ``UniformTimes`` or another with ``draw`` and ``nodes``.
         weighting: lambda, a function of the levels.
         antithetic: average the losses of z and -z: the same mean with far less noise, since the error 2 s z / sigma
             of a single z cancels. It evaluates the score at two points for each of ``x``.

@@ -13,7 +13,9 @@ def temperature(alpha: float, eta: float, sigma: float) -> float:
     """The T at which x + alpha f(x) + eta z samples, for f = sigma * score: T = eta^2 / (2 alpha sigma).
 
     The step in front of the score is a = alpha sigma, and noise of variance 2 a would be that of T = 1. With the
-    published alpha = 0.1, eta = 0.05, sigma = 0.1 it is 0.125; eta = sqrt(2 alpha sigma) = 0.141 would match.
+    published alpha = 0.1, eta = 0.05, sigma = 0.1 it is 0.125; eta = sqrt(2 alpha sigma) = 0.141 would match. The step
+    is an error of its own: about a point noised by sigma the variance is T sigma^2 / (1 - alpha / (2 sigma)), which
+    at these constants is twice T sigma^2.
 
     >>> round(temperature(0.1, 0.05, 0.1), 6)
     0.125
