@@ -3,13 +3,16 @@
 The losses are in tests/test_testing.py, where the bench names them.
 """
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from toylab import museum
 from toylab.densities import two_modes
+from toylab.experiments import bugs
 from toylab.metrics import mode_weights
 from toylab.samplers import annealed_langevin
 from toylab.schedules import geometric
@@ -106,10 +109,26 @@ def test_mala_without_a_choice_is_langevin():
 
 
 def test_the_flow_without_its_half_collapses():
-    """A Gaussian of variance v ends at v^2 / (v + sigma_1^2), as the slides' formula has it: 1 / 101."""
+    """A lone Gaussian of variance v would end at v^2 / (v + sigma_1^2), 1 / 101; beside another mode, wider."""
     levels = geometric(10.0, 0.01, 2000)
     x = museum.flow_without_the_half(P.score, 10 * torch.randn(N, 2, generator=g()), levels)
     assert in_the_upper_mode(x)[2] < 0.03
+
+
+def test_the_symptoms_are_the_recorded_ones():
+    """``toylab figures --only bugs`` at full size, as committed."""
+    numbers = json.loads((Path(__file__).parents[1] / "benchmarks" / "results" / "bugs.json").read_text())
+    symptoms = {exhibit.run: exhibit.symptom for exhibit in museum.EXHIBITS}
+    for name, said in {
+        "variances replaced": "variance of {variance:.1f} in a mode",
+        "one noise for all levels": "weight {weight:.3f}",
+        "rand for randn": "mean {mean:.1f} where 5 is right, variance {variance:.2f}",
+        "half missing": "variance {variance:.1f} where 1",
+        "MALA of two kernels": "variance {variance:.2f} where 1",
+        "flow without its half": "variance {variance:.2f} where 1 is right, and weight {weight:.2f}",
+    }.items():
+        values = {what: row["value"] for what, row in numbers[name].items() if isinstance(row, dict)}
+        assert said.format(**values) in symptoms[bugs.PANELS[name]], name
 
 
 def test_every_exhibit_says_what_it_is():

@@ -140,6 +140,36 @@ def levels(name: str, sigmas: Tensor) -> Tensor:
     return sigmas
 
 
+def time(t: Tensor | float) -> Tensor | float:
+    """Return ``t``, a time in [0, 1] or a tensor of them, or raise. The values of a CUDA tensor are not read."""
+    if not isinstance(t, Tensor):
+        inside = -1e-6 <= _number("t", t) <= 1 + 1e-6  # nan compares false
+    else:
+        inside = t.device.type != "cpu" or bool(((t >= -1e-6) & (t <= 1 + 1e-6)).all())
+    if not inside:
+        raise ValueError(
+            f"t is {t if not isinstance(t, Tensor) else t.tolist()}: times run from 0, the data, to 1, the noise. "
+            "A noise level? Turn it into a time with sde.time_of(sigma)."
+        )
+    return t
+
+
+def extent(name: str, values: Sequence[float]) -> tuple[float, float, float, float]:
+    """Return (left, right, bottom, top), finite, left < right and bottom < top, or raise."""
+    edges = tuple(finite(name, edge) for edge in values)
+    if len(edges) != 4 or not (edges[0] < edges[1] and edges[2] < edges[3]):
+        raise ValueError(f"{name} is {values}: give (left, right, bottom, top) with left < right and bottom < top.")
+    return edges
+
+
+def finite_cloud(name: str, x: Tensor) -> None:
+    """Raise unless x is a cloud [n, 2] without nan or inf."""
+    cloud(name, x)
+    if not bool(x.isfinite().all()):
+        bad = int((~x.isfinite().all(-1)).sum())
+        raise ValueError(f"{name} holds {bad} points that are nan or inf, of {len(x)}: leave them out.")
+
+
 def times(name: str, values: Tensor, low: float, *, rising: bool = False) -> list[float]:
     """The entries of a 1-D tensor of at least two times in [low, 1], strictly falling (or rising), or raise.
 

@@ -237,7 +237,7 @@ EXHIBITS = (
     ),
     Exhibit(
         "rand for randn", "sampler", "acids-ircam",
-        "mean 8.2 where 5 is right, variance 0.08 where 1 is", "moments", "mode weights, which are Langevin's",
+        "mean 8.2 where 5 is right, variance 0.09 where 1 is", "moments", "mode weights, which are Langevin's",
         langevin_with_uniform_noise,
     ),
     Exhibit(
@@ -247,7 +247,7 @@ EXHIBITS = (
     ),
     Exhibit(
         "MALA whose acceptance is of another kernel than its proposal", "sampler", "a course project",
-        "variance 0.5 where 1 is right, with 97 % accepted at a step of 0.3",
+        "variance 0.54 where 1 is right, with 97 % accepted at a step of 0.3",
         "the variance in a mode; detailed balance", "the acceptance rate", mala_of_two_kernels,
     ),
     Exhibit(

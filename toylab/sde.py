@@ -251,6 +251,7 @@ def plain_noise(sde: SDE, x: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor 
     Returns:
         x / alpha [..., 2], and sigma / alpha: a number if t is one, else of its shape.
     """
+    checks.time(t)
     alpha, sigma = sde.alpha(t), sde.sigma(t)
     level = sigma / alpha
     return x / alpha.to(x)[..., None], level if isinstance(t, Tensor) else float(level)
@@ -272,7 +273,11 @@ def _time(t: Tensor | float) -> Tensor:
 
 
 def _level(level: Tensor | float) -> Tensor:
-    return level if isinstance(level, Tensor) else torch.tensor(checks.positive("level", level), dtype=torch.float64)
+    if not isinstance(level, Tensor):
+        return torch.tensor(checks.positive("level", level), dtype=torch.float64)
+    if level.device.type == "cpu" and not bool((level > 0).all()):
+        raise ValueError(f"level is {level.tolist()}: noise levels are standard deviations, greater than 0.")
+    return level
 
 
 def _in_time(t: Tensor, level: Tensor | float) -> Tensor:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from toylab.densities import GaussianMixture, two_modes
+from toylab.metrics import posterior_covariance_at, posterior_mean_at
 from toylab.score import gradient
-from toylab.sde import SDE, VE, VP, SubVP, checked, score_at
+from toylab.sde import SDE, VE, VP, SubVP, checked, plain_noise, score_at
 
 SDES = {
     "VE": VE(),
@@ -107,7 +108,10 @@ def test_the_score_at_a_time_is_that_of_the_noised_law(sde):
 def test_the_prior_has_the_noise_of_the_end(sde):
     assert isinstance(sde.prior, GaussianMixture)
     v = float(sde.prior.covariances[0, 0, 0])
-    assert v == pytest.approx(float(sde.sigma(1.0)) ** 2, rel=0.15 if sde.alpha(1.0) > 0.1 else 1e-3)
+    assert v == pytest.approx(sde.sigma_max**2 if isinstance(sde, VE) else 1.0, rel=1e-12)
+    assert (
+        abs(v / float(sde.sigma(1.0)) ** 2 - 1) <= 2.5 * float(sde.alpha(1.0)) ** 2 * (not isinstance(sde, VE)) + 1e-12
+    )
     assert sde.prior.sample((5,)).shape == (5, 2)
 
 
@@ -153,3 +157,25 @@ def test_bad_values_are_refused(make, said):
 def test_what_is_no_sde_is_refused(given, said):
     with pytest.raises(TypeError, match=f"sde is {said}: give an SDE such as VE"):
         checked(given)
+
+
+@pytest.mark.parametrize("t", [-0.5, 5.0, math.nan, torch.tensor([0.5, 1.5])], ids=["before", "after", "nan", "one"])
+@every_sde
+def test_times_outside_are_refused(sde, t):
+    """By the score at a time and by all that is built on it."""
+    p, x = two_modes(), torch.zeros(2, 2)
+    for call in (
+        lambda: score_at(sde, p.score, t)(x),
+        lambda: plain_noise(sde, x, t),
+        lambda: posterior_mean_at(sde, p.score, x, t),
+        lambda: posterior_covariance_at(sde, p.score, x, t),
+    ):
+        with pytest.raises(ValueError, match="t is|t must"):
+            call()
+
+
+@every_sde
+def test_levels_below_zero_have_no_time(sde):
+    for level in (-1.0, torch.tensor([-1.0])):
+        with pytest.raises(ValueError, match="level"):
+            sde.time_of(level)

@@ -128,6 +128,8 @@ def test_the_order_of_the_components_does_not_matter():
         (two_modes(), {"step_size": 0.0}, "step_size"),
         (two_modes(), {"n_steps": 0}, "n_steps"),
         (two_modes(), {"score_variance": -1.0}, "score_variance"),
+        (two_modes(), {"extent": (-8.0, 8.0, 8.0, -8.0)}, "bottom < top"),
+        (two_modes(), {"extent": (-8.0, math.nan, -8.0, 8.0)}, "extent is nan"),
     ],
 )
 def test_bad_input(density, settings, message):

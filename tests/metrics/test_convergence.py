@@ -96,6 +96,8 @@ def test_ledger_of_annealed_langevin_has_a_row_a_level():
 def test_bad_input():
     with pytest.raises(ValueError, match="keep_every"):
         convergence(torch.zeros(3, 5, 2))
+    with pytest.raises(ValueError, match="max_lag is -5"):
+        autocorrelation(torch.zeros(6, 2, 2), -5)
     with pytest.raises(ValueError, match="single chain"):
         autocorrelation(torch.zeros(6, 1, 2))
     with pytest.raises(ValueError, match="nan or inf"):

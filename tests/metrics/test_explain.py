@@ -57,6 +57,26 @@ def test_every_part_has_its_closed_form():
     assert "shrunk" in str(ledger)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"sigma": -1.0}, "sigma is -1.0"),
+        ({"sigma": float("nan")}, "sigma is nan"),
+        ({"scores": [NORMAL.score]}, "give a dictionary of scores"),
+        ({"scores": {"exact": NORMAL.score}}, "the names 'clean' and 'exact' are"),
+    ],
+    ids=["negative", "nan", "list", "taken"],
+)
+def test_bad_input_is_told_before_any_run(changed, message):
+    def never(*_):
+        raise AssertionError("it ran")
+
+    arguments = {"scores": {}, **changed}
+    scores = arguments.pop("scores")
+    with pytest.raises(ValueError, match=message):
+        explain(NORMAL, scores, never, torch.zeros(5, 2), exact=NORMAL.score, quantity=square, **arguments)
+
+
 def test_diverged_chains_are_told_with_their_score():
     start = torch.ones(5, 2, dtype=torch.float64)
     with pytest.warns(RuntimeWarning, match="diverged"), pytest.raises(ValueError, match="with the wild score"):

@@ -193,6 +193,7 @@ def test_single_precision_with_a_tolerance_within_its_reach():
         ({"score": 1.0}, TypeError, "score is a float"),
         ({"score": ScoreMLP(8, generator=generator()).double()}, TypeError, "positional argument"),
         ({"x": torch.zeros(3, 3)}, ValueError, "x has shape"),
+        ({"x": torch.tensor([[0.0, 0.0], [math.nan, 0.0]]).double()}, ValueError, "x holds 1 points that are nan"),
         ({"x": torch.zeros(3, 2)}, ValueError, "rtol is 1e-08, finer than torch.float32 can tell.*by .double"),
         ({"trace": 8}, TypeError, "trace is a int"),
         ({"rtol": 0.0}, ValueError, "rtol is 0"),

@@ -85,5 +85,9 @@ def test_times_of_a_variance_exploding_sde_and_bad_input():
     assert film.times[0] == 1.0
     with pytest.raises(ValueError, match="scores is empty"):
         filmed(VP(), {})
+    with pytest.raises(TypeError, match="sde is a NoneType"):
+        filmed(None, {"exact": (P.score, P)})
+    with pytest.raises(TypeError, match=r"give \(score, law\)"):
+        filmed(VP(), {"exact": P.score})
     with pytest.raises(ValueError, match="n_frames"):
         filmed(VP(), {"exact": (P.score, P)}, n_frames=1)

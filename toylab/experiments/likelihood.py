@@ -38,7 +38,8 @@ def run(
     """Train noise-conditional networks, and follow their flow from every cell of a map to the prior.
 
     The SDE is variance exploding, from 0.05 to 20 times the law's standard deviation: the law at t = 0 is that noised
-    by 0.05. What the prior has wrong is added to both maps' numbers as ``prior_mismatch`` of the exact flow.
+    by 0.05. What the prior has wrong is part of the learned law, and so of its KL; along the exact flow it is told
+    apart as ``prior_mismatch``, and what remains is the solver's error.
 
     Args:
         seed: of the whole experiment.

@@ -68,7 +68,7 @@ def _times(sde: VE, n_steps: int) -> Tensor:
 
 
 def _annealed(sde: VE, s: NoiseConditionalScore, x: Tensor, n: int, g: torch.Generator) -> Chains:
-    """Five steps of Langevin at each level."""
+    """About five steps of Langevin at each level."""
     sigmas = geometric(sde.sigma_max, sde.sigma_min, max(2, n // 5))
     return annealed_langevin(
         s, x, sigmas, step_size=0.3 * sde.sigma_min**2, n_steps=n // len(sigmas), generator=g, progress=False

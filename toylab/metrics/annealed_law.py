@@ -94,6 +94,7 @@ def _pushed(
     score_variance: float | None,
 ) -> AnnealedLaw:
     checks.count("n_steps", n_steps)
+    checks.extent("extent", extent)
     centre, direction, means, order, v = _line(density)
     weights = density.weights.double()[order]
     between = 0.5 * (means[1:] + means[:-1]) - v * weights.log().diff() / means.diff()  # equally likely from both sides

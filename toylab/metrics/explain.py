@@ -1,5 +1,6 @@
 """The error ledger: is it the noise, the sampler, or the network?"""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -92,6 +93,14 @@ def explain(
     checks.function("sampler", sampler, "lambda s, x, g: langevin(s, x, step_size=0.1, n_steps=1000, generator=g)")
     checks.function("quantity", quantity, "lambda x: x.square().sum(-1)")
     checks.cloud("start", start)
+    checks.function("exact", exact, "p.score")
+    if not (math.isfinite(sigma) and sigma >= 0):
+        raise ValueError(f"sigma is {sigma}: a noise level is finite and at least 0.")
+    if not isinstance(scores, Mapping) or {"clean", "exact"} & set(scores):
+        raise ValueError(
+            f"scores is {scores!r}: give a dictionary of scores by name, such as {{'learned': network}}; the names "
+            "'clean' and 'exact' are those of the exact scores."
+        )
     truth = expectation(quantity, density)
     noised = expectation(quantity, density, sigma) if sigma > 0 else truth
 

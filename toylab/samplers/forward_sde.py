@@ -45,7 +45,7 @@ def forward_sde(
     checked(sde)
     checks.cloud("x", x)
     grid = checks.times("times", times, 0.0, rising=True)
-    recorder = Recorder(x, len(grid) - 1, keep_every, tick=grid[0])
+    recorder = Recorder(x, len(grid) - 1, keep_every, tick=grid[0], remedy="more times")
     with bar("forward_sde", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
             x = forward_sde_step(sde, x, t, u, generator=generator)

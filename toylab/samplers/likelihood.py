@@ -32,7 +32,7 @@ class Likelihood:
         divergence: the integral of div v along the way, shape [n]; the mean of its estimates.
         standard_error: of ``divergence`` and so of ``log_prob``: 0 if exact, nan from a single projection, shape [n].
         end: where the points end at t = 1, shape [n, 2].
-        n_evaluations: evaluations of the score (each with its derivative) at each point.
+        n_evaluations: calls of the score, each with its derivatives; with ``hutchinson(m)`` on m copies of the points.
     """
 
     log_prob: Tensor
@@ -104,7 +104,7 @@ def log_likelihood(
         rtol: relative tolerance of a step; from 6e-6 up for points in float32.
         atol: absolute tolerance of a step.
         trace: ``exact_trace``, or ``hutchinson(8, generator=g)``.
-        max_evaluations: of the score, at each point.
+        max_evaluations: calls of the score, at most.
 
     Raises:
         FloatingPointError: if the field is nan or inf on the way.
@@ -112,7 +112,7 @@ def log_likelihood(
     """
     checked(sde)
     checks.function("score", score, "p.score")
-    checks.cloud("x", x)
+    checks.finite_cloud("x", x)
     checks.function("trace", trace, "exact_trace")
     checked_tolerances(x, rtol, atol, max_evaluations)
     score = Counted(score)

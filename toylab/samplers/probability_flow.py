@@ -133,7 +133,7 @@ def probability_flow_adaptive(
     """
     checked(sde)
     checks.function("score", score, "p.score")
-    checks.cloud("x", x)
+    checks.finite_cloud("x", x)
     checked_tolerances(x, rtol, atol, max_evaluations)
     first, last = checks.finite("first", first), checks.finite("last", last)
     checks.times("(first, last)", torch.tensor([first, last]).double(), sde.t_min, rising=last > first)

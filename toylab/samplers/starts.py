@@ -18,9 +18,7 @@ def uniform_start(
 ) -> Tensor:
     """n points uniform on a rectangle (left, right, bottom, top), shape [n, 2]."""
     checks.count("n", n)
-    left, right, bottom, top = (checks.finite("extent", edge) for edge in extent)
-    if not (left < right and bottom < top):
-        raise ValueError(f"extent is {extent}: give (left, right, bottom, top) with left < right and bottom < top.")
+    left, right, bottom, top = checks.extent("extent", extent)
     u = uniform((n, 2), dtype=dtype or torch.get_default_dtype(), device=device, generator=generator)
     return u.new_tensor([left, bottom]) + u * u.new_tensor([right - left, top - bottom])
 

@@ -18,7 +18,7 @@ from toylab.metrics import Extent
 from toylab.samplers import probability_flow, rk4_step
 from toylab.schedules import uniform
 from toylab.score import NoiseConditionalScore
-from toylab.sde import SDE
+from toylab.sde import SDE, checked
 
 _DPI = 72
 _STEPS = 4  # of the flow, by RK4, from frame to frame
@@ -54,15 +54,23 @@ def filmed(
         sde: such as ``VP()``.
         scores: by name, a score s(x, sigma) and the law whose score it is, None if no law is known:
             {"exact": (p.score, p), "empirical": (data.score, data), "learned": (network, None)}.
-        n_frames: from t = 1 to ``sde.t_min``, evenly in time to the power 1/2, so that the end is seen slowly.
+        n_frames: from t = 1 to ``sde.t_min``, or 0.001 if that is later, evenly in the root of t, so that the end is
+            seen slowly.
         n_paths: points that flow.
         extent: the square that is shown.
         generator: draws the start; None is torch's global stream.
     """
+    checked(sde)
     checks.count("n_frames", n_frames, least=2)
     checks.count("n_paths", n_paths)
     if not scores:
         raise ValueError("scores is empty: give at least one, such as {'exact': (p.score, p)}.")
+    for name, pair in scores.items():
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(
+                f"scores[{name!r}] is {pair!r}: give (score, law), such as (p.score, p) or (network, None)."
+            )
+        checks.function(f"scores[{name!r}][0]", pair[0], "p.score")
     start: Tensor = sde.prior.sample((n_paths,), generator=generator)
     times = (uniform(1.0, max(sde.t_min, 1e-3) ** 0.5, n_frames).double() ** 2).tolist()
     columns = {}
