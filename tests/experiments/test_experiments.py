@@ -283,7 +283,7 @@ def test_samplers_writes_a_row_a_sampler_and_the_floor(small):
             assert len(row["values"]) == 2
         assert len(rows[samplers.ADAPTIVE]) == len(samplers.TOLERANCES)
         assert rows["floor"]["mean"] > 0
-        assert f"two fresh samples {rows['floor']['mean']:.3f}" in texts(samplers.draw(result))
+        assert f"two fresh samples: {rows['floor']['mean']:.3f}" in texts(samplers.draw(result))
         # with the exact score both families end near the law even now
         for label in ("flow, Heun", "reverse SDE, Heun"):
             assert rows[f"exact score, {label}"]["mean"] < 10 * rows["floor"]["mean"]

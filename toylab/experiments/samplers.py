@@ -191,22 +191,15 @@ def draw(result: Result) -> Figure:
     laws = [name for name in LAWS if name in result.numbers]
     with plotting.look():
         figure, axes = plt.subplots(
-            2,
-            len(laws),
-            figsize=(1 + 4.4 * len(laws), 10),
-            layout="constrained",
-            squeeze=False,
-            sharex=True,
+            2, len(laws), figsize=(4 + 4.4 * len(laws), 10), layout="constrained", squeeze=False, sharex=True,
             sharey="col",
-        )
-        for row, (family, exact) in zip(
-            axes, (([*FLOWS, ADAPTIVE], "flow, Heun"), (list(NOISY), "reverse SDE, Heun")), strict=True
-        ):
+        )  # fmt: skip
+        families = (([*FLOWS, ADAPTIVE], "flow, Heun"), (list(NOISY), "reverse SDE, Heun"))
+        for row, (family, exact) in zip(axes, families, strict=True):
             for ax, name in zip(row, laws, strict=True):
                 _draw_panel(ax, result.numbers[name], family, exact)
             row[0].set_ylabel("sliced Wasserstein distance\nto fresh samples")
-            figure_legend = row[-1].legend(frameon=False, fontsize=12, loc="upper right")
-            figure_legend.set_in_layout(False)
+            row[-1].legend(frameon=False, fontsize=14, loc="center left", bbox_to_anchor=(1.0, 0.5))
         for ax, name in zip(axes[0], laws, strict=True):
             ax.set_title(name, fontweight="bold")
         for ax in axes[1]:
@@ -220,16 +213,16 @@ def _draw_panel(ax: Axes, rows: dict, family: list[str], exact: str) -> None:
         points = sorted(rows[label], key=lambda row: row["evaluations"])
         spent, means, stds = ([row[key] for row in points] for key in ("evaluations", "mean", "std"))
         ax.errorbar(spent, means, yerr=stds, color=color, marker=marker, ms=8, lw=2, capsize=3, label=label)
-    ax.axhline(rows["floor"]["mean"], color=plotting.EXACT, lw=2, ls="--")
+    floor = rows["floor"]["mean"]
+    ax.axhline(floor, color=plotting.EXACT, lw=2, ls="--")
     ax.text(
-        0.02, rows["floor"]["mean"], f"two fresh samples {rows['floor']['mean']:.3f}", color=plotting.EXACT,
-        transform=ax.get_yaxis_transform(), va="top", fontsize=12,
-    )  # fmt: skip
+        0.03, 0.03, f"- - two fresh samples: {floor:.3f}", color=plotting.EXACT, transform=ax.transAxes, fontsize=13
+    )
     best = rows[f"exact score, {exact}"]
     ax.errorbar(
         best["evaluations"] * 1.15, best["mean"], yerr=best["std"], color=plotting.EXACT, marker="D", ms=8, capsize=3,
         label=f"{exact}, exact score", ls="none",
     )  # fmt: skip
-    ax.set(xscale="log", yscale="log")
+    ax.set(xscale="log", yscale="log", ylim=(0.45 * floor, 100 * floor))  # what is farther off is off the scale
     ax.set_xticks(BUDGETS, labels=[str(n) for n in BUDGETS])
     ax.minorticks_off()
