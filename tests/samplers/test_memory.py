@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_a_hundred_thousand_chains_of_mala_stay_below_a_gigabyte():
     """The benchmark at 10 of its 1,000 steps, Python and torch included."""
     call = [sys.executable, str(ROOT / "benchmarks" / "memory.py"), "--steps", "10"]
