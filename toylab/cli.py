@@ -59,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
         "figures",
         help="draw the gallery of densities and the three reference figures, and write their numbers",
         description="Draw the gallery and the reference figures (PNG and SVG) and write numbers.json beside them. "
-        "The other figures are drawn by --only; on two cores bugs and reference take seconds, samplers ten minutes, the "
-        "others one to four.",
+        "The other figures are drawn by --only; on two cores bugs and reference take seconds, samplers ten minutes, "
+        "the others one to four.",
         epilog="example:\n  toylab figures --only annealing --out figures --seed 1",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
