@@ -50,6 +50,12 @@ def test_it_is_the_exact_log_density(p, sde):
     assert float((off / (1 + exact(p, sde, x).abs())).max()) < 1e-6
 
 
+@every_sde
+def test_far_tails_of_two_modes_to_a_millionth(sde):
+    """Absolute, where log p is -27 to -252; where it is -1400, as beyond the ring, rounding and rtol leave 7e-6."""
+    assert float(errors(two_modes(), sde, TAILS).abs().max()) < 1e-6
+
+
 def test_on_a_law_without_a_density():
     """A circle, at t_min blurred by 0.01."""
     p, sde = Circle(2.0), VE()
