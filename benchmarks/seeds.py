@@ -1,7 +1,8 @@
 """Networks side by side against one: python benchmarks/seeds.py [--write].
 
 Medians of interleaved short trainings, a step each. ``one_more`` is what one network more costs among two to four,
-whose tensors still fit into the cache: arithmetic alone, in steps of one. With these kernels eight cost about 1 + 7 of it (repeats differ by 30 %).
+whose tensors still fit into the cache: arithmetic alone, in steps of one. With these kernels
+eight cost about 1 + 7 of it (repeats differ by 30 %).
 ``--write`` keeps the table in benchmarks/results/seeds.json.
 """
 

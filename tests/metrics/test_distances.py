@@ -114,7 +114,7 @@ def test_the_error_bar_of_a_distance(distance, share):
     """Clouds of N(0, I) far apart along x: W_2 is the difference of their means along x, of variance 2 / n.
 
     Sliced, it is sqrt(|difference|^2 / 2). Ten groups know a variance as chi-squared with 9 degrees of freedom does;
-    the mean over 40 pairs of clouds has 360 of them, so that it is known to a factor of 0.68 to 1.41 (false alarms: 1e-6).
+    the mean over 40 pairs of clouds has 360, so that it is known to a factor of 0.68 to 1.41 (false alarms: 1e-6).
     """
     n, pairs = 200, 40
     ratios = []

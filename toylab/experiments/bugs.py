@@ -42,6 +42,9 @@ PANELS = {
 """The samplers and the score of ``museum`` that are run on ``two_modes``, by a short name."""
 
 
+Sampler = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor | None]]  # last points, and acceptance if any
+
+
 def run(
     *,
     seed: int = 0,
@@ -82,25 +85,36 @@ def run(
         "flow without its half": (0.8, 1.0),
     }
 
-    def sampled(name: str, x: Tensor, gen: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Where the chains end, and their acceptance if they have one."""
-        bug: Callable = PANELS[name]
-        plain = {"n_steps": n_steps, "generator": gen}
-        if name == "variances replaced":
-            return annealed_langevin(bug(p), x, SIGMAS, **annealed, generator=gen, progress=False).samples, None
-        if name == "one noise for all levels":
-            return bug(p.score, x, SIGMAS, **annealed, generator=gen), None
-        if name == "flow without its half":
-            return bug(p.score, p.noised(10.0).sample((len(x),), generator=gen), flow_levels), None
-        if name.startswith("MALA"):
-            return bug(p.log_prob, p.score, x, step_size=0.3 if "two" in name else 0.5, **plain)
-        return bug(p.score, x, step_size=0.1, **plain), None
+    def plain(bug: Callable) -> Sampler:
+        return lambda x, g: (bug(p.score, x, step_size=0.1, n_steps=n_steps, generator=g), None)
 
+    def adjusted(bug: Callable, eps: float) -> Sampler:
+        return lambda x, g: bug(p.log_prob, p.score, x, step_size=eps, n_steps=n_steps, generator=g)
+
+    def replaced(x: Tensor, g: torch.Generator) -> tuple[Tensor, None]:
+        score = museum.score_replacing_variances(p)
+        return annealed_langevin(score, x, SIGMAS, **annealed, generator=g, progress=False).samples, None
+
+    def one_noise(x: Tensor, g: torch.Generator) -> tuple[Tensor, None]:
+        return museum.annealed_with_one_noise(p.score, x, SIGMAS, **annealed, generator=g), None
+
+    def flow(x: Tensor, g: torch.Generator) -> tuple[Tensor, None]:
+        return museum.flow_without_the_half(p.score, p.noised(10.0).sample((len(x),), generator=g), flow_levels), None
+
+    samplers: dict[str, Sampler] = {
+        "variances replaced": replaced,
+        "one noise for all levels": one_noise,
+        "rand for randn": plain(museum.langevin_with_uniform_noise),
+        "half missing": plain(museum.langevin_with_half_missing),
+        "MALA of two kernels": adjusted(museum.mala_of_two_kernels, 0.3),
+        "MALA without a choice": adjusted(museum.mala_without_a_choice, 0.5),
+        "flow without its half": flow,
+    }
     numbers: dict = {"chains": n_chains}
     arrays = {"density": p.log_prob(grid_points(EXTENT, _CELLS).to(device)).exp().cpu().numpy()}
     for stage, name in enumerate(tqdm(PANELS, desc="bugs", unit="sampler", disable=not progress)):
         gen = generator(seed, stage)
-        samples, acceptance = sampled(name, uniform_start(n_chains, BOX, generator=gen).to(device), gen)
+        samples, acceptance = samplers[name](uniform_start(n_chains, BOX, generator=gen).to(device), gen)
         weight = mode_weights(samples, p)[1]
         in_upper = samples[p.posterior(samples).argmax(-1) == 1].double()
         mean = mean_of(in_upper.mean(1))
