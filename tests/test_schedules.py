@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import integrate, stats
 
-from toylab.schedules import geometric, rho_grid, uniform
+from toylab.schedules import geometric, overlap, rho_grid, uniform
 
 
 @pytest.fixture
@@ -108,3 +110,16 @@ def test_bad_grids_are_refused(make, said):
 @pytest.mark.parametrize("schedule", [geometric, uniform, rho_grid])
 def test_every_schedule_follows_the_default_dtype(schedule):
     assert schedule(2.0, 1.0, 3).dtype == torch.float32
+
+
+def test_overlap_is_the_shared_probability_of_two_rayleigh_laws(float64_by_default):
+    levels = torch.tensor([30.0, 5.0, 4.0, 3.99, 0.5])
+    for shared, wide, narrow in zip(overlap(levels).tolist(), levels.tolist(), levels[1:].tolist(), strict=False):
+        laws = stats.rayleigh(scale=wide), stats.rayleigh(scale=narrow)
+        r = np.linspace(0, 12 * wide, 400_001)
+        exact = integrate.simpson(np.minimum(laws[0].pdf(r), laws[1].pdf(r)), x=r)
+        assert shared == pytest.approx(exact, abs=1e-6)
+    assert overlap(torch.tensor([1.0])).shape == (0,)
+    assert float(overlap(torch.tensor([1.000001, 1.0]))[0]) == pytest.approx(1.0, abs=1e-6)
+    with pytest.raises(ValueError, match="strictly decrease"):
+        overlap(torch.tensor([1.0, 2.0]))

@@ -12,7 +12,6 @@ from toylab.densities import Points, isotropic, two_modes
 from toylab.metrics import grid_points
 from toylab.sde import VE, VP, score_at
 from toylab.widgets import diffusion_film, filmed
-from toylab.widgets.diffusion_film import Picture
 
 P = isotropic([[0.5, 0.0]], 0.7)
 
@@ -57,27 +56,61 @@ def test_the_empirical_flow_ends_on_the_data(film):
 
 
 def test_frames_differ_and_come_again(film):
-    picture = Picture(film)
-    first, last = picture.at(0), picture.at(20)
+    box = diffusion_film(film)
+    slider, stage = box.children[0].children[1], box.children[1]
+    first = stage.png
+    slider.value = 20
+    last = stage.png
     assert first != last
-    assert picture.at(0) == first
+    slider.value = 0
+    assert stage.png == first
     pixels = matplotlib.image.imread(io.BytesIO(last))
-    assert pixels.shape[1] > 800
+    assert pixels.shape[1] == stage.width > 800
     assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 100
 
 
 def test_the_slider_moves_the_picture_and_play_the_slider(film):
     box = diffusion_film(film)
-    (play, slider), image = box.children[0].children, box.children[1]
+    (play, slider), stage = box.children[0].children, box.children[1]
     assert isinstance(play, ipywidgets.Play)
-    before = image.value
+    before = stage.png
     slider.value = 5
-    assert image.value == Picture(film).at(5)
-    assert image.value != before
+    assert stage.png != before
+    assert f"time {film.times[5]:.3f}" in stage.alt
     play.value = 20
     assert slider.value == 20
     assert slider.description
     assert [label for label, _ in slider.options][0] == "1.000"
+
+
+def test_films_by_name_are_made_when_chosen_with_the_seed():
+    made = []
+
+    def shot(generator):
+        made.append(generator.initial_seed())
+        return filmed(VP(), {"exact": (P.score, P)}, n_frames=3, n_paths=4, generator=generator)
+
+    box = diffusion_film({"one": shot, "other": shot})
+    (lesson, seed), (play, slider) = box.children[0].children, box.children[1].children
+    stage, message = box.children[2], box.children[3]
+    assert made == [0]
+    first = stage.png
+    slider.value = 2
+    lesson.value = "other"
+    assert made == [0, 0]
+    assert slider.value == 0
+    assert stage.png == first  # the same seed
+    seed.value = 7
+    assert made[-1] == 7
+    assert stage.png != first
+    kept = stage.png
+    seed.value = -1
+    assert "seed is -1" in message.value
+    assert stage.png == kept
+    seed.value = 0
+    assert message.value == ""
+    assert stage.png == first
+    assert play.max == 2
 
 
 def test_times_of_a_variance_exploding_sde_and_bad_input():
@@ -89,5 +122,9 @@ def test_times_of_a_variance_exploding_sde_and_bad_input():
         filmed(None, {"exact": (P.score, P)})
     with pytest.raises(TypeError, match=r"give \(score, law\)"):
         filmed(VP(), {"exact": P.score})
+    with pytest.raises(ValueError, match="no film"):
+        diffusion_film({})
+    with pytest.raises(TypeError, match="the film 'a'"):
+        diffusion_film({"a": film})
     with pytest.raises(ValueError, match="n_frames"):
         filmed(VP(), {"exact": (P.score, P)}, n_frames=1)

@@ -1,14 +1,11 @@
 """One slider through time: the law of x_t, its score and its flow under several scores, side by side."""
 
-import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import ipywidgets
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from toylab import checks, plotting
@@ -19,8 +16,9 @@ from toylab.samplers import probability_flow, rk4_step
 from toylab.schedules import uniform
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE, checked
+from toylab.widgets.frame import generator, message_line, replacing, seed_box, told, unheard
+from toylab.widgets.stage import Stage, off_screen
 
-_DPI = 72
 _STEPS = 4  # of the flow, by RK4, from frame to frame
 
 
@@ -37,6 +35,9 @@ class Film:
     times: tuple[float, ...]
     columns: dict[str, tuple[State, ...]]
     extent: Extent
+
+
+Shot = Callable[[torch.Generator], Film]
 
 
 def filmed(
@@ -93,24 +94,25 @@ class Picture:
         self.film = film
         names = list(film.columns)
         with plotting.look():
-            self.figure = Figure(figsize=(4.3 * len(names), 4.9), dpi=_DPI)
-            self.canvas = FigureCanvasAgg(self.figure)
+            self.figure = off_screen(3.9 * len(names), 4.4)
             axes = self.figure.subplots(1, len(names), squeeze=False)[0]
             self.figure.subplots_adjust(left=0.01, right=0.99, bottom=0.09, top=0.92, wspace=0.03)
-            self.artists = {}
+            self.columns = {}
             for ax, name in zip(axes, names, strict=True):
                 first, color = film.columns[name][0], COLUMNS.get(name, plotting.NEUTRAL)
                 plotting.density_map(np.nan_to_num(first.density), film.extent, cmap=plotting.GROUND_MAP, ax=ax)
                 plotting.score_field(first.score, film.extent, color=color, ax=ax)
                 (tails,) = ax.plot([], [], color=plotting.NEUTRAL, lw=0.8, alpha=0.6)
                 (points,) = ax.plot([], [], "o", color=plotting.NEUTRAL, ms=5, mec="white", mew=0.6)
+                words = ax.text(0.5, -0.03, "", ha="center", va="top", fontsize=12, transform=ax.transAxes)
                 ax.set(xticks=[], yticks=[])
                 ax.set_title(name, color=color, fontweight="bold")
-                self.artists[name] = (ax, ax.images[0], ax.collections[-1], tails, points)
+                self.columns[name] = (ax.images[0], tails, ax.collections[-1], points, words)
+        self.moving = [artist for column in self.columns.values() for artist in column]
 
-    def at(self, k: int) -> bytes:
-        """Frame k as a PNG."""
-        for name, (ax, image, arrows, tails, points) in self.artists.items():
+    def at(self, k: int) -> str:
+        """Move to frame k; returns what is to be seen."""
+        for name, (image, tails, arrows, points, words) in self.columns.items():
             states = self.film.columns[name]
             now, density = states[k], np.nan_to_num(states[k].density)
             image.set_data(density)
@@ -124,37 +126,66 @@ class Picture:
             tails.set_data(line[:, 0], line[:, 1])
             points.set_data(now.points[:, 0], now.points[:, 1])
             known = f"x₀ known to ± {now.spread:.2g}" if np.isfinite(now.spread) else "Cov[x₀|x] not positive"
-            ax.set_xlabel(f"{known};  longest arrow {sizes:.2g}")
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 1})
-        return buffer.getvalue()
+            words.set_text(f"{known};  longest arrow {sizes:.3g}")
+        seen = ", ".join(f"{name}: {column[-1].get_text()}" for name, column in self.columns.items())
+        return f"Density, score and flow at time {self.film.times[k]:.3f} under several scores. {seen}."
 
     def _longest(self, name: str) -> float:
         """The size that the first frame's arrows were scaled for."""
         return float(np.linalg.norm(self.film.columns[name][0].score, axis=-1).max())
 
 
-def diffusion_film(film: Film) -> ipywidgets.VBox:
-    """A slider and a play button over a film; keyboard: Tab to the slider, then the arrow keys.
+def diffusion_film(film: Film | Mapping[str, Shot]) -> ipywidgets.VBox:
+    """A slider and a play button over a film; several films have a list to choose from, and a box for the seed.
+
+    By keyboard: Tab to the slider, then the arrow keys.
 
     Args:
-        film: from ``filmed``.
+        film: from ``filmed``; or films by name, each a function of the generator that makes it, such as
+            ``lambda g: filmed(VP(), {"exact": (p.score, p)}, generator=g)``. They are made when chosen.
     """
-    picture, last = Picture(film), len(film.times) - 1
-    width = round(picture.figure.get_figwidth() * _DPI)  # as drawn, and no larger
-    image = ipywidgets.Image(
-        value=picture.at(0), format="png", layout={"width": f"{width}px", "max_width": "100%", "height": "auto"}
-    )
-    image.add_class("toylab-film")
-    play = ipywidgets.Play(min=0, max=last, interval=120, description="from noise to data")
-    slider = ipywidgets.SelectionSlider(
-        options=[(f"{t:.3f}", k) for k, t in enumerate(film.times)], description="time t",
-        layout={"width": "60%"}, continuous_update=True,
-    )  # fmt: skip
+    shots: dict[str, Shot] = {"": lambda _: film} if isinstance(film, Film) else dict(film)
+    if not shots:
+        raise ValueError("no film: give one from filmed(...), or at least one by name.")
+    for name, shot in shots.items():
+        checks.function(f"the film {name!r}", shot, "lambda g: filmed(VP(), scores, generator=g)")
 
-    def redraw(change: dict) -> None:
-        image.value = picture.at(change["new"])
+    style = {"description_width": "initial"}
+    lesson = ipywidgets.Dropdown(options=list(shots), description="film", style=style, layout={"width": "430px"})
+    play = ipywidgets.Play(min=0, max=1, interval=120, show_repeat=False)
+    slider = ipywidgets.SelectionSlider(
+        options=[("1", 0), ("0", 1)], description="time t (1: noise, 0: data)", style=style, layout={"width": "70%"}
+    )
+    seed, message = seed_box(), message_line()
+    picture = Picture(shots[lesson.value](generator(seed.value)))
+    stage = Stage(picture.figure, picture.moving)
+
+    def redraw(_: object = None) -> None:
+        stage.alt = picture.at(slider.value)
+        stage.show()
+
+    def wound() -> None:
+        """The slider over the film at hand, at its start."""
+        last = len(picture.film.times) - 1
+        with unheard(redraw, (slider,)):
+            play.value, play.max = 0, last
+            slider.options = [(f"{t:.3f}", k) for k, t in enumerate(picture.film.times)]
+        redraw()
+
+    def make(_: object) -> None:
+        nonlocal picture
+        with told(message):
+            picture = Picture(shots[lesson.value](generator(seed.value)))
+            stage.put(picture.figure, picture.moving)
+            wound()
 
     slider.observe(redraw, names="value")
     ipywidgets.link((play, "value"), (slider, "value"))
-    return ipywidgets.VBox([ipywidgets.HBox([play, slider]), image])
+    lesson.observe(make, "value")
+    seed.observe(make, "value")
+    wound()
+    rows = [ipywidgets.HBox([play, slider]), stage, message]
+    return replacing(
+        "diffusion_film",
+        ipywidgets.VBox(rows if isinstance(film, Film) else [ipywidgets.HBox([lesson, seed]), *rows]),
+    )

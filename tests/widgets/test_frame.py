@@ -1,0 +1,72 @@
+"""Seeds, messages, and the end of a widget whose cell is run again."""
+
+import gc
+import warnings
+import weakref
+
+import ipywidgets
+import pytest
+import torch
+
+from toylab.widgets import score_explorer
+from toylab.widgets.frame import generator, message_line, replacing, told, unheard
+
+
+def test_a_seed_gives_its_stream_and_a_bad_one_is_told():
+    expected = torch.rand(3, generator=torch.Generator().manual_seed(5))
+    assert torch.rand(3, generator=generator(5)).equal(expected)
+    for bad in (-1, 10**12 + 1):
+        with pytest.raises(ValueError, match=r"give a whole number from 0 to 10\^12"):
+            generator(bad)
+
+
+def test_errors_and_warnings_become_messages_and_go_again():
+    line = message_line()
+    with told(line):
+        raise ValueError("x is <b>: give another")
+    assert "x is &lt;b&gt;: give another" in line.value
+    with told(line):
+        warnings.warn("3 chains diverged", RuntimeWarning, stacklevel=1)
+    assert "3 chains diverged" in line.value
+    with told(line):
+        pass
+    assert line.value == ""
+    with pytest.raises(ZeroDivisionError), told(line):  # a mistake of ours is not hidden
+        raise ZeroDivisionError
+
+
+def test_a_preset_is_heard_once():
+    heard, boxes = [], [ipywidgets.IntText(0), ipywidgets.IntText(0)]
+    for box in boxes:
+        box.observe(heard.append, "value")
+    with unheard(heard.append, boxes):
+        boxes[0].value = boxes[1].value = 1
+    assert heard == []
+    boxes[0].value = 2
+    assert len(heard) == 1
+
+
+def test_a_cell_run_again_frees_the_figure_of_its_last_run(monkeypatch):
+    cell = ("a", 1)
+    monkeypatch.setattr("toylab.widgets.frame._cell", lambda: cell)
+    before = score_explorer()
+    figure = weakref.ref(before.children[1].children[0].figure)
+    beside = score_explorer()  # a second one in the same run stays
+    assert before.comm is not None
+    cell = ("a", 2)
+    after = score_explorer()
+    assert before.comm is None
+    assert beside.comm is None
+    cell = ("b", 3)
+    score_explorer()
+    assert after.comm is not None  # another cell's
+    del before
+    gc.collect()
+    assert figure() is None
+
+
+def test_outside_a_notebook_nothing_is_closed():
+    first, second = ipywidgets.IntText(0), ipywidgets.IntText(0)
+    assert replacing("kind", first) is first
+    assert replacing("kind", second) is second
+    assert first.comm is not None

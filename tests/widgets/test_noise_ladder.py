@@ -1,0 +1,114 @@
+"""The ladder: its bands are quantiles, its run is the sampler's, its lessons show what they say."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from toylab.densities import Circle
+from toylab.samplers import annealed_langevin, uniform_start
+from toylab.schedules import geometric, overlap
+from toylab.widgets import noise_ladder
+from toylab.widgets.noise_ladder import EXTENT, LAWS, LESSONS, N_CHAINS, Ladder, descended
+
+PAPER = "two far modes, as in the paper"
+
+
+def parts(box):
+    (lesson, law), (n, n_steps), (largest, smallest), (rate, seed, run) = (row.children for row in box.children[:4])
+    return lesson, law, n, n_steps, largest, smallest, rate, seed, run, box.children[4], box.children[5]
+
+
+def test_bars_are_where_nine_tenths_of_the_noise_are():
+    *_, stage, _ = parts(noise_ladder())
+    for bar, sigma in zip(stage.figure.axes[0].patches, geometric(20.0, 1.0, 10).tolist(), strict=False):
+        law = stats.rayleigh(scale=sigma)
+        assert law.cdf(bar.get_x()) == pytest.approx(0.05, rel=1e-4)
+        assert law.cdf(bar.get_x() + bar.get_width()) == pytest.approx(0.95, rel=1e-4)
+    assert [bar.get_visible() for bar in stage.figure.axes[0].patches].count(True) == 10
+
+
+def test_a_descent_is_annealed_langevin_with_alpha_a_share_of_sigma_squared():
+    ladder, law = Ladder(PAPER, 5, 20.0, 0.5, 20, 0.2), LAWS[PAPER]
+    chains, ledger = descended(law, ladder, EXTENT, torch.Generator().manual_seed(3))
+    g = torch.Generator().manual_seed(3)
+    x = uniform_start(N_CHAINS, EXTENT, generator=g)
+    same = annealed_langevin(
+        law.score, x, geometric(20.0, 0.5, 5), step_size=0.2 * 0.5**2, n_steps=20, generator=g, progress=False
+    )
+    assert chains.samples.equal(same.samples)
+    assert len(ledger.weights) == 6
+
+
+def share(stage):
+    return float(stage.alt.split("larger mode ")[1].split(" ±")[0])
+
+
+def test_lessons_show_what_they_say():
+    """1,280 chains: a share has a standard error of at most 0.014; six of them are 0.084."""
+    lesson, *_, run, stage, message = parts(noise_ladder())
+    assert len(lesson.options) == 1 + len(LESSONS)
+    shares = {}
+    for text, ladder in lesson.options[1:]:
+        lesson.value = ladder
+        assert "press run" in stage.figure.axes[1].texts[0].get_text()
+        run.click()
+        assert message.value == "", text
+        shares[text] = share(stage)
+    assert shares["the ladder of the paper"] == pytest.approx(0.8, abs=0.084)
+    assert shares["the first level too small: the start is never forgotten"] < 0.8 - 0.084
+    assert shares["too few steps a level"] < 0.8 - 0.084
+    assert shares["one level alone: plain Langevin"] == pytest.approx(0.5, abs=0.084)
+    assert shares["a narrow mode is found last"] == pytest.approx(0.7, abs=0.084)
+
+
+def test_the_sliders_move_the_bands_and_the_overlap():
+    _, _, n, _, largest, smallest, *_, stage, _ = parts(noise_ladder())
+    before = stage.png
+    n.value = 4
+    assert stage.png != before
+    assert f"share {float(overlap(geometric(20.0, 1.0, 4))[0]):.2f}" in stage.alt
+    largest.value = 50.0
+    shown = stage.figure.axes[0].patches[0]
+    assert shown.get_x() == pytest.approx(float(np.sqrt(-2 * np.log(0.95))) * largest.value, rel=1e-6)
+
+
+def test_bad_values_are_told_and_nothing_is_lost():
+    _, _, n, _, largest, smallest, rate, seed, run, stage, message = parts(noise_ladder())
+    run.click()
+    kept = stage.png
+    smallest.value = 30.0
+    assert "a schedule decreases" in message.value
+    assert stage.png == kept
+    run.click()
+    assert "a schedule decreases" in message.value
+    assert not run.disabled
+    smallest.value = 1.0
+    assert message.value == ""
+    rate.value = 0.0
+    assert "α / σ² is 0" in message.value
+    rate.value = 0.1
+    seed.value = -1
+    run.click()
+    assert "seed is -1" in message.value
+
+
+def test_the_same_seed_runs_the_same():
+    *_, seed, run, stage, _ = parts(noise_ladder())
+    run.click()
+    first = stage.png
+    seed.value = 1
+    run.click()
+    assert stage.png != first
+    seed.value = 0
+    run.click()
+    assert stage.png == first
+
+
+def test_every_control_is_labelled_and_bad_input_is_told():
+    for control in parts(noise_ladder())[:9]:
+        assert control.description
+    with pytest.raises(ValueError, match="laws is empty"):
+        noise_ladder({})
+    with pytest.raises(TypeError, match="give a mixture"):
+        noise_ladder({"circle": Circle(1.0)})

@@ -1,0 +1,112 @@
+"""The explorer: its numbers are the exact ones, its picture follows the controls, nothing is lost on a bad value."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from toylab.densities import isotropic
+from toylab.widgets import score_explorer
+from toylab.widgets.score_explorer import PRESETS, reading
+
+P = isotropic([[1.0, -1.0]], 0.5)
+
+
+def parts(box):
+    controls, (stage, numbers), message = box.children[0], box.children[1].children, box.children[2]
+    preset, (law, samples, seed), noise = controls.children[0], controls.children[1].children, controls.children[2]
+    return preset, law, samples, seed, noise, stage, numbers, message
+
+
+def test_readings_are_the_closed_forms_of_a_gaussian():
+    """N(m, v) noised: score (m - x) / (v + s^2), posterior mean (s^2 m + v x) / (v + s^2)."""
+    for sigma in (0.01, 0.7, 10.0):
+        v, x = 0.25 + sigma**2, (2.0, 3.0)
+        known = reading(P, sigma, x)
+        assert known.score == pytest.approx([(m - a) / v for m, a in zip((1, -1), x, strict=True)], rel=1e-12)
+        assert known.mean == pytest.approx(
+            [(sigma**2 * m + 0.25 * a) / v for m, a in zip((1, -1), x, strict=True)], rel=1e-9
+        )
+        assert known.log_prob == pytest.approx(-((1 + 16) / (2 * v)) - np.log(2 * np.pi * v), rel=1e-12)
+
+
+def test_a_click_is_read_where_it_was(seen):
+    *_, noise, stage, numbers, message = parts(score_explorer({"one": P}))
+    noise.value = 0.5
+    before = stage.png
+    box = stage.figure.axes[0].get_position()
+    stage._handle_custom_msg({"x": box.x0 + 0.7 * box.width, "y": 1 - (box.y0 + 0.8 * box.height)}, [])
+    assert stage.png != before
+    assert "(2.000, 3.000)" in numbers.value
+    assert "(-2, -8)" in numbers.value  # (1 - 2, -1 - 3) / 0.5
+    assert "(1.500, 1.000)" in numbers.value  # half way to the mean
+    assert "posterior mean (1.50, 1.00)" in stage.alt
+    assert message.value == ""
+
+
+def test_the_picture_darkens_where_the_law_is(seen):
+    _, _, samples, _, noise, stage, *_ = parts(score_explorer({"one": P}))
+    samples.value, noise.value = False, 0.3
+
+    def darkness(x, y):
+        box = stage.figure.axes[0].get_position()
+        pixels = seen(stage)
+        row = round((1 - box.y0 - box.height * (y + 5) / 10) * pixels.shape[0])
+        column = round((box.x0 + box.width * (x + 5) / 10) * pixels.shape[1])
+        return 1 - np.median(pixels[row - 8 : row + 9, column - 8 : column + 9].mean(-1))
+
+    assert darkness(1, -1) > 0.3
+    assert darkness(-3, 3) < 0.02
+    noise.value = 10.0
+    assert darkness(-3, 3) > 0.3
+
+
+def test_the_seed_draws_the_samples_and_a_bad_one_loses_nothing():
+    _, _, _, seed, noise, stage, _, message = parts(score_explorer({"one": P}))
+    first = stage.png
+    seed.value = 1
+    other = stage.png
+    assert other != first
+    seed.value = -3
+    assert "seed is -3" in message.value
+    assert stage.png == other
+    seed.value = 0
+    assert stage.png == first
+    assert message.value == ""
+
+
+def test_lessons_set_density_noise_and_point():
+    preset, law, _, _, noise, stage, numbers, _ = parts(score_explorer())
+    assert len(preset.options) == 1 + len(PRESETS)
+    for _, view in preset.options[1:]:
+        preset.value = view
+        assert noise.value == pytest.approx(view.sigma, rel=0.03)  # the slider has steps
+        known = reading(law.value, noise.value, view.point)
+        assert f"({known.mean[0]:.3f}, {known.mean[1]:.3f})" in numbers.value
+        assert np.isfinite(known.score).all()
+
+
+def test_a_law_finer_than_the_cells_is_still_seen(seen):
+    preset, _, samples, _, noise, stage, *_ = parts(score_explorer())
+    preset.value = PRESETS["a curve: the score grows like 1/σ"]
+    samples.value = False
+    noise.value = 0.01
+    image = stage.figure.axes[0].images[0].get_array()
+    x = torch.linspace(-5, 5, 81)[:-1] + 1 / 16
+    radius = (x[:, None] ** 2 + x**2).sqrt()
+    on = np.asarray(image)[((radius - 3).abs() < 0.05).numpy()]
+    assert on.min() > 0.5 * on.max()
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="densities is empty"):
+        score_explorer({})
+
+
+def test_every_control_is_labelled():
+    preset, law, samples, seed, noise, stage, *_ = parts(score_explorer())
+    for control in (preset, law, samples, seed, noise):
+        assert control.description
+    assert "standard deviation" in noise.description
+    assert re.match("Density and score field", stage.alt)

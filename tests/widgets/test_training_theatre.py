@@ -1,0 +1,137 @@
+"""The theatre: what is seen is the training that fit makes, its divergence the exact one, and stop keeps it."""
+
+import threading
+
+import pytest
+import torch
+from torch.nn import functional
+
+from toylab.densities import isotropic
+from toylab.metrics import fisher_divergence
+from toylab.networks import ScoreMLP
+from toylab.objectives import Sliced
+from toylab.training import fit
+from toylab.widgets import training_theatre
+from toylab.widgets.training_theatre import LAWS, LESSONS, OBJECTIVES, REPORT_EVERY, Picture
+
+
+def parts(box):
+    (lesson, train, stop), (law, objective, activation), (data, rate, seed) = (row.children for row in box.children[:3])
+    return lesson, train, stop, law, objective, activation, data, rate, seed, box.children[3], box.children[4]
+
+
+def trained(box):
+    parts(box)[1].click()
+    box.training.join(120)
+    assert not box.training.is_alive()
+    return box.fit
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("sigma", [0.0, 0.5])
+def test_the_divergence_of_the_map_is_the_exact_one(name, sigma):
+    law = LAWS[name].noised(sigma) if sigma else LAWS[name]
+    network = ScoreMLP(16, generator=torch.Generator().manual_seed(0))
+    picture = Picture(law, (-6.0, 6.0, -6.0, 6.0), 10)
+    assert picture.see(network, 0) == pytest.approx(fisher_divergence(network, law), rel=2e-3)
+
+
+def test_it_is_the_training_that_fit_makes():
+    box = training_theatre(width=16, n_steps=3 * REPORT_EVERY)
+    result = trained(box)
+    g = torch.Generator().manual_seed(0)
+    network = ScoreMLP(16, activation=functional.softplus, generator=g)
+    same = fit(network, Sliced(), LAWS["two modes"], n_steps=3 * REPORT_EVERY, generator=g, progress=False)
+    for ours, theirs in zip(result.network.parameters(), same.network.parameters(), strict=True):
+        assert ours.equal(theirs)
+    steps, curve = parts(box)[9].figure.axes[2].lines[1].get_data()
+    assert list(steps) == [0, 20, 40, 60]
+    assert list(curve[1:]) == pytest.approx(result.history.held_out.tolist(), rel=1e-12)
+    assert "After 60 steps" in parts(box)[9].alt
+
+
+def test_a_denoising_loss_is_held_against_the_noised_law():
+    box = training_theatre(width=8, n_steps=REPORT_EVERY)
+    parts(box)[4].value = "denoising, σ = 0.5"
+    result = trained(box)
+    exact = fisher_divergence(result.network, LAWS["two modes"].noised(0.5))
+    assert float(result.history.held_out[-1]) == pytest.approx(exact, rel=2e-3)
+
+
+def test_stop_keeps_what_is_learned():
+    box = training_theatre(width=8, n_steps=10**6)
+    _, train, stop, law, *_, stage, message = parts(box)
+    first = stage.png
+    moved = threading.Event()
+    stage.observe(lambda _: moved.set(), "png")
+    train.click()
+    moved.clear()
+    assert moved.wait(60)
+    assert train.disabled
+    assert law.disabled
+    stop.click()
+    box.training.join(60)
+    assert not box.training.is_alive()
+    assert not train.disabled
+    assert not law.disabled
+    assert stop.disabled
+    assert "interrupted after" in message.value
+    assert 0 < len(box.fit.history.steps) < 10**6 / REPORT_EVERY
+    assert stage.png != first
+
+
+def test_a_closed_theatre_stops_by_itself():
+    box = training_theatre(width=8, n_steps=10**6)
+    _, train, *_, stage, _ = parts(box)
+    train.click()
+    stage.close()
+    box.training.join(60)
+    assert not box.training.is_alive()
+
+
+def test_a_diverged_training_is_told():
+    box = training_theatre({"wide": isotropic([[0.0, 0.0]], 1.0)}, width=8, n_steps=200)
+    *_, rate, _, stage, message = parts(box)
+    parts(box)[4].value = "explicit"
+    rate.value = 1e30
+    assert trained(box) is None
+    assert "training diverged" in message.value
+    rate.value = 0.0
+    assert "learning rate is 0" in message.value
+    kept = stage.png
+    parts(box)[1].click()
+    assert stage.png == kept
+
+
+@pytest.mark.slow
+def test_lessons_show_what_they_say():
+    """The good ones beat the bad by far more than trainings differ from seed to seed (half as much)."""
+    box = training_theatre(width=32, n_steps=600)
+    lesson, *_, message = parts(box)
+    assert len(lesson.options) == 1 + len(LESSONS)
+    ends, lowest, said = {}, {}, {}
+    for text, chosen in lesson.options[1:]:
+        lesson.value = chosen
+        result = trained(box)
+        ends[text], said[text] = float(result.history.held_out[-1]), message.value
+        lowest[text] = float(result.history.held_out.min())
+    good = ends["sliced matching, from samples alone"]
+    assert ends["ReLU under a loss with derivatives learns nothing"] > 5 * good
+    assert "piecewise linear" in said["ReLU under a loss with derivatives learns nothing"]
+    few = "few data: the loss falls and the truth runs away"
+    print(ends[few], lowest[few])
+    assert ends[few] > 1.5 * lowest[few]
+    assert ends["too little noise: the loss is all noise"] > 5 * good
+    assert ends["a rate far too large"] > 5 * good
+
+
+def test_every_control_is_labelled_and_bad_input_is_told():
+    for control in parts(training_theatre())[:9]:
+        assert control.description
+    assert set(OBJECTIVES) >= {lesson.objective for lesson in LESSONS.values()}
+    with pytest.raises(ValueError, match="laws is empty"):
+        training_theatre({})
+    with pytest.raises(ValueError, match="width"):
+        training_theatre(width=0)
+    with pytest.raises(ValueError, match="n_steps"):
+        training_theatre(n_steps=0)

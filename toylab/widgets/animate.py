@@ -1,0 +1,34 @@
+"""A moving picture for a page without a kernel: HTML with a player, or a GIF."""
+
+from collections.abc import Callable, Iterable
+
+from matplotlib.animation import FuncAnimation
+from matplotlib.figure import Figure
+
+from toylab import checks
+
+
+def animate(
+    figure: Figure, draw: Callable[[int], object], frames: int | Iterable[int], *, interval: int = 120
+) -> FuncAnimation:
+    """A figure moved frame by frame, as matplotlib's animation.
+
+    ``animate(...).to_jshtml()`` is HTML with a player that needs no kernel (in a notebook, show it by
+    ``IPython.display.HTML``); ``animate(...).save("film.gif", writer="pillow")`` is a GIF, which moves on GitHub too.
+
+    Args:
+        figure: whose artists move, such as that of a picture of a widget.
+        draw: moves them to frame k; what it returns is not used.
+        frames: how many, from 0; or which.
+        interval: milliseconds from frame to frame.
+
+    Example, the film of a diffusion:
+
+        picture = diffusion_film.Picture(film)
+        animate(picture.figure, picture.at, len(film.times)).save("diffusion.gif", writer="pillow")
+    """
+    checks.function("draw", draw, "picture.at")
+    checks.positive("interval", interval)
+    if isinstance(frames, int):
+        checks.count("frames", frames)
+    return FuncAnimation(figure, draw, frames=frames, interval=interval, repeat=True, cache_frame_data=False)

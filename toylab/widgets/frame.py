@@ -1,0 +1,97 @@
+"""What every widget has round its picture: a seed, a line for messages, and an end when its cell is run again."""
+
+import html
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import ipywidgets
+import torch
+
+LARGEST_SEED = 10**12
+_LABEL = {"description_width": "initial"}
+_live: dict[tuple[str, str], tuple[int, list[ipywidgets.Widget]]] = {}  # by kind and cell: the run, what it made
+
+
+def seed_box(seed: int = 0) -> ipywidgets.IntText:
+    """A box for the seed."""
+    return ipywidgets.IntText(
+        seed, description="seed", layout={"width": "130px"}, style=_LABEL, continuous_update=False,
+        tooltip="the same seed gives the same numbers",
+    )  # fmt: skip
+
+
+def generator(seed: int) -> torch.Generator:
+    """The generator of a seed.
+
+    Raises:
+        ValueError: if it is negative or too large.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"seed is {seed}: give a whole number from 0 to 10^12.")
+    return torch.Generator().manual_seed(seed)
+
+
+@contextmanager
+def unheard(call: Callable, controls: Sequence[ipywidgets.Widget]) -> Iterator[None]:
+    """Inside the block several controls are set without ``call`` being called for each."""
+    for control in controls:
+        control.unobserve(call, "value")
+    try:
+        yield
+    finally:
+        for control in controls:
+            control.observe(call, "value")
+
+
+def message_line() -> ipywidgets.HTML:
+    """An empty line for messages, read out by screen readers when it changes."""
+    return ipywidgets.HTML(layout={"min_height": "28px"})
+
+
+@contextmanager
+def told(line: ipywidgets.HTML) -> Iterator[None]:
+    """Errors of a bad value and warnings inside the block become text in the line; nothing else is lost by them."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+            said = [str(warning.message) for warning in caught if issubclass(warning.category, RuntimeWarning)]
+        except (ValueError, TypeError, FloatingPointError) as error:
+            said = [str(error)]
+    line.value = as_message(" ".join(said[:1]))
+
+
+def as_message(text: str) -> str:
+    """The text as a message: in bold, and after a sign, so that colour is not all that tells."""
+    return f'<b role="status" style="color:#661144">&#9888; {html.escape(text)}</b>' if text else ""
+
+
+def replacing(kind: str, box: ipywidgets.Widget) -> ipywidgets.Widget:
+    """The box, once those that the same cell made in an earlier run are closed, so that their figures can go."""
+    cell, run = _cell()
+    if cell is not None:
+        last, made = _live.get((kind, cell), (run, []))
+        if last != run:
+            for old in made:
+                close(old)
+            made = []
+        _live[kind, cell] = (run, [*made, box])
+    return box
+
+
+def close(box: ipywidgets.Widget) -> None:
+    """Close a widget and all that is in it: nothing listens to it any more."""
+    for child in getattr(box, "children", ()):
+        close(child)
+    box.unobserve_all()
+    box.close()
+
+
+def _cell() -> tuple[str | None, int]:
+    """Which cell is running, and in which run; None where that is not known."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if not hasattr(shell, "get_parent"):
+        return None, 0
+    return shell.get_parent().get("metadata", {}).get("cellId"), shell.execution_count
