@@ -1,6 +1,8 @@
 """Seeds, messages, and the end of a widget whose cell is run again."""
 
 import gc
+import threading
+import time
 import warnings
 import weakref
 
@@ -35,6 +37,32 @@ def test_errors_and_warnings_become_messages_and_go_again():
         raise ZeroDivisionError
 
 
+def test_handlers_in_threads_take_turns():
+    """Forty handlers at once, each on its own thread: none is inside while another is, and each keeps its message."""
+    inside, most, lines = 0, 0, [message_line() for _ in range(40)]
+
+    def handler(k):
+        nonlocal inside, most
+        with told(lines[k]):
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.001)
+            inside -= 1
+            if k % 2:
+                warnings.warn(f"warning {k}.", RuntimeWarning, stacklevel=1)
+
+    before = list(warnings.filters), warnings.showwarning
+    threads = [threading.Thread(target=handler, args=(k,)) for k in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    for k, line in enumerate(lines):
+        assert (f"warning {k}." in line.value) == bool(k % 2)
+    assert (list(warnings.filters), warnings.showwarning) == before
+
+
 def test_a_preset_is_heard_once():
     heard, boxes = [], [ipywidgets.IntText(0), ipywidgets.IntText(0)]
     for box in boxes:
@@ -60,7 +88,6 @@ def test_a_cell_run_again_frees_the_figure_of_its_last_run(monkeypatch):
     cell = ("b", 3)
     score_explorer()
     assert after.comm is not None  # another cell's
-    del before
     gc.collect()
     assert figure() is None
 

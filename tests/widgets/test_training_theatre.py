@@ -89,6 +89,17 @@ def test_a_closed_theatre_stops_by_itself():
     assert not box.training.is_alive()
 
 
+def test_two_trainings_do_not_run_at_once():
+    first, second = training_theatre(width=8, n_steps=10**6), training_theatre(width=8, n_steps=REPORT_EVERY)
+    parts(first)[1].click()
+    parts(second)[1].click()
+    assert "another training is at work" in parts(second)[-1].value
+    assert second.training is None
+    parts(first)[2].click()
+    first.training.join(60)
+    assert trained(second) is not None
+
+
 def test_a_diverged_training_is_told():
     box = training_theatre({"wide": isotropic([[0.0, 0.0]], 1.0)}, width=8, n_steps=200)
     *_, rate, _, stage, message = parts(box)

@@ -161,8 +161,9 @@ def diffusion_film(film: Film | Mapping[str, Shot]) -> ipywidgets.VBox:
     stage = Stage(picture.figure, picture.moving)
 
     def redraw(_: object = None) -> None:
-        stage.alt = picture.at(slider.value)
-        stage.show()
+        with told(message):
+            stage.alt = picture.at(slider.value)
+            stage.show()
 
     def wound() -> None:
         """The slider over the film at hand, at its start."""

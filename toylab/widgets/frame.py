@@ -2,6 +2,7 @@
 
 import html
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import torch
 
 LARGEST_SEED = 10**12
 _LABEL = {"description_width": "initial"}
+taking_turns = threading.RLock()
 _live: dict[tuple[str, str], tuple[int, list[ipywidgets.Widget]]] = {}  # by kind and cell: the run, what it made
 
 
@@ -52,14 +54,34 @@ def message_line() -> ipywidgets.HTML:
 
 @contextmanager
 def told(line: ipywidgets.HTML) -> Iterator[None]:
-    """Errors of a bad value and warnings inside the block become text in the line; nothing else is lost by them."""
-    with warnings.catch_warnings(record=True) as caught:
+    """Errors of a bad value and warnings inside the block become text in the line; nothing else is lost by them.
+
+    One block at a time: JupyterLab may call the handlers of different controls in threads of their own, and neither a
+    picture nor Python's warnings bear two at once.
+    """
+    with taking_turns, told_beside(line):
+        yield
+
+
+@contextmanager
+def told_beside(line: ipywidgets.HTML) -> Iterator[None]:
+    """The same for long work in its own thread, beside which others have their turns; one such work at a time.
+
+    Whatever is drawn inside must be drawn ``with taking_turns``.
+    """
+    recording = warnings.catch_warnings(record=True)
+    with taking_turns:  # so that this recording holds those of the others, or is held by one, and never crosses it
+        caught = recording.__enter__()
         warnings.simplefilter("always")
-        try:
-            yield
-            said = [str(warning.message) for warning in caught if issubclass(warning.category, RuntimeWarning)]
-        except (ValueError, TypeError, FloatingPointError) as error:
-            said = [str(error)]
+    said: list[str] = []
+    try:
+        yield
+    except (ValueError, TypeError, FloatingPointError) as error:
+        said = [str(error)]
+    finally:
+        with taking_turns:
+            recording.__exit__(None, None, None)
+            said += [str(warning.message) for warning in caught if issubclass(warning.category, RuntimeWarning)]
     line.value = as_message(" ".join(said[:1]))
 
 
@@ -82,11 +104,13 @@ def replacing(kind: str, box: ipywidgets.Widget) -> ipywidgets.Widget:
 
 
 def close(box: ipywidgets.Widget) -> None:
-    """Close a widget and all that is in it: nothing listens to it any more."""
+    """Close a widget and all that is in it, and let go of it: a notebook's history of outputs keeps the box itself."""
     for child in getattr(box, "children", ()):
         close(child)
     box.unobserve_all()
     box.close()
+    if hasattr(box, "children"):
+        box.children = ()
 
 
 def _cell() -> tuple[str | None, int]:

@@ -304,7 +304,7 @@ def langevin_playground(
         with told(message):
             for run in runs:
                 run.advance(n_steps)
-        show()
+            show()
 
     def show() -> None:
         names = [row.sampler.value if row.noise.value else f"{row.sampler.value} without noise" for row in rows]

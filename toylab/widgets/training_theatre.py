@@ -16,7 +16,16 @@ from toylab.metrics import Extent, grid_points
 from toylab.networks import ScoreMLP
 from toylab.objectives import Denoising, Explicit, Implicit, Sliced
 from toylab.training import Fit, fit
-from toylab.widgets.frame import generator, message_line, replacing, seed_box, told, unheard
+from toylab.widgets.frame import (
+    generator,
+    message_line,
+    replacing,
+    seed_box,
+    taking_turns,
+    told,
+    told_beside,
+    unheard,
+)
 from toylab.widgets.stage import Stage, off_screen
 
 EXTENT: Extent = (-6.0, 6.0, -6.0, 6.0)
@@ -36,6 +45,7 @@ OBJECTIVES: dict[str, Callable[[Density], tuple[Callable, float]]] = {
 ACTIVATIONS = {"softplus": functional.softplus, "SiLU": functional.silu, "ReLU": functional.relu}
 DATA = {"fresh points at every step": 0, "30 fixed points": 30}
 _CELLS, _ARROWS, _FLOOR = 80, 17, 1e-4
+_at_work = threading.Lock()  # one training at a time
 REPORT_EVERY = 20  # steps from picture to picture
 
 
@@ -212,13 +222,15 @@ def training_theatre(
             if stopped.is_set() or stage.comm is None:  # the second: its cell was run again
                 raise KeyboardInterrupt
             step = min(picture.steps[-1] + REPORT_EVERY, n_steps)
-            divergence = picture.see(network, step)
-            stage.alt = f"After {step} steps the learned field has a Fisher divergence of {divergence:.3g}."
-            stage.show()
+            with taking_turns:
+                divergence = picture.see(network, step)
+                stage.alt = f"After {step} steps the learned field has a Fisher divergence of {divergence:.3g}."
+                stage.show()
             return divergence
 
-        with told(message):
+        with told_beside(message):
             box.fit = training(seen)
+        _at_work.release()
         for control in (*controls, lesson, train):
             control.disabled = False
         stop.disabled = True
@@ -226,6 +238,8 @@ def training_theatre(
     def begin(_: object) -> None:
         with told(message):
             picture, training = prepared()
+            if not _at_work.acquire(blocking=False):
+                raise ValueError("another training is at work: stop that one first.")
             stage.put(picture.figure, picture.moving)
             stopped.clear()
             box.fit = None
@@ -233,7 +247,6 @@ def training_theatre(
                 control.disabled = True
             stop.disabled = False
             box.training = threading.Thread(target=run, args=(picture, training), daemon=True)
-        if train.disabled:  # all was sound; warnings are caught by one thread at a time
             box.training.start()
 
     def choose(change: dict) -> None:
