@@ -205,7 +205,7 @@ class Picture:
                 (exact,) = shares.plot(modes, truth, "D", color=plotting.EXACT, ms=10, mec="white")
                 for ax in (now, visited):
                     ax.set(xticks=[], yticks=[])
-                shares.set(ylim=(0, 1.05), xlim=(-0.8, len(truth) - 0.2), xticks=[], ylabel="share of a mode")
+                shares.set(ylim=(0, 1.05), xlim=(-0.8, len(truth) - 0.2), xticks=[], ylabel="share of a mode (◆ exact)")
                 words = [ax.text(0.5, 1.02, "", ha="center", transform=ax.transAxes) for ax in (now, visited, shares)]
                 self.rows.append((now, dots, visited.images[0], bars, exact, words))
         self.moving = [part for row in self.rows for part in (row[1], row[2], *row[3], row[4], *row[5])]
@@ -222,10 +222,11 @@ class Picture:
             for bar, height in zip(bars, np.nan_to_num(run.weights), strict=True):
                 bar.set_height(height)
             accepted = "" if run.acceptance == 1 else f"; accepted {run.acceptance:.0%}"
+            found = f"variance {run.variance:.2f}, exact {self.variance:.2f}{accepted}"
             said = (
                 f"{name}, step {run.n_steps:,}",
                 f"visited {run.since}",
-                f"variance {run.variance:.2f}, exact {self.variance:.2f}{accepted}",
+                found if run.in_modes.any() else "press play",
             )
             for text, shown in zip(words, said, strict=True):
                 text.set_text(shown)
@@ -266,7 +267,11 @@ def langevin_playground(
 
     style = {"description_width": "initial"}
     lesson = ipywidgets.Dropdown(
-        options=[("choose…", None), *lessons.items()], description="lesson", style=style, layout={"width": "460px"}
+        options=[("choose…", None), *lessons.items()],
+        index=0,
+        description="lesson",
+        style=style,
+        layout={"width": "460px"},
     )
     law = ipywidgets.Dropdown(options=list(laws), value=first.law, description="law", style=style,
                               layout={"width": "250px"})  # fmt: skip

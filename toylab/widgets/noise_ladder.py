@@ -168,7 +168,11 @@ def noise_ladder(laws: Mapping[str, GaussianMixture] | None = None, *, extent: E
     style = {"description_width": "initial"}
     wide = {"width": "400px"}
     lesson = ipywidgets.Dropdown(
-        options=[("choose…", None), *lessons.items()], description="lesson", style=style, layout={"width": "460px"}
+        options=[("choose…", None), *lessons.items()],
+        index=0,
+        description="lesson",
+        style=style,
+        layout={"width": "460px"},
     )
     law = ipywidgets.Dropdown(options=list(laws), value=first.law, description="law", style=style,
                               layout={"width": "290px"})  # fmt: skip

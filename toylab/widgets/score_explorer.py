@@ -138,7 +138,11 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
 
     label = {"description_width": "initial"}
     preset = ipywidgets.Dropdown(
-        options=[("choose…", None), *presets.items()], description="lesson", style=label, layout={"width": "430px"}
+        options=[("choose…", None), *presets.items()],
+        index=0,
+        description="lesson",
+        style=label,
+        layout={"width": "430px"},
     )
     law = ipywidgets.Dropdown(options=list(densities.items()), value=densities[first.density], description="density",
                               style=label, layout={"width": "260px"})  # fmt: skip

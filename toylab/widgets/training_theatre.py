@@ -174,7 +174,11 @@ def training_theatre(
         )
 
     lesson = ipywidgets.Dropdown(
-        options=[("choose…", None), *lessons.items()], description="lesson", style=style, layout={"width": "430px"}
+        options=[("choose…", None), *lessons.items()],
+        index=0,
+        description="lesson",
+        style=style,
+        layout={"width": "430px"},
     )
     law = choice(list(laws), first.law, "law", "200px")
     objective = choice(list(OBJECTIVES), first.objective, "objective", "260px")
