@@ -39,8 +39,7 @@ test-browser: env ## run the widgets in JupyterLab and Chromium, which must be i
 	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 lab: env ## open the notebooks in JupyterLab, on this machine only
-	$(BIN)/python -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks \
-	    --LabApp.default_url=/lab/tree/00_start_here.ipynb $(ARGS)
+	$(BIN)/toylab lab $(ARGS)
 
 notebooks: env ## run the notebooks again and store their outputs
 	$(BIN)/python -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb

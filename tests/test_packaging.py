@@ -119,6 +119,12 @@ def test_make_test_lints_and_runs_the_suite_and_the_notebooks_strictly():
     assert "--nbval-lax" not in plan
 
 
+def test_make_lab_is_the_command():
+    assert re.search(
+        r"^\.venv/bin/toylab lab --no-browser$", make("-n", "lab", "ARGS=--no-browser").stdout, re.MULTILINE
+    )
+
+
 def test_make_refuses_an_unknown_build_of_torch():
     answer = make("env", "TORCH=tpu")
     assert answer.returncode != 0
