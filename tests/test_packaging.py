@@ -106,7 +106,7 @@ def test_make_alone_lists_every_target():
     listed = make().stdout
     assert listed == make("help").stdout
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
-    assert {"help", "env", "figures", "test", "test-browser", "lab", "notebooks", "lint", "clean"} == set(phony)
+    assert {"help", "env", "figures", "test", "test-browser", "lab", "notebooks", "site", "lint", "clean"} == set(phony)
     for target in phony:
         assert re.search(rf"^  {target} +\S", listed, re.MULTILINE), f"make help does not list {target}"
 
