@@ -138,3 +138,18 @@ def test_ci_runs_make_test():
     assert re.search(r"^make test$", script.read_text(), re.MULTILINE)
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     assert [step["run"] for step in workflow["jobs"]["test"]["steps"] if "run" in step] == [".ci/run"]
+
+
+def test_ci_drives_the_widgets_in_a_browser_keeps_the_screenshots_and_renders_the_site():
+    job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["browser"]
+    runs = [step["run"] for step in job["steps"] if "run" in step]
+    assert runs == ["google-chrome --version", "make test-browser", "make site"]
+    (upload,) = (step for step in job["steps"] if step.get("uses", "").startswith("actions/upload-artifact@"))
+    assert job["env"]["TOYLAB_SCREENSHOTS"] == "${{ github.workspace }}/" + upload["with"]["path"]
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests" / "browser").glob("*.py"))
+    assert "TOYLAB_SCREENSHOTS" in tests and '"google-chrome"' in tests
+
+
+def test_binder_opens_the_first_page():
+    (page,) = set(re.findall(r"lab/tree/(\S+?\.ipynb)`", (ROOT / "README.md").read_text()))
+    assert (ROOT / page).is_file()
