@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -149,8 +150,19 @@ def test_a_taken_port_is_one_line(capsys):
         assert f"--port {port}: cannot listen there" in refused(capsys, "lab", "--port", port)
 
 
+@pytest.fixture
+def somebody(monkeypatch):
+    """Not root, whoever runs the tests."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
+
+
+def test_root_is_not_shared(monkeypatch, capsys):
+    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
+    assert "as root" in refused(capsys, "lab", "--share")
+
+
 @pytest.mark.parametrize("password", ["", "short"])
-def test_sharing_without_a_password_starts_nothing(password, capsys, monkeypatch):
+def test_sharing_without_a_password_starts_nothing(password, somebody, capsys, monkeypatch):
     def started(*_: object, **__: object) -> None:
         raise AssertionError("started")
 
@@ -163,7 +175,7 @@ def test_sharing_without_a_password_starts_nothing(password, capsys, monkeypatch
     assert "password" in err
 
 
-def test_sharing_without_a_terminal_names_the_variable(monkeypatch, capsys):
+def test_sharing_without_a_terminal_names_the_variable(somebody, monkeypatch, capsys):
     monkeypatch.delenv(lab.PASSWORD_VARIABLE, raising=False)
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     assert main(["lab", "--share"]) == 2

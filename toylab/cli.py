@@ -223,6 +223,7 @@ def _lab(options: argparse.Namespace) -> int:
         folder = lab.notebooks_folder(options.folder)
         password = None
         if options.share:
+            lab.refuse_root()
             print(lab.WHAT_SHARING_EXPOSES, flush=True)
             password = lab.read_password()
         server = lab.prepare(folder, password=password, port=options.port, browser=not options.no_browser)
@@ -231,7 +232,7 @@ def _lab(options: argparse.Namespace) -> int:
     print(f"JupyterLab is at {lab.address(server)}\n(Ctrl-C ends it)", flush=True)
     if options.share:
         print(f"For the class, with the password: {lab.class_address(server)}", flush=True)
-    server.start()
+    lab.run(server)
     return 0
 
 

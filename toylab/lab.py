@@ -8,6 +8,7 @@ import getpass
 import importlib
 import os
 import secrets
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -52,6 +53,12 @@ def notebooks_folder(named: Path | None = None) -> Path:
             "repository, and name your copy."
         )
     return folder
+
+
+def refuse_root() -> None:
+    """Raises ValueError for root, whose files are everybody's: nothing to share with a class."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        raise ValueError("--share as root would hand the whole machine to the class: run it as another user.")
 
 
 def read_password() -> str:
@@ -107,7 +114,6 @@ def arguments(
         *reach,
         f"--ServerApp.root_dir={folder}",
         f"--LabApp.default_url=/lab{'/tree/' + FIRST_PAGE if first else ''}",
-        "--ServerApp.answer_yes=True",  # Ctrl-C ends it, without a question
         "--ServerApp.log_level=ERROR",
         "--LabApp.log_level=ERROR",
         *([] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]),
@@ -116,9 +122,9 @@ def arguments(
 
 
 def prepare(folder: Path, *, password: str | None = None, port: int | None = None, browser: bool = True) -> "ServerApp":
-    """A JupyterLab that listens once its ``start()`` is called, in this process.
+    """A JupyterLab in this process, ready to `run`.
 
-    In this process, since the arguments of another would show the token to everybody on the machine.
+    Not in another process, since the arguments of one show the token to everybody on the machine.
 
     Args:
         folder: Where the notebooks are.
@@ -127,14 +133,15 @@ def prepare(folder: Path, *, password: str | None = None, port: int | None = Non
         browser: Whether to open one.
 
     Raises:
-        ValueError: The port is taken or forbidden, or a configuration of Jupyter changes who may come in.
+        ValueError: The port is taken or forbidden, root would be shared, or a configuration of Jupyter changes who may
+            come in.
     """
     require_jupyterlab()
     from jupyter_server.auth import passwd
     from jupyterlab.labapp import LabApp
 
-    if password is not None and hasattr(os, "geteuid") and os.geteuid() == 0:
-        raise ValueError("--share as root would hand the whole machine to the class: run it as another user.")
+    if password is not None:
+        refuse_root()
     ip = "127.0.0.1" if password is None else "0.0.0.0"
     if port is not None:
         try:
@@ -148,6 +155,12 @@ def prepare(folder: Path, *, password: str | None = None, port: int | None = Non
     )
     check_lock(server, ip, token, hashed_password)
     return server
+
+
+def run(server: "ServerApp") -> None:
+    """Answer requests until Ctrl-C, which ends it at once and in order, where Jupyter would ask back."""
+    signal.signal(signal.SIGINT, lambda number, frame: server.stop(from_signal=True))
+    server.start()
 
 
 def check_lock(server: "ServerApp", ip: str, token: str, hashed_password: str) -> None:
