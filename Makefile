@@ -18,7 +18,7 @@ SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfil
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env figures test test-browser lab notebooks lint clean
+.PHONY: help env figures test test-browser lab notebooks site lint clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=python3] [TORCH=cpu|cuda] [OUT=figures] [SEED=0] [ARGS='...']"
@@ -39,18 +39,21 @@ test-browser: env ## run the widgets in JupyterLab and Chromium, which must be i
 	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 lab: env ## open the notebooks in JupyterLab, on this machine only
-	$(BIN)/python -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks \
-	    --LabApp.default_url=/lab/tree/00_start_here.ipynb $(ARGS)
+	$(BIN)/toylab lab $(ARGS)
 
 notebooks: env ## run the notebooks again and store their outputs
 	$(BIN)/python -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+
+site: env ## render notebooks and pages to HTML in site, and check every link and picture
+	rm -rf site
+	$(BIN)/python docs/make_site.py $(ARGS)
 
 lint: env ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-clean: ## remove .venv, figures and caches
-	rm -rf .venv figures build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+clean: ## remove .venv, figures, site and caches
+	rm -rf .venv figures site build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 # PyTorch goes in first and alone, since only here its build is chosen; what it needs comes with the rest.

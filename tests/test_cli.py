@@ -1,4 +1,7 @@
+import io
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +10,7 @@ import pytest
 import torch
 
 import toylab
+from toylab import lab
 from toylab.cli import main
 
 
@@ -33,7 +37,9 @@ def test_module_is_the_command():
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, f"toylab {toylab.__version__}", "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["figures", "--help"], ["bench", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["figures", "--help"], ["bench", "--help"], ["lab", "--help"], ["handout", "--help"]]
+)
 def test_help_has_an_example(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
@@ -55,6 +61,10 @@ def test_help_has_an_example(arguments, capsys):
         (["bench", "objectives", "--share", "2"], "2"),
         (["bench", "objectives", "--share", "none"], "none"),
         (["bench", "objectives", "--law", "moon"], "moon"),
+        (["lab", "--port", "0"], "0"),
+        (["lab", "--port", "web"], "web"),
+        (["lab", "no such folder"], "no such folder"),
+        (["handout"], "DIR"),
         (["figure"], "figure"),
         ([], "COMMAND"),
     ],
@@ -132,3 +142,63 @@ def test_bench_writes_the_table_and_its_numbers(tmp_path, capsys):
     assert numbers["made with"]["seed"] == 0
     assert set(numbers) == {"ring", "made with"}
     assert all(f"| {label} |" in table for label in numbers["ring"])
+
+
+def test_a_taken_port_is_one_line(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"--port {port}: cannot listen there" in refused(capsys, "lab", "--port", port)
+
+
+@pytest.fixture
+def somebody(monkeypatch):
+    """Not root, whoever runs the tests."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
+
+
+def test_root_is_not_shared(monkeypatch, capsys):
+    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
+    assert "as root" in refused(capsys, "lab", "--share")
+
+
+@pytest.mark.parametrize("password", ["", "short"])
+def test_sharing_without_a_password_starts_nothing(password, somebody, capsys, monkeypatch):
+    def started(*_: object, **__: object) -> None:
+        raise AssertionError("started")
+
+    monkeypatch.setattr(lab, "prepare", started)
+    monkeypatch.setenv(lab.PASSWORD_VARIABLE, password)
+    assert main(["lab", "--share"]) == 2
+    out, err = capsys.readouterr()
+    assert out.strip() == lab.WHAT_SHARING_EXPOSES
+    assert err.count("\n") == 1
+    assert "password" in err
+
+
+def test_sharing_without_a_terminal_names_the_variable(somebody, monkeypatch, capsys):
+    monkeypatch.delenv(lab.PASSWORD_VARIABLE, raising=False)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert main(["lab", "--share"]) == 2
+    assert f"set {lab.PASSWORD_VARIABLE}" in capsys.readouterr().err
+
+
+def test_no_jupyterlab_is_one_line(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "jupyterlab", None)
+    monkeypatch.delitem(sys.modules, "jupyterlab.labapp", raising=False)
+    assert 'pip install "toylab[lab]"' in refused(capsys, "lab")
+
+
+def test_a_handout_is_written_once(tmp_path, capsys):
+    assert main(["handout", str(tmp_path / "class")]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert str(tmp_path / "class" / "00_start_here.ipynb") in listed
+    assert all(Path(line).is_file() for line in listed)
+    assert "--force" in refused(capsys, "handout", str(tmp_path / "class"))
+    assert main(["handout", str(tmp_path / "class"), "--force"]) == 0
+
+
+def test_a_handout_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    (tmp_path / "a_file").write_text("mine")
+    for folder in ("a_file", "a_file/below"):
+        assert "cannot write there" in refused(capsys, "handout", str(tmp_path / folder))
+    assert (tmp_path / "a_file").read_text() == "mine"

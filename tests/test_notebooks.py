@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,41 @@ def test_the_first_page_lists_every_lesson_with_its_picture():
     for name, picture in listed:
         assert name == picture
         assert (start.parent / "pictures" / f"{picture}.png").stat().st_size < 100_000
+
+
+def seconds(cell):
+    """From the moment a cell was handed to the kernel until the kernel was idle again, as nbconvert recorded them."""
+    assert "execution" in cell["metadata"], f"no times are recorded: run `make notebooks`. {cell['source'][:1]}"
+    begun, done = (cell["metadata"]["execution"][name] for name in ("iopub.execute_input", "iopub.status.idle"))
+    return (datetime.fromisoformat(done) - datetime.fromisoformat(begun)).total_seconds()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_ran_in_the_time_that_the_first_page_promises(path):
+    """Less than a minute and a half, by the times that its last run left in it."""
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert all(seconds(cell) > 0 for cell in cells)
+    assert sum(map(seconds, cells)) <= 90
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_picture_is_told_in_words_under_it(path):
+    cells = json.loads(path.read_text())["cells"]
+    for cell, below in zip(cells, [*cells[1:], None], strict=True):
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+            assert below is not None and below["cell_type"] == "markdown", cell["source"]
+            words = re.match(r"\*([^*\n]{40,})\*\n", "".join(below["source"]) + "\n")
+            assert words, "".join(below["source"])[:80]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_exercise_has_its_solution_folded_away(path):
+    cells = json.loads(path.read_text())["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    _, _, exercises = text.partition("## Exercises\n")
+    numbered = re.findall(r"^\*\*(\d)\.", exercises, re.MULTILINE)
+    assert text.count("<details><summary>Solution</summary>") == len(numbered)
+    assert numbered == [str(n + 1) for n in range(len(numbered))]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

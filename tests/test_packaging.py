@@ -106,7 +106,7 @@ def test_make_alone_lists_every_target():
     listed = make().stdout
     assert listed == make("help").stdout
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
-    assert {"help", "env", "figures", "test", "test-browser", "lab", "notebooks", "lint", "clean"} == set(phony)
+    assert {"help", "env", "figures", "test", "test-browser", "lab", "notebooks", "site", "lint", "clean"} == set(phony)
     for target in phony:
         assert re.search(rf"^  {target} +\S", listed, re.MULTILINE), f"make help does not list {target}"
 
@@ -117,6 +117,12 @@ def test_make_test_lints_and_runs_the_suite_and_the_notebooks_strictly():
     assert re.search(r"-m pytest -n auto --dist loadfile *$", plan, re.MULTILINE)
     assert re.search(r"--nbval .*tests/nbval_sanitize\.cfg notebooks/", plan.replace("\\\n", ""))
     assert "--nbval-lax" not in plan
+
+
+def test_make_lab_is_the_command():
+    assert re.search(
+        r"^\.venv/bin/toylab lab --no-browser$", make("-n", "lab", "ARGS=--no-browser").stdout, re.MULTILINE
+    )
 
 
 def test_make_refuses_an_unknown_build_of_torch():
@@ -132,3 +138,18 @@ def test_ci_runs_make_test():
     assert re.search(r"^make test$", script.read_text(), re.MULTILINE)
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     assert [step["run"] for step in workflow["jobs"]["test"]["steps"] if "run" in step] == [".ci/run"]
+
+
+def test_ci_drives_the_widgets_in_a_browser_keeps_the_screenshots_and_renders_the_site():
+    job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["browser"]
+    runs = [step["run"] for step in job["steps"] if "run" in step]
+    assert runs == ["google-chrome --version", "make test-browser", "make site"]
+    (upload,) = (step for step in job["steps"] if step.get("uses", "").startswith("actions/upload-artifact@"))
+    assert job["env"]["TOYLAB_SCREENSHOTS"] == "${{ github.workspace }}/" + upload["with"]["path"]
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests" / "browser").glob("*.py"))
+    assert "TOYLAB_SCREENSHOTS" in tests and '"google-chrome"' in tests
+
+
+def test_binder_opens_the_first_page():
+    (page,) = set(re.findall(r"lab/tree/(\S+?\.ipynb)`", (ROOT / "README.md").read_text()))
+    assert (ROOT / page).is_file()

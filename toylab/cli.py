@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 import toylab
+from toylab import handout, lab
 
 _DRAWN_BY_DEFAULT = ("gallery", "fields", "estimation", "annealing")
 _EXPERIMENTS = (  # all but the first are drawn when asked for
@@ -91,7 +92,53 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (auto)")
     bench.add_argument("--quiet", action="store_true", help="no progress bar, no table")
     bench.set_defaults(run=_bench)
+    _lab_parser(commands)
+    _handout_parser(commands)
     return parser
+
+
+def _lab_parser(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "lab",
+        help="open the notebooks in JupyterLab, on this machine alone or for a class",
+        description="Open the notebooks in JupyterLab at their first page. It listens to this machine alone and lets "
+        "in whoever has its token, which is part of the address that is printed. Ctrl-C ends it.",
+        epilog="example:\n  toylab lab --no-browser --port 8890",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", nargs="?", type=Path, help="where the notebooks are (those of this checkout)")
+    parser.add_argument("--port", type=_port, metavar="N", help="port to listen on (the first free one from 8888)")
+    parser.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
+    parser.add_argument(
+        "--share",
+        action="store_true",
+        help="listen to the network, for a class, behind a password: asked for, or read from "
+        f"{lab.PASSWORD_VARIABLE}. Whoever has it can run any code as you",
+    )
+    parser.set_defaults(run=_lab)
+
+
+def _handout_parser(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "handout",
+        help="write copies of the notebooks without the solutions of their exercises",
+        description="Write copies of the notebooks in which each solution has given way to an empty place for the "
+        "answer. All else is the same, outputs and pictures too.",
+        epilog="example:\n  toylab handout class",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("out", type=Path, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--notebooks", type=Path, metavar="FOLDER", help="where the notebooks are (those of this checkout)"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    parser.set_defaults(run=_handout)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a whole number from 1 to 65535")
+    return int(text)
 
 
 def _some(text: str) -> int:
@@ -167,6 +214,36 @@ def _bench(options: argparse.Namespace) -> int:
         raise UsageError(f"--out {options.out}: cannot write there ({error.strerror}). Give another folder.") from None
     if not options.quiet:
         print(objectives.table(result))
+    return 0
+
+
+def _lab(options: argparse.Namespace) -> int:
+    try:
+        lab.require_jupyterlab()
+        folder = lab.notebooks_folder(options.folder)
+        password = None
+        if options.share:
+            lab.refuse_root()
+            print(lab.WHAT_SHARING_EXPOSES, flush=True)
+            password = lab.read_password()
+        server = lab.prepare(folder, password=password, port=options.port, browser=not options.no_browser)
+    except (ValueError, ModuleNotFoundError) as error:
+        raise UsageError(str(error)) from None
+    print(f"JupyterLab is at {lab.address(server)}\n(Ctrl-C ends it)", flush=True)
+    if options.share:
+        print(f"For the class, with the password: {lab.class_address(server)}", flush=True)
+    lab.run(server)
+    return 0
+
+
+def _handout(options: argparse.Namespace) -> int:
+    try:
+        written = handout.write(lab.notebooks_folder(options.notebooks), options.out, force=options.force)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(f"{options.out}: cannot write there ({error.strerror}). Give another folder.") from None
+    print("\n".join(map(str, written)))
     return 0
 
 

@@ -1,0 +1,103 @@
+"""Student copies of the notebooks: each solution gives way to an empty place for the answer.
+
+A solution is what an exercise folds away, ``<details><summary>Solution</summary> ... </details>`` in a markdown cell.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+
+ANSWER = "*Your answer:*"
+
+_SOLUTION = re.compile(r"<details>\s*<summary>\s*Solution\s*</summary>.*?</details>", re.DOTALL)
+_LOOKS_LIKE_ONE = re.compile(r"<summary>[^<]*(solution|answer)[^<]*", re.IGNORECASE)
+
+
+def student_copy(notebook: dict) -> dict:
+    """The notebook without its solutions, every other cell as it is.
+
+    A cell with a solution falls apart into the text before, the place for the answer (with an empty code cell if the
+    solution has code) and the text after.
+
+    Args:
+        notebook: As in the file, of nbformat 4.
+
+    Raises:
+        ValueError: Something is folded away that looks like a solution and is not written as one, so that it would
+            reach the students.
+    """
+    return {**notebook, "cells": [piece for cell in notebook["cells"] for piece in _without_solutions(cell)]}
+
+
+def write(folder: Path, out: Path, *, force: bool = False) -> list[Path]:
+    """Write student copies of the notebooks of a folder, and its ``pictures``; each file whole or not at all.
+
+    Returns the files that were written.
+
+    Raises:
+        ValueError: ``folder`` has no notebooks, is ``out`` itself, a notebook cannot be read, or a file is there
+            already and ``force`` is not given.
+        OSError: ``out`` cannot be written to.
+    """
+    if out.resolve() == folder.resolve():
+        raise ValueError(f"{out} holds the notebooks themselves: give another folder for the copies.")
+    files = {}
+    for path in sorted(folder.glob("*.ipynb")):
+        try:
+            copy = student_copy(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: cannot be made a handout ({error}).") from None
+        files[out / path.name] = (json.dumps(copy, indent=1, ensure_ascii=False) + "\n").encode()
+    if not files:
+        raise ValueError(f"{folder} has no notebooks: name a folder that has.")
+    for path in sorted((folder / "pictures").glob("*.*")):
+        files[out / "pictures" / path.name] = path.read_bytes()
+    there = [path for path in files if os.path.lexists(path)]
+    if there and not force:
+        raise ValueError(f"{there[0]} is there already: --force overwrites it (and {len(there) - 1} more).")
+    for path, content in files.items():
+        _write(path, content)
+    return list(files)
+
+
+def _without_solutions(cell: dict) -> list[dict]:
+    text = "".join(cell["source"])
+    if cell["cell_type"] != "markdown" or "<details" not in text:
+        return [cell]
+    solutions, rest = _SOLUTION.findall(text), _SOLUTION.split(text)
+    folded = "".join(rest)
+    if _LOOKS_LIKE_ONE.search(folded) or folded.count("<details") != folded.count("</details>"):
+        raise ValueError(f"a solution would stay in the cell that begins {text[:30]!r}")
+    if not solutions:
+        return [cell]
+    pieces = [{**cell, "source": _lines(rest[0])}]
+    for n, (solution, after) in enumerate(zip(solutions, rest[1:], strict=True), start=1):
+        pieces.append(_markdown(f"{cell['id']}-answer-{n}", ANSWER))
+        if "```python" in solution:
+            pieces.append(_code(f"{cell['id']}-code-{n}"))
+        if after.strip():
+            pieces.append(_markdown(f"{cell['id']}-after-{n}", after))
+    return pieces
+
+
+def _markdown(name: str, text: str) -> dict:
+    return {"cell_type": "markdown", "id": name, "metadata": {}, "source": _lines(text)}
+
+
+def _code(name: str) -> dict:
+    return {"cell_type": "code", "execution_count": None, "id": name, "metadata": {}, "outputs": [], "source": []}
+
+
+def _lines(text: str) -> list[str]:
+    return text.strip("\n").splitlines(keepends=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

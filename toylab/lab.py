@@ -1,0 +1,190 @@
+"""JupyterLab on the notebooks: for this machine alone behind a token, or for a class behind a password.
+
+Whoever may use a Jupyter server may run any code as its owner. So the lock is given explicitly, above whatever a
+configuration of Jupyter says, and looked at once more in the server itself before that listens.
+"""
+
+import getpass
+import importlib
+import os
+import secrets
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+
+FIRST_PAGE = "00_start_here.ipynb"
+PASSWORD_VARIABLE = "TOYLAB_PASSWORD"
+SHORTEST_PASSWORD = 8
+WHAT_SHARING_EXPOSES = """\
+--share opens this machine to its network. Whoever has the password can run any code as you, and read, change and
+delete every file that you can. The connection is plain http: what is sent over it, the password too, can be read on
+the way. Share on a network you trust, with a password you use nowhere else, and no longer than the class lasts."""
+
+_LOCK = "jupyter_server.auth.identity.PasswordIdentityProvider"
+
+
+def require_jupyterlab() -> None:
+    """Raises ModuleNotFoundError, saying what to install, where there is no JupyterLab."""
+    try:
+        importlib.import_module("jupyterlab.labapp")
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError('toylab lab needs JupyterLab: pip install "toylab[lab]"') from None
+
+
+def notebooks_folder(named: Path | None = None) -> Path:
+    """The folder that was named, or else the notebooks of the checkout that this package lies in, absolute.
+
+    Raises:
+        ValueError: No folder of that name, or none was named and the package was installed without its notebooks.
+    """
+    if named is not None:
+        if not named.is_dir():
+            raise ValueError(f"{str(named)!r} is no folder: name one with notebooks in it.")
+        return named.resolve()
+    folder = Path(__file__).resolve().parents[1] / "notebooks"
+    if not (folder / FIRST_PAGE).is_file():
+        raise ValueError(
+            "the notebooks are not part of the installed package: copy the folder notebooks/ from the project's "
+            "repository, and name your copy."
+        )
+    return folder
+
+
+def refuse_root() -> None:
+    """Raises ValueError for root, whose files are everybody's: nothing to share with a class."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        raise ValueError("--share as root would hand the whole machine to the class: run it as another user.")
+
+
+def read_password() -> str:
+    """The password of a class: from the environment variable ``TOYLAB_PASSWORD``, or asked for twice.
+
+    The variable is taken away, since every notebook's kernel would inherit it.
+
+    Raises:
+        ValueError: Too short, typed differently the second time, or no terminal to ask on.
+    """
+    password = os.environ.pop(PASSWORD_VARIABLE, None)
+    if password is None:
+        if not sys.stdin.isatty():
+            raise ValueError(f"--share needs a password, and there is no terminal to ask on: set {PASSWORD_VARIABLE}.")
+        password = getpass.getpass("Password for the class: ")
+        if getpass.getpass("Once more: ") != password:
+            raise ValueError("--share: the two passwords differ. Try again.")
+    if len(password.strip()) < SHORTEST_PASSWORD:
+        raise ValueError(
+            f"--share: the password has {len(password.strip())} characters; it needs {SHORTEST_PASSWORD} or more."
+        )
+    return password
+
+
+def arguments(
+    folder: Path, token: str, *, hashed_password: str = "", port: int | None = None, browser: bool = True
+) -> list[str]:
+    """What JupyterLab is started with.
+
+    Args:
+        folder: Where the notebooks are; it opens at their first page if that is there.
+        token: The secret that lets its bearer in.
+        hashed_password: Lets whoever knows the password in as well; where it is given, and only there, the server
+            listens to the network.
+        port: This one and no other; by default the first free one from 8888.
+        browser: Whether to open one.
+    """
+    first = (folder / FIRST_PAGE).is_file()
+    lock = [
+        # of the very class: in a configuration file `c.PasswordIdentityProvider.token` beats `--IdentityProvider.token`
+        f"--ServerApp.identity_provider_class={_LOCK}",
+        f"--PasswordIdentityProvider.token={token}",
+        f"--PasswordIdentityProvider.hashed_password={hashed_password}",
+        "--PasswordIdentityProvider.allow_password_change=False",
+    ]
+    if hashed_password:
+        reach = ["--ServerApp.ip=0.0.0.0", "--ServerApp.allow_remote_access=True"]
+    else:
+        # root may open a lab for itself; handing root to a class is left refused, as it is in Jupyter
+        reach = ["--ServerApp.ip=127.0.0.1", "--ServerApp.allow_root=True"]
+    return [
+        *lock,
+        *reach,
+        f"--ServerApp.root_dir={folder}",
+        f"--LabApp.default_url=/lab{'/tree/' + FIRST_PAGE if first else ''}",
+        "--ServerApp.log_level=ERROR",
+        "--LabApp.log_level=ERROR",
+        *([] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]),
+        *([] if browser else ["--ServerApp.open_browser=False"]),
+    ]
+
+
+def prepare(folder: Path, *, password: str | None = None, port: int | None = None, browser: bool = True) -> "ServerApp":
+    """A JupyterLab in this process, ready to `run`.
+
+    Not in another process, since the arguments of one show the token to everybody on the machine.
+
+    Args:
+        folder: Where the notebooks are.
+        password: Given, the server listens to the network and lets in whoever knows it.
+        port: See `arguments`.
+        browser: Whether to open one.
+
+    Raises:
+        ValueError: The port is taken or forbidden, root would be shared, or a configuration of Jupyter changes who may
+            come in.
+    """
+    require_jupyterlab()
+    from jupyter_server.auth import passwd
+    from jupyterlab.labapp import LabApp
+
+    if password is not None:
+        refuse_root()
+    ip = "127.0.0.1" if password is None else "0.0.0.0"
+    if port is not None:
+        try:
+            socket.create_server((ip, port)).close()
+        except OSError as error:
+            raise ValueError(f"--port {port}: cannot listen there ({error.strerror}). Give another port.") from None
+    token = secrets.token_hex(24)
+    hashed_password = "" if password is None else passwd(password)
+    server = LabApp.initialize_server(
+        arguments(folder, token, hashed_password=hashed_password, port=port, browser=browser)
+    )
+    check_lock(server, ip, token, hashed_password)
+    return server
+
+
+def run(server: "ServerApp") -> None:
+    """Answer requests until Ctrl-C, which ends it at once and in order, where Jupyter would ask back."""
+    signal.signal(signal.SIGINT, lambda number, frame: server.stop(from_signal=True))
+    server.start()
+
+
+def check_lock(server: "ServerApp", ip: str, token: str, hashed_password: str) -> None:
+    """Raises ValueError unless the server listens where it should, and opens to this token and password alone."""
+    lock = server.identity_provider
+    found = (f"{type(lock).__module__}.{type(lock).__name__}", lock.token, lock.hashed_password, server.ip, server.sock)
+    if found != (_LOCK, token, hashed_password, ip, "") or lock.allow_password_change:
+        raise ValueError(
+            "a configuration of Jupyter on this machine changes who may come in, so nothing was started. "
+            "`jupyter --paths` lists where it may lie; or set JUPYTER_NO_CONFIG=1."
+        )
+
+
+def address(server: "ServerApp") -> str:
+    """Where the owner of the server opens it: with the token, on this machine."""
+    return f"{server.connection_url.removesuffix('/')}{server.default_url}?token={server.identity_provider.token}"
+
+
+def class_address(server: "ServerApp") -> str:
+    """Where the others on the network open it; they are asked for the password."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address kept for documentation; a datagram socket sends nothing here
+            host = probe.getsockname()[0]
+        except OSError:
+            host = socket.gethostname()
+    return f"http://{host}:{server.port}{server.base_url}lab"
