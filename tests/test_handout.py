@@ -37,7 +37,7 @@ def copies(tmp_path_factory):
 
 
 def test_every_notebook_and_every_picture_is_there(copies):
-    for folder, suffix in ((".", "*.ipynb"), ("pictures", "*.png")):
+    for folder, suffix in ((".", "*.ipynb"), ("pictures", "*.*")):
         names = sorted(path.name for path in (NOTEBOOKS / folder).glob(suffix))
         assert sorted(path.name for path in (copies / folder).iterdir() if path.is_file()) == names
     for path in (NOTEBOOKS / "pictures").iterdir():
