@@ -21,8 +21,9 @@ FLOORS = {
     5.5: ("",),  # the package itself: the public names of the floors below, and no picture
     6: ("plotting",),
     7: ("experiments",),
-    8: ("widgets", "cli"),
-    9: ("__main__",),
+    8: ("widgets", "bench"),
+    9: ("cli",),
+    10: ("__main__",),
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
