@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         help="time our code beside other packages on the CPU, and how it scales",
         description="Time our code beside other packages on the CPU, in turns, and how it scales: speed.json "
         "and speed.md (the tables). A package that is not installed is skipped with a line; "
-        '`pip install -e ".[bench]"` brings all. In full it takes half an hour on two cores.',
+        '`pip install -e ".[bench]"` brings all. In full it takes a quarter of an hour on two cores.',
         epilog="example:\n  toylab bench speed --only mala --share 0.1",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
