@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from toylab import museum
+from toylab.bench import speed
 from toylab.densities import two_modes
 from toylab.experiments import Result, blame, objectives, reference, samplers
 from toylab.metrics import annealed_langevin_law
@@ -157,3 +158,10 @@ def test_the_anatomy_is_the_recorded_one():
     free_divergence, divergence = (numbers[f"{kind} network"]["fisher_divergence"] for kind in ("free", "energy"))
     assert divergence["mean"] < free_divergence["mean"] + free_divergence["std"]
     assert f"free {free['mean']:.2g} ± {free['std']:.1g}, energy {energy['mean']:.0e};" in DIFFUSION_PAGE
+
+
+def test_speed_is_the_recorded_one():
+    found = speed.Speed.from_json(recorded("speed"))
+    assert speed.tables(found) in (ROOT / "docs" / "speed.md").read_text()
+    assert found.made["share"] == 1
+    assert found.sweeps and len(found.rows) > 20 and not any(row.skipped for row in found.rows)

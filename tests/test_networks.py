@@ -12,7 +12,7 @@ from toylab.densities import two_modes
 from toylab.metrics import fisher_divergence
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import Denoising, Explicit, FiniteDifferenceSliced, Implicit, Sliced
-from toylab.score import at, divergence, value_and_jvp
+from toylab.score import at, divergence, value_and_divergence, value_and_jacobian, value_and_jvp
 from toylab.training import fit
 
 NETWORKS = {"ScoreMLP": ScoreMLP, "NoiseConditionalMLP": NoiseConditionalMLP}
@@ -230,3 +230,49 @@ def test_redrawn_is_a_network_like_it_drawn_as_at_construction(network):
     if next(network.parameters()).dtype == torch.float32:
         assert all(torch.equal(a, b) for a, b in zip(other.parameters(), fresh.parameters(), strict=True))
     assert next(other.parameters()).dtype == next(network.parameters()).dtype
+
+
+class Plain(ScoreMLP):
+    """The same network, differentiated by forward mode: its forward might do anything."""
+
+    def forward(self, x):
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("shape", [(2,), (7, 2), (3, 4, 2), (0, 2)])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_tangents_by_the_chain_rule_are_those_of_forward_mode(shape, depth):
+    fast, slow = (kind(16, depth, generator=generator()).double() for kind in (ScoreMLP, Plain))
+    x, v = (5 * torch.randn(shape, dtype=torch.float64, generator=generator(k)) for k in (1, 2))
+    assert slow.with_tangents(x, v[None]) is None
+    for derivative in (lambda s: value_and_jvp(s, x, v), *(lambda s, d=d: d(s, x) for d in (
+        value_and_divergence, value_and_jacobian
+    ))):  # fmt: skip
+        found, expected = derivative(fast), derivative(slow)
+        weight = [torch.randn(part.shape, dtype=torch.float64, generator=generator(3)) for part in found]
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+        gradients = [
+            torch.autograd.grad(
+                sum((w * part).sum() for w, part in zip(weight, parts, strict=True)), list(s.parameters())
+            )
+            for s, parts in ((fast, found), (slow, expected))
+        ]
+        for a, b in zip(*gradients, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
+
+
+def test_several_directions_at_once():
+    network = ScoreMLP(16, generator=generator()).double()
+    x, v = torch.randn(7, 2, dtype=torch.float64, generator=generator(1)), torch.eye(2, dtype=torch.float64)
+    s, jvp = network.with_tangents(x, v[:, None].expand(2, 7, 2))
+    torch.testing.assert_close(jvp.movedim(0, -1), value_and_jacobian(Plain(16, generator=generator()).double(), x)[1])
+    torch.testing.assert_close(s, network(x))
+
+
+def test_other_activations_are_left_to_forward_mode():
+    network = ScoreMLP(16, activation=torch.tanh, generator=generator())
+    x = torch.ones(3, 2)
+    assert network.with_tangents(x, x[None]) is None
+    by_steps = (network(x + 1e-2 * x) - network(x - 1e-2 * x)) / 2e-2
+    torch.testing.assert_close(value_and_jvp(network, x, x)[1], by_steps, rtol=1e-2, atol=1e-3)

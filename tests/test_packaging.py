@@ -66,7 +66,9 @@ def test_pin_satisfies_the_bound_of_pyproject(name):
 
 
 def test_environment_lists_the_same_packages_with_the_same_versions():
-    wanted = {CONDA_NAMES.get(name, name): f"={version}" for name, version in constraints().items()}
+    peers = {canonicalize_name(Requirement(line).name) for line in project()["optional-dependencies"]["bench"]}
+    kept = {name: version for name, version in constraints().items() if name not in peers}
+    wanted = {CONDA_NAMES.get(name, name): f"={version}" for name, version in kept.items()}
     found = conda_pins()
     assert found.pop("pip") == ""
     assert SpecifierSet(found.pop("python")) == SpecifierSet(project()["requires-python"])
@@ -123,6 +125,11 @@ def test_make_lab_is_the_command():
     assert re.search(
         r"^\.venv/bin/toylab lab --no-browser$", make("-n", "lab", "ARGS=--no-browser").stdout, re.MULTILINE
     )
+
+
+def test_make_installs_no_peer_of_the_benchmarks():
+    assert '-e ".[lab,test]"' in (ROOT / "Makefile").read_text()
+    assert "bench" not in (ROOT / "Makefile").read_text()
 
 
 def test_make_refuses_an_unknown_build_of_torch():

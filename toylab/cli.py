@@ -21,6 +21,9 @@ _EXPERIMENTS = (  # all but the first are drawn when asked for
     "failures", "gradients",
 )  # fmt: skip
 _LAWS = ("two_modes", "ring", "checkerboard")
+_COMPARISONS = (
+    "quality", "step", "seeds", "mala", "langevin", "annealed", "densities", "import", "figures", "scaling",
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,23 +78,44 @@ def _parser() -> argparse.ArgumentParser:
     figures.set_defaults(run=_figures)
     bench = commands.add_parser(
         "bench",
+        help="measure: every objective on three laws, or the speed beside other packages",
+        description="Measure, and write the table and its numbers.",
+        epilog="example:\n  toylab bench speed --only mala",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    benches = bench.add_subparsers(title="what to measure", required=True, metavar="what")
+    objectives = benches.add_parser(
+        "objectives",
         help="train every objective on three laws over several seeds, and write the table",
         description="Train every objective on three laws over several seeds, measured exactly: objectives.json, .npz, "
         ".md (the table) and .png. The table in the documentation takes twenty minutes on two cores.",
         epilog="example:\n  toylab bench objectives --seeds 2 --law two_modes --out bench",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    bench.add_argument("what", choices=("objectives",), help="what to measure")
-    bench.add_argument("--law", choices=_LAWS, help="this law alone")
-    bench.add_argument("--seeds", type=_some, default=5, metavar="N", help="trainings of each objective (5)")
-    bench.add_argument(
-        "--share", type=_share, default=1.0, metavar="F", help="share of the steps, for a quick look (1)"
+    objectives.add_argument("--law", choices=_LAWS, help="this law alone")
+    objectives.add_argument("--seeds", type=_some, default=5, metavar="N", help="trainings of each objective (5)")
+    objectives.add_argument("--seed", type=_seed, default=0, metavar="N", help="random seed, 0 to 10^12 (0)")
+    objectives.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (auto)")
+    objectives.set_defaults(run=_bench_objectives)
+    speed = benches.add_parser(
+        "speed",
+        help="time our code beside other packages on the CPU, and how it scales",
+        description="Time our code beside other packages on the CPU, in turns, and how it scales: speed.json "
+        "and speed.md (the tables). A package that is not installed is skipped with a line; "
+        '`pip install -e ".[bench]"` brings all. In full it takes a quarter of an hour on two cores.',
+        epilog="example:\n  toylab bench speed --only mala --share 0.1",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    bench.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="folder to write to (bench)")
-    bench.add_argument("--seed", type=_seed, default=0, metavar="N", help="random seed, 0 to 10^12 (0)")
-    bench.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (auto)")
-    bench.add_argument("--quiet", action="store_true", help="no progress bar, no table")
-    bench.set_defaults(run=_bench)
+    speed.add_argument("--only", choices=_COMPARISONS, help="this comparison alone")
+    speed.set_defaults(run=_bench_speed)
+    for measured in (objectives, speed):
+        measured.add_argument(
+            "--share", type=_share, default=1.0, metavar="F", help="share of the steps, for a quick look (1)"
+        )
+        measured.add_argument(
+            "--out", type=Path, default=Path("bench"), metavar="DIR", help="folder to write to (bench)"
+        )
+        measured.add_argument("--quiet", action="store_true", help="no progress bar, no table")
     _lab_parser(commands)
     _handout_parser(commands)
     return parser
@@ -190,7 +214,7 @@ def _figures(options: argparse.Namespace) -> int:
     return 0
 
 
-def _bench(options: argparse.Namespace) -> int:
+def _bench_objectives(options: argparse.Namespace) -> int:
     device = _device(options.device)
     _writable(options.out)
     import matplotlib
@@ -214,6 +238,19 @@ def _bench(options: argparse.Namespace) -> int:
         raise UsageError(f"--out {options.out}: cannot write there ({error.strerror}). Give another folder.") from None
     if not options.quiet:
         print(objectives.table(result))
+    return 0
+
+
+def _bench_speed(options: argparse.Namespace) -> int:
+    _writable(options.out)
+    from toylab.bench import speed
+
+    found = speed.run(only=options.only, share=options.share, progress=not options.quiet)
+    text = speed.tables(found) + "\n"
+    numbers = json.dumps(found.to_json(), indent=2) + "\n"
+    _write(options.out, {"speed.md": text.encode(), "speed.json": numbers.encode()})
+    if not options.quiet:
+        print(text, end="")
     return 0
 
 

@@ -74,6 +74,9 @@ def gradient(log_prob: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """s(x) and the directional derivative (grad s)(x) v, in one forward-mode pass.
 
+    A score that has a method ``with_tangents(x, v)``, of points [..., 2] and k directions each [k, ..., 2], is asked
+    for s(x) and the derivatives [k, ..., 2] itself; it may answer None.
+
     Args:
         score: the field s.
         x: points, shape [..., 2].
@@ -82,6 +85,8 @@ def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         s(x) and (grad s) v, both [..., 2]. Both carry gradients to the parameters of ``score``.
     """
+    if (found := _its_own(score, x, v[None])) is not None:
+        return found[0], found[1][0]
     with torch.inference_mode(False), forward_ad.dual_level():  # inference mode would drop the tangents in silence
         x = x.clone() if x.is_inference() else x.contiguous()  # a dual number needs memory of its own
         s, jvp = forward_ad.unpack_dual(score(forward_ad.make_dual(x, v)))
@@ -123,7 +128,13 @@ def divergence(score: Score, x: Tensor) -> Tensor:
 
 def _along_both_axes(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
     """s(x) [..., 2], and d s / d x_1 and d s / d x_2 stacked, [2, ..., 2]."""
-    axes = torch.eye(2, dtype=x.dtype, device=x.device)
-    twice = torch.stack([x, x])
-    s, jvp = value_and_jvp(score, twice, axes.view(2, *(1,) * (x.ndim - 1), 2).expand_as(twice))
+    axes = torch.eye(2, dtype=x.dtype, device=x.device).view(2, *(1,) * (x.ndim - 1), 2).expand(2, *x.shape)
+    if (found := _its_own(score, x, axes)) is not None:
+        return found
+    s, jvp = value_and_jvp(score, torch.stack([x, x]), axes)
     return s[0], jvp
+
+
+def _its_own(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
+    own = getattr(score, "with_tangents", None)
+    return None if own is None else own(x, v)

@@ -21,7 +21,7 @@ FLOORS = {
     5.5: ("",),  # the package itself: the public names of the floors below, and no picture
     6: ("plotting",),
     7: ("experiments",),
-    8: ("widgets", "lab", "handout"),
+    8: ("widgets", "lab", "handout", "bench"),
     9: ("cli",),
     10: ("__main__",),
 }

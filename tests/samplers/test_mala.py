@@ -7,8 +7,9 @@ import pytest
 import scipy.stats
 import torch
 
-from toylab.densities import Banana, GaussianMixture, isotropic
+from toylab.densities import Banana, Circle, GaussianMixture, isotropic, ring
 from toylab.samplers import mala, mala_start, mala_step
+from toylab.samplers.mala import joint
 
 MODULE = importlib.import_module("toylab.samplers.mala")  # the package's attribute of this name is the function
 MIXTURE = GaussianMixture(
@@ -195,3 +196,86 @@ def test_never_enters_where_log_prob_is_not_finite(forbidden):
     assert not chains.diverged.any()
     assert (chains.samples[:, 0] > 0).all()
     assert scipy.stats.kstest(chains.samples[:, 0].numpy(), "halfnorm").pvalue > 1e-6
+
+
+def in_steps(log_prob, score, here, step_size, z, u, factor):
+    """One step of MALA from its definition, in the order of the textbook, on random numbers given."""
+    eps = step_size[:, None] if isinstance(step_size, torch.Tensor) else step_size
+    precision = torch.linalg.inv(factor @ factor.T)
+
+    def mean(x):
+        return x + 0.5 * eps * score(x) @ factor @ factor.T
+
+    def log_q(to, x):
+        gap = to - mean(x)
+        return -((gap @ precision) * gap).sum(-1) / (2 * step_size)
+
+    y = mean(here) + eps**0.5 * z @ factor.T
+    kept = u.log() < log_prob(y) - log_prob(here) + log_q(here, y) - log_q(y, here)
+    return torch.where(kept[:, None], y, here), kept
+
+
+@pytest.mark.parametrize("factor", [None, torch.tensor([[1.2, 0.0], [0.4, 0.7]], dtype=torch.float64)])
+@pytest.mark.parametrize("a_chain", [False, True])
+def test_a_step_is_the_one_of_its_definition(factor, a_chain):
+    p, g = ring(), torch.Generator().manual_seed(0)
+    x = p.sample((500,), generator=g).double()
+    step_size = 0.05 + 0.1 * torch.rand(500, dtype=torch.float64, generator=g) if a_chain else 0.1
+    own, again = (torch.Generator().manual_seed(3) for _ in range(2))
+    start = mala_start(p.log_prob, p.score, x)
+    found, kept = mala_step(p.log_prob, p.score, start, step_size, factor=factor, generator=own)
+    z = torch.randn(500, 2, dtype=torch.float64, generator=again)
+    u = torch.rand(500, dtype=torch.float64, generator=again)
+    square = torch.eye(2, dtype=torch.float64) if factor is None else factor
+    expected, there = in_steps(p.log_prob, p.score, x, step_size, z, u, square)
+    assert 0.3 < kept.double().mean() < 0.99
+    assert torch.equal(kept, there)
+    torch.testing.assert_close(found.x, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found.log_prob, p.log_prob(expected), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(found.score, p.score(expected), rtol=1e-9, atol=1e-9)
+
+
+def test_log_prob_and_score_of_one_density_are_asked_for_together():
+    p, asked = ring(), []
+
+    class Told(type(p)):
+        def log_prob(self, x, sigma=0.0):
+            asked.append("log_prob")
+            return super().log_prob(x, sigma)
+
+        def score(self, x, sigma=0.0):
+            asked.append("score")
+            return 2 * super().score(x, sigma)
+
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
+    for density in (p, p.noised(0.3), Circle(2.0).noised(0.3)):
+        together = joint(density.log_prob, density.score)
+        assert together == density.log_prob_and_score
+        torch.testing.assert_close(together(x), (density.log_prob(x), density.score(x)))
+    # what a subclass gives anew is what counts, and of two densities each has its own
+    own = Told(p.weights, p.means, p.covariances)
+    log_p, s = joint(own.log_prob, own.score)(x)
+    assert asked == ["log_prob", "score"]
+    torch.testing.assert_close((log_p, s), (p.log_prob(x), 2 * p.score(x)))
+    other = p.noised(0.3)
+    torch.testing.assert_close(joint(p.log_prob, other.score)(x), (p.log_prob(x), other.score(x)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_chains_that_lie_apart_in_memory(dtype):
+    x = torch.randn(2, 50, generator=torch.Generator().manual_seed(0)).to(dtype).T
+    g = torch.Generator().manual_seed(0)
+    found = [
+        mala(
+            lambda y: -y.square().sum(-1) / 2, lambda y: -y, start, step_size=0.5, n_steps=3, generator=g.manual_seed(0)
+        )
+        for start in (x, x.contiguous())
+    ]
+    assert found[0].samples.dtype == dtype
+    torch.testing.assert_close(found[0].samples, found[1].samples)
+
+
+def test_what_is_asked_for_together_is_counted():
+    p = ring()
+    chains = mala(p.log_prob, p.score, p.means.float(), step_size=0.05, n_steps=7, progress=False)
+    assert chains.n_evaluations == 8

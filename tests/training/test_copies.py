@@ -109,6 +109,19 @@ def test_losses_and_gradients_are_those_of_each_network_alone(kind, objective):
                 torch.testing.assert_close(a[k], b, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize("lead", [(), (5,), (2, 1)])
+def test_tangents_are_those_of_each_network_alone(lead):
+    networks = [ScoreMLP(16, generator=torch.Generator().manual_seed(k)).double() for k in range(3)]
+    copies, g = Copies(networks), torch.Generator().manual_seed(9)
+    x, v = (torch.randn(*k, *lead, 3, 7, 2, dtype=torch.float64, generator=g) for k in ((), (4,)))
+    s, jvp = copies.with_tangents(x, v)
+    assert (s.shape, jvp.shape) == (x.shape, v.shape)
+    for k, network in enumerate(networks):
+        alone = network.with_tangents(x[..., k, :, :], v[..., k, :, :])
+        torch.testing.assert_close((s[..., k, :, :], jvp[..., k, :, :]), alone, rtol=1e-12, atol=1e-12)
+    assert Copies([ScoreMLP(16, activation=torch.tanh)] * 2).with_tangents(x, v) is None
+
+
 def test_a_level_for_all_and_a_level_a_point():
     networks = [NoiseConditionalMLP(8, generator=generator(k)).double() for k in range(2)]
     copies, x = Copies(networks), torch.randn(2, 5, 2, dtype=torch.float64, generator=generator())

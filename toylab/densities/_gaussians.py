@@ -8,6 +8,7 @@ W_k^T W_k = (C_k + sigma^2 I)^-1, and a = W_k (m_k - x):
 The pairs [K, n] are worked off in chunks of points that stay in the cache, one plane a coordinate.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -21,11 +22,10 @@ _PAIRS = 1 << 16  # of components and points in a chunk
 
 
 class Gaussians(NamedTuple):
-    """Weighted Gaussians: log w, means and the entries of the covariances, each a column [K, 1]."""
+    """Weighted Gaussians: log w and the entries of the covariances, each a column [K, 1]; means [2, K, 1]."""
 
     log_weights: Tensor
-    m1: Tensor
-    m2: Tensor
+    means: Tensor
     c11: Tensor
     c12: Tensor
     c22: Tensor
@@ -36,27 +36,26 @@ class Gaussians(NamedTuple):
     def of(log_weights: Tensor, means: Tensor, covariances: Tensor) -> "Gaussians":
         """From log w [K], m [K, 2] and C [K, 2, 2], which may be 0."""
         det = torch.linalg.eigvalsh(covariances).clamp(min=0).prod(-1)
-        columns = (log_weights, *means.unbind(-1), *(covariances[:, i, j] for i, j in ((0, 0), (0, 1), (1, 1))), det)
+        entries = (covariances[:, i, j] for i, j in ((0, 0), (0, 1), (1, 1)))
+        columns = [column[:, None].contiguous() for column in (log_weights, *entries, det)]
         identity = torch.eye(2, dtype=covariances.dtype)
         is_round = (covariances == covariances[:, :1, :1] * identity).all()
-        return Gaussians(*(column[:, None].contiguous() for column in columns), is_round)
+        return Gaussians(columns[0], means.T[..., None].contiguous(), *columns[1:], is_round)
 
 
 class Whitening(NamedTuple):
-    """log w + log det W - log 2 pi and the entries of W = [[w11, 0], [w21, w22]]: [K, 1], or [K, n] for n levels."""
+    """log w + log det W - log 2 pi, and W = [[w11, 0], [w21, w22]]: [.., K, 1], or [.., K, n] for n levels."""
 
     constant: Tensor
-    w11: Tensor
+    diagonal: Tensor  # w11 and w22, [2, K, 1]
     w21: Tensor | None  # None where it is 0 throughout
-    w22: Tensor
 
 
 class Pairs(NamedTuple):
-    """One chunk: log(w_k N_k) [K, n] and the planes of a = W (m - x), each [K, n]."""
+    """One chunk: log(w_k N_k) [K, n] and the two planes of a = W (m - x), [2, K, n]."""
 
     log_joint: Tensor
-    a1: Tensor
-    a2: Tensor
+    a: Tensor
     whitening: Whitening
 
     def log_prob_and_weights(self) -> tuple[Tensor, Tensor]:
@@ -64,19 +63,21 @@ class Pairs(NamedTuple):
         r = self.log_joint.softmax(0)
         return self.log_joint.amax(0) - r.amax(0).log(), r  # the largest r is at least 1 / K
 
-    def score(self, r: Tensor) -> tuple[Tensor, Tensor]:
-        """sum_k r_k W_k^T a_k as two planes [n]."""
-        _, w11, w21, w22 = self.whitening
-        first, second = r * self.a1, r * self.a2
-        s1, s2 = _sum(w11, first), _sum(w22, second)
-        return (s1 if w21 is None else s1 + _sum(w21, second)), s2
+    def score(self, r: Tensor) -> Tensor:
+        """sum_k r_k W_k^T a_k as two planes [2, n]."""
+        weighted = r * self.a
+        s = _sum(self.whitening.diagonal, weighted)
+        if self.whitening.w21 is None:
+            return s
+        return torch.stack([s[0] + _sum(self.whitening.w21, weighted[1]), s[1]])
 
-    def divergence(self, r: Tensor, score: tuple[Tensor, Tensor]) -> Tensor:
+    def divergence(self, r: Tensor, score: Tensor) -> Tensor:
         """-sum_k r_k tr(W_k^T W_k) + sum_k r_k |s_k - s|^2, shape [n]; the raw E|s_k|^2 - |s|^2 would cancel."""
-        _, w11, w21, w22 = self.whitening
-        s1, s2, trace = w11 * self.a1, w22 * self.a2, w11**2 + w22**2
+        _, diagonal, w21 = self.whitening
+        s1, s2 = diagonal * self.a
+        trace = diagonal.square().sum(0)
         if w21 is not None:
-            s1, trace = torch.addcmul(s1, w21, self.a2), trace + w21**2
+            s1, trace = torch.addcmul(s1, w21, self.a[1]), trace + w21**2
         spread = (s1 - score[0]) ** 2
         spread = torch.addcmul(spread, s2 - score[1], s2 - score[1])
         return (r * (spread - trace)).sum(0)
@@ -94,7 +95,7 @@ def posterior(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
 
 def score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
     """sum_k P(k | x) (C_k + sigma^2 I)^-1 (m_k - x), shape [..., 2]."""
-    return _in_chunks(lambda pairs: (_interleaved(*pairs.score(pairs.log_joint.softmax(0))),), x, sigma, gaussians)[0]
+    return _in_chunks(lambda pairs: (_interleaved(pairs.score(pairs.log_joint.softmax(0))),), x, sigma, gaussians)[0]
 
 
 def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> tuple[Tensor, Tensor]:
@@ -102,7 +103,7 @@ def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -
 
     def of(pairs: Pairs) -> tuple[Tensor, Tensor]:
         log_p, r = pairs.log_prob_and_weights()
-        return log_p, _interleaved(*pairs.score(r))
+        return log_p, _interleaved(pairs.score(r))
 
     return _in_chunks(of, x, sigma, gaussians)
 
@@ -123,21 +124,21 @@ def evaluate(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> tuple[Te
     def of(pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
         log_p, r = pairs.log_prob_and_weights()
         s = pairs.score(r)
-        return log_p, _interleaved(*s), pairs.divergence(r, s)
+        return log_p, _interleaved(s), pairs.divergence(r, s)
 
     return _in_chunks(of, x, sigma, gaussians)
 
 
 def _sum(column: Tensor, terms: Tensor) -> Tensor:
-    """sum_k column_k terms_k, for a column [K, 1] or [K, n]."""
-    if column.shape[1] == 1 and terms.device.type == "cpu":
-        return column[:, 0] @ terms
-    return (column * terms).sum(0)  # a product of matrices may drop digits on a GPU (TF32)
+    """sum_k column_k terms_k [.., n], for a column [.., K, 1] or [.., K, n]."""
+    if column.shape[-1] == 1 and terms.device.type == "cpu":
+        return (column.mT @ terms)[..., 0, :]
+    return (column * terms).sum(-2)  # a product of matrices may drop digits on a GPU (TF32)
 
 
-def _interleaved(first: Tensor, second: Tensor) -> Tensor:
-    """torch.stack([first, second], -1), which takes ten times as long."""
-    return torch.view_as_real(torch.complex(first, second))
+def _interleaved(planes: Tensor) -> Tensor:
+    """torch.stack([planes[0], planes[1]], -1), which takes ten times as long."""
+    return torch.view_as_real(torch.complex(planes[0], planes[1]))
 
 
 def _in_chunks(
@@ -155,17 +156,22 @@ def _in_chunks(
 def _pairs(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Iterator[Pairs]:
     size = max(1, _PAIRS // len(gaussians.log_weights))
     levels = sigma.split(size) if isinstance(sigma, Tensor) else [sigma] * max(1, -(-len(x) // size))
-    whitening = None
+    whitening = None if isinstance(sigma, Tensor) else _at_one_level(sigma, gaussians)
     for points, level in zip(x.split(size), levels, strict=True):
-        if whitening is None or isinstance(sigma, Tensor):
-            whitening = _whitening(level, gaussians)
-        constant, w11, w21, w22 = whitening
-        # a column apart: reading every second number is slow; in place: fresh memory costs as much as the arithmetic
-        d1, d2 = gaussians.m1 - points[:, 0].contiguous(), gaussians.m2 - points[:, 1].contiguous()
-        a2 = d2.mul_(w22) if w21 is None else torch.addcmul(d2.mul_(w22), d1, w21)
-        a1 = d1.mul_(w11)
-        log_joint = torch.addcmul(torch.addcmul(constant, a1, a1, value=-0.5), a2, a2, value=-0.5)
-        yield Pairs(log_joint, a1, a2, whitening)
+        constant, diagonal, w21 = here = whitening or _whitening(level, gaussians)
+        # a plane a coordinate: reading every second number is slow; in place: fresh memory costs as much as arithmetic
+        a = (gaussians.means - torch.stack([points[:, 0], points[:, 1]])[:, None]).mul_(diagonal)
+        if w21 is not None:
+            a[1].addcmul_(a[0], w21 / diagonal[0])
+        log_joint = torch.addcmul(torch.addcmul(constant, a[0], a[0], value=-0.5), a[1], a[1], value=-0.5)
+        yield Pairs(log_joint, a, here)
+
+
+@functools.lru_cache(maxsize=16)
+def _at_one_level(level: float, gaussians: Gaussians) -> Whitening:
+    """The whitening of a level that is a number, which a sampler asks for at every step."""
+    with torch.inference_mode(False), torch.no_grad():  # what is kept must serve in every mode
+        return _whitening(level, gaussians)
 
 
 def _whitening(level: Tensor | float, gaussians: Gaussians) -> Whitening:
@@ -178,4 +184,5 @@ def _whitening(level: Tensor | float, gaussians: Gaussians) -> Whitening:
         det = gaussians.det + noise * (gaussians.c11 + gaussians.c22 + noise)
         w22 = (c11 / det).sqrt()
         w21 = -gaussians.c12 / c11 * w22
-    return Whitening(gaussians.log_weights + (w11 * w22 / (2 * math.pi)).log(), w11, w21, w22)
+    constant = gaussians.log_weights + (w11 * w22 / (2 * math.pi)).log()
+    return Whitening(constant, torch.stack([w11, w22]), w21)

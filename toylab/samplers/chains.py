@@ -1,5 +1,6 @@
 """What every sampler returns, and the two things every loop needs: a record of frames and a way to be stopped."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,15 +38,16 @@ class Chains:
 
 
 class Counted:
-    """A score that counts how often it was evaluated."""
+    """A score that counts how often it was evaluated; or another function, counted ``together`` with it."""
 
-    def __init__(self, score: Callable[..., Tensor]) -> None:
-        self.score, self.n = score, 0
+    def __init__(self, score: Callable[..., Tensor], together: "Counted | None" = None) -> None:
+        self.score, self.n, self.together = score, 0, together
 
     def __call__(self, *arguments: Tensor | float) -> Tensor:
         """What the score gives; an evaluation that did not come back is not counted."""
         s = self.score(*arguments)
-        self.n += 1
+        counter = self.together or self
+        counter.n += 1
         return s
 
 
@@ -59,7 +61,7 @@ class Recorder:
         self.keep_every = None if keep_every is None else checks.count("keep_every", keep_every)
         frames = 0 if keep_every is None else n_steps // keep_every + 1
         self.path, self.ticks = x.new_empty((frames, *x.shape)), torch.empty(frames, dtype=torch.float64)
-        self.filled = self.step = 0
+        self.filled = self.step = self.steps_all_alive = 0
         self.steps_alive = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         if frames:
             self._write(x, tick)
@@ -67,7 +69,10 @@ class Recorder:
     def see(self, x: Tensor, tick: float | None = None) -> None:
         """Take note of the next step; its label is its number unless ``tick`` is given."""
         self.step += 1
-        self.steps_alive += x.sum(-1).isfinite()
+        if x.device.type == "cpu" and math.isfinite(x.sum().item()):  # quick, and then every term is finite
+            self.steps_all_alive += 1
+        else:
+            self.steps_alive += x.isfinite().all(-1)
         if self.keep_every and self.step % self.keep_every == 0:
             self._write(x, self.step if tick is None else tick)
 
@@ -82,7 +87,7 @@ class Recorder:
                 stacklevel=3,
             )
         acceptance = x.new_ones(len(x)) if accepted is None else accepted / max(self.step, 1)
-        diverged_at = torch.where(diverged, self.steps_alive + 1, 0)
+        diverged_at = torch.where(diverged, self.steps_all_alive + self.steps_alive + 1, 0)
         path, ticks = self.path[: self.filled], self.ticks[: self.filled]
         return Chains(x, path, ticks, acceptance, diverged, diverged_at, n_evaluations)
 

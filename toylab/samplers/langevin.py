@@ -15,7 +15,8 @@ def langevin_step(
     score: Score, x: Tensor, step_size: float, *, temperature: float = 1.0, generator: torch.Generator | None = None
 ) -> Tensor:
     """x' = x + eps/2 s(x) + sqrt(T eps) z.  Where a text writes x + tau s + sqrt(2 tau) z: eps = 2 tau, T = 1."""
-    return x + 0.5 * step_size * score(x) + (temperature * step_size) ** 0.5 * normal_like(x, generator)
+    drifted = torch.add(x, score(x), alpha=0.5 * step_size)  # one pass over memory a term
+    return drifted.add_(normal_like(x, generator), alpha=(temperature * step_size) ** 0.5)
 
 
 @torch.no_grad()

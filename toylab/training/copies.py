@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
+from torch.nn import functional
 
-from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
+from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP, softplus_with_tangents
 
 
 class Copies(nn.Module):
@@ -56,6 +57,18 @@ class Copies(nn.Module):
             where = [0 if isinstance(s, Tensor) and s.ndim else None for s in levels]
             field = vmap(field, in_dims=(0, 0, 0, *where), randomness="different")
         return field(weights, self._buffers_stacked, own, *levels).view(shape).movedim(0, -3)
+
+    def with_tangents(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
+        """As that of ``ScoreMLP``, for points [..., n, m, 2] and directions [k, ..., n, m, 2]."""
+        one = self._one[0]
+        if not self._broadcasts or type(one) is not ScoreMLP or one.activation is not functional.softplus:
+            return None
+        own, along = x.movedim(-3, 0), v.movedim(-3, 0)  # [n, .., m, 2] and [n, k, .., m, 2]
+        layers = list(zip(self.weights[::2], self.weights[1::2], strict=True))
+        s, jvp = softplus_with_tangents(
+            layers, own.reshape(self.n, -1, 2), along.reshape(self.n, len(v), -1, 2)
+        )  # fmt: skip
+        return s.view(own.shape).movedim(0, -3), jvp.view(along.shape).movedim(0, -3)
 
     def split(self) -> tuple[nn.Module, ...]:
         """The n networks, each on its own, with gradients off."""

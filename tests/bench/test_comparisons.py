@@ -1,0 +1,157 @@
+"""Both sides of each comparison do the same work; what they take is not tested."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from toylab.bench import annealed, chains, densities, processes, quality, row, scaling, seeds, step
+from toylab.bench.floor import Floor, measured
+from toylab.densities import fractal_tree, ring, two_modes
+from toylab.experiments.result import generator
+from toylab.metrics import fisher_divergence
+from toylab.networks import ScoreMLP
+from toylab.objectives import Denoising, Implicit, Sliced
+from toylab.samplers import annealed_langevin
+from toylab.training import fit
+
+N, EPS, V = 20_000, 0.05, 0.09
+
+
+def within_five_errors(samples: torch.Tensor, variance: float) -> bool:
+    """Whether the ring's modes have that variance along an axis: by chance not so less than once in 10^6."""
+    p = ring()
+    error = samples - p.means.to(samples)[p.posterior(samples).argmax(-1)]
+    found = float(error.double().square().mean())
+    return abs(found - variance) < 5.2 * variance / math.sqrt(len(samples))  # 2 n squares of variance 2 v^2
+
+
+def start() -> torch.Tensor:
+    return ring().sample((N,), generator=torch.Generator().manual_seed(0))
+
+
+def test_our_mala_keeps_the_ring_and_our_langevin_its_own_law():
+    samples, acceptance = chains.our_mala(ring(), start(), EPS, 60)
+    assert within_five_errors(samples, V)
+    assert 0.9 < acceptance < 0.99
+    assert within_five_errors(chains.our_langevin(ring(), start(), EPS, 60), V / (1 - EPS / (4 * V)))
+
+
+def test_blackjax_samples_the_same_law_at_the_same_step():
+    pytest.importorskip("blackjax")
+    samples, acceptance = chains.blackjax_mala(ring(), EPS, 60)(start())
+    assert samples.dtype == torch.float32
+    assert within_five_errors(samples, V)
+    # 1.2 million proposals a side, 60 in a row dependent at most
+    assert acceptance == pytest.approx(chains.our_mala(ring(), start(), EPS, 60)[1], abs=5e-3)
+
+
+def test_torchebm_samples_the_same_law_at_the_same_step():
+    pytest.importorskip("torchebm")
+    samples = chains.torchebm_langevin(ring(), start(), EPS, 60)
+    assert within_five_errors(samples, V / (1 - EPS / (4 * V)))
+
+
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [("denoising", Denoising(step.SIGMA)), ("sliced", Sliced(variance_reduced=False)), ("implicit", Implicit())],
+)
+def test_torchebm_has_the_same_loss(name, objective):
+    pytest.importorskip("torchebm")
+    assert step.gap_between(name, objective) < 1e-5
+    other = {"denoising": Denoising(0.4), "sliced": Sliced(), "implicit": Sliced()}[name]
+    if name != "implicit":
+        assert step.gap_between(name, other) > 1e-3
+
+
+def test_the_plain_loop_of_annealed_langevin_is_ours():
+    p, g = two_modes(), torch.Generator().manual_seed(0)
+    x = 16 * torch.rand(50, 2, generator=g) - 8
+    own, theirs = (torch.Generator().manual_seed(1) for _ in range(2))
+    ours = annealed_langevin(p.score, x, annealed.SIGMAS, step_size=0.1, n_steps=3, generator=own, progress=False)
+    torch.testing.assert_close(annealed.plain_loop(p.score, x, annealed.SIGMAS, 0.1, 3, theirs), ours.samples)
+
+
+@pytest.mark.parametrize("p", [ring(), fractal_tree()], ids=["ring", "tree"])
+def test_the_peer_of_the_densities_is_the_same_law(p):
+    x = torch.randn(300, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    theirs = densities.theirs(p.to(torch.float64).to_torch(), x)
+    for a, b in zip(densities.ours(p, x), theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9 * float(b.abs().max()))
+
+
+@pytest.mark.parametrize(("divergence", "n_steps", "batch_size", "share"), quality.GOALS)
+def test_our_settings_reach_the_divergence_they_are_timed_for(divergence, n_steps, batch_size, share):
+    gen = generator(7, 0)
+    settings = {"n_steps": n_steps, "batch_size": batch_size, "learning_rate": 0.02, "generator": gen}
+    network = fit(ScoreMLP(generator=gen), Sliced(), two_modes(), progress=False, **settings).network
+    assert fisher_divergence(network, two_modes()) < divergence
+
+
+def test_quality_holds_ours_against_the_reference():
+    found = list(quality.rows(0.002))
+    assert [row.goal for row in found] == [1 / 20, 1 / 6]
+    assert found[0].theirs == found[1].theirs
+    assert found[0].ours != found[1].ours
+
+
+@pytest.mark.parametrize(
+    ("rows", "package", "n"),
+    [(step.rows, "torchebm", 6), (chains.mala_rows, "blackjax", 2), (chains.langevin_rows, "torchebm", 2)],
+)
+def test_an_absent_peer_is_skipped_with_a_line(rows, package, n, monkeypatch):
+    def absent(name: str) -> str:
+        raise row.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(row.metadata, "version", absent)
+    found = list(rows(0.01))
+    assert len(found) == n
+    assert {r.skipped for r in found} == {f'{package} is not installed: pip install -e ".[bench]"'}
+    assert all(r.ours == r.theirs == () for r in found)
+
+
+def test_eight_at_once_stand_beside_eight_in_a_row(monkeypatch):
+    asked = []
+
+    def noted(*arguments, n_seeds, **settings):
+        asked.append(n_seeds)
+        return fit(*arguments, n_seeds=n_seeds, **settings)
+
+    monkeypatch.setattr(seeds, "fit", noted)
+    found = list(seeds.rows(0.01))
+    assert [r.goal for r in found] == [3 / 8] * 4
+    assert asked == [8, *[1] * 8] * (3 * 4)  # once unmeasured and twice measured, for each of four objectives
+
+
+def test_processes_are_held_against_their_limits(monkeypatch):
+    assert processes._python("import sys; print(sys.argv[1])", "word") == "word\n"
+    monkeypatch.setattr(processes, "_python", lambda code, folder: "90.0 1.2\n")
+    seconds, peak = processes.figures_rows(1.0)
+    assert (seconds.ratio, seconds.met) == (1.5, False)
+    assert (peak.ratio, peak.met, peak.unit) == (pytest.approx(0.8), True, "GB")
+
+
+def test_the_floor_of_training_counts_the_products_that_torch_does():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    batch_size, width = 32, 48
+    network = nn.Sequential(
+        nn.Linear(2, width), nn.Softplus(), nn.Linear(width, width), nn.Softplus(), nn.Linear(width, 2)
+    )
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(batch_size, 2)).sum().backward()
+    only_products = Floor(flop=1.0, exp=0.0, normal=0.0, uniform=0.0)
+    assert scaling.products(batch_size, width, 1, only_products) == counter.get_total_flops()
+
+
+def test_a_sweep_says_where_overhead_ends_and_how_far_the_floor_is():
+    sweep = scaling.Sweep("work", "chains", (10, 100, 1000), (1.0, 1.9, 8.0), (0.02, 0.2, 2.0))
+    assert sweep.overhead_up_to == 100
+    assert sweep.times_the_floor == 4.0
+    assert "| work | chains | 10: 1e+03, 100: 1.9e+03, 1,000: 8e+03 ms | 100 | 4.0 |" in scaling.table([sweep])
+
+
+def test_the_floor_is_measured():
+    floor = measured(repeats=1)
+    assert all(0 < seconds < 1e-3 for seconds in (floor.flop, floor.exp, floor.normal, floor.uniform))

@@ -1,0 +1,1 @@
+"""Our code beside what would be used instead, in one run, by ratio: ``toylab bench speed``."""

@@ -1,0 +1,147 @@
+"""How the time grows with the work: where it stops being overhead, and how far from the machine's floor it ends."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from toylab.bench.chains import STEP_SIZE
+from toylab.bench.floor import Floor
+from toylab.bench.row import some
+from toylab.bench.step import SIGMA
+from toylab.densities import GaussianMixture, isotropic, ring, two_modes
+from toylab.networks import ScoreMLP
+from toylab.objectives import Denoising, Implicit, Sliced
+from toylab.samplers import langevin, mala
+from toylab.training import fit
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The time of one unit of work at growing sizes.
+
+    Attributes:
+        work: what is timed.
+        size: what grows.
+        sizes: how large it is.
+        seconds: median seconds at each size.
+        floor: the least that the machine needs at each size for the matrix products, exponentials and random numbers
+            of the work, everything else free.
+    """
+
+    work: str
+    size: str
+    sizes: tuple[int, ...]
+    seconds: tuple[float, ...]
+    floor: tuple[float, ...]
+
+    @property
+    def overhead_up_to(self) -> int:
+        """The largest size that takes less than twice as long as the smallest."""
+        return max(n for n, t in zip(self.sizes, self.seconds, strict=True) if t < 2 * self.seconds[0])
+
+    @property
+    def times_the_floor(self) -> float:
+        """At the largest size."""
+        return self.seconds[-1] / self.floor[-1]
+
+
+def sweeps(floor: Floor, share: float) -> list[Sweep]:
+    """All sweeps; ``share`` of the repeats, and below 1 without the largest sizes."""
+    p = ring()
+    # exponentials and normal numbers a chain and step, for the K components of the ring; MALA draws a uniform one more
+    chain = len(p.weights) * floor.exp + 2 * floor.normal
+    found = []
+
+    def sweep(
+        work: str, size: str, sizes: Sequence[int], run: Callable[[int], object], least: Callable[[int], float]
+    ) -> None:
+        """``run(n)`` returns the seconds of a unit of work; ``least(n)`` is the floor of one."""
+        sizes = sizes if share == 1 else sizes[:-1]
+        seconds = [statistics.median(run(n) for _ in range(some(3, share))) for n in sizes]
+        found.append(Sweep(work, size, tuple(sizes), tuple(seconds), tuple(least(n) for n in sizes)))
+
+    chains = (100, 1000, 10_000, 100_000, 1_000_000)
+    sweep("Langevin on the ring, a step", "chains", chains, lambda n: _langevin(p, n), lambda n: n * chain)
+    sweep("MALA on the ring, a step", "chains", chains, lambda n: _mala(p, n), lambda n: n * (chain + floor.uniform))
+    sweep(
+        "Langevin, 1,280 chains, a step", "components", (1, 10, 100, 1000), lambda k: _langevin(_mixture(k), 1280),
+        lambda k: 1280 * (k * floor.exp + 2 * floor.normal),
+    )  # fmt: skip
+    sweep(
+        "Langevin on the ring, 1,280 chains, a run", "steps", (1, 10, 100, 1000),
+        lambda n: n * _langevin(p, 1280, n), lambda n: n * 1280 * chain,
+    )  # fmt: skip
+    # a forward derivative doubles the points that go through the products, two of them treble them
+    for name, objective, passes in (
+        ("denoising", Denoising(SIGMA), 1),
+        ("sliced", Sliced(), 2),
+        ("implicit", Implicit(), 3),
+    ):
+        sweep(
+            f"training step, {name}, width 128", "batch", (16, 64, 256, 1024, 4096),
+            lambda n, o=objective: _training(o, n, 128), lambda n, k=passes: products(n, 128, k, floor),
+        )  # fmt: skip
+    sweep(
+        "training step, sliced, batch 256", "hidden width", (16, 64, 256, 1024),
+        lambda n: _training(Sliced(), 256, n), lambda n: products(256, n, 2, floor),
+    )  # fmt: skip
+    return found
+
+
+def _langevin(p: GaussianMixture, n_chains: int, n_steps: int | None = None) -> float:
+    """Seconds a step."""
+    g = torch.Generator().manual_seed(0)
+    x, n_steps = p.sample((n_chains,), generator=g), n_steps or _steps(n_chains * len(p.weights))
+    start = time.perf_counter()
+    langevin(p.score, x, step_size=STEP_SIZE, n_steps=n_steps, generator=g, progress=False)
+    return (time.perf_counter() - start) / n_steps
+
+
+def _mala(p: GaussianMixture, n_chains: int) -> float:
+    g = torch.Generator().manual_seed(0)
+    x, n_steps = p.sample((n_chains,), generator=g), _steps(n_chains * len(p.weights))
+    start = time.perf_counter()
+    mala(p.log_prob, p.score, x, step_size=STEP_SIZE, n_steps=n_steps, generator=g, progress=False)
+    return (time.perf_counter() - start) / n_steps
+
+
+def _steps(pairs: int) -> int:
+    """So many that a run lasts about half a second: 10 ns a pair of chain and component, 0.2 ms of overhead a step."""
+    return max(3, min(1000, round(0.5 / (2e-4 + 1e-8 * pairs))))
+
+
+def _mixture(n_components: int) -> GaussianMixture:
+    g = torch.Generator().manual_seed(0)
+    return isotropic((4 * torch.randn(n_components, 2, generator=g)).tolist(), std=0.3)
+
+
+def _training(objective: Callable, batch_size: int, width: int) -> float:
+    g = torch.Generator().manual_seed(0)
+    n_steps = max(5, min(60, round(2e6 / (batch_size * width))))
+    settings = {"n_steps": n_steps, "batch_size": batch_size, "generator": g, "progress": False}
+    return float(fit(ScoreMLP(width, generator=g), objective, two_modes(), **settings).history.seconds[-1]) / n_steps
+
+
+def products(batch_size: int, width: int, passes: int, floor: Floor) -> float:
+    """Seconds of a training step of a network 2-width-width-2 if nothing but these cost anything.
+
+    Products forwards and, for weights and inputs, backwards, but for the gradient of the points; two exponentials a
+    hidden unit: the activation and its derivative. ``passes`` counts the points and their tangents.
+    """
+    weights = 2 * width + width**2 + 2 * width
+    return batch_size * (passes * (6 * weights - 2 * 2 * width) * floor.flop + 4 * width * floor.exp)
+
+
+def table(found: Sequence[Sweep]) -> str:
+    """One line a sweep, as Markdown."""
+    lines = [
+        "| work | growing | times | overhead up to | times the floor at the largest |",
+        "|---|---|---|---|---|",
+    ]
+    for s in found:
+        times = ", ".join(f"{n:,}: {1e3 * t:.3g}" for n, t in zip(s.sizes, s.seconds, strict=True))
+        lines.append(f"| {s.work} | {s.size} | {times} ms | {s.overhead_up_to:,} | {s.times_the_floor:.1f} |")
+    return "\n".join(lines)

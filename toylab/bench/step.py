@@ -1,0 +1,96 @@
+"""One training step of each objective beside torchebm's loss of the same name."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from toylab.bench.row import Row, interleaved, missing, some
+from toylab.densities import Density, two_modes
+from toylab.draws import normal_like
+from toylab.networks import EnergyMLP, ScoreMLP
+from toylab.objectives import Denoising, Implicit, Sliced
+from toylab.training import fit
+
+SIGMA, BATCHES, GOALS = 0.5, (128, 1024), {"denoising": 1 / 2, "sliced": 1 / 2, "implicit": 1 / 2.5}
+
+
+def rows(share: float) -> Iterator[Row]:
+    """A step is all of it: the batch drawn, the loss, its gradient, Adam; in ours the rate and the weight average too.
+
+    Ours is a network 2-128-128-2; torchebm's losses take an energy, 2-128-128-1, whose gradient is the score.
+    """
+    p, n_steps = two_modes(), some(60, share, least=2)
+    ours = {"denoising": Denoising(SIGMA), "sliced": Sliced(variance_reduced=False), "implicit": Implicit()}
+    for name, objective in ours.items():
+        for batch_size in BATCHES:
+            work = f"one training step, {name}, batch {batch_size:,}"
+            if why := missing("torchebm"):
+                yield Row(work, "torchebm", GOALS[name], skipped=why)
+                continue
+            times = interleaved(
+                lambda o=objective, b=batch_size: our_step(o, p, b, n_steps),
+                lambda k=name, b=batch_size: their_step(k, p, b, n_steps),
+                repeats=some(7, share, least=2),
+            )
+            gap = gap_between(name, objective)
+            said = f"the same loss of the same energy: relative gap {gap:.0e}"
+            yield Row(work, "torchebm, Adam", GOALS[name], *times, said)
+
+
+def our_step(objective: Callable, p: Density, batch_size: int, n_steps: int) -> float:
+    """Seconds a step of ``fit``, its set-up left out."""
+    g = torch.Generator().manual_seed(0)
+    settings = {"n_steps": n_steps, "batch_size": batch_size, "generator": g, "progress": False}
+    return float(fit(ScoreMLP(generator=g), objective, p, **settings).history.seconds[-1]) / n_steps
+
+
+def their_step(name: str, p: Density, batch_size: int, n_steps: int) -> float:
+    """Seconds a step of the plain loop round torchebm's loss."""
+    g = torch.Generator().manual_seed(0)
+    energy = EnergyMLP(generator=g)
+    loss = their_loss(name, energy)
+    optimiser = torch.optim.Adam(energy.parameters(), lr=5e-3)
+    start = time.perf_counter()
+    for _ in range(n_steps):
+        value = loss(p.sample((batch_size,), generator=g), generator=g)
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+    return (time.perf_counter() - start) / n_steps
+
+
+def their_loss(name: str, energy: EnergyMLP) -> nn.Module:
+    """torchebm's loss of that name, for a plain module x [n, 2] -> E [n]."""
+    from torchebm.core import BaseModel
+    from torchebm.losses import DenoisingScoreMatching, ScoreMatching, SlicedScoreMatching
+
+    class Energy(BaseModel):
+        def __init__(self) -> None:
+            super().__init__()
+            layers = []
+            for layer in energy.layers:
+                layers += [layer, nn.Softplus()]
+            self.stack = nn.Sequential(*layers[:-1])
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.stack(x).squeeze(-1)
+
+    if name == "denoising":
+        return DenoisingScoreMatching(Energy(), noise_scale=SIGMA)
+    if name == "sliced":
+        return SlicedScoreMatching(Energy(), n_projections=1)
+    return ScoreMatching(Energy(), hessian_method="exact")
+
+
+def gap_between(name: str, objective: Callable) -> float:
+    """|mean of ours - theirs| / |ours|, for one energy network, one batch and the same draws."""
+    g = torch.Generator().manual_seed(0)
+    energy, x = EnergyMLP(generator=g), two_modes().sample((512,), generator=g)
+    if name == "sliced":  # in their way of drawing directions
+        objective = replace(objective, projection=lambda x, g: normal_like(x, g).sign())
+    ours = objective(energy, x, generator=torch.Generator().manual_seed(1)).mean().detach()
+    theirs = their_loss(name, energy)(x, generator=torch.Generator().manual_seed(1)).detach()
+    return float((ours - theirs).abs() / ours.abs())
