@@ -24,7 +24,12 @@ from toylab.training import fit
 RESULTS = Path(__file__).parent / "results" / "seeds.json"
 P, N_STEPS, REPEATS = two_modes(), 100, 7
 OBJECTIVES = {"explicit": Explicit(P.score), "denoising": Denoising(0.5), "sliced": Sliced(), "implicit": Implicit()}
-SHAPES = {"batch 64, width 64": (64, 64), "batch 128, width 64": (128, 64), "batch 256, width 128": (256, 128)}
+SHAPES = {
+    "batch 64, width 64": (64, 64),
+    "batch 128, width 64": (128, 64),
+    "batch 128, width 128": (128, 128),
+    "batch 256, width 128": (256, 128),
+}
 
 
 def milliseconds_a_step(objective, n_seeds, batch_size, width):

@@ -163,16 +163,25 @@ def is_ours(line):
 
 def run_all(page):
     assert page.evaluate(RUN_ALL)
-    page.wait_for_function(f"async () => (await ({PICTURE})()) !== ''", timeout=60_000)
+    changed(page, "")
 
 
 def changed(page, before):
-    """The picture once it is another one, and the seconds until then."""
+    """The picture once there is one and it is another one, and the seconds until then."""
     start = time.perf_counter()
-    page.wait_for_function(
-        f"async before => {{ const now = await ({PICTURE})(); return now && now !== before; }}", arg=before
+    picture = page.evaluate(
+        """async ([seen, before]) => {
+            const picture = eval(seen), deadline = performance.now() + 60000;
+            while (performance.now() < deadline) {
+                const now = await picture();
+                if (now && now !== before) return now;
+                await new Promise(done => setTimeout(done, 5));
+            }
+            throw new Error('the picture has not changed in a minute');
+        }""",
+        [PICTURE, before],
     )
-    return page.evaluate(PICTURE), time.perf_counter() - start
+    return picture, time.perf_counter() - start
 
 
 def settled(page):
