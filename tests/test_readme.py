@@ -107,3 +107,10 @@ def test_ten_lines_do_the_whole_way():
     divergence, weights = out.getvalue().splitlines()
     assert float(divergence) <= 0.005
     assert abs(float(re.findall(r"([\d.]+) ±", weights)[1]) - 0.8) <= 0.05
+
+
+def test_how_fast_the_widgets_answer_is_the_recorded_one():
+    rows = json.loads((ROOT / "benchmarks" / "results" / "widgets.json").read_text())
+    medians = [value for name, row in rows.items() if name != "made with" for value in row.values()]
+    assert f"{min(medians):.0f} to {max(medians):.0f} ms in the kernel" in " ".join(README.split())
+    assert max(medians) < 100
