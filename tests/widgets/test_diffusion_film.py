@@ -69,6 +69,23 @@ def test_frames_differ_and_come_again(film):
     assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 100
 
 
+def test_every_frame_shows_its_own_state(film):
+    box = diffusion_film(film)
+    slider, stage = box.children[0].children[1], box.children[1]
+    for k in (0, 12, 20):
+        slider.value = k
+        for ax, column in zip(stage.figure.axes, film.columns.values(), strict=True):
+            state, arrows = column[k], ax.collections[-1]
+            shown = np.stack([arrows.U, arrows.V], -1).reshape(state.score.shape)
+            scale = np.linalg.norm(shown) / np.linalg.norm(state.score)
+            np.testing.assert_allclose(shown, scale * state.score, rtol=1e-5, atol=1e-6)
+            tails, points = ax.lines
+            np.testing.assert_allclose(np.column_stack(points.get_data()), state.points)
+            assert np.isnan(tails.get_xdata()).sum() == len(state.points)
+            assert len(tails.get_xdata()) == len(state.points) * (k + 2)
+            np.testing.assert_array_equal(ax.images[0].get_array(), np.nan_to_num(state.density))
+
+
 def test_the_slider_moves_the_picture_and_play_the_slider(film):
     box = diffusion_film(film)
     (play, slider), stage = box.children[0].children, box.children[1]

@@ -62,6 +62,25 @@ def test_the_picture_darkens_where_the_law_is(seen):
     assert darkness(-3, 3) > 0.3
 
 
+def test_arrows_are_the_score_and_dots_the_noised_samples():
+    *_, noise, stage, _, _ = parts(score_explorer({"one": P}))
+    noise.value = 0.01
+    ax = stage.figure.axes[0]
+    clean = np.column_stack(ax.lines[0].get_data())
+    noise.value = 10.0
+    noisy = np.column_stack(ax.lines[0].get_data())
+    # x0 + 10 z and x0 + .01 z: means (1, -1), variances .25 and 100.25; 200 numbers know a variance to 1 in 10
+    assert clean.var() - np.diff(clean.mean(0)).item() ** 2 / 4 == pytest.approx(0.25, rel=0.6)
+    assert ((noisy - clean) / 9.99).var() == pytest.approx(1.0, rel=0.6)
+    arrows = ax.collections[-1]
+    x = np.stack([arrows.X, arrows.Y], -1).reshape(-1, 2)
+    shown = np.stack([arrows.U, arrows.V], -1).reshape(-1, 2)
+    exact = np.array([1.0, -1.0]) - x  # over v + sigma^2, one scale for all
+    ratio = shown / exact
+    assert ratio == pytest.approx(np.full_like(ratio, ratio[0, 0]), rel=1e-6)
+    assert ratio[0, 0] > 0
+
+
 def test_the_seed_draws_the_samples_and_a_bad_one_loses_nothing():
     _, _, _, seed, noise, stage, _, message = parts(score_explorer({"one": P}))
     first = stage.png

@@ -107,7 +107,6 @@ def close(box: ipywidgets.Widget) -> None:
     """Close a widget and all that is in it, and let go of it: a notebook's history of outputs keeps the box itself."""
     for child in getattr(box, "children", ()):
         close(child)
-    box.unobserve_all()
     box.close()
     if hasattr(box, "children"):
         box.children = ()
