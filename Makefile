@@ -30,7 +30,7 @@ figures: env ## draw the reference figures into OUT
 	$(BIN)/toylab figures --out "$(OUT)" $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test: env lint ## lint, the whole test suite, and every notebook against its stored outputs
-	$(SIDE_BY_SIDE) $(ARGS)
+	$(SIDE_BY_SIDE) --ignore=tests/browser $(ARGS)
 	$(SIDE_BY_SIDE) --nbval --nbval-current-env --nbval-cell-timeout=300 \
 	    --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks/
 

@@ -1,8 +1,9 @@
 """How long a widget takes from a control that moves to its new picture: python benchmarks/widgets.py [--write].
 
-Medians in milliseconds, in the kernel: the handler with all it computes, draws and packs. On top comes the browser, a
-few ten milliseconds; `make test-browser` measures the whole way and leaves the medians in TOYLAB_SCREENSHOTS.
-``--write`` keeps the table in benchmarks/results/widgets.json.
+Medians in milliseconds, in the kernel: the handler with all it computes, draws and packs. ``moved`` is a slider that is
+dragged or a sampler that plays; ``chosen`` another law, after each has been seen once, or another seed. On top comes
+the browser, a few ten milliseconds; `make test-browser` measures the whole way and leaves the medians in
+TOYLAB_SCREENSHOTS. ``--write`` keeps the table in benchmarks/results/widgets.json.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import toylab
 from toylab.densities import Points
 from toylab.experiments.diffusion import target
 from toylab.sde import VP
-from toylab.widgets import diffusion_film, filmed, langevin_playground, noise_ladder, score_explorer
+from toylab.widgets import diffusion_film, filmed, langevin_playground, noise_ladder, score_explorer, training_theatre
 
 RESULTS = Path(__file__).parent / "results" / "widgets.json"
 
@@ -36,26 +37,39 @@ def median(move, n=40):
 
 def explorer():
     law, noise = (box := score_explorer().children[0]).children[1].children[0], box.children[2]
-    found = {}
+    found, laws = {}, dict(law.options)
     for name, density in law.options:
         law.value = density
         found[name] = median(lambda k: setattr(noise, "value", 0.1 * 1.1**k), 20)
-    return found
+    two = [laws["two_modes"], laws["ring"]]
+    return {"moved": found, "chosen": {"law": median(lambda k: setattr(law, "value", two[k % 2]))}}
 
 
 def playground():
     box = langevin_playground()
-    lesson, play = box.children[0].children[0], box.children[3].children[0]
+    (lesson, law, _), play = box.children[0].children, box.children[3].children[0]
     found = {}
     for name, chosen in lesson.options[1:]:
         lesson.value = chosen
         found[name] = median(lambda _: setattr(play, "value", play.value + 1))
-    return found
+    return {"moved": found, "chosen": {"law": median(lambda k: setattr(law, "value", law.options[k % 2]))}}
 
 
 def ladder():
-    n = noise_ladder().children[1].children[0]
-    return {"levels L": median(lambda k: setattr(n, "value", 2 + k % 25))}
+    box = noise_ladder()
+    law, n = box.children[0].children[1], box.children[1].children[0]
+    moved = {"levels L": median(lambda k: setattr(n, "value", 2 + k % 25))}
+    return {"moved": moved, "chosen": {"law": median(lambda k: setattr(law, "value", law.options[k % 2]))}}
+
+
+def theatre():
+    box = training_theatre()
+    law, seed = box.children[1].children[0], box.children[2].children[2]
+    chosen = {
+        "law": median(lambda k: setattr(law, "value", law.options[k % 2])),
+        "seed": median(lambda k: setattr(seed, "value", k)),
+    }
+    return {"moved": {}, "chosen": chosen}
 
 
 def film():
@@ -63,7 +77,7 @@ def film():
     data = Points(p.sample((24,), generator=g))
     box = diffusion_film(filmed(VP(), {"exact": (p.score, p), "empirical": (data.score, data)}, generator=g))
     slider = box.children[0].children[1]
-    return {"time t": median(lambda k: setattr(slider, "value", k % 41))}
+    return {"moved": {"time t": median(lambda k: setattr(slider, "value", k % 41))}, "chosen": {}}
 
 
 def main():
@@ -79,8 +93,14 @@ def main():
             "cpu_threads": torch.get_num_threads(),
         }
     }
-    for name, measure in {"score explorer": explorer, "Langevin playground": playground, "noise ladder": ladder,
-                          "diffusion film": film}.items():  # fmt: skip
+    widgets = {
+        "score explorer": explorer,
+        "Langevin playground": playground,
+        "training theatre": theatre,
+        "noise ladder": ladder,
+        "diffusion film": film,
+    }
+    for name, measure in widgets.items():
         numbers[name] = measure()
     print(json.dumps(numbers, indent=2, ensure_ascii=False))
     if options.write:

@@ -59,6 +59,9 @@ def test_no_line_of_a_solution_is_left(path, copies):
 def test_all_else_is_the_same_cell_by_cell(path, copies):
     """Walks through both: a cell with solutions must be its pieces, in order, with a place for each answer."""
     original, student = json.loads(path.read_text()), json.loads((copies / path.name).read_text())
+    for cell in original["cells"]:  # links out of the folder are text
+        if cell["cell_type"] == "markdown" and "](../" in text_of(cell):
+            cell["source"] = re.sub(r"\[([^\]]+)\]\(\.\./[^)]+\)", r"\1", text_of(cell)).splitlines(keepends=True)
     assert {**original, "cells": []} == {**student, "cells": []}
     there = iter(student["cells"])
     for cell in original["cells"]:
@@ -100,11 +103,24 @@ SOLUTION = "<details><summary>Solution</summary>\n\nsecret\n\n</details>"
         SOLUTION.replace("</details>", ""),
         SOLUTION.replace("secret", "<details><summary>Hint</summary>x</details>\n\nsecret"),
         SOLUTION + "\n\n" + SOLUTION.replace("</details>", ""),
+        SOLUTION.replace("Solution", "<b>Solution</b>"),
+        SOLUTION.replace("<summary>", '<summary style="color:red">'),
+        SOLUTION.replace("<summary>", "<summary >"),
+        SOLUTION.replace("details>", "DETAILS>"),
+        SOLUTION.replace("secret", "write `</details>` at the end\n\nsecret"),
     ],
 )
 def test_what_looks_like_a_solution_never_slips_through(text):
     with pytest.raises(ValueError, match="a solution would stay"):
         handout.student_copy(lesson(text))
+
+
+def test_no_link_of_a_copy_leads_nowhere(copies):
+    for path in copies.glob("*.ipynb"):
+        for cell in cells_of(path):
+            if cell["cell_type"] == "markdown":
+                for target in re.findall(r"\]\((?!http)([^)#]+)\)", text_of(cell)):
+                    assert (copies / target).exists(), (path.name, target)
 
 
 def test_a_hint_stays():

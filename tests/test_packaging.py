@@ -116,7 +116,7 @@ def test_make_alone_lists_every_target():
 def test_make_test_lints_and_runs_the_suite_and_the_notebooks_strictly():
     plan = make("-n", "test").stdout
     assert "ruff check" in plan and "ruff format --check" in plan
-    assert re.search(r"-m pytest -n auto --dist loadfile *$", plan, re.MULTILINE)
+    assert re.search(r"-m pytest -n auto --dist loadfile --ignore=tests/browser *$", plan, re.MULTILINE)
     assert re.search(r"--nbval .*tests/nbval_sanitize\.cfg notebooks/", plan.replace("\\\n", ""))
     assert "--nbval-lax" not in plan
 

@@ -111,6 +111,7 @@ def test_ten_lines_do_the_whole_way():
 
 def test_how_fast_the_widgets_answer_is_the_recorded_one():
     rows = json.loads((ROOT / "benchmarks" / "results" / "widgets.json").read_text())
-    medians = [value for name, row in rows.items() if name != "made with" for value in row.values()]
+    kinds = [kind for name, row in rows.items() if name != "made with" for kind in row.values()]
+    medians = [value for kind in kinds for value in kind.values()]
     assert f"{min(medians):.0f} to {max(medians):.0f} ms in the kernel" in " ".join(README.split())
     assert max(medians) < 100

@@ -11,14 +11,16 @@ from pathlib import Path
 ANSWER = "*Your answer:*"
 
 _SOLUTION = re.compile(r"<details>\s*<summary>\s*Solution\s*</summary>.*?</details>", re.DOTALL)
-_LOOKS_LIKE_ONE = re.compile(r"<summary>[^<]*(solution|answer)[^<]*", re.IGNORECASE)
+_LOOKS_LIKE_ONE = re.compile(r"<summary[^>]*>(?:(?!</summary).)*?(solution|answer)", re.IGNORECASE | re.DOTALL)
+_TO_ELSEWHERE = re.compile(r"(?<!!)\[([^\]]*)\]\(\.\./[^)]*\)")
 
 
 def student_copy(notebook: dict) -> dict:
     """The notebook without its solutions, every other cell as it is.
 
     A cell with a solution falls apart into the text before, the place for the answer (with an empty code cell if the
-    solution has code) and the text after.
+    solution has code) and the text after. A link to a page outside the notebooks' folder becomes its text, since that
+    page is not handed out.
 
     Args:
         notebook: As in the file, of nbformat 4.
@@ -63,11 +65,17 @@ def write(folder: Path, out: Path, *, force: bool = False) -> list[Path]:
 
 def _without_solutions(cell: dict) -> list[dict]:
     text = "".join(cell["source"])
-    if cell["cell_type"] != "markdown" or "<details" not in text:
+    if cell["cell_type"] != "markdown":
+        return [cell]
+    if _TO_ELSEWHERE.search(text):
+        text = _TO_ELSEWHERE.sub(r"\1", text)
+        cell = {**cell, "source": text.splitlines(keepends=True)}
+    if not re.search("</?details", text, re.IGNORECASE):
         return [cell]
     solutions, rest = _SOLUTION.findall(text), _SOLUTION.split(text)
     folded = "".join(rest)
-    if _LOOKS_LIKE_ONE.search(folded) or folded.count("<details") != folded.count("</details>"):
+    opened, closed = (len(re.findall(tag, folded, re.IGNORECASE)) for tag in ("<details", "</details"))
+    if _LOOKS_LIKE_ONE.search(folded) or opened != closed:
         raise ValueError(f"a solution would stay in the cell that begins {text[:30]!r}")
     if not solutions:
         return [cell]

@@ -54,5 +54,9 @@ def test_bad_input_is_told(moved):
         animate(figure, None, 3)
     with pytest.raises(ValueError, match="frames"):
         animate(figure, draw, 0)
+    with pytest.raises(ValueError, match="frames is empty"):
+        animate(figure, draw, [])
+    with pytest.raises(TypeError, match="figure is a NoneType"):
+        animate(None, draw, 3)
     with pytest.raises(ValueError, match="interval"):
         animate(figure, draw, 3, interval=0)

@@ -141,6 +141,8 @@ def test_times_of_a_variance_exploding_sde_and_bad_input():
         filmed(VP(), {"exact": P.score})
     with pytest.raises(ValueError, match="no film"):
         diffusion_film({})
+    with pytest.raises(TypeError, match="a film is made by filmed"):
+        diffusion_film({"a": lambda g: None})
     with pytest.raises(TypeError, match="the film 'a'"):
         diffusion_film({"a": film})
     with pytest.raises(ValueError, match="n_frames"):

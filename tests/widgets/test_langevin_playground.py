@@ -14,7 +14,7 @@ from toylab.widgets.langevin_playground import EXTENT, LAWS, LESSONS, LEVELS, MO
 
 def started(name, law, step_size, n=300, noise=True, seed=0):
     g = torch.Generator().manual_seed(seed)
-    return Run(law, MOVES[name], step_size, noise, uniform_start(n, EXTENT, generator=g), g)
+    return Run(law, name, MOVES[name], step_size, noise, uniform_start(n, EXTENT, generator=g), g)
 
 
 def parts(box):
@@ -89,7 +89,7 @@ def test_without_noise_it_climbs_to_the_peaks():
 def test_the_histogram_counts_what_is_in_the_square():
     law = isotropic([[0.0, 0.0]], 1.0)
     g = torch.Generator().manual_seed(0)
-    run = Run(law, lambda run, n: langevin(lambda x: 0 * x, run.x, step_size=1e-12, n_steps=n, keep_every=1,
+    run = Run(law, "still", lambda run, n: langevin(lambda x: 0 * x, run.x, step_size=1e-12, n_steps=n, keep_every=1,
                                            generator=run.generator, progress=False),
               0.1, True, torch.tensor([[-4.95, 4.95], [2.0, -3.0], [9.0, 0.0]]), g)  # fmt: skip
     assert math.isnan(run.variance)
@@ -151,6 +151,57 @@ def test_bad_values_are_told_and_nothing_is_lost():
     assert message.value == ""
     seed.value = -1
     assert "seed is -1" in message.value
+
+
+def test_after_a_refused_value_nothing_runs_under_a_wrong_name():
+    _, law, seed, first, _, (play, step, *_), stage, message = parts(langevin_playground())
+    kept = stage.png
+    seed.value = -1
+    first[0].value = "MALA"
+    step.click()
+    play.value = 1
+    assert "seed is -1" in message.value
+    assert stage.png == kept
+    seed.value = 0
+    assert stage.alt.startswith("MALA after 0 steps")
+    first[1].value = float("nan")
+    law.value = "ring of eight"
+    step.click()
+    assert "ε is nan" in message.value
+    assert "MALA after 0 steps: mode weights nan, nan;" in stage.alt  # the law before
+    first[1].value = 0.05
+    step.click()
+    assert stage.alt.count(",") > 10
+    assert "MALA after 1 steps" in stage.alt
+    first[0].value, first[1].value = "Langevin", 1e300  # no float32
+    step.click()
+    assert message.value
+
+
+def test_bars_and_histograms_are_the_shares_visited():
+    *_, first, _, (play, _, _, _, speed), stage, _ = parts(langevin_playground(n_chains=50))
+    first[0].value, first[1].value = "MALA", 0.05
+    speed.value = 20
+    box = stage.figure.axes[0].get_position()
+    stage._handle_custom_msg({"x": box.x0 + 0.25 * box.width, "y": 1 - box.y0 - 0.25 * box.height}, [])
+    play.value = 1
+    _, visited, shares = stage.figure.axes[:3]
+    assert [bar.get_height() for bar in shares.patches] == [1.0, 0.0]  # all in the lesser mode, below on the left
+    image = np.asarray(visited.images[0].get_array())
+    rows, columns = np.nonzero(image)  # rows from the bottom
+    assert rows.max() < 25
+    assert columns.max() < 25
+    assert image.sum() * (10 / 50) ** 2 == pytest.approx(1.0)
+    assert shares.lines[0].get_ydata() == pytest.approx([0.2, 0.8])
+
+
+def test_a_lesson_left_can_be_chosen_again():
+    lesson, _, seed, *_ = parts(langevin_playground())
+    lesson.value = lesson.options[1][1]
+    seed.value = 3
+    assert lesson.value is None
+    lesson.value = lesson.options[1][1]
+    assert lesson.value is not None
 
 
 def test_chains_that_leave_are_told():

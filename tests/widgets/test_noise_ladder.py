@@ -55,6 +55,9 @@ def test_lessons_show_what_they_say():
         run.click()
         assert message.value == "", text
         shares[text] = share(stage)
+    lesson.value = LESSONS["the last level too large: blurred"]
+    run.click()
+    assert float(stage.alt.split("variance ")[1].split(",")[0]) == pytest.approx(17.0, rel=0.2)  # 1 + 4^2; +-2 %
     assert shares["the ladder of the paper"] == pytest.approx(0.8, abs=0.084)
     assert shares["the first level too small: the start is never forgotten"] < 0.8 - 0.084
     assert shares["too few steps a level"] < 0.8 - 0.084
@@ -71,6 +74,39 @@ def test_the_sliders_move_the_bands_and_the_overlap():
     largest.value = 50.0
     shown = stage.figure.axes[0].patches[0]
     assert shown.get_x() == pytest.approx(float(np.sqrt(-2 * np.log(0.95))) * largest.value, rel=1e-6)
+
+
+def test_what_is_drawn_is_what_was_run():
+    lesson, *_, seed, run, stage, _ = parts(noise_ladder())
+    chosen = LESSONS["a narrow mode is found last"]
+    lesson.value = chosen
+    run.click()
+    chains, ledger = descended(LAWS[chosen.law], chosen, EXTENT, torch.Generator().manual_seed(0))
+    bands, course, ends = stage.figure.axes
+    assert bands.lines[0].get_xdata() == pytest.approx(chosen.sigmas.numpy())
+    drawn = next(line for line in course.lines if len(line.get_xdata()) == chosen.n + 1)
+    assert drawn.get_ydata() == pytest.approx(ledger.weights[:, 1].numpy())
+    image = np.asarray(ends.images[0].get_array())  # rows from the bottom
+    x = chains.samples.numpy()
+    column, row = 17, 40
+    cell = 16 / 48
+    inside = (np.abs(x - (np.array([column, row]) + 0.5) * cell + 8) < cell / 2).all(1)
+    assert image[row, column] == pytest.approx(inside.mean() / cell**2)
+    assert not np.array_equal(image, image.T)
+
+
+def test_a_descent_that_diverges_says_what_to_change():
+    *_, rate, seed, run, stage, message = parts(noise_ladder())
+    kept = stage.png
+    for bad in (100.0, 1e38):
+        rate.value = bad
+        run.click()
+        assert message.value
+        assert not run.disabled
+    rate.value = 100.0
+    run.click()
+    assert "take a smaller step size α / σ²" in message.value
+    assert stage.png == kept
 
 
 def test_bad_values_are_told_and_nothing_is_lost():

@@ -42,6 +42,10 @@ def test_a_click_is_read_where_it_was(seen):
     assert "(-2, -8)" in numbers.value  # (1 - 2, -1 - 3) / 0.5
     assert "(1.500, 1.000)" in numbers.value  # half way to the mean
     assert "posterior mean (1.50, 1.00)" in stage.alt
+    here, star = (line.get_data() for line in stage.figure.axes[0].lines[1:3])
+    assert [float(x[0]) for x in (*here, *star)] == pytest.approx([2.0, 3.0, 1.5, 1.0])
+    (arrow,) = stage.figure.axes[0].patches
+    assert np.ravel(arrow._posA_posB) == pytest.approx([2.0, 3.0, 1.5, 1.0])
     assert message.value == ""
 
 
@@ -121,6 +125,17 @@ def test_a_law_finer_than_the_cells_is_still_seen(seen):
 def test_bad_input():
     with pytest.raises(ValueError, match="densities is empty"):
         score_explorer({})
+    with pytest.raises(TypeError, match="give a density"):
+        score_explorer({"a": 1})
+    with pytest.raises(ValueError, match="extent"):
+        score_explorer({"one": P}, extent=(5, -5, 0, 1))
+
+
+def test_the_first_point_lies_in_the_square():
+    far = isotropic([[104.0, 107.0]], 1.0)
+    *_, stage, _, message = parts(score_explorer({"far": far}, extent=(100.0, 110.0, 100.0, 110.0)))
+    assert "At (102.50, 102.50)" in stage.alt
+    assert message.value == ""
 
 
 def test_every_control_is_labelled():

@@ -2,12 +2,13 @@
 
 import threading
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from toylab.densities import isotropic
-from toylab.metrics import fisher_divergence
+from toylab.densities import Checkerboard, isotropic
+from toylab.metrics import fisher_divergence, grid_points
 from toylab.networks import ScoreMLP
 from toylab.objectives import Sliced
 from toylab.training import fit
@@ -48,6 +49,51 @@ def test_it_is_the_training_that_fit_makes():
     assert list(steps) == [0, 20, 40, 60]
     assert list(curve[1:]) == pytest.approx(result.history.held_out.tolist(), rel=1e-12)
     assert "After 60 steps" in parts(box)[9].alt
+
+
+def test_field_and_error_map_are_those_of_the_network():
+    network = ScoreMLP(16, generator=torch.Generator().manual_seed(0))
+    law = LAWS["two modes"]
+    picture = Picture(law, (-6.0, 6.0, -6.0, 6.0), 10)
+    picture.see(network, 0)
+    field, error, _ = picture.figure.axes
+    arrows = field.collections[-1]
+    x = torch.tensor(np.stack([arrows.X, arrows.Y], -1), dtype=torch.float32).view(-1, 2)
+    with torch.no_grad():
+        s = network(x).numpy()
+        cells = grid_points((-6.0, 6.0, -6.0, 6.0), 80)
+        exact = (network(cells) - law.score(cells)).norm(dim=-1).numpy()
+    assert np.stack([arrows.U, arrows.V], -1).reshape(-1, 2) == pytest.approx(s, abs=1e-5)
+    assert np.asarray(error.images[0].get_array()) == pytest.approx(exact, abs=1e-4)
+
+
+def test_a_training_that_breaks_lets_go():
+    class Broken(type(LAWS["two modes"])):
+        def sample(self, sample_shape=(), *, generator=None):
+            raise RuntimeError("out of points")
+
+    p = LAWS["two modes"]
+    box = training_theatre({"broken": Broken(p.weights, p.means, p.covariances)}, width=8, n_steps=20)
+    assert trained(box) is None
+    assert "out of points" in parts(box)[-1].value
+    assert not parts(box)[1].disabled
+    assert trained(training_theatre(width=8, n_steps=20)) is not None  # another one may begin
+
+
+def test_a_late_change_does_not_hide_a_training():
+    box = training_theatre(width=8, n_steps=10**6)
+    _, train, stop, *_, rate, _, stage, _ = parts(box)
+    moved = threading.Event()
+    train.click()
+    figure = stage.figure
+    rate.value = 0.02
+    assert stage.figure is figure
+    stage.observe(lambda _: moved.set(), "png")
+    assert moved.wait(60)
+    stop.click()
+    box.training.join(60)
+    assert stage.alt.startswith("After")
+    assert stage.figure is figure
 
 
 def test_a_denoising_loss_is_held_against_the_noised_law():
@@ -142,6 +188,10 @@ def test_every_control_is_labelled_and_bad_input_is_told():
     assert set(OBJECTIVES) >= {lesson.objective for lesson in LESSONS.values()}
     with pytest.raises(ValueError, match="laws is empty"):
         training_theatre({})
+    with pytest.raises(TypeError, match="give a density"):
+        training_theatre({"a": 1})
+    with pytest.raises(ValueError, match="has no score in parts of the square"):
+        training_theatre({"board": Checkerboard()})
     with pytest.raises(ValueError, match="width"):
         training_theatre(width=0)
     with pytest.raises(ValueError, match="n_steps"):

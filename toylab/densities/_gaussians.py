@@ -162,7 +162,7 @@ def _pairs(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Iterator[P
         # a plane a coordinate: reading every second number is slow; in place: fresh memory costs as much as arithmetic
         a = (gaussians.means - torch.stack([points[:, 0], points[:, 1]])[:, None]).mul_(diagonal)
         if w21 is not None:
-            a[1].addcmul_(a[0], w21 / diagonal[0])
+            a[1].add_(a[0] * (w21 / diagonal[0]))  # vmap has no addcmul_
         log_joint = torch.addcmul(torch.addcmul(constant, a[0], a[0], value=-0.5), a[1], a[1], value=-0.5)
         yield Pairs(log_joint, a, here)
 

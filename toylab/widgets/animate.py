@@ -24,11 +24,16 @@ def animate(
 
     Example, the film of a diffusion:
 
-        picture = diffusion_film.Picture(film)
+        from toylab.widgets.diffusion_film import Picture
+
+        picture = Picture(film)
         animate(picture.figure, picture.at, len(film.times)).save("diffusion.gif", writer="pillow")
     """
+    if not isinstance(figure, Figure):
+        raise TypeError(f"figure is a {type(figure).__name__}: give a matplotlib Figure, such as picture.figure.")
     checks.function("draw", draw, "picture.at")
     checks.positive("interval", interval)
-    if isinstance(frames, int):
-        checks.count("frames", frames)
+    frames = range(checks.count("frames", frames)) if isinstance(frames, int) else list(frames)
+    if not frames:
+        raise ValueError("frames is empty: give a number of frames, or which to show, such as range(0, 41, 2).")
     return FuncAnimation(figure, draw, frames=frames, interval=interval, repeat=True, cache_frame_data=False)

@@ -157,7 +157,14 @@ def diffusion_film(film: Film | Mapping[str, Shot]) -> ipywidgets.VBox:
         options=[("1", 0), ("0", 1)], description="time t (1: noise, 0: data)", style=style, layout={"width": "70%"}
     )
     seed, message = seed_box(), message_line()
-    picture = Picture(shots[lesson.value](generator(seed.value)))
+
+    def made() -> Picture:
+        found = shots[lesson.value](generator(seed.value))
+        if not isinstance(found, Film):
+            raise TypeError(f"{lesson.value!r} gave a {type(found).__name__}: a film is made by filmed(...).")
+        return Picture(found)
+
+    picture = made()
     stage = Stage(picture.figure, picture.moving)
 
     def redraw(_: object = None) -> None:
@@ -175,8 +182,9 @@ def diffusion_film(film: Film | Mapping[str, Shot]) -> ipywidgets.VBox:
 
     def make(_: object) -> None:
         nonlocal picture
+        message.value = "making the film…"
         with told(message):
-            picture = Picture(shots[lesson.value](generator(seed.value)))
+            picture = made()
             stage.put(picture.figure, picture.moving)
             wound()
 

@@ -76,7 +76,7 @@ def told_beside(line: ipywidgets.HTML) -> Iterator[None]:
     said: list[str] = []
     try:
         yield
-    except (ValueError, TypeError, FloatingPointError) as error:
+    except (ValueError, TypeError, FloatingPointError, RuntimeError) as error:  # the last: torch's own
         said = [str(error)]
     finally:
         with taking_turns:

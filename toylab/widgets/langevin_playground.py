@@ -37,6 +37,7 @@ class Run:
 
     Attributes:
         density: the target.
+        name: of the sampler, as it is shown.
         move: (run, n_steps) -> Chains that go on from ``x``, a frame a step, and make n_steps or fewer: see ``MOVES``.
         step_size: eps.
         noise: False leaves the noise out, where a sampler can do without.
@@ -46,6 +47,7 @@ class Run:
     """
 
     density: GaussianMixture
+    name: str
     move: Move
     step_size: float
     noise: bool
@@ -213,30 +215,30 @@ class Picture:
         self.top = 1.2 * float(density.log_prob(grid_points(extent, _CELLS)).exp().max())
         self.variance = float(density.covariances.diagonal(dim1=-2, dim2=-1).mean(-1) @ density.weights)
 
-    def draw(self, runs: Sequence[Run], names: Sequence[str]) -> None:
+    def draw(self, runs: Sequence[Run]) -> None:
         """The two runs as they stand."""
-        for (_, dots, visited, bars, _, words), run, name in zip(self.rows, runs, names, strict=True):
+        for (_, dots, visited, bars, _, words), run in zip(self.rows, runs, strict=True):
             dots.set_data(*run.x.numpy().T)
             visited.set_data(run.visited / max(run.in_modes.sum(), 1.0) / self.area)
             visited.set_clim(0.0, self.top)
             for bar, height in zip(bars, np.nan_to_num(run.weights), strict=True):
                 bar.set_height(height)
             accepted = "" if run.acceptance == 1 else f"; accepted {run.acceptance:.0%}"
-            found = f"variance {run.variance:.2f}, exact {self.variance:.2f}{accepted}"
+            found = f"variance {run.variance:.3g}, exact {self.variance:.3g}{accepted}"
             said = (
-                f"{name}, step {run.n_steps:,}",
+                f"{run.name}, step {run.n_steps:,}",
                 f"visited {run.since}",
                 found if run.in_modes.any() else "press play",
             )
             for text, shown in zip(words, said, strict=True):
                 text.set_text(shown)
 
-    def described(self, runs: Sequence[Run], names: Sequence[str]) -> str:
+    def described(self, runs: Sequence[Run]) -> str:
         """The numbers in words."""
         rows = (
-            f"{name} after {run.n_steps} steps: mode weights {', '.join(f'{w:.2f}' for w in run.weights)}; "
+            f"{run.name} after {run.n_steps} steps: mode weights {', '.join(f'{w:.2f}' for w in run.weights)}; "
             f"variance in a mode {run.variance:.3g}; acceptance {run.acceptance:.2f}."
-            for run, name in zip(runs, names, strict=True)
+            for run in runs
         )
         return " ".join([*rows, f"Exact: {', '.join(f'{w:.2f}' for w in self.truth)}; {self.variance:.3g}."])
 
@@ -285,10 +287,12 @@ def langevin_playground(
     starts: list[tuple[float, float]] = [] if first.start is None else [first.start]
     picture: Picture
     runs: list[Run] = []
+    ready = False  # the settings now chosen are those of the runs
 
-    def start(_: object = None) -> None:
+    def start() -> None:
         """Both samplers at step 0 of the law, start and settings now chosen."""
-        nonlocal picture
+        nonlocal picture, ready
+        ready = False
         with told(message):
             begun = []
             for row in rows:
@@ -297,27 +301,31 @@ def langevin_playground(
                 if starts:
                     x = torch.tensor(starts).repeat(-(-n_chains // len(starts)), 1)[:n_chains]
                 checks.positive("ε", row.step_size.value, "Give a step size greater than 0")
-                begun.append(Run(laws[law.value], MOVES[row.sampler.value], row.step_size.value, row.noise.value, x, g,
-                                 extent))  # fmt: skip
+                name = row.sampler.value if row.noise.value else f"{row.sampler.value} without noise"
+                move = MOVES[row.sampler.value]
+                begun.append(Run(laws[law.value], name, move, row.step_size.value, row.noise.value, x, g, extent))
             runs[:] = begun
-            if picture.density is not laws[law.value]:
-                picture = Picture(laws[law.value], extent)
-                stage.put(picture.figure, picture.moving)
-            show()
+            if law.value not in pictures:
+                pictures[law.value] = Picture(laws[law.value], extent)
+            picture = pictures[law.value]
+            picture.draw(runs)
+            stage.alt = picture.described(runs)
+            stage.put(picture.figure, picture.moving)
+            ready = True
 
     def advance(n_steps: int) -> None:
-        with told(message):
-            for run in runs:
-                run.advance(n_steps)
-            show()
-
-    def show() -> None:
-        names = [row.sampler.value if row.noise.value else f"{row.sampler.value} without noise" for row in rows]
-        picture.draw(runs, names)
-        stage.alt = picture.described(runs, names)
-        stage.show()
+        if not ready:  # a value that was refused is refused again
+            start()
+        if ready:
+            with told(message):
+                for run in runs:
+                    run.advance(n_steps)
+                picture.draw(runs)
+                stage.alt = picture.described(runs)
+                stage.show()
 
     def changed(_: object) -> None:
+        lesson.index = 0  # it is no longer that of the list
         for row in rows:
             row.check()
         start()
@@ -346,6 +354,7 @@ def langevin_playground(
         start()
 
     picture = Picture(laws[law.value], extent)
+    pictures = {law.value: picture}
     stage = Stage(picture.figure, picture.moving, placed=placed)
     controls = [law, seed, *(control for row in rows for control in row.controls)]
     for control in controls:

@@ -73,6 +73,11 @@ def descended(
         density.score, start, ladder.sigmas, step_size=ladder.rate * ladder.last**2, n_steps=ladder.n_steps,
         keep_every=ladder.n_steps, generator=rng, progress=False,
     )  # fmt: skip
+    if chains.diverged.any():
+        raise ValueError(
+            f"{int(chains.diverged.sum())} of {N_CHAINS} chains diverged, the first at step "
+            f"{int(chains.diverged_at[chains.diverged].min())}: take a smaller step size α / σ²."
+        )
     return chains, mode_weight_ledger(chains, density)
 
 
@@ -97,13 +102,23 @@ class Picture:
                 xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="level (0: the start)", ylabel="share of the larger mode"
             )
             course.axhline(self.exact, color=plotting.EXACT, lw=2)
+            (self.decided,) = course.plot([], [], color=plotting.NEUTRAL, lw=2, ls=":")
             (self.line,) = course.plot([], [], "o-", color=plotting.OTHER, lw=2.5, ms=6)
             plotting.density_map(np.zeros((_CELLS, _CELLS)), extent, ax=ends)
             ends.set(xticks=[], yticks=[])
             self.words = [ax.text(0.5, 1.025, "", ha="center", transform=ax.transAxes) for ax in (bands, course, ends)]
             course.xaxis.set_major_locator(MaxNLocator(10, integer=True))
         self.bands, self.course, self.image = bands, course, ends.images[0]
-        self.moving = (*self.bars, self.ticks, bands.yaxis, self.line, course.xaxis, self.image, *self.words)
+        self.moving = (
+            *self.bars,
+            self.ticks,
+            bands.yaxis,
+            self.decided,
+            self.line,
+            course.xaxis,
+            self.image,
+            *self.words,
+        )
 
     def stand(self, ladder: Ladder) -> str:
         """Show the ladder, nothing run on it yet; returns what is seen."""
@@ -115,33 +130,36 @@ class Picture:
                 bar.set_width((_LONG - _SHORT) * sigmas[k])
         self.ticks.set_data(sigmas, range(1, ladder.n + 1))
         self.line.set_data([], [])
+        self.decided.set_data([], [])
         self.bands.set_ylim(max(ladder.n, 5) + 0.6, 0.4)
         self.course.set_xlim(-0.3, ladder.n + 0.3)
         self.image.set_data(np.zeros((_CELLS, _CELLS)))
         shared = "one level" if ladder.n == 1 else f"neighbours share {float(overlap(ladder.sigmas)[0]):.2f}"
         for text, words in zip(self.words, (shared, "press run", ""), strict=True):
             text.set_text(words)
-        return f"Levels: {ladder.n}, from {ladder.first:.3g} to {ladder.last:.3g}. Overlap: {shared}."
+        span = f"at {ladder.last:.3g}" if ladder.n == 1 else f"from {ladder.first:.3g} to {ladder.last:.3g}"
+        return f"Levels: {ladder.n}, {span}. Overlap: {shared}."
 
     def run(self, ladder: Ladder, chains: Chains, ledger: ModeWeightLedger) -> str:
         """Show the descent; returns what is seen."""
         share, error = ledger.weights[:, self.mode].numpy(), float(ledger.standard_errors[-1, self.mode])
         self.line.set_data(range(len(share)), share)
+        decided = int((ledger.moved >= 0.02).nonzero().max()) if (ledger.moved >= 0.02).any() else 0
+        self.decided.set_data([decided, decided], [0, 1])
         seen = histogram(chains.samples, self.extent, _CELLS)
         self.image.set_data(seen)
         self.image.set_clim(0.0, float(seen.max()))
-        decided = int((ledger.moved >= 0.02).nonzero().max()) if (ledger.moved >= 0.02).any() else 0
         x = chains.samples.double()
         own = self.density.means[self.density.posterior(x).argmax(-1)]
         variance = float((x - own).square().mean())
         aimed_at = float(self.density.covariances.diagonal(dim1=-2, dim2=-1).mean(-1) @ self.density.weights)
         said = (
-            f"{share[-1]:.3f} ± {error:.3f}, exact {self.exact:.3f}",
+            f"{share[-1]:.3f} ± {error:.3f}, exact {self.exact:.3f}, by level {decided}",
             f"variance {variance:.2f}, law at σ_L: {aimed_at + ladder.last**2:.2f}",
         )
         self.words[1].set_text(said[0])
         self.words[2].set_text(said[1])
-        return f"Share of the larger mode {said[0]}; decided by level {decided}. In a mode: {said[1]}."
+        return f"Share of the larger mode {said[0]}. In a mode: {said[1]}."
 
 
 def noise_ladder(laws: Mapping[str, GaussianMixture] | None = None, *, extent: Extent = EXTENT) -> ipywidgets.VBox:
@@ -199,42 +217,53 @@ def noise_ladder(laws: Mapping[str, GaussianMixture] | None = None, *, extent: E
     seed, message = seed_box(), message_line()
     controls = (law, n, n_steps, largest, smallest, rate, seed)
     picture = Picture(laws[law.value], extent)
+    pictures = {law.value: picture}
     stage = Stage(picture.figure, picture.moving)
 
     def chosen() -> Ladder:
         checks.positive("α / σ²", rate.value)
-        return Ladder(law.value, n.value, largest.value, smallest.value, n_steps.value, rate.value)
+        ladder = Ladder(law.value, n.value, largest.value, smallest.value, n_steps.value, rate.value)
+        ladder.sigmas  # noqa: B018  a ladder that does not decrease is told before anything is drawn
+        return ladder
 
-    def stand(_: object = None) -> None:
+    def fitting() -> Ladder:
+        """The ladder now chosen, and the picture of its law."""
         nonlocal picture
+        ladder = chosen()
+        if law.value not in pictures:
+            pictures[law.value] = Picture(laws[law.value], extent)
+        picture = pictures[law.value]
+        return ladder
+
+    def stand() -> None:
         with told(message):
-            ladder = chosen()
-            ladder.sigmas  # noqa: B018  a ladder that does not decrease is told before anything is drawn
-            if picture.density is not laws[law.value]:
-                picture = Picture(laws[law.value], extent)
-                stage.put(picture.figure, picture.moving)
+            ladder = fitting()
             stage.alt = picture.stand(ladder)
-            stage.show()
+            stage.put(picture.figure, picture.moving)
+
+    def changed(_: object) -> None:
+        lesson.index = 0  # it is no longer that of the list
+        stand()
 
     def descend(_: object) -> None:
+        run.disabled = True
         with told(message):
-            run.disabled = True
-            ladder = chosen()
+            ladder = fitting()
             outcome = descended(laws[law.value], ladder, extent, generator(seed.value))
             stage.alt = f"{picture.stand(ladder)} {picture.run(ladder, *outcome)}"
-            stage.show()
+            stage.put(picture.figure, picture.moving)
         run.disabled = False
 
     def choose(change: dict) -> None:
         if (ladder := change["new"]) is None:
             return
-        with unheard(stand, controls):
+        with unheard(changed, controls):
             law.value, n.value, n_steps.value = ladder.law, ladder.n, ladder.n_steps
             largest.value, smallest.value, rate.value = ladder.first, ladder.last, ladder.rate
         stand()
 
     for control in controls:
-        control.observe(stand, "value")
+        control.observe(changed, "value")
     lesson.observe(choose, "value")
     run.on_click(descend)
     stand()

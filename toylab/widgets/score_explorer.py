@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
 from torch import Tensor
 
-from toylab import plotting
+from toylab import checks, plotting
 from toylab.densities import Density, catalogue
 from toylab.draws import normal_like
 from toylab.metrics import Extent, grid_points, posterior_mean
@@ -78,7 +78,7 @@ class Picture:
         self.extent = extent
         self.cells = grid_points(extent, _CELLS, dtype=torch.float64)
         self.arrows_at = grid_points(extent, _ARROWS, dtype=torch.float64)
-        self.cell = (extent[1] - extent[0]) / _CELLS
+        self.cell = max(extent[1] - extent[0], extent[3] - extent[2]) / _CELLS
         self.arrow_length = 1.5 * (extent[1] - extent[0]) / _ARROWS
         with plotting.look():
             self.figure = off_screen(7.0, 7.25)
@@ -133,8 +133,14 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
         densities = {name: example.density for name, example in catalogue().items() if name not in _TOO_SLOW}
     if not densities:
         raise ValueError("densities is empty: give at least one, such as {'two modes': two_modes()}.")
+    for name, density in densities.items():
+        if not isinstance(density, Density):
+            raise TypeError(f"densities[{name!r}] is a {type(density).__name__}: give a density, such as two_modes().")
+    left, right, bottom, top = checks.extent("extent", extent)
     presets = {text: view for text, view in PRESETS.items() if view.density in densities}
-    first = next(iter(presets.values()), View(next(iter(densities)), 0.5, (extent[0] / 2, extent[2] / 2)))
+    first = next(
+        iter(presets.values()), View(next(iter(densities)), 0.5, ((3 * left + right) / 4, (3 * bottom + top) / 4))
+    )
 
     label = {"description_width": "initial"}
     preset = ipywidgets.Dropdown(
@@ -168,6 +174,10 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
             )
             stage.show()
 
+    def changed(_: object) -> None:
+        preset.index = 0  # it is no longer the lesson of the list
+        redraw()
+
     def placed(_: Axes, x: float, y: float) -> None:
         nonlocal point
         point = (x, y)
@@ -179,13 +189,13 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
         if view is None:
             return
         point = view.point
-        with unheard(redraw, (law, noise)):
+        with unheard(changed, (law, noise)):
             law.value, noise.value = densities[view.density], view.sigma
         redraw()
 
     stage = Stage(picture.figure, picture.moving, placed=placed)
     for control in (law, noise, samples, seed):
-        control.observe(redraw, "value")
+        control.observe(changed, "value")
     preset.observe(choose, "value")
     redraw()
     controls = ipywidgets.VBox([preset, ipywidgets.HBox([law, samples, seed]), noise], layout={"overflow": "visible"})

@@ -46,6 +46,7 @@ function render({ model, el }) {
     move(); place();
   });
   stage.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const by = event.shiftKey ? NEAR : FAR;
     const way = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, -by], ArrowDown: [0, by] }[event.key];
     if (way) {
@@ -53,8 +54,9 @@ function render({ model, el }) {
       at.y = Math.min(1, Math.max(0, at.y + way[1]));
       cross.style.display = "block";
       move();
-    } else if (event.key === "Enter" || event.key === " ") place();
-    else return;
+    } else if ((event.key === "Enter" || event.key === " ") && !event.shiftKey) {
+      if (!event.repeat) place();
+    } else return;
     event.preventDefault();
     event.stopPropagation(); // or the notebook would take the key for itself
   });

@@ -48,18 +48,19 @@ class Stage(anywidget.AnyWidget):
     cross = traitlets.List([0.5, 0.5]).tag(sync=True)
 
     def __init__(self, figure: Figure, moving: Sequence[Artist], alt: str = "", placed: Placed | None = None) -> None:
-        self._placed = placed
+        self._placed, self._grounds = placed, {}
         super().__init__(alt=alt, places=placed is not None)
         self.on_msg(self._chosen)
         self.put(figure, moving)
 
     def put(self, figure: Figure, moving: Sequence[Artist]) -> None:
-        """Show this figure from now on."""
+        """Show this figure from now on; what stands in it is drawn at the first time and kept."""
         self.figure, self._moving = figure, tuple(moving)
-        for artist in self._moving:
-            artist.set_animated(True)  # left out where the rest is drawn
-        figure.canvas.draw()
-        self._ground = figure.canvas.copy_from_bbox(figure.bbox)
+        if figure not in self._grounds:
+            for artist in self._moving:
+                artist.set_animated(True)  # left out where the rest is drawn
+            figure.canvas.draw()
+            self._grounds[figure] = figure.canvas.copy_from_bbox(figure.bbox)
         self.width = round(figure.bbox.width)
         box = figure.axes[0].get_position()  # the cross starts in the middle of the first axes
         self.cross = [(box.x0 + box.x1) / 2, 1 - (box.y0 + box.y1) / 2]
@@ -67,7 +68,7 @@ class Stage(anywidget.AnyWidget):
 
     def show(self) -> None:
         """Draw the moving artists as they are now."""
-        self.figure.canvas.restore_region(self._ground)
+        self.figure.canvas.restore_region(self._grounds[self.figure])
         for artist in self._moving:
             (artist.axes or self.figure).draw_artist(artist)
         buffer = io.BytesIO()

@@ -112,6 +112,11 @@ class Picture:
         self.moving = (quiver, image, line, *words, number)
         self.top, self.ceiling = top, 100 * zero
 
+    def begin(self) -> None:
+        """Forget the course so far."""
+        self.steps.clear()
+        self.divergences.clear()
+
     def see(self, network: Callable[[Tensor], Tensor], step: int) -> float:
         """Draw the network as it is at this step; returns its Fisher divergence."""
         with torch.no_grad():
@@ -163,6 +168,13 @@ def training_theatre(
     checks.count("width", width)
     checks.count("n_steps", n_steps)
     checks.extent("extent", extent)
+    for name, density in laws.items():
+        if not isinstance(density, Density):
+            raise TypeError(f"laws[{name!r}] is a {type(density).__name__}: give a density, such as two_modes().")
+        if not density.score(grid_points(extent, _CELLS, dtype=torch.float64)).isfinite().all():
+            raise ValueError(
+                f"laws[{name!r}] has no score in parts of the square: give a smooth law, such as p.noised(0.1)."
+            )
     lessons = {text: lesson for text, lesson in LESSONS.items() if lesson.law in laws}
     first = next(iter(lessons.values()), Lesson(next(iter(laws)), "sliced"))
 
@@ -196,6 +208,7 @@ def training_theatre(
 
     def prepared() -> tuple[Picture, Callable[..., Fit]]:
         """The picture of the law that is learned, and the training with all but its reports given."""
+        nonlocal picture
         g = generator(seed.value)
         checks.positive("learning rate", rate.value)
         density = laws[law.value]
@@ -210,14 +223,23 @@ def training_theatre(
                 held_out=held_out, generator=g, progress=False,
             )  # fmt: skip
 
-        picture = Picture(truth, extent, n_steps)
+        if (law.value, sigma) not in pictures:
+            pictures[law.value, sigma] = Picture(truth, extent, n_steps)
+        picture = pictures[law.value, sigma]
+        picture.begin()
         picture.see(network, 0)
         return picture, training
 
-    def shown(_: object = None) -> None:
+    def changed(_: object) -> None:
+        lesson.index = 0  # it is no longer that of the list
+        shown()
+
+    def shown() -> None:
         """The untrained network under the settings now chosen."""
+        if train.disabled:  # a change that had its turn after the click on train
+            return
         with told(message):
-            picture, _ = prepared()
+            prepared()
             stage.put(picture.figure, picture.moving)
             stage.alt = f"An untrained network, of Fisher divergence {picture.divergences[-1]:.3g}."
 
@@ -232,12 +254,14 @@ def training_theatre(
                 stage.show()
             return divergence
 
-        with told_beside(message):
-            box.fit = training(seen)
-        _at_work.release()
-        for control in (*controls, lesson, train):
-            control.disabled = False
-        stop.disabled = True
+        try:
+            with told_beside(message):
+                box.fit = training(seen)
+        finally:
+            _at_work.release()
+            for control in (*controls, lesson, train):
+                control.disabled = False
+            stop.disabled = True
 
     def begin(_: object) -> None:
         with told(message):
@@ -256,16 +280,18 @@ def training_theatre(
     def choose(change: dict) -> None:
         if (chosen := change["new"]) is None:
             return
-        with unheard(shown, controls):
+        with unheard(changed, controls):
             law.value, objective.value, activation.value = chosen.law, chosen.objective, chosen.activation
             data.value, rate.value = chosen.data, chosen.learning_rate
         shown()
 
     controls = (law, objective, activation, data, rate, seed)
-    picture, _ = prepared()
+    picture: Picture
+    pictures: dict[tuple[str, float], Picture] = {}  # by law and noise
+    prepared()
     stage = Stage(picture.figure, picture.moving)
     for control in controls:
-        control.observe(shown, "value")
+        control.observe(changed, "value")
     lesson.observe(choose, "value")
     train.on_click(begin)
     stop.on_click(lambda _: stopped.set())
