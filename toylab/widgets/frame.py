@@ -4,11 +4,13 @@ import html
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import ipywidgets
 import torch
+
+from toylab.densities import Density, GaussianMixture
 
 LARGEST_SEED = 10**12
 _LABEL = {"description_width": "initial"}
@@ -45,6 +47,16 @@ def unheard(call: Callable, controls: Sequence[ipywidgets.Widget]) -> Iterator[N
     finally:
         for control in controls:
             control.observe(call, "value")
+
+
+def mixtures(laws: Mapping[str, Density]) -> dict[str, GaussianMixture]:
+    """The laws, or raise unless there is one and each is a mixture, whose modes can be counted."""
+    if not laws:
+        raise ValueError("laws is empty: give at least one, such as {'two modes': two_modes()}.")
+    for name, density in laws.items():
+        if not isinstance(density, GaussianMixture):
+            raise TypeError(f"laws[{name!r}] is a {type(density).__name__}: its modes are counted, so give a mixture.")
+    return dict(laws)
 
 
 def message_line() -> ipywidgets.HTML:

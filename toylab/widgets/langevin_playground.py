@@ -15,7 +15,7 @@ from toylab.metrics import Extent, grid_points
 from toylab.samplers import Chains, hmc, langevin, mala, uniform_start
 from toylab.schedules import geometric
 from toylab.score import at
-from toylab.widgets.frame import generator, message_line, replacing, seed_box, told, unheard
+from toylab.widgets.frame import generator, message_line, mixtures, replacing, seed_box, told, unheard
 from toylab.widgets.stage import Stage, off_screen
 
 EXTENT: Extent = (-5.0, 5.0, -5.0, 5.0)
@@ -256,12 +256,7 @@ def langevin_playground(
         n_chains: of each sampler.
         extent: the square that is shown, in which the chains start.
     """
-    laws = dict(LAWS if laws is None else laws)
-    if not laws:
-        raise ValueError("laws is empty: give at least one, such as {'two modes': two_modes()}.")
-    for name, density in laws.items():
-        if not isinstance(density, GaussianMixture):
-            raise TypeError(f"laws[{name!r}] is a {type(density).__name__}: its modes are counted, so give a mixture.")
+    laws = mixtures(LAWS if laws is None else laws)
     checks.count("n_chains", n_chains)
     checks.extent("extent", extent)
     lessons = {text: lesson for text, lesson in LESSONS.items() if lesson.law in laws}

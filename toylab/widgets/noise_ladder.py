@@ -15,7 +15,7 @@ from toylab.metrics import Extent, ModeWeightLedger, mode_weight_ledger
 from toylab.plotting.fields import histogram
 from toylab.samplers import Chains, annealed_langevin, uniform_start
 from toylab.schedules import geometric, overlap
-from toylab.widgets.frame import generator, message_line, replacing, seed_box, told, unheard
+from toylab.widgets.frame import generator, message_line, mixtures, replacing, seed_box, told, unheard
 from toylab.widgets.stage import Stage, off_screen
 
 EXTENT: Extent = (-8.0, 8.0, -8.0, 8.0)
@@ -173,12 +173,7 @@ def noise_ladder(laws: Mapping[str, GaussianMixture] | None = None, *, extent: E
         laws: mixtures by name; None takes ``LAWS``.
         extent: the square that is shown, in which the chains start.
     """
-    laws = dict(LAWS if laws is None else laws)
-    if not laws:
-        raise ValueError("laws is empty: give at least one, such as {'two modes': two_modes()}.")
-    for name, density in laws.items():
-        if not isinstance(density, GaussianMixture):
-            raise TypeError(f"laws[{name!r}] is a {type(density).__name__}: its modes are counted, so give a mixture.")
+    laws = mixtures(LAWS if laws is None else laws)
     checks.extent("extent", extent)
     lessons = {text: ladder for text, ladder in LESSONS.items() if ladder.law in laws}
     first = next(iter(lessons.values()), Ladder(next(iter(laws)), 10, 20.0, 1.0))
