@@ -37,6 +37,14 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def lesson_list(lessons: Mapping[str, object]) -> ipywidgets.Dropdown:
+    """A list of lessons by name; its value is None until one is chosen, and ``index = 0`` makes it so again."""
+    return ipywidgets.Dropdown(
+        options=[("choose…", None), *lessons.items()], index=0, description="lesson", style=_LABEL,
+        layout={"width": "460px"},
+    )  # fmt: skip
+
+
 @contextmanager
 def unheard(call: Callable, controls: Sequence[ipywidgets.Widget]) -> Iterator[None]:
     """Inside the block several controls are set without ``call`` being called for each."""

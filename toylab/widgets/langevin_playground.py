@@ -15,7 +15,7 @@ from toylab.metrics import Extent, grid_points
 from toylab.samplers import Chains, hmc, langevin, mala, uniform_start
 from toylab.schedules import geometric
 from toylab.score import at
-from toylab.widgets.frame import generator, message_line, mixtures, replacing, seed_box, told, unheard
+from toylab.widgets.frame import generator, lesson_list, message_line, mixtures, replacing, seed_box, told, unheard
 from toylab.widgets.stage import Stage, off_screen
 
 EXTENT: Extent = (-5.0, 5.0, -5.0, 5.0)
@@ -208,7 +208,10 @@ class Picture:
                 for ax in (now, visited):
                     ax.set(xticks=[], yticks=[])
                 shares.set(ylim=(0, 1.05), xlim=(-0.8, len(truth) - 0.2), xticks=[], ylabel="share of a mode (◆ exact)")
-                words = [ax.text(0.5, 1.02, "", ha="center", transform=ax.transAxes) for ax in (now, visited, shares)]
+                words = [
+                    ax.text(0.5, 1.02, "", ha="center", fontsize=12, transform=ax.transAxes)
+                    for ax in (now, visited, shares)
+                ]
                 self.rows.append((now, dots, visited.images[0], bars, exact, words))
         self.moving = [part for row in self.rows for part in (row[1], row[2], *row[3], row[4], *row[5])]
         self.area = (extent[1] - extent[0]) * (extent[3] - extent[2]) / _CELLS**2
@@ -223,8 +226,7 @@ class Picture:
             visited.set_clim(0.0, self.top)
             for bar, height in zip(bars, np.nan_to_num(run.weights), strict=True):
                 bar.set_height(height)
-            accepted = "" if run.acceptance == 1 else f"; accepted {run.acceptance:.0%}"
-            found = f"variance {run.variance:.3g}, exact {self.variance:.3g}{accepted}"
+            found = f"variance {run.variance:.3g}, exact {self.variance:.3g}; accepted {run.acceptance:.0%}"
             said = (
                 f"{run.name}, step {run.n_steps:,}",
                 f"visited {run.since}",
@@ -263,13 +265,7 @@ def langevin_playground(
     first = next(iter(lessons.values()), Lesson(next(iter(laws)), Setting("Langevin", 0.1), Setting("MALA", 0.1)))
 
     style = {"description_width": "initial"}
-    lesson = ipywidgets.Dropdown(
-        options=[("choose…", None), *lessons.items()],
-        index=0,
-        description="lesson",
-        style=style,
-        layout={"width": "460px"},
-    )
+    lesson = lesson_list(lessons)
     law = ipywidgets.Dropdown(options=list(laws), value=first.law, description="law", style=style,
                               layout={"width": "250px"})  # fmt: skip
     rows = [_Row(place, setting) for place, setting in (("above", first.first), ("below", first.second))]

@@ -15,7 +15,7 @@ from toylab.metrics import Extent, ModeWeightLedger, mode_weight_ledger
 from toylab.plotting.fields import histogram
 from toylab.samplers import Chains, annealed_langevin, uniform_start
 from toylab.schedules import geometric, overlap
-from toylab.widgets.frame import generator, message_line, mixtures, replacing, seed_box, told, unheard
+from toylab.widgets.frame import generator, lesson_list, message_line, mixtures, replacing, seed_box, told, unheard
 from toylab.widgets.stage import Stage, off_screen
 
 EXTENT: Extent = (-8.0, 8.0, -8.0, 8.0)
@@ -180,13 +180,7 @@ def noise_ladder(laws: Mapping[str, GaussianMixture] | None = None, *, extent: E
 
     style = {"description_width": "initial"}
     wide = {"width": "400px"}
-    lesson = ipywidgets.Dropdown(
-        options=[("choose…", None), *lessons.items()],
-        index=0,
-        description="lesson",
-        style=style,
-        layout={"width": "460px"},
-    )
+    lesson = lesson_list(lessons)
     law = ipywidgets.Dropdown(options=list(laws), value=first.law, description="law", style=style,
                               layout={"width": "290px"})  # fmt: skip
     n = ipywidgets.IntSlider(first.n, min=1, max=_MOST, description="levels L", style=style, layout=wide)

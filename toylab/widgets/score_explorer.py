@@ -14,7 +14,7 @@ from toylab import checks, plotting
 from toylab.densities import Density, catalogue
 from toylab.draws import normal_like
 from toylab.metrics import Extent, grid_points, posterior_mean
-from toylab.widgets.frame import generator, message_line, replacing, seed_box, told, unheard
+from toylab.widgets.frame import generator, lesson_list, message_line, replacing, seed_box, told, unheard
 from toylab.widgets.stage import Stage, off_screen
 
 EXTENT: Extent = (-5.0, 5.0, -5.0, 5.0)
@@ -143,13 +143,7 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
     )
 
     label = {"description_width": "initial"}
-    preset = ipywidgets.Dropdown(
-        options=[("choose…", None), *presets.items()],
-        index=0,
-        description="lesson",
-        style=label,
-        layout={"width": "430px"},
-    )
+    preset = lesson_list(presets)
     law = ipywidgets.Dropdown(options=list(densities.items()), value=densities[first.density], description="density",
                               style=label, layout={"width": "260px"})  # fmt: skip
     noise = ipywidgets.FloatLogSlider(

@@ -18,6 +18,7 @@ from toylab.objectives import Denoising, Explicit, Implicit, Sliced
 from toylab.training import Fit, fit
 from toylab.widgets.frame import (
     generator,
+    lesson_list,
     message_line,
     replacing,
     seed_box,
@@ -185,13 +186,7 @@ def training_theatre(
             options=options, value=value, description=description, style=style, layout={"width": size}
         )
 
-    lesson = ipywidgets.Dropdown(
-        options=[("choose…", None), *lessons.items()],
-        index=0,
-        description="lesson",
-        style=style,
-        layout={"width": "430px"},
-    )
+    lesson = lesson_list(lessons)
     law = choice(list(laws), first.law, "law", "200px")
     objective = choice(list(OBJECTIVES), first.objective, "objective", "260px")
     activation = choice(list(ACTIVATIONS), first.activation, "activation", "180px")
@@ -236,12 +231,11 @@ def training_theatre(
 
     def shown() -> None:
         """The untrained network under the settings now chosen."""
-        if train.disabled:  # a change that had its turn after the click on train
-            return
         with told(message):
-            prepared()
-            stage.put(picture.figure, picture.moving)
-            stage.alt = f"An untrained network, of Fisher divergence {picture.divergences[-1]:.3g}."
+            if not train.disabled:  # else this change had its turn after the click on train
+                prepared()
+                stage.put(picture.figure, picture.moving)
+                stage.alt = f"An untrained network, of Fisher divergence {picture.divergences[-1]:.3g}."
 
     def run(picture: Picture, training: Callable[..., Fit]) -> None:
         def seen(network: nn.Module) -> float:
