@@ -195,6 +195,14 @@ def test_bars_and_histograms_are_the_shares_visited():
     assert shares.lines[0].get_ydata() == pytest.approx([0.2, 0.8])
 
 
+def test_the_histogram_drawn_is_not_transposed():
+    *_, (play, *_), stage, _ = parts(langevin_playground({"above on the left": isotropic([[-2.5, 2.5]], 0.3)}))
+    for k in range(1, 60):
+        play.value = k
+    image = np.asarray(stage.figure.axes[1].images[0].get_array())  # rows from the bottom
+    assert image[25:, :25].sum() > 0.9 * image.sum()
+
+
 def test_a_lesson_left_can_be_chosen_again():
     lesson, _, seed, *_ = parts(langevin_playground())
     lesson.value = lesson.options[1][1]
