@@ -83,12 +83,13 @@ def test_a_training_that_breaks_lets_go():
 def test_a_late_change_does_not_hide_a_training():
     box = training_theatre(width=8, n_steps=10**6)
     _, train, stop, *_, rate, _, stage, _ = parts(box)
-    moved = threading.Event()
+    moved, said = threading.Event(), []
+    stage.observe(lambda _: moved.set(), "alt")
     train.click()
-    said = []
+    assert moved.wait(60)  # the first picture of the training
     stage.observe(lambda change: said.append(change["new"]), "alt")
     rate.value = 0.02
-    stage.observe(lambda _: moved.set(), "png")
+    moved.clear()
     assert moved.wait(60)
     stop.click()
     box.training.join(60)
