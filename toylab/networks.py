@@ -173,7 +173,7 @@ class NoiseConditionalMLP(_MLP):
 
     def forward(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """The field at the points x [..., 2] and levels sigma (a number, or broadcasting to x[..., 0])."""
-        sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+        sigma = sigma.to(x) if isinstance(sigma, Tensor) else x.new_full((), sigma)  # made where x is, not moved there
         sigma = sigma[..., None] if sigma.ndim else sigma  # one level for all stays one number
         t = (sigma**2 + self.data_std**2).sqrt()
         features = torch.cat([self.gain * x / t, (sigma.log() / 2).expand(*x.shape[:-1], 1)], -1)

@@ -5,6 +5,7 @@ learned ones (a network) are called the same way, so that everything downstream 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -47,11 +48,16 @@ def at(score: NoiseConditionalScore, sigma: Tensor | float) -> Score:
     >>> at(two_modes().score, 3.0)(torch.tensor([25.0, 25.0]))
     tensor([-2., -2.])
     """
+    return _At(score, sigma)
 
-    def score_at_sigma(x: Tensor, /) -> Tensor:
-        return score(x, sigma)
 
-    return score_at_sigma
+@dataclass(frozen=True, eq=False)
+class _At:
+    score: NoiseConditionalScore
+    sigma: Tensor | float
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return self.score(x, self.sigma)
 
 
 def gradient(log_prob: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from toylab import checks
 
-_PAIRS = 1 << 16  # of components and points in a chunk
+# of components and points in a chunk: what stays in a core's cache; on a GPU, where every chunk is launched anew, many
+_PAIRS, _PAIRS_ON_A_GPU = 1 << 16, 1 << 24
 
 
 class Gaussians(NamedTuple):
@@ -30,7 +31,7 @@ class Gaussians(NamedTuple):
     c12: Tensor
     c22: Tensor
     det: Tensor  # of the covariance, as the product of its eigenvalues: c11 c22 - c12^2 cancels
-    round: Tensor  # True [1] if all covariances are multiples of the identity
+    round: bool  # whether all covariances are multiples of the identity
 
     @staticmethod
     def of(log_weights: Tensor, means: Tensor, covariances: Tensor) -> "Gaussians":
@@ -39,7 +40,7 @@ class Gaussians(NamedTuple):
         entries = (covariances[:, i, j] for i, j in ((0, 0), (0, 1), (1, 1)))
         columns = [column[:, None].contiguous() for column in (log_weights, *entries, det)]
         identity = torch.eye(2, dtype=covariances.dtype)
-        is_round = (covariances == covariances[:, :1, :1] * identity).all()
+        is_round = bool((covariances == covariances[:, :1, :1] * identity).all())
         return Gaussians(columns[0], means.T[..., None].contiguous(), *columns[1:], is_round)
 
 
@@ -81,6 +82,17 @@ class Pairs(NamedTuple):
         spread = (s1 - score[0]) ** 2
         spread = torch.addcmul(spread, s2 - score[1], s2 - score[1])
         return (r * (spread - trace)).sum(0)
+
+
+def frames(means: Tensor, covariances: Tensor) -> Tensor:
+    """m and the columns of L, L L^T = C, of each Gaussian [K, 3, 2]: what ``placed`` asks for."""
+    return torch.cat([means[:, None], torch.linalg.cholesky(covariances).mT], 1)
+
+
+def placed(frames: Tensor, z: Tensor) -> Tensor:
+    """m + L z, for one frame [..., 3, 2] a point z [..., 2]."""
+    mean, first, second = frames.unbind(-2)
+    return torch.addcmul(mean, first, z[..., :1]).addcmul_(second, z[..., 1:])
 
 
 def log_prob(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
@@ -154,7 +166,8 @@ def _in_chunks(
 
 
 def _pairs(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Iterator[Pairs]:
-    size = max(1, _PAIRS // len(gaussians.log_weights))
+    pairs = _PAIRS if x.device.type == "cpu" else _PAIRS_ON_A_GPU
+    size = max(1, pairs // len(gaussians.log_weights))
     levels = sigma.split(size) if isinstance(sigma, Tensor) else [sigma] * max(1, -(-len(x) // size))
     whitening = None if isinstance(sigma, Tensor) else _at_one_level(sigma, gaussians)
     for points, level in zip(x.split(size), levels, strict=True):
@@ -178,7 +191,7 @@ def _whitening(level: Tensor | float, gaussians: Gaussians) -> Whitening:
     noise = level**2
     c11 = gaussians.c11 + noise
     w11 = c11.rsqrt()
-    if bool(gaussians.round):
+    if gaussians.round:
         w21, w22 = None, w11
     else:
         det = gaussians.det + noise * (gaussians.c11 + gaussians.c22 + noise)

@@ -71,7 +71,7 @@ class Mixture(Density):
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A part k with probability w_k, then a draw of it."""
-        k = categorical(self.weights.to(self.device), sample_shape, generator=generator)
+        k = categorical(self._on_its_device("weights"), sample_shape, generator=generator)
         x = torch.empty((*k.shape, 2), dtype=self.dtype, device=self.device)
         for index, part in enumerate(self.densities):
             chosen = k == index

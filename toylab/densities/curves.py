@@ -203,9 +203,9 @@ class ConcentricCircles(CleanAndNoised):
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A circle, then an angle uniform on [0, 2 pi)."""
-        k = categorical(self.weights.to(self.device), sample_shape, generator=generator)
+        k = categorical(self._on_its_device("weights"), sample_shape, generator=generator)
         angle = 2 * math.pi * uniform(sample_shape, dtype=self.dtype, device=self.device, generator=generator)
-        radius = self.radii.to(device=self.device, dtype=self.dtype)[k]
+        radius = self._on_its_device("radii")[k].to(self.dtype)
         return radius[..., None] * torch.stack([angle.cos(), angle.sin()], -1)
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:

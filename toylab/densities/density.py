@@ -235,16 +235,20 @@ class Density(ABC):
         object.__setattr__(self, "device", torch.device(device))
 
     def _cast(self, like: Tensor, make: Callable[[], tuple[Tensor, ...]], use: str = "points") -> tuple[Tensor, ...]:
-        """The tensors that ``make`` builds in float64, cast to the dtype and device of ``like``; kept once cast."""
+        """What ``make`` builds in float64, cast to the dtype and device of ``like``; kept once cast."""
         kept = self.__dict__.setdefault("_kept", {})
         key = (use, like.dtype, like.device)
         if key not in kept:
             with torch.inference_mode(False), torch.no_grad():  # what is kept must serve in every mode
                 kept[key] = tuple(
-                    part.to(dtype=like.dtype if part.is_floating_point() else None, device=like.device)
-                    for part in make()
+                    part.to(like) if isinstance(part, Tensor) and part.is_floating_point() else part for part in make()
                 )
         return kept[key]
+
+    def _on_its_device(self, name: str) -> Tensor:
+        """The parameter of that name in float64 where samples are drawn; kept, for a copy at every draw is slow."""
+        like = torch.empty(0, dtype=torch.float64, device=self.device)
+        return self._cast(like, lambda: (getattr(self, name),), name)[0]
 
     def __getstate__(self) -> dict:
         return {name: value for name, value in self.__dict__.items() if name != "_kept"}
@@ -477,7 +481,7 @@ class FromEnergy(Density):
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """By inverse CDF on the grid; ``sampling_error`` says how far from p."""
         n = self.n_cells
-        cell = categorical(self._masses.flatten().to(self.device), sample_shape, generator=generator)
+        cell = categorical(self._on_its_device("_masses").flatten(), sample_shape, generator=generator)
         i, j = (cell // n).cpu(), (cell % n).cpu()
         u = uniform((*sample_shape, 2), dtype=torch.float64, device=torch.device("cpu"), generator=generator)
         f00, f01, f10, f11 = self._corner_heights[:, i, j]

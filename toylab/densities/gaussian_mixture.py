@@ -183,10 +183,10 @@ class GaussianMixture(Density):
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A component k with probability w_k, then m_k + L_k z with L_k L_k^T = C_k; shape [*sample_shape, 2]."""
-        k = categorical(self.weights.to(self.device), sample_shape, generator=generator)
+        k = categorical(self._on_its_device("weights"), sample_shape, generator=generator)
         z = normal((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
-        means, roots = self._cast(z, lambda: (self.means, torch.linalg.cholesky(self.covariances)), "samples")
-        return means[k] + torch.einsum("...ij,...j->...i", roots[k], z)
+        (frames,) = self._cast(z, lambda: (_gaussians.frames(self.means, self.covariances),), "samples")
+        return _gaussians.placed(frames[k], z)
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """Nine standard deviations around every mean."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from toylab import checks
-from toylab.densities import latent
+from toylab.densities import _gaussians, latent
 from toylab.densities.density import CleanAndNoised, mixture
 from toylab.draws import categorical, gamma, normal, uniform
 
@@ -56,13 +56,13 @@ class StudentTMixture(CleanAndNoised):
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A component, then m + L z / sqrt(lambda) with L L^T = S."""
         like = torch.empty(0, dtype=self.dtype, device=self.device)
-        locations, roots = self._cast(like, lambda: (self.locations, torch.linalg.cholesky(self.scales)), "samples")
-        k = categorical(self.weights.to(self.device), sample_shape, generator=generator)
-        half = 0.5 * self.dfs.to(self.device)[k]
+        (frames,) = self._cast(like, lambda: (_gaussians.frames(self.locations, self.scales),), "samples")
+        k = categorical(self._on_its_device("weights"), sample_shape, generator=generator)
+        half = 0.5 * self._on_its_device("dfs")[k]
         precision = gamma(half, generator=generator) / half
         z = normal((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
         z = z * precision.rsqrt().to(z)[..., None]
-        return locations[k] + torch.einsum("...ij,...j->...i", roots[k], z)
+        return _gaussians.placed(frames[k], z)
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The rectangle outside which each tail, (r / (s sqrt(nu)))^-nu at most, has less than 1e-16; and the noise."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -217,7 +218,17 @@ def _check(sigmas: Levels, weighting: Weighting) -> None:
 def _draw(sigmas: Levels, x: Tensor, generator: torch.Generator | None) -> Tensor:
     if not isinstance(sigmas, Tensor):
         return sigmas.draw(x, generator)
-    return sigmas.to(x)[integers(len(sigmas), x.shape[:-1], device=x.device, generator=generator)]
+    version = 0 if sigmas.is_inference() else sigmas._version  # a tensor changed in place is another one
+    return _like(sigmas, version, x.dtype, x.device)[
+        integers(len(sigmas), x.shape[:-1], device=x.device, generator=generator)
+    ]
+
+
+@lru_cache(maxsize=16)
+def _like(sigmas: Tensor, version: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The levels where the points are: to copy them there at every step is slow, and no CUDA graph can hold it."""
+    with torch.inference_mode(False):
+        return sigmas.detach().to(dtype=dtype, device=device, copy=True)
 
 
 def _mean_over(sigmas: Levels, f: Callable[[Tensor], Tensor | float]) -> float:

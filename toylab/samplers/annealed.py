@@ -1,9 +1,12 @@
 """Annealed Langevin dynamics: Langevin on p_sigma for a falling sequence of noise levels."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from toylab import checks
+from toylab.capture import captured
 from toylab.samplers.chains import Chains, Counted, Recorder, bar
 from toylab.samplers.langevin import langevin_step
 from toylab.score import NoiseConditionalScore, at
@@ -48,16 +51,20 @@ def annealed_langevin(
     checks.positive("step_size", step_size)
     checks.count("n_steps", n_steps)
     levels = checks.levels("sigmas", sigmas).tolist()
-    recorder, score = Recorder(x, n_steps * len(levels), keep_every, tick=levels[0]), Counted(score)
+    recorder, counted = Recorder(x, n_steps * len(levels), keep_every, tick=levels[0]), Counted(score)
     with bar("annealed_langevin", n_steps * len(levels), progress) as shown:
         for sigma in levels:
             alpha = step_size * (sigma / levels[-1]) ** 2
+            step = captured(
+                partial(langevin_step, at(counted, sigma), step_size=alpha, generator=generator),
+                x.device, generator=generator, uses=[score], counter=counted,
+            )  # fmt: skip
             for _ in range(n_steps):
-                x = langevin_step(at(score, sigma), x, alpha, generator=generator)
+                x = step(x)
                 recorder.see(x, sigma)
                 shown.update()
-    x = denoised(score, x, levels[-1]) if denoise else x
-    return recorder.chains(x, score.n)
+    x = denoised(counted, x, levels[-1]) if denoise else x
+    return recorder.chains(x, counted.n)
 
 
 def denoised(score: NoiseConditionalScore, x: Tensor, sigma: Tensor | float) -> Tensor:

@@ -88,6 +88,7 @@ class Recorder:
             )
         acceptance = x.new_ones(len(x)) if accepted is None else accepted / max(self.step, 1)
         diverged_at = torch.where(diverged, self.steps_all_alive + self.steps_alive + 1, 0)
+        x = x.clone() if x.device.type == "cuda" else x  # it may lie in memory that a graph writes to
         path, ticks = self.path[: self.filled], self.ticks[: self.filled]
         return Chains(x, path, ticks, acceptance, diverged, diverged_at, n_evaluations)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from toylab import checks
+from toylab.capture import captured
 from toylab.draws import normal_like
 from toylab.samplers.chains import Chains, Counted, Recorder, bar
 from toylab.samplers.mala import Position, checked, chosen, mala_start
@@ -87,12 +88,17 @@ def hmc(
     checked(log_prob, score, x, step_size, n_steps)
     checks.count("n_leapfrog", n_leapfrog)
     recorder, accepted = Recorder(x, n_steps, keep_every), x.new_zeros(len(x))
-    score = Counted(score)
-    here = mala_start(log_prob, score, x)
+    counted = Counted(score)
+
+    def proposed(here: Position, accepted: Tensor) -> tuple[Position, Tensor]:
+        here, kept = hmc_step(log_prob, counted, here, step_size, n_leapfrog, generator=generator)
+        return here, accepted + kept
+
+    step = captured(proposed, x.device, generator=generator, uses=[log_prob, score], counter=counted)
+    here = mala_start(log_prob, counted, x)
     with bar("hmc", n_steps, progress) as shown:
         for _ in range(n_steps):
-            here, kept = hmc_step(log_prob, score, here, step_size, n_leapfrog, generator=generator)
-            accepted += kept
+            here, accepted = step(here, accepted)
             recorder.see(here.x)
             shown.update()
-    return recorder.chains(here.x, score.n, accepted)
+    return recorder.chains(here.x, counted.n, accepted)

@@ -6,15 +6,27 @@ import torch
 from torch import Tensor
 
 from toylab import checks
+from toylab.capture import captured
 from toylab.draws import normal_like
 from toylab.samplers.chains import Chains, Counted, Recorder, bar
 from toylab.score import Score
 
 
 def langevin_step(
-    score: Score, x: Tensor, step_size: float, *, temperature: float = 1.0, generator: torch.Generator | None = None
+    score: Score,
+    x: Tensor,
+    step_size: float | Tensor,
+    *,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """x' = x + eps/2 s(x) + sqrt(T eps) z.  Where a text writes x + tau s + sqrt(2 tau) z: eps = 2 tau, T = 1."""
+    """x' = x + eps/2 s(x) + sqrt(T eps) z.  Where a text writes x + tau s + sqrt(2 tau) z: eps = 2 tau, T = 1.
+
+    eps is a number, or a tensor that broadcasts to x.
+    """
+    if isinstance(step_size, Tensor):
+        drifted = torch.addcmul(x, score(x), 0.5 * step_size)
+        return drifted.addcmul_(normal_like(x, generator), (temperature * step_size).sqrt())
     drifted = torch.add(x, score(x), alpha=0.5 * step_size)  # one pass over memory a term
     return drifted.add_(normal_like(x, generator), alpha=(temperature * step_size) ** 0.5)
 
@@ -56,10 +68,14 @@ def langevin(
     if checks.finite("temperature", temperature) < 0:
         raise ValueError(f"temperature is {temperature}: it must be at least 0; 1 samples p itself.")
     steps = [checks.positive("step_size", step_size(k) if callable(step_size) else step_size) for k in range(n_steps)]
-    recorder, score = Recorder(x, n_steps, keep_every), Counted(score)
+    recorder, counted = Recorder(x, n_steps, keep_every), Counted(score)
+    step = captured(
+        lambda x, eps: langevin_step(counted, x, eps, temperature=temperature, generator=generator),
+        x.device, generator=generator, uses=[score], counter=counted,
+    )  # fmt: skip
     with bar("langevin", n_steps, progress) as shown:
         for eps in steps:
-            x = langevin_step(score, x, eps, temperature=temperature, generator=generator)
+            x = step(x, eps)
             recorder.see(x)
             shown.update()
-    return recorder.chains(x, score.n)
+    return recorder.chains(x, counted.n)

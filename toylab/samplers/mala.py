@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from toylab import checks
+from toylab.capture import captured
 from toylab.densities.density import Density
 from toylab.draws import normal_like, uniform
 from toylab.samplers.chains import Chains, Counted, Recorder, bar
@@ -87,8 +88,10 @@ _CALLS = ("log_prob", "score", "log_prob_and_score")
 
 
 def _squared_length(v: Tensor) -> Tensor:
-    """|v|^2 [n] of vectors [n, 2]: as a product, for to sum over an axis of two is slow."""
-    return v.square() @ v.new_ones(2)
+    """|v|^2 [n] of vectors [n, 2]."""
+    if v.device.type != "cpu":
+        return v.square().sum(-1)
+    return v.square() @ v.new_ones(2)  # to sum over an axis of two is slow here; on a GPU a product may drop digits
 
 
 def chosen(
@@ -148,15 +151,20 @@ def mala(
     checked(log_prob, score, x, step_size, n_steps)
     factor = _factor(preconditioner, x)
     recorder, accepted = Recorder(x, n_steps, keep_every), x.new_zeros(len(x))
-    score = Counted(score)
-    here = mala_start(log_prob, score, x)
+    counted = Counted(score)
+
+    def proposed(here: Position, accepted: Tensor) -> tuple[Position, Tensor]:
+        here, kept = mala_step(log_prob, counted, here, step_size, factor=factor, generator=generator)
+        return here, accepted + kept
+
+    step = captured(proposed, x.device, generator=generator, uses=[log_prob, score], counter=counted)
+    here = mala_start(log_prob, counted, x)
     with bar("mala", n_steps, progress) as shown:
         for _ in range(n_steps):
-            here, kept = mala_step(log_prob, score, here, step_size, factor=factor, generator=generator)
-            accepted += kept
+            here, accepted = step(here, accepted)
             recorder.see(here.x)
             shown.update()
-    return recorder.chains(here.x, score.n, accepted)
+    return recorder.chains(here.x, counted.n, accepted)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from toylab import checks
+from toylab.capture import captured
 from toylab.draws import normal_like, uniform
 from toylab.samplers.chains import Chains, Recorder, bar
 
@@ -59,10 +60,15 @@ def metropolis(
     checks.positive("step_size", step_size)
     checks.count("n_steps", n_steps)
     recorder, accepted, log_p = Recorder(x, n_steps, keep_every), x.new_zeros(len(x)), log_prob(x)
+
+    def proposed(x: Tensor, log_p: Tensor, accepted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, log_p, kept = metropolis_step(log_prob, x, log_p, step_size, generator=generator)
+        return x, log_p, accepted + kept
+
+    step = captured(proposed, x.device, generator=generator, uses=[log_prob])
     with bar("metropolis", n_steps, progress) as shown:
         for _ in range(n_steps):
-            x, log_p, kept = metropolis_step(log_prob, x, log_p, step_size, generator=generator)
-            accepted += kept
+            x, log_p, accepted = step(x, log_p, accepted)
             recorder.see(x)
             shown.update()
     return recorder.chains(x, 0, accepted)

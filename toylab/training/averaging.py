@@ -11,6 +11,8 @@ class WeightAverage:
 
     Early on the average is short, so that it forgets the initial weights.
 
+    ``n_steps`` counts the updates, a tensor without dimensions.
+
     Args:
         network: the network whose weights are averaged; it is copied, not changed.
         decay: d in [0, 1); 0 keeps the latest weights.
@@ -19,13 +21,15 @@ class WeightAverage:
     def __init__(self, network: nn.Module, decay: float = 0.99) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay is {decay}: it must be at least 0 and less than 1.")
-        self.decay, self.n_steps = decay, 0
+        self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False)
         self._average, self._latest = list(self.network.parameters()), list(network.parameters())
+        # k lies beside the weights, so that a CUDA graph can hold the update
+        self.n_steps = torch.zeros((), dtype=self._latest[0].dtype, device=self._latest[0].device)
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the weights as they are now."""
-        decay = min(self.decay, self.n_steps / (self.n_steps + 10))
-        torch._foreach_lerp_(self._average, self._latest, 1 - decay)
+        share = (10 / (self.n_steps + 10)).clamp_(min=1 - self.decay)  # 1 - d_k
+        torch._foreach_lerp_(self._average, self._latest, [share.to(w) for w in self._average])
         self.n_steps += 1

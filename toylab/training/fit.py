@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from toylab import checks
+from toylab.capture import captured
 from toylab.densities.density import Density
 from toylab.draws import integers
+from toylab.training.adam import Adam
 from toylab.training.averaging import WeightAverage
 from toylab.training.copies import Copies
 from toylab.training.kinks import warn_of_kinks
@@ -169,26 +171,28 @@ def fit(
         network = Copies([network, *_redrawn(network, n_seeds - 1, generator)])
         _try_side_by_side(network, objective, draw()[:, :2])
 
-    optimiser = torch.optim.Adam(network.parameters(), fused=True)
-    averaged = WeightAverage(network, average)
+    optimiser, averaged = Adam(network.parameters()), WeightAverage(network, average)
+
+    def step(rate: float | Tensor) -> Tensor:
+        losses = objective(network, draw(), generator=generator).mean(-1)
+        losses.sum().backward()
+        optimiser.step(rate)
+        averaged.update()
+        return losses.detach()
+
+    step = captured(step, like.device, generator=generator, uses=[objective, data])
     log = _Log(offset, held_out)
     with tqdm(total=n_steps, desc="fit", unit="step", disable=not progress) as shown:
         try:
-            for step in range(n_steps):
-                optimiser.param_groups[0]["lr"] = learning_rate * rate(step / n_steps)
-                losses = objective(network, draw(), generator=generator).mean(-1)
-                optimiser.zero_grad()
-                losses.sum().backward()
-                optimiser.step()
-                averaged.update()
-                log.add(losses)
+            for k in range(n_steps):
+                log.add(step(learning_rate * rate(k / n_steps)))
                 shown.update()
-                if (step + 1) % report_every == 0 or step + 1 == n_steps:
-                    shown.set_postfix_str(log.report(step + 1, averaged.network, learning_rate))
+                if log.n_steps % report_every == 0 or log.n_steps == n_steps:
+                    shown.set_postfix_str(log.report(averaged.network, learning_rate))
         except KeyboardInterrupt:
-            log.report(averaged.n_steps, averaged.network, learning_rate)
+            log.report(averaged.network, learning_rate)
             warnings.warn(
-                f"fit was interrupted after {averaged.n_steps} steps: what is learned so far is returned.",
+                f"fit was interrupted after {log.n_steps} steps: what is learned so far is returned.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -277,14 +281,15 @@ class _Log:
     def __init__(self, offset: float, held_out: Measure | None) -> None:
         self.offset, self.held_out = offset, held_out
         self.start, self.aside = time.perf_counter(), 0.0
-        self.pending: list[Tensor] = []
+        self.n_steps, self.pending = 0, []
         self.rows: list[tuple[int, list[float], list[float], float]] = []
         self.sound: nn.Module | None = None
 
     def add(self, losses: Tensor) -> None:
-        self.pending.append(losses.detach())
+        self.n_steps += 1
+        self.pending.append(losses.clone())  # a replay writes the next into the same memory
 
-    def report(self, step: int, network: nn.Module, learning_rate: float) -> str:
+    def report(self, network: nn.Module, learning_rate: float) -> str:
         if not self.pending:
             return ""
         losses = torch.stack(self.pending).view(len(self.pending), -1)
@@ -293,9 +298,9 @@ class _Log:
             first = int((~losses.isfinite().all(1)).int().argmax())
             value = next(v for v in losses[first].tolist() if not math.isfinite(v))
             error = FloatingPointError(
-                f"the loss became {value} at step {step - len(losses) + 1 + first}: the training diverged. Lower "
-                f"learning_rate (now {learning_rate:g}) and start again. What was learned by the last report is in "
-                "this error's .fit (None before the first)."
+                f"the loss became {value} at step {self.n_steps - len(losses) + 1 + first}: the training diverged. "
+                f"Lower learning_rate (now {learning_rate:g}) and start again. What was learned by the last report is "
+                "in this error's .fit (None before the first)."
             )
             error.fit = None if self.sound is None else self.result(self.sound)
             raise error
@@ -303,7 +308,7 @@ class _Log:
         now = time.perf_counter()
         self.sound = copy.deepcopy(network)
         measured = [math.nan if self.held_out is None else float(self.held_out(one)) for one in _single(network)]
-        self.rows.append((step, mean, measured, now - self.start - self.aside))
+        self.rows.append((self.n_steps, mean, measured, now - self.start - self.aside))
         self.aside += time.perf_counter() - now
         value = sum(mean) / len(mean)
         return f"loss {value:.4f}" if math.isnan(self.offset) else f"Fisher divergence {value + self.offset:.4f}"

@@ -1,0 +1,198 @@
+"""A step that is called many times, recorded once as a CUDA graph and replayed.
+
+A small step on a GPU is all launches: some fifty kernels of a few microseconds each, every one of them started by
+Python. A CUDA graph starts them all at once. Elsewhere there is nothing to gain, and the step is called as it is.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+WARM_UP = 3  # ordinary calls before the recording, in which libraries load and what is kept is made
+
+Step = Callable[..., object]
+Record = Callable[[Callable[[], None]], Callable[[], None]]
+
+
+class Counter(Protocol):
+    """What counts its own calls, in ``n``."""
+
+    n: int
+
+
+def captured(
+    step: Step,
+    device: torch.device,
+    *,
+    generator: torch.Generator | None = None,
+    uses: Iterable[object] = (),
+    counter: Counter | None = None,
+    record: Record | None = None,
+) -> Step:
+    """``step`` as it is; on a CUDA device, what replays it: called with the same arguments it gives the same results.
+
+    Every call is one step: the first three are ordinary ones, the next is recorded, and from there on all are replays.
+    What is asked of ``step``:
+
+    - its arguments are tensors and numbers, or (named) tuples of these, of the same shapes at every call, and its
+      results tensors or (named) tuples of them; numbers come to it as float64 tensors without dimensions;
+    - it draws from ``generator`` alone, which lives on the device (None is torch's global stream there);
+    - it reads no value of a tensor, moves nothing between devices and leaves nothing behind in Python: its Python
+      runs while it is recorded, and never again.
+
+    A replay writes into the same memory every time: the results of a call hold until the next.
+
+    Args:
+        step: what to repeat.
+        device: where its tensors live.
+        generator: what it draws from.
+        uses: functions of the user's that it calls. Unless each ``changes_nothing``, nothing is recorded.
+        counter: counts calls of the score; a replay adds as many as were made while it was recorded.
+        record: turns a function without arguments into its replay; None is ``cuda_graph`` on a CUDA device, and no
+            recording elsewhere.
+
+    Warns:
+        RuntimeWarning: on a CUDA device, where the step cannot be recorded and is taken launch by launch.
+    """
+    if record is None and device.type != "cuda":
+        return step
+    if why := _obstacle(device, generator, uses):
+        warnings.warn(
+            f"this runs launch by launch, not as a CUDA graph, which is several times as fast: {why}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return step
+    return _Captured(step, device, counter, record or (lambda run: cuda_graph(run, device, generator)))
+
+
+def changes_nothing(f: object) -> bool:
+    """Whether a function is known to keep no state in Python that could change between its calls.
+
+    True for frozen dataclasses (densities, objectives) whose functions are so, torch modules, methods of either, and
+    toylab's own functions. Not for another function: it may count its calls, or see variables that change, and a
+    replay would go on with what they were.
+    """
+    owner = getattr(f, "__self__", f)
+    if isinstance(owner, nn.Module):
+        return True
+    if dataclasses.is_dataclass(owner) and not isinstance(owner, type):
+        return owner.__dataclass_params__.frozen and all(
+            changes_nothing(part) for part in vars(owner).values() if callable(part) and not isinstance(part, type)
+        )
+    return getattr(f, "__closure__", ()) is None and f.__module__.startswith(f"{__package__}.")
+
+
+def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Iterable[object]) -> str:
+    """Why a step must not be recorded, and what to do; "" if nothing is in its way."""
+    if generator is not None and generator.device.type != device.type:
+        return (
+            f"generator lives on the {generator.device.type}. Give torch.Generator({device.type!r}), whose numbers are "
+            "others."
+        )
+    for f in uses:
+        if not changes_nothing(f):
+            return (
+                f"{f!r} may keep something that changes between calls, which a graph would not see. Give a method of a "
+                "density (p.score), a torch module, or a frozen dataclass with __call__."
+            )
+    return ""
+
+
+class _Captured:
+    """A step, the calls of it so far, the memory of its arguments and results, and its replay."""
+
+    def __init__(self, step: Step, device: torch.device, counter: Counter | None, record: Record) -> None:
+        self.step, self.device, self.counter, self.record = step, device, counter, record
+        self.n_calls, self.n_counted, self.replay, self.impossible = 0, 0, None, False
+        self.leaves: list[Tensor | float] = []  # as they were given last
+        self.arguments: list[Tensor] = []
+        self.results: list[Tensor] = []
+
+    def __call__(self, *arguments: object) -> object:
+        leaves, shape = tree_flatten(arguments)
+        if self.impossible or self.n_calls < WARM_UP:
+            self.n_calls += 1
+            return self._ordinary(tree_unflatten([self._tensor(leaf) for leaf in leaves], shape))
+        if self.replay is None:
+            self.arguments = [self._tensor(leaf).clone() for leaf in leaves]
+            self.leaves = list(leaves)
+            try:
+                self._record(shape)
+            except RuntimeError as error:
+                self.impossible = True
+                warnings.warn(
+                    f"this step cannot be recorded as a CUDA graph and is taken launch by launch: {error}",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                return self(*arguments)
+        for i, leaf in enumerate(leaves):
+            if isinstance(leaf, Tensor):
+                if leaf is not self.arguments[i]:
+                    self.arguments[i].copy_(leaf)
+            elif leaf != self.leaves[i]:
+                self.arguments[i].fill_(leaf)
+                self.leaves[i] = leaf
+        self.replay()
+        if self.counter is not None:
+            self.counter.n += self.n_counted
+        return tree_unflatten(self.results, self.shape)
+
+    def _record(self, shape: object) -> None:
+        def run() -> None:
+            self.results, self.shape = tree_flatten(self.step(*tree_unflatten(self.arguments, shape)))
+
+        before = 0 if self.counter is None else self.counter.n
+        try:
+            self.replay = self.record(run)
+        finally:
+            if self.counter is not None:  # what was recorded has not been executed
+                self.n_counted, self.counter.n = self.counter.n - before, before
+
+    def _ordinary(self, arguments: tuple) -> object:
+        """One step, launch by launch; before a recording on a stream of its own, as CUDA graphs ask for."""
+        if self.device.type != "cuda" or self.impossible:
+            return self.step(*arguments)
+        with torch.cuda.device(self.device):
+            here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+            aside.wait_stream(here)
+            with torch.cuda.stream(aside):
+                results = self.step(*arguments)
+            here.wait_stream(aside)
+            for leaf in tree_flatten(results)[0]:
+                leaf.record_stream(here)
+        return results
+
+    def _tensor(self, leaf: Tensor | float) -> Tensor:
+        if isinstance(leaf, Tensor):
+            return leaf
+        return torch.full((), leaf, dtype=torch.float64, device=self.device)
+
+
+def cuda_graph(
+    run: Callable[[], None], device: torch.device, generator: torch.Generator | None = None
+) -> Callable[[], None]:
+    """A replay of what ``run`` launches; it is recorded, not executed. Every replay draws new numbers.
+
+    Raises:
+        RuntimeError: if ``run`` does what no graph can hold; the generator is then as it was.
+    """
+    with torch.cuda.device(device):
+        own = torch.cuda.default_generators[torch.cuda.current_device()] if generator is None else generator
+        before = own.clone_state()  # a recording that fails leaves the generator waiting for its end
+        graph = torch.cuda.CUDAGraph()
+        if generator is not None:
+            graph.register_generator_state(generator)
+        try:
+            with torch.cuda.graph(graph):
+                run()
+        except RuntimeError:
+            own.graphsafe_set_state(before)
+            raise
+    return graph.replay

@@ -1,0 +1,43 @@
+"""The optimiser."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+class Adam:
+    """Adam, where at step k every weight w with gradient g moves by its own running moments of g.
+
+        m <- b1 m + (1 - b1) g,      v <- b2 v + (1 - b2) g^2
+        w <- w - rate m' / (sqrt(v') + e),      m' = m / (1 - b1^k),      v' = v / (1 - b2^k)
+
+    One call of the kernel behind ``torch.optim.Adam(fused=True)``, with the same results to the last digit: for a small
+    network, what ``torch.optim`` does around it takes twice as long as the kernel. k lies beside the weights and the
+    rate may be a tensor there, so that a CUDA graph can hold the step.
+    Source: Kingma & Ba 2015 (arXiv:1412.6980), algorithm 1, with its b1 = 0.9, b2 = 0.999, e = 1e-8.
+
+    Args:
+        parameters: the weights, changed in place.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self._groups: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, Tensor, Tensor, Tensor]]] = {}
+        for w in parameters:
+            row = (w, torch.zeros_like(w), torch.zeros_like(w), torch.zeros((), device=w.device))
+            self._groups.setdefault((w.device, w.dtype), []).append(row)
+
+    @torch.no_grad()
+    def step(self, rate: float | Tensor) -> None:
+        """One step along the gradients in ``.grad``, which are then forgotten; a weight without one stays."""
+        rate = rate.float() if isinstance(rate, Tensor) else rate
+        for rows in self._groups.values():
+            if rows := [row for row in rows if row[0].grad is not None]:
+                w, m, v, k = (list(column) for column in zip(*rows, strict=True))
+                torch._foreach_add_(k, 1)
+                torch._fused_adam_(
+                    w, [each.grad for each in w], m, v, [], k, lr=rate, beta1=0.9, beta2=0.999, eps=1e-8,
+                    weight_decay=0.0, amsgrad=False, maximize=False,
+                )  # fmt: skip
+                for each in w:
+                    each.grad = None
