@@ -74,12 +74,12 @@ def captured(
 def changes_nothing(f: object) -> bool:
     """Whether a function is known to keep no state in Python that could change between its calls.
 
-    True for frozen dataclasses (densities, objectives) whose functions are so, torch modules, methods of either, and
-    toylab's own functions. Not for another function: it may count its calls, or see variables that change, and a
+    True for tensors, torch modules, frozen dataclasses (densities, objectives) whose functions are so, their methods,
+    and toylab's own functions. Not for another function: it may count its calls, or see variables that change, and a
     replay would go on with what they were.
     """
     owner = getattr(f, "__self__", f)
-    if isinstance(owner, nn.Module):
+    if isinstance(owner, nn.Module | Tensor):
         return True
     if dataclasses.is_dataclass(owner) and not isinstance(owner, type):
         return owner.__dataclass_params__.frozen and all(

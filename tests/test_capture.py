@@ -1,0 +1,409 @@
+"""A step recorded and replayed is the step itself: on the CPU by a tape that obeys the rules of a CUDA graph.
+
+A CUDA graph holds the launches of a step and their memory, not its Python. ``Tape`` is the same thing for torch's CPU
+kernels: it notes every operation with the tensors that it was given and gave, takes back what the recording did, and
+replays the operations into the same memory. What reads a value of a tensor is refused, as by a graph.
+"""
+
+import functools
+import importlib
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from toylab.capture import WARM_UP, captured, changes_nothing
+from toylab.densities import Banana, Circle, FromEnergy, Points, StudentTMixture, fractal_tree, ring, two_modes
+from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
+from toylab.objectives import (
+    Denoising,
+    Explicit,
+    FiniteDifferenceSliced,
+    Implicit,
+    NoiseConditional,
+    Sliced,
+    rademacher,
+)
+from toylab.samplers import annealed_langevin, hmc, langevin, mala, metropolis
+from toylab.samplers.mala import mala_start, mala_step
+from toylab.schedules import geometric
+from toylab.score import at
+from toylab.training import fit
+
+CPU = torch.device("cpu")
+READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default}
+
+
+def has_memory(leaf):
+    """Whether it is a tensor, and not the zero of forward mode, which has none."""
+    return isinstance(leaf, torch.Tensor) and not leaf._is_zerotensor()
+
+
+class Tape(TorchDispatchMode):
+    """Notes operations while it is active; ``replay`` repeats them."""
+
+    def __init__(self, generator):
+        super().__init__()
+        self.notes, self.made, self.before, self.generator = [], set(), {}, generator
+
+    def __torch_dispatch__(self, operation, kinds, arguments=(), keywords=None):
+        keywords = keywords or {}
+        if operation in READS:
+            raise RuntimeError(f"{operation} reads a value: operation not permitted when stream is capturing")
+        given = [leaf for leaf in tree_leaves((arguments, keywords)) if has_memory(leaf)]
+        for tensor in given:
+            storage = tensor.untyped_storage()._cdata
+            if storage not in self.made and storage not in self.before:
+                self.before[storage] = (tensor, tensor.clone(memory_format=torch.preserve_format))
+        results = operation(*arguments, **keywords)
+        storages = {tensor.untyped_storage()._cdata for tensor in given}
+        fresh = [
+            (i, leaf) for i, leaf in enumerate(tree_leaves(results))
+            if has_memory(leaf) and leaf.untyped_storage()._cdata not in storages
+        ]  # fmt: skip
+        self.made |= {leaf.untyped_storage()._cdata for _, leaf in fresh}
+        self.notes.append((operation, arguments, keywords, fresh))
+        return results
+
+    def record(self, run):
+        state = self.generator.get_state()
+        with self:
+            run()
+        with torch.no_grad():  # a recording executes nothing
+            self.generator.set_state(state)
+            for tensor, value in self.before.values():
+                tensor.copy_(value)
+            for *_, fresh in self.notes:
+                for _, leaf in fresh:
+                    if leaf.is_floating_point():
+                        leaf.fill_(float("nan"))
+        return self.replay
+
+    @torch.no_grad()
+    def replay(self):
+        for operation, arguments, keywords, fresh in self.notes:
+            results = tree_leaves(operation(*arguments, **keywords))
+            for i, leaf in fresh:
+                leaf.copy_(results[i])
+
+
+# a function is named like the module of fit and of most samplers, so that no import statement finds these
+RECORDING = [
+    importlib.import_module(f"toylab.{name}")
+    for name in (
+        "training.fit",
+        *(f"samplers.{each}" for each in ("langevin", "mala", "annealed", "hmc", "metropolis")),
+    )
+]
+
+
+@pytest.fixture
+def taped(monkeypatch):
+    """Lets fit and the samplers record on a tape; gives the tapes."""
+    tapes = []
+
+    def on_tape(step, device, *, generator=None, **rest):
+        def record(run):
+            tapes.append(Tape(generator))
+            return tapes[-1].record(run)
+
+        return captured(step, device, generator=generator, record=record, **rest)
+
+    for module in RECORDING:
+        monkeypatch.setattr(module, "captured", on_tape)
+    return tapes
+
+
+def seeded(seed=1):
+    return torch.Generator().manual_seed(seed)
+
+
+SIGMAS = geometric(5.0, 0.5, 4)
+TRAININGS = {
+    "denoising": (Denoising(0.5), ScoreMLP),
+    "antithetic": (Denoising(0.5, antithetic=True), ScoreMLP),
+    "explicit": (Explicit(two_modes().score), ScoreMLP),
+    "implicit": (Implicit(), ScoreMLP),
+    "implicit, forward mode": (Implicit(), functools.partial(ScoreMLP, activation=torch.tanh)),
+    "implicit, energy": (Implicit(), EnergyMLP),
+    "sliced": (Sliced(), ScoreMLP),
+    "finite differences": (FiniteDifferenceSliced(), ScoreMLP),
+    "noise-conditional": (NoiseConditional(SIGMAS, antithetic=True), NoiseConditionalMLP),
+}
+
+
+@pytest.mark.parametrize("n_seeds", [1, 3])
+@pytest.mark.parametrize("name", TRAININGS)
+def test_training_on_tape_is_the_training(name, n_seeds, monkeypatch, taped):
+    """To the last digit: weights, losses, and what the generator gives next. Rates change, and are exact in float32,
+    as the fused kernel takes them on a GPU."""
+    objective, network = TRAININGS[name]
+
+    def train():
+        g = seeded()
+        found = fit(network(8, generator=g), objective, two_modes(), n_steps=8, batch_size=16, n_seeds=n_seeds,
+                    learning_rate=2**-8, rate=lambda t: 1 - t / 2, report_every=3, generator=g,
+                    progress=False)  # fmt: skip
+        return found, torch.randn(3, generator=g)
+
+    found, then = train()
+    assert len(taped) == 1
+    monkeypatch.undo()
+    expected, then_expected = train()
+    assert torch.equal(then, then_expected)
+    for one, other in zip(found.networks, expected.networks, strict=True):
+        for a, b in zip(one.parameters(), other.parameters(), strict=True):
+            assert torch.equal(a, b)
+    for one, other in zip(found.histories, expected.histories, strict=True):
+        assert one.steps.tolist() == other.steps.tolist() == [3, 6, 8]
+        assert torch.equal(one.loss, other.loss)
+
+
+def test_training_from_points_on_tape(monkeypatch, taped):
+    points = two_modes().sample((50,), generator=seeded(0))
+
+    def train():
+        g = seeded()
+        return fit(ScoreMLP(8, generator=g), Sliced(), points, n_steps=8, batch_size=16, generator=g, progress=False)
+
+    found = train()
+    assert len(taped) == 1
+    monkeypatch.undo()
+    torch.testing.assert_close(found.history.loss, train().history.loss, rtol=1e-4, atol=1e-5)
+
+
+P, X = ring(), 3 * torch.randn(40, 2, generator=torch.Generator().manual_seed(7))
+NETWORK = NoiseConditionalMLP(8, generator=torch.Generator().manual_seed(8)).requires_grad_(False)
+SAMPLINGS = {
+    "langevin": lambda s: langevin(P.score, X, step_size=0.05, n_steps=12, **s),
+    "langevin, a schedule": lambda s: langevin(P.score, X, step_size=lambda k: 0.1 / (k + 1), n_steps=12, **s),
+    "langevin, tempered": lambda s: langevin(P.score, X, step_size=0.05, n_steps=12, temperature=0.3, **s),
+    "langevin, noised": lambda s: langevin(at(P.score, 0.5), X, step_size=0.05, n_steps=12, **s),
+    "langevin, double": lambda s: langevin(P.score, X.double(), step_size=0.05, n_steps=12, **s),
+    "annealed": lambda s: annealed_langevin(P.score, X, SIGMAS, step_size=0.1, n_steps=7, denoise=True, **s),
+    "annealed, a network": lambda s: annealed_langevin(NETWORK, X, SIGMAS, step_size=0.1, n_steps=7, **s),
+    "mala": lambda s: mala(P.log_prob, P.score, X, step_size=0.1, n_steps=12, **s),
+    "mala, preconditioned": lambda s: mala(
+        P.log_prob, P.score, X, step_size=0.1, n_steps=12, preconditioner=torch.tensor([[2.0, 0.5], [0.5, 1.0]]), **s
+    ),
+    "mala on a kernel estimate": lambda s: mala(
+        (q := Points(X).noised(0.5)).log_prob, q.score, X, step_size=0.1, n_steps=12, **s
+    ),
+    "hmc": lambda s: hmc(P.log_prob, P.score, X, step_size=0.1, n_leapfrog=3, n_steps=12, **s),
+    "metropolis": lambda s: metropolis(P.log_prob, X, step_size=0.1, n_steps=12, **s),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLINGS)
+def test_sampling_on_tape_is_the_sampling(name, monkeypatch, taped):
+    def sample():
+        g = seeded()
+        return SAMPLINGS[name]({"keep_every": 3, "generator": g, "progress": False}), torch.randn(3, generator=g)
+
+    start = X.clone()
+    found, then = sample()
+    assert len(taped) == (4 if "annealed" in name else 1)
+    monkeypatch.undo()
+    expected, then_expected = sample()
+    assert torch.equal(then, then_expected)
+    assert torch.equal(X, start)
+    assert found.n_evaluations == expected.n_evaluations
+    assert found.path.shape == expected.path.shape
+    for part in ("samples", "path", "acceptance", "ticks"):
+        torch.testing.assert_close(getattr(found, part), getattr(expected, part), rtol=1e-4, atol=1e-4)
+
+
+def test_first_calls_are_ordinary_and_later_ones_leave_python_out():
+    ran = []
+
+    def step(x, shift):
+        ran.append(1)
+        return x + shift
+
+    g = seeded()
+    again = captured(step, CPU, record=Tape(g).record)
+    x = torch.zeros(2)
+    for k in range(10):
+        x = again(x, float(k))
+    assert x.tolist() == [45, 45]
+    assert len(ran) == WARM_UP + 1
+
+
+def test_results_hold_until_the_next_call():
+    again = captured(lambda x: x + 1, CPU, record=Tape(seeded()).record)
+    results = [again(torch.full((2,), float(k))) for k in range(WARM_UP + 2)]
+    assert results[-1] is not results[0]
+    assert results[-2].tolist() == results[-1].tolist() == [WARM_UP + 2] * 2
+    assert results[WARM_UP - 1].tolist() == [WARM_UP] * 2
+
+
+@pytest.mark.parametrize("look", [lambda x: float(x.sum()), lambda x: x.nonzero(), lambda x: bool((x > 0).all())])
+def test_a_step_that_looks_at_its_values_goes_on_as_it_is(look):
+    def step(x):
+        look(x)
+        return x + 1
+
+    again, x = captured(step, CPU, record=Tape(seeded()).record), torch.ones(2)
+    with pytest.warns(RuntimeWarning, match="cannot be recorded as a CUDA graph"):
+        for _ in range(WARM_UP + 3):
+            x = again(x)
+    assert x.tolist() == [WARM_UP + 4] * 2
+
+
+def test_a_generator_elsewhere_is_told():
+    with pytest.warns(RuntimeWarning, match=r"generator lives on the cpu. Give torch.Generator\('cuda'\)"):
+        step = captured(torch.neg, torch.device("cuda"), generator=seeded())
+    assert step is torch.neg
+
+
+class Counts:
+    def __init__(self):
+        self.n = 0
+
+    def __call__(self, x):
+        self.n += 1
+        return -x
+
+
+def test_functions_that_may_change_are_not_recorded():
+    for f in (lambda x: -x, Counts(), Explicit(lambda x: -x), at(lambda x, sigma: -x, 0.1), at(Counts(), 0.1)):
+        assert not changes_nothing(f)
+        with pytest.warns(RuntimeWarning, match="may keep something that changes between calls"):
+            assert captured(torch.neg, torch.device("cuda"), uses=[P.score, f]) is torch.neg
+
+
+def test_what_is_known_not_to_change():
+    energy = EnergyMLP(4, generator=seeded())
+    known = [
+        P, P.score, Banana().log_prob, Points(X), ScoreMLP(4), energy.energy, energy, Sliced(), Explicit(P.score),
+        at(P.score, 0.1), at(at(P.score, 0.1), 0.2), rademacher, NoiseConditional(SIGMAS), P.noised(0.1).score,
+        Circle(2.0), energy.density((-1.0, 1.0, -1.0, 1.0), n_cells=8),
+    ]  # fmt: skip
+    assert all(changes_nothing(f) for f in known)
+    assert not changes_nothing(FromEnergy(lambda x: x.square().sum(-1), (-1.0, 1.0, -1.0, 1.0), n_cells=8))
+
+
+class NoMoves(TorchDispatchMode):
+    """Refuses to move tensors from the CPU to another device, and to read their values there."""
+
+    def __torch_dispatch__(self, operation, kinds, arguments=(), keywords=None):
+        given = [leaf for leaf in tree_leaves((arguments, keywords)) if isinstance(leaf, torch.Tensor)]
+        results = operation(*arguments, **(keywords or {}))
+        gave = [leaf for leaf in tree_leaves(results) if isinstance(leaf, torch.Tensor)]
+        if operation in READS or len({tensor.device.type for tensor in given + gave}) > 1:
+            raise RuntimeError(f"{operation} waits for the device")
+        return results
+
+
+META = torch.device("meta")  # a device without values stands for CUDA: every move to it and every look at it shows
+
+
+def training_step(name):
+    objective, kind = TRAININGS[name]
+    network, p = kind(8).to(META), two_modes().to(META)
+    return lambda: objective(network, p.sample((16,))).mean().backward()
+
+
+def mala_steps(p):
+    x = X.to(META)
+    return lambda: mala_step(p.log_prob, p.score, mala_start(p.log_prob, p.score, x), 0.1)
+
+
+def evaluation(score, sigma):
+    x = X.to(META)
+    return lambda: score(x, x.abs().sum(-1) if sigma is None else sigma)
+
+
+def draws(p):
+    p = p.to(META)
+    return lambda: p.sample((5,))
+
+
+STEPS = {
+    **{name: functools.partial(training_step, name) for name in TRAININGS},
+    "mala": lambda: mala_steps(P),
+    "mala, correlated": lambda: mala_steps(fractal_tree()),
+    "one level a point": lambda: evaluation(P.score, None),
+    "a network at a level": lambda: evaluation(NoiseConditionalMLP(8).to(META), 0.5),
+    "a network at one level a point": lambda: evaluation(NoiseConditionalMLP(8).to(META), None),
+    "noised points": lambda: draws(Points(X).noised(0.3)),
+    "circles": lambda: draws(Circle(2.0)),
+    "Student": lambda: draws(StudentTMixture([1.0], [[0.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]], [3.0])),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_moves_nothing_and_reads_nothing(name):
+    step = STEPS[name]()
+    step()  # what is kept is made
+    with NoMoves():
+        step()
+
+
+def test_a_move_would_be_seen():
+    with pytest.raises(RuntimeError, match="waits for the device"), NoMoves():
+        torch.ones(2).to(META)
+    with pytest.raises(RuntimeError), NoMoves():
+        bool(torch.ones(2, device=META).sum())
+
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@needs_cuda
+@pytest.mark.parametrize("n_seeds", [1, 3])
+@pytest.mark.parametrize("name", TRAININGS)
+def test_training_as_a_graph_is_the_training(name, n_seeds, monkeypatch):
+    """A graph draws what its launches would draw one by one; the same seed gives the same numbers."""
+    objective, network = TRAININGS[name]
+
+    def train():
+        g = torch.Generator("cuda").manual_seed(1)
+        found = fit(network(8, generator=seeded()), objective, two_modes(), n_steps=30, batch_size=16, n_seeds=n_seeds,
+                    device="cuda", generator=g, progress=False)  # fmt: skip
+        return found.history.loss, torch.randn(3, device="cuda", generator=g)
+
+    (loss, then), (loss_again, _) = train(), train()
+    assert torch.equal(loss, loss_again)
+    monkeypatch.setattr(RECORDING[0], "captured", lambda step, *_, **__: step)
+    expected, then_expected = train()
+    assert torch.equal(then, then_expected)
+    torch.testing.assert_close(loss, expected, rtol=1e-3, atol=1e-4)
+
+
+@needs_cuda
+@pytest.mark.parametrize("name", SAMPLINGS)
+def test_sampling_as_a_graph_is_the_sampling(name, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.X", X.cuda())
+    monkeypatch.setattr(f"{__name__}.NETWORK", NoiseConditionalMLP(8, generator=seeded(8)).cuda().requires_grad_(False))
+
+    def sample():
+        g = torch.Generator("cuda").manual_seed(1)
+        return SAMPLINGS[name]({"keep_every": 3, "generator": g, "progress": False}), torch.randn(
+            3, device="cuda", generator=g
+        )
+
+    found, then = sample()
+    assert torch.equal(found.samples, sample()[0].samples)
+    for module in RECORDING:
+        monkeypatch.setattr(module, "captured", lambda step, *_, **__: step)
+    expected, then_expected = sample()
+    assert torch.equal(then, then_expected)
+    assert found.n_evaluations == expected.n_evaluations
+    torch.testing.assert_close(found.path, expected.path, rtol=1e-3, atol=1e-3)
+
+
+@needs_cuda
+def test_a_failed_recording_leaves_the_generator_usable():
+    g = torch.Generator("cuda").manual_seed(1)
+
+    def step(x):
+        noise = torch.randn(2, device="cuda", generator=g)
+        return x + noise * float(noise.sum() > 0)
+
+    again, x = captured(step, torch.device("cuda"), generator=g), torch.zeros(2, device="cuda")
+    with pytest.warns(RuntimeWarning, match="cannot be recorded"):
+        for _ in range(WARM_UP + 3):
+            x = again(x)
+    assert x.isfinite().all()
