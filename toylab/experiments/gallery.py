@@ -16,7 +16,7 @@ _SHOWN = 0.01  # arrows are drawn where p is at least this share of its largest 
 _BLOCKS = 3
 
 
-def run(*, seed: int = 0, device: torch.device | str = "cpu", progress: bool = True, n_pixels: int = 100) -> Result:
+def run(*, seed: int = 0, device: torch.device | str = "cpu", progress: bool = True, n_pixels: int = 72) -> Result:
     """Evaluate every density and score. Only the points that stand for a clean curve are random.
 
     Args:

@@ -48,9 +48,9 @@ def spread(values: Sequence[float]) -> dict:
     return {"mean": known.mean, "std": std, "values": list(known.values)}
 
 
-def generator(seed: int, stage: int) -> torch.Generator:
+def generator(seed: int, stage: int, device: torch.device | str = "cpu") -> torch.Generator:
     """The random stream of one stage of an experiment, so that a change in one stage leaves the others as they are.
 
-    It lives on the CPU, so that the stages draw the same numbers on every device.
+    On the CPU it gives the same numbers wherever the stage computes; on a GPU others, and many times as fast.
     """
-    return torch.Generator().manual_seed(1000 * seed + stage)
+    return torch.Generator(device).manual_seed(1000 * seed + stage)

@@ -32,6 +32,6 @@ def warn_of_kinks(network: nn.Module, differentiated: bool, stacklevel: int = 2)
 
 
 def _second_derivative(activation: nn.Module) -> torch.Tensor:
-    x = torch.linspace(-4.05, 4.05, 82, dtype=torch.float64)
-    slope = torch.func.vjp(lambda y: torch.func.vjp(activation, y)[1](torch.ones_like(y))[0], x)[1]
-    return slope(torch.ones_like(x))[0]
+    x = torch.linspace(-4.05, 4.05, 82, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(activation(x).sum(), x, create_graph=True)  # torch.func takes a second to load
+    return torch.autograd.grad(slope.sum(), x)[0] if slope.requires_grad else torch.zeros_like(x)
