@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from toylab.bench.chains import STEP_SIZE
-from toylab.bench.floor import Floor
+from toylab.bench.floor import Floor, measured
 from toylab.bench.row import some
 from toylab.bench.step import SIGMA
 from toylab.densities import GaussianMixture, isotropic, ring, two_modes
@@ -48,31 +48,45 @@ class Sweep:
         return self.seconds[-1] / self.floor[-1]
 
 
-def sweeps(floor: Floor, share: float) -> list[Sweep]:
+def sweeps(share: float) -> list[Sweep]:
     """All sweeps; ``share`` of the repeats, and below 1 without the largest sizes."""
-    p = ring()
-    # exponentials and normal numbers a chain and step, for the K components of the ring; MALA draws a uniform one more
-    chain = len(p.weights) * floor.exp + 2 * floor.normal
-    found = []
+    p, found = ring(), []
 
     def sweep(
-        work: str, size: str, sizes: Sequence[int], run: Callable[[int], object], least: Callable[[int], float]
+        work: str, size: str, sizes: Sequence[int], run: Callable[[int], float], least: Callable[[int, Floor], float]
     ) -> None:
-        """``run(n)`` returns the seconds of a unit of work; ``least(n)`` is the floor of one."""
-        sizes = sizes if share == 1 else sizes[:-1]
-        seconds = [statistics.median(run(n) for _ in range(some(3, share))) for n in sizes]
-        found.append(Sweep(work, size, tuple(sizes), tuple(seconds), tuple(least(n) for n in sizes)))
+        """``run(n)`` returns the seconds of a unit of work; ``least(n, floor)`` is the floor of one.
+
+        The floor is measured in turns with the work, for the machine's own speed drifts.
+        """
+        seconds, floors = [], []
+        for n in sizes if share == 1 else sizes[:-1]:
+            turns = [(run(n), least(n, measured(repeats=5))) for _ in range(some(3, share))]
+            seconds.append(statistics.median(turn[0] for turn in turns))
+            floors.append(statistics.median(turn[1] for turn in turns))
+        found.append(Sweep(work, size, tuple(sizes[: len(seconds)]), tuple(seconds), tuple(floors)))
+
+    def chain(n_components: int, floor: Floor) -> float:
+        """One chain's step: an exponential a component, two normal numbers."""
+        return n_components * floor.exp + 2 * floor.normal
 
     chains = (100, 1000, 10_000, 100_000, 1_000_000)
-    sweep("Langevin on the ring, a step", "chains", chains, lambda n: _langevin(p, n), lambda n: n * chain)
-    sweep("MALA on the ring, a step", "chains", chains, lambda n: _mala(p, n), lambda n: n * (chain + floor.uniform))
+    sweep(
+        "Langevin on the ring, a step", "chains", chains, lambda n: _langevin(p, n),
+        lambda n, floor: n * chain(8, floor),
+    )  # fmt: skip
+    sweep(
+        "MALA on the ring, a step", "chains", chains, lambda n: _mala(p, n),
+        # beside it a uniform number and two logarithms (of that and of p), each at the price of an exponential
+        lambda n, floor: n * (chain(8 + 2, floor) + floor.uniform),
+    )  # fmt: skip
     sweep(
         "Langevin, 1,280 chains, a step", "components", (1, 10, 100, 1000), lambda k: _langevin(_mixture(k), 1280),
-        lambda k: 1280 * (k * floor.exp + 2 * floor.normal),
+        lambda k, floor: 1280 * chain(k, floor),
     )  # fmt: skip
     sweep(
         "Langevin on the ring, 1,280 chains, a run", "steps", (1, 10, 100, 1000),
-        lambda n: n * _langevin(p, 1280, n), lambda n: n * 1280 * chain,
+        lambda n: n * _langevin(p, 1280, n), lambda n, floor: n * 1280 * chain(8, floor),
     )  # fmt: skip
     # a forward derivative doubles the points that go through the products, two of them treble them
     for name, objective, passes in (
@@ -82,11 +96,11 @@ def sweeps(floor: Floor, share: float) -> list[Sweep]:
     ):
         sweep(
             f"training step, {name}, width 128", "batch", (16, 64, 256, 1024, 4096),
-            lambda n, o=objective: _training(o, n, 128), lambda n, k=passes: products(n, 128, k, floor),
+            lambda n, o=objective: _training(o, n, 128), lambda n, floor, k=passes: products(n, 128, k, floor),
         )  # fmt: skip
     sweep(
         "training step, sliced, batch 256", "hidden width", (16, 64, 256, 1024),
-        lambda n: _training(Sliced(), 256, n), lambda n: products(256, n, 2, floor),
+        lambda n: _training(Sliced(), 256, n), lambda n, floor: products(256, n, 2, floor),
     )  # fmt: skip
     return found
 
@@ -109,8 +123,11 @@ def _mala(p: GaussianMixture, n_chains: int) -> float:
 
 
 def _steps(pairs: int) -> int:
-    """So many that a run lasts about half a second: 10 ns a pair of chain and component, 0.2 ms of overhead a step."""
-    return max(3, min(1000, round(0.5 / (2e-4 + 1e-8 * pairs))))
+    """So many that a run lasts about half a second: 10 ns a pair of chain and component, 0.2 ms of overhead a step.
+
+    At least 20, among which the first evaluation of MALA, which is no step, hardly counts.
+    """
+    return max(20, min(1000, round(0.5 / (2e-4 + 1e-8 * pairs))))
 
 
 def _mixture(n_components: int) -> GaussianMixture:
@@ -120,7 +137,7 @@ def _mixture(n_components: int) -> GaussianMixture:
 
 def _training(objective: Callable, batch_size: int, width: int) -> float:
     g = torch.Generator().manual_seed(0)
-    n_steps = max(5, min(60, round(2e6 / (batch_size * width))))
+    n_steps = max(20, min(60, round(2e6 / (batch_size * width))))
     settings = {"n_steps": n_steps, "batch_size": batch_size, "generator": g, "progress": False}
     return float(fit(ScoreMLP(width, generator=g), objective, two_modes(), **settings).history.seconds[-1]) / n_steps
 

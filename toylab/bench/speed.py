@@ -86,7 +86,7 @@ def run(*, only: str | None = None, share: float = 1.0, progress: bool = True) -
     for name in tqdm(names, desc="speed", unit="comparison", disable=not progress):
         if name == "scaling":
             floor = measured()
-            found = scaling.sweeps(floor, share)
+            found = scaling.sweeps(share)
         else:
             rows += COMPARISONS[name](share)
     return Speed(made_with(share), tuple(rows), floor, tuple(found))

@@ -22,7 +22,7 @@ def rows(share: float) -> Iterator[Row]:
 
     Ours is a network 2-128-128-2; torchebm's losses take an energy, 2-128-128-1, whose gradient is the score.
     """
-    p, n_steps = two_modes(), some(60, share, least=2)
+    p, n_steps = two_modes(), some(200, share, least=2)
     ours = {"denoising": Denoising(SIGMA), "sliced": Sliced(variance_reduced=False), "implicit": Implicit()}
     for name, objective in ours.items():
         for batch_size in BATCHES:

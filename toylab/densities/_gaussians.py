@@ -19,7 +19,7 @@ from torch import Tensor
 from toylab import checks
 
 # of components and points in a chunk: what stays in a core's cache; on a GPU, where every chunk is launched anew, many
-_PAIRS, _PAIRS_ON_A_GPU = 1 << 16, 1 << 24
+_PAIRS, _PAIRS_ON_A_GPU = 5 << 15, 1 << 24
 
 
 class Gaussians(NamedTuple):
@@ -144,7 +144,7 @@ def evaluate(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> tuple[Te
 def _sum(column: Tensor, terms: Tensor) -> Tensor:
     """sum_k column_k terms_k [.., n], for a column [.., K, 1] or [.., K, n]."""
     if column.shape[-1] == 1 and terms.device.type == "cpu":
-        return (column.mT @ terms)[..., 0, :]
+        return torch.bmm(column.mT, terms)[:, 0] if terms.ndim == 3 else (column.mT @ terms)[0]
     return (column * terms).sum(-2)  # a product of matrices may drop digits on a GPU (TF32)
 
 
