@@ -216,6 +216,8 @@ def _affine(layer: nn.Linear, x: Tensor) -> Tensor:
         return functional.pad(x, (0, 1), value=1.0) @ torch.cat([layer.weight, layer.bias[..., None]], -1).mT
     if layer.weight.ndim == 2:
         return functional.linear(x, layer.weight, layer.bias)
+    if x.ndim == 3:
+        return torch.baddbmm(layer.bias[:, None], x, layer.weight.mT)  # one pass over memory
     return x @ layer.weight.mT + layer.bias[..., None, :]
 
 
