@@ -22,7 +22,7 @@ _EXPERIMENTS = (  # all but the first are drawn when asked for
 )  # fmt: skip
 _LAWS = ("two_modes", "ring", "checkerboard")
 _COMPARISONS = (
-    "quality", "step", "seeds", "mala", "langevin", "annealed", "densities", "import", "figures", "scaling",
+    "quality", "step", "seeds", "mala", "langevin", "annealed", "densities", "import", "figures", "gpu", "scaling",
 )  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def blackjax_mala(p: GaussianMixture, step_size: float, n_steps: int) -> Callabl
 
 def our_langevin(p: GaussianMixture, x: Tensor, step_size: float, n_steps: int) -> Tensor:
     """Where the chains end."""
-    g = torch.Generator().manual_seed(1)
+    g = torch.Generator(x.device).manual_seed(1)
     return langevin(p.score, x, step_size=step_size, n_steps=n_steps, generator=g, progress=False).samples
 
 
@@ -113,7 +113,7 @@ def torchebm_langevin(p: GaussianMixture, x: Tensor, step_size: float, n_steps: 
             return -torch.logsumexp(log_weights - (x[:, None] - means).square().sum(-1) / (2 * variance), -1)
 
     sampler = LangevinDynamics(Energy(), step_size=step_size / 2)
-    return sampler.sample(x, n_steps=n_steps, generator=torch.Generator().manual_seed(1))
+    return sampler.sample(x, n_steps=n_steps, generator=torch.Generator(x.device).manual_seed(1))
 
 
 def _laws(p: GaussianMixture, found: dict[str, tuple[Tensor, float]]) -> str:

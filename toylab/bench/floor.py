@@ -1,5 +1,6 @@
 """The machine's floor: how fast torch multiplies matrices, takes exponentials and draws random numbers on it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,20 +25,39 @@ class Floor:
     uniform: float
 
 
-def measured(repeats: int = 15) -> Floor:
-    """The floor of this machine, now."""
-    g = torch.Generator().manual_seed(0)
-    a, b = torch.randn(4096, 128, generator=g), torch.randn(128, 128, generator=g)
-    product, block = torch.empty(4096, 128), torch.randn(1 << 17, generator=g)
+def measured(repeats: int = 15, device: torch.device | str = "cpu") -> Floor:
+    """The floor of this machine, or of its GPU, now."""
+    device = torch.device(device)
+    on_cpu = device.type == "cpu"
+    g = torch.Generator(device).manual_seed(0)
+    a, b = (torch.randn(rows, 128, device=device, generator=g) for rows in (4096, 128))
+    # what fits into a core's cache; a GPU needs more to be busy
+    product, block = torch.empty_like(a), torch.randn(1 << (17 if on_cpu else 22), device=device, generator=g)
     result = torch.empty_like(block)
-    many = 1 << 18
+    many = 1 << (18 if on_cpu else 24)
     seconds = interleaved(
-        lambda: [torch.mm(a, b, out=product) for _ in range(10)],
-        lambda: [torch.exp(block, out=result) for _ in range(10)],
-        lambda: torch.randn(many, generator=g),
-        lambda: torch.rand(many, generator=g),
+        *(
+            _waited_for(work, device)
+            for work in (
+                lambda: [torch.mm(a, b, out=product) for _ in range(10)],
+                lambda: [torch.exp(block, out=result) for _ in range(10)],
+                lambda: torch.randn(many, device=device, generator=g),
+                lambda: torch.rand(many, device=device, generator=g),
+            )
+        ),
         repeats=repeats,
     )
     units = (10 * 2 * 4096 * 128 * 128, 10 * block.numel(), many, many)
     # the least, not the median: a floor is what the machine can do when nothing disturbs it
     return Floor(*(min(times) / unit for times, unit in zip(seconds, units, strict=True)))
+
+
+def _waited_for(work: Callable[[], object], device: torch.device) -> Callable[[], None]:
+    """The work, and on a GPU the wait for its end."""
+
+    def done() -> None:
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return done

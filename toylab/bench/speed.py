@@ -12,7 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 import toylab
-from toylab.bench import annealed, chains, densities, processes, quality, row, scaling, seeds, step
+from toylab.bench import annealed, chains, densities, gpu, processes, quality, row, scaling, seeds, step
 from toylab.bench.floor import Floor, measured
 from toylab.bench.row import Row
 from toylab.bench.scaling import Sweep
@@ -27,6 +27,7 @@ COMPARISONS: dict[str, Callable[[float], Iterator[Row]]] = {
     "densities": densities.rows,
     "import": processes.import_rows,
     "figures": processes.figures_rows,
+    "gpu": gpu.rows,
 }
 PEERS = ("torchebm", "blackjax", "jax")
 
@@ -105,6 +106,7 @@ def made_with(share: float) -> dict[str, str | int | float]:
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "cpu_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "toylab": toylab.__version__,
