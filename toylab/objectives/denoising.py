@@ -42,7 +42,7 @@ class Denoising:
         z = normal_like(x, generator)
         if self.antithetic:
             x, z = torch.stack([x, x]), torch.stack([z, -z])
-        s, target = score(x + self.sigma * z), -z / self.sigma
+        s, target = score(torch.add(x, z, alpha=self.sigma)), z / -self.sigma
         if self.control_variate:
             loss = 0.5 * s.square().sum(-1) - ((s - score(x)) * target).sum(-1) + 1 / self.sigma**2
         else:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -76,6 +77,7 @@ def joint(log_prob: LogProb, score: Score) -> Callable[[Tensor], tuple[Tensor, T
     return Counted(p.log_prob_and_score, score) if isinstance(score, Counted) else p.log_prob_and_score
 
 
+@cache
 def _has_both_of_one_kind(kind: type[Density]) -> bool:
     """Whether no class below that of ``log_prob_and_score`` gives log p or the score anew."""
     home = {name: next(c for c in kind.__mro__ if name in vars(c)) for name in _CALLS}

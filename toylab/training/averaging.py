@@ -31,5 +31,5 @@ class WeightAverage:
     def update(self) -> None:
         """Take in the weights as they are now."""
         share = (10 / (self.n_steps + 10)).clamp_(min=1 - self.decay)  # 1 - d_k
-        torch._foreach_lerp_(self._average, self._latest, [share.to(w) for w in self._average])
+        torch._foreach_lerp_(self._average, self._latest, [share.to(w.dtype) for w in self._average])
         self.n_steps += 1

@@ -178,7 +178,7 @@ def fit(
     def step(rate: float | Tensor) -> Tensor:
         losses = objective(network, draw(), generator=generator).mean(-1)
         optimiser.zero_grad()  # here, where it also takes away what a recording that failed has left
-        losses.sum().backward()
+        losses.backward(torch.ones_like(losses))  # of each network by itself
         optimiser.step(rate)
         averaged.update()
         return losses.detach()
@@ -310,7 +310,9 @@ class _Log:
         self.pending.clear()
         now = time.perf_counter()
         self.sound = copy.deepcopy(network)
-        measured = [math.nan if self.held_out is None else float(self.held_out(one)) for one in _single(network)]
+        measured = (
+            [math.nan] * len(mean) if self.held_out is None else [float(self.held_out(s)) for s in _single(network)]
+        )
         self.rows.append((self.n_steps, mean, measured, now - self.start - self.aside))
         self.aside += time.perf_counter() - now
         value = sum(mean) / len(mean)
