@@ -22,7 +22,7 @@ print(seconds, int(peak.split()[1]) * 1024 / 1e9)
 def import_rows(share: float) -> Iterator[Row]:
     """A fresh interpreter each time; the first of each side, which fills the disk cache, is not counted."""
     times = interleaved(
-        lambda: _python("import toylab"), lambda: _python("import torch"), repeats=some(9, share, least=2)
+        lambda: _python("import toylab"), lambda: _python("import torch"), repeats=some(13, share, least=2)
     )
     yield Row("import toylab", "import torch", 1.1, *times, "a fresh process each")
 

@@ -32,7 +32,7 @@ def rows(share: float) -> Iterator[Row]:
         times = interleaved(
             lambda seconds=seconds: seconds(N_SEEDS),
             lambda seconds=seconds: sum(seconds(1, seed) for seed in range(N_SEEDS)),
-            repeats=some(7, share, least=2),
+            repeats=some(15, share, least=2),
         )
         work = f"{N_SEEDS} networks at once, {name}, batch {BATCH}"
         yield Row(work, f"{N_SEEDS} single trainings", 3 / 8, *times, f"{n_steps} steps each")

@@ -22,7 +22,7 @@ def rows(share: float) -> Iterator[Row]:
 
     Ours is a network 2-128-128-2; torchebm's losses take an energy, 2-128-128-1, whose gradient is the score.
     """
-    p, n_steps = two_modes(), some(200, share, least=2)
+    p, n_steps = two_modes(), some(100, share, least=2)
     ours = {"denoising": Denoising(SIGMA), "sliced": Sliced(variance_reduced=False), "implicit": Implicit()}
     for name, objective in ours.items():
         for batch_size in BATCHES:
@@ -33,7 +33,7 @@ def rows(share: float) -> Iterator[Row]:
             times = interleaved(
                 lambda o=objective, b=batch_size: our_step(o, p, b, n_steps),
                 lambda k=name, b=batch_size: their_step(k, p, b, n_steps),
-                repeats=some(7, share, least=2),
+                repeats=some(15, share, least=2),
             )
             gap = gap_between(name, objective)
             said = f"the same loss of the same energy: relative gap {gap:.0e}"
