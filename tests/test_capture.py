@@ -22,14 +22,21 @@ from toylab.objectives import (
     Explicit,
     FiniteDifferenceSliced,
     Implicit,
+    LogUniform,
     NoiseConditional,
+    NoiseConditionalExplicit,
+    NoisePrediction,
     Sliced,
+    UniformTimes,
+    gaussian,
     rademacher,
+    sphere,
 )
 from toylab.samplers import annealed_langevin, hmc, langevin, mala, metropolis
 from toylab.samplers.mala import mala_start, mala_step
 from toylab.schedules import geometric
 from toylab.score import at
+from toylab.sde import VP
 from toylab.training import fit
 
 CPU = torch.device("cpu")
@@ -129,6 +136,12 @@ def seeded(seed=1):
 SIGMAS = geometric(5.0, 0.5, 4)
 TRAININGS = {
     "denoising": (Denoising(0.5), ScoreMLP),
+    "control variate": (Denoising(0.5, control_variate=True), ScoreMLP),
+    "noise prediction": (NoisePrediction(0.5), ScoreMLP),
+    "sliced, plain": (Sliced(2, gaussian, variance_reduced=False), ScoreMLP),
+    "sliced, on a sphere": (Sliced(projection=sphere), ScoreMLP),
+    "log-uniform levels": (NoiseConditional(LogUniform(0.1, 5.0)), NoiseConditionalMLP),
+    "levels of an SDE": (NoiseConditional(UniformTimes(VP())), NoiseConditionalMLP),
     "antithetic": (Denoising(0.5, antithetic=True), ScoreMLP),
     "explicit": (Explicit(two_modes().score), ScoreMLP),
     "implicit": (Implicit(), ScoreMLP),
@@ -328,8 +341,7 @@ class NoMoves(TorchDispatchMode):
 META = torch.device("meta")  # a device without values stands for CUDA: every move to it and every look at it shows
 
 
-def training_step(name):
-    objective, kind = TRAININGS[name]
+def training_step(objective, kind):
     network, p = kind(8).to(META), two_modes().to(META)
     return lambda: objective(network, p.sample((16,))).mean().backward()
 
@@ -350,7 +362,11 @@ def draws(p):
 
 
 STEPS = {
-    **{name: functools.partial(training_step, name) for name in TRAININGS},
+    **{name: functools.partial(training_step, *pair) for name, pair in TRAININGS.items()},
+    # on the CPU it looks at the levels, to refuse negative ones: no tape can hold it, but a graph can
+    "noise-conditional, explicit": lambda: training_step(
+        NoiseConditionalExplicit(two_modes().score, SIGMAS), NoiseConditionalMLP
+    ),
     "mala": lambda: mala_steps(P),
     "mala, correlated": lambda: mala_steps(fractal_tree()),
     "one level a point": lambda: evaluation(P.score, None),

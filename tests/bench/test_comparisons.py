@@ -152,6 +152,15 @@ def test_a_sweep_says_where_overhead_ends_and_how_far_the_floor_is():
     assert "| work | chains | 10: 1e+03, 100: 1.9e+03, 1,000: 8e+03 ms | 100 | 4.0 |" in scaling.table([sweep])
 
 
+def test_the_floor_of_a_chain_counts_what_its_step_must_do():
+    """On the ring: eight exponentials and two normal numbers; MALA a uniform one, its logarithm, and that of p."""
+    one = {"flop": 0.0, "exp": 0.0, "normal": 0.0, "uniform": 0.0}
+    for name, langevin, mala in (("flop", 0, 0), ("exp", 8, 10), ("normal", 2, 2), ("uniform", 0, 1)):
+        floor = Floor(**{**one, name: 1.0})
+        assert scaling.langevin_floor(8, floor) == langevin
+        assert scaling.mala_floor(8, floor) == mala
+
+
 def test_the_floor_is_measured():
     floor = measured(repeats=1)
     assert all(0 < seconds < 1e-3 for seconds in (floor.flop, floor.exp, floor.normal, floor.uniform))

@@ -28,6 +28,19 @@ def test_it_is_torch_s_adam_to_the_last_digit(dtype):
         assert all(torch.equal(p, q) for p, q in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
+def test_the_default_dtype_does_not_matter():
+    w = torch.nn.Parameter(torch.ones(2))
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        optimiser = Adam([w])
+    finally:
+        torch.set_default_dtype(before)
+    w.grad = torch.ones(2)
+    optimiser.step(0.25)
+    torch.testing.assert_close(w.detach(), torch.full((2,), 0.75), rtol=1e-6, atol=0)
+
+
 def test_gradients_are_forgotten():
     net = network()
     for p in net.parameters():

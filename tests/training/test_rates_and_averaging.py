@@ -48,6 +48,19 @@ def test_average_is_its_recursion(decay):
     assert all(p.requires_grad for p in network.parameters())
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_late_updates_have_the_share_of_the_decay(dtype):
+    """After 1000 updates towards 0 the next towards 1 moves the average by 1 - decay; bfloat16 counts to 256 alone."""
+    network = torch.nn.Linear(1, 1, bias=False).to(dtype)
+    averaged = WeightAverage(network, 0.99)
+    (w,), (mean,) = network.parameters(), averaged.network.parameters()
+    for value in [0.0] * 1000 + [1.0]:
+        torch.nn.init.constant_(w, value)
+        averaged.update()
+    assert averaged.n_steps == 1001
+    assert float(mean) == pytest.approx(0.01, rel=0.01)
+
+
 @pytest.mark.parametrize("decay", [1.0, -0.1, math.nan])
 def test_bad_decay(decay):
     with pytest.raises(ValueError, match="decay"):

@@ -58,7 +58,7 @@ def langevin_rows(share: float) -> Iterator[Row]:
 
 def our_mala(p: GaussianMixture, x: Tensor, step_size: float, n_steps: int) -> tuple[Tensor, float]:
     """Where the chains end, and their mean acceptance."""
-    g = torch.Generator().manual_seed(1)
+    g = torch.Generator(x.device).manual_seed(1)
     chains = mala(p.log_prob, p.score, x, step_size=step_size, n_steps=n_steps, generator=g, progress=False)
     return chains.samples, float(chains.acceptance.mean())
 

@@ -1,6 +1,5 @@
 """The machine's floor: how fast torch multiplies matrices, takes exponentials and draws random numbers on it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -36,15 +35,10 @@ def measured(repeats: int = 15, device: torch.device | str = "cpu") -> Floor:
     result = torch.empty_like(block)
     many = 1 << (18 if on_cpu else 24)
     seconds = interleaved(
-        *(
-            _waited_for(work, device)
-            for work in (
-                lambda: [torch.mm(a, b, out=product) for _ in range(10)],
-                lambda: [torch.exp(block, out=result) for _ in range(10)],
-                lambda: torch.randn(many, device=device, generator=g),
-                lambda: torch.rand(many, device=device, generator=g),
-            )
-        ),
+        lambda: waited_for([torch.mm(a, b, out=product) for _ in range(10)], device),
+        lambda: waited_for([torch.exp(block, out=result) for _ in range(10)], device),
+        lambda: waited_for(torch.randn(many, device=device, generator=g), device),
+        lambda: waited_for(torch.rand(many, device=device, generator=g), device),
         repeats=repeats,
     )
     units = (10 * 2 * 4096 * 128 * 128, 10 * block.numel(), many, many)
@@ -52,12 +46,7 @@ def measured(repeats: int = 15, device: torch.device | str = "cpu") -> Floor:
     return Floor(*(min(times) / unit for times, unit in zip(seconds, units, strict=True)))
 
 
-def _waited_for(work: Callable[[], object], device: torch.device) -> Callable[[], None]:
-    """The work, and on a GPU the wait for its end."""
-
-    def done() -> None:
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    return done
+def waited_for(result: object, device: torch.device) -> None:
+    """Wait until a GPU has done what was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

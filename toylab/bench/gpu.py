@@ -1,21 +1,19 @@
 """On a GPU: a step as a CUDA graph beside the same step launch by launch, seconds to a quality, a million chains."""
 
-import time
 import warnings
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
 
-from toylab.bench.chains import STEP_SIZE, our_langevin, torchebm_langevin
-from toylab.bench.floor import measured
+from toylab.bench.chains import STEP_SIZE, our_langevin, our_mala, torchebm_langevin
+from toylab.bench.floor import measured, waited_for
 from toylab.bench.row import Row, interleaved, missing, some
+from toylab.bench.scaling import langevin_floor, mala_floor
 from toylab.bench.step import SIGMA
-from toylab.densities import GaussianMixture, fractal_tree, ring, two_modes
+from toylab.densities import fractal_tree, ring, two_modes
 from toylab.metrics import fisher_divergence
 from toylab.networks import ScoreMLP
 from toylab.objectives import Denoising, Explicit, Implicit, Sliced
-from toylab.samplers import langevin, mala
 from toylab.training import fit
 
 N_CHAINS, N_STEPS = 1_000_000, 1000
@@ -100,23 +98,24 @@ def _qualities(share: float, device: torch.device, why: str) -> Iterator[Row]:
 
 def _chains(share: float, device: torch.device, why: str) -> Iterator[Row]:
     n, n_steps = some(N_CHAINS, share), some(N_STEPS, share, least=10)
-    goals = {"MALA on the ring": 0.5, "Langevin on the ring": None, "MALA on the tree of 1,016": None}
-    for name, limit in goals.items():
-        steps = n_steps if limit is not None or "ring" in name else max(10, n_steps // 50)
+    few = max(10, n_steps // 50)  # a step of the tree is 127 times one of the ring
+    for name, sampler, p, steps, least, limit in (
+        ("MALA on the ring", our_mala, ring(), n_steps, mala_floor, 0.5),
+        ("Langevin on the ring", our_langevin, ring(), n_steps, langevin_floor, None),
+        ("MALA on the tree of 1,016", our_mala, fractal_tree(), few, mala_floor, None),
+    ):
         work = f"{name} on a GPU, {n:,} × {steps:,}"
-        peer = "limit 0.5 s" if limit else "its exponentials and random numbers alone"
+        peer, goal = ("limit 0.5 s", 1.0) if limit else ("its exponentials and random numbers alone", 3.0)
         if why:
-            yield Row(work, peer, 1.0 if limit else 3.0, skipped=why)
+            yield Row(work, peer, goal, skipped=why)
             continue
-        p = fractal_tree() if "tree" in name else ring()
         x = p.to(device).sample((n,), generator=torch.Generator(device).manual_seed(0))
-        seconds = tuple(sampled(name.startswith("MALA"), p, x, steps) for _ in range(1 + some(3, share)))[1:]
-        floor = measured(repeats=5, device=device)
-        least = n * steps * (len(p.weights) * floor.exp + 2 * floor.normal + floor.uniform)
-        yield Row(
-            work, peer, 1.0 if limit else 3.0, seconds, (limit or least,) * len(seconds),
-            f"{least:.3f} s at the card's rate of exponentials and random numbers",
-        )  # fmt: skip
+        (seconds,) = interleaved(
+            lambda f=sampler, p=p, x=x, k=steps: waited_for(f(p, x, STEP_SIZE, k), device), repeats=some(3, share)
+        )
+        floor = n * steps * least(len(p.weights), measured(repeats=5, device=device))
+        said = f"{floor:.3f} s at the card's rate of exponentials and random numbers"
+        yield Row(work, peer, goal, seconds, (limit or floor,) * len(seconds), said)
 
 
 def _beside_torchebm(share: float, device: torch.device, why: str) -> Iterator[Row]:
@@ -128,18 +127,8 @@ def _beside_torchebm(share: float, device: torch.device, why: str) -> Iterator[R
     p = ring()
     x = p.to(device).sample((n,), generator=torch.Generator(device).manual_seed(0))
     times = interleaved(
-        lambda: our_langevin(p, x, STEP_SIZE, n_steps).cpu(),
-        lambda: torchebm_langevin(p, x, STEP_SIZE, n_steps).cpu(),
+        lambda: waited_for(our_langevin(p, x, STEP_SIZE, n_steps), device),
+        lambda: waited_for(torchebm_langevin(p, x, STEP_SIZE, n_steps), device),
         repeats=some(3, share, least=2),
     )
     yield Row(work, "torchebm LangevinDynamics", 1 / 4, *times, "the same law")
-
-
-def sampled(adjusted: bool, p: GaussianMixture, x: Tensor, n_steps: int) -> float:
-    """Seconds of MALA, or of Langevin."""
-    g = torch.Generator(x.device).manual_seed(1)
-    settings = {"step_size": STEP_SIZE, "n_steps": n_steps, "generator": g, "progress": False}
-    start = time.perf_counter()
-    chains = mala(p.log_prob, p.score, x, **settings) if adjusted else langevin(p.score, x, **settings)
-    chains.samples.sum().item()  # waits for the device
-    return time.perf_counter() - start

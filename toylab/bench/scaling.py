@@ -66,27 +66,22 @@ def sweeps(share: float) -> list[Sweep]:
             floors.append(statistics.median(turn[1] for turn in turns))
         found.append(Sweep(work, size, tuple(sizes[: len(seconds)]), tuple(seconds), tuple(floors)))
 
-    def chain(n_components: int, floor: Floor) -> float:
-        """One chain's step: an exponential a component, two normal numbers."""
-        return n_components * floor.exp + 2 * floor.normal
-
     chains = (100, 1000, 10_000, 100_000, 1_000_000)
     sweep(
         "Langevin on the ring, a step", "chains", chains, lambda n: _langevin(p, n),
-        lambda n, floor: n * chain(8, floor),
+        lambda n, floor: n * langevin_floor(8, floor),
     )  # fmt: skip
     sweep(
         "MALA on the ring, a step", "chains", chains, lambda n: _mala(p, n),
-        # beside it a uniform number and two logarithms (of that and of p), each at the price of an exponential
-        lambda n, floor: n * (chain(8 + 2, floor) + floor.uniform),
+        lambda n, floor: n * mala_floor(8, floor),
     )  # fmt: skip
     sweep(
         "Langevin, 1,280 chains, a step", "components", (1, 10, 100, 1000), lambda k: _langevin(_mixture(k), 1280),
-        lambda k, floor: 1280 * chain(k, floor),
+        lambda k, floor: 1280 * langevin_floor(k, floor),
     )  # fmt: skip
     sweep(
         "Langevin on the ring, 1,280 chains, a run", "steps", (1, 10, 100, 1000),
-        lambda n: n * _langevin(p, 1280, n), lambda n, floor: n * 1280 * chain(8, floor),
+        lambda n: n * _langevin(p, 1280, n), lambda n, floor: n * 1280 * langevin_floor(8, floor),
     )  # fmt: skip
     # a forward derivative doubles the points that go through the products, two of them treble them
     for name, objective, passes in (
@@ -140,6 +135,16 @@ def _training(objective: Callable, batch_size: int, width: int) -> float:
     n_steps = max(20, min(60, round(2e6 / (batch_size * width))))
     settings = {"n_steps": n_steps, "batch_size": batch_size, "generator": g, "progress": False}
     return float(fit(ScoreMLP(width, generator=g), objective, two_modes(), **settings).history.seconds[-1]) / n_steps
+
+
+def langevin_floor(n_components: int, floor: Floor) -> float:
+    """Seconds of one chain's step on a mixture: an exponential a component, two normal numbers."""
+    return n_components * floor.exp + 2 * floor.normal
+
+
+def mala_floor(n_components: int, floor: Floor) -> float:
+    """Beside that a uniform number and two logarithms, of that and of p, each at the price of an exponential."""
+    return langevin_floor(n_components + 2, floor) + floor.uniform
 
 
 def products(batch_size: int, width: int, passes: int, floor: Floor) -> float:

@@ -24,7 +24,7 @@ class Adam:
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self._groups: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, Tensor, Tensor, Tensor]]] = {}
         for w in parameters:
-            row = (w, torch.zeros_like(w), torch.zeros_like(w), torch.zeros((), device=w.device))
+            row = (w, torch.zeros_like(w), torch.zeros_like(w), torch.zeros((), dtype=torch.float32, device=w.device))
             self._groups.setdefault((w.device, w.dtype), []).append(row)
 
     def zero_grad(self) -> None:

@@ -24,8 +24,9 @@ class WeightAverage:
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False)
         self._average, self._latest = list(self.network.parameters()), list(network.parameters())
-        # k lies beside the weights, so that a CUDA graph can hold the update
-        self.n_steps = torch.zeros((), dtype=self._latest[0].dtype, device=self._latest[0].device)
+        # k lies beside the weights, so that a CUDA graph can hold the update; half precision cannot count beyond 256
+        first = self._latest[0]
+        self.n_steps = torch.zeros((), dtype=torch.promote_types(first.dtype, torch.float32), device=first.device)
 
     @torch.no_grad()
     def update(self) -> None:
