@@ -274,7 +274,9 @@ def test_first_calls_are_ordinary_and_later_ones_leave_python_out():
 
 def test_results_hold_until_the_next_call():
     again = captured(lambda x: x + 1, CPU, record=Tape(seeded()).record)
-    results = [again(torch.full((2,), float(k))) for k in range(WARM_UP + 2)]
+    given = [torch.full((2,), float(k)) for k in range(WARM_UP + 2)]
+    results = [again(x) for x in given]
+    assert [x.tolist() for x in given] == [[k, k] for k in range(WARM_UP + 2)]  # a replay writes into none of them
     assert results[-1] is not results[0]
     assert results[-2].tolist() == results[-1].tolist() == [WARM_UP + 2] * 2
     assert results[WARM_UP - 1].tolist() == [WARM_UP] * 2
