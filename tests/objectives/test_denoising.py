@@ -321,3 +321,20 @@ def test_levels_of_one_s_own_are_those_of_a_ladder():
     ladder = NoiseConditional(torch.tensor([1.0, 0.5]))
     assert NoiseConditional(TwoLevels()).offset(two_modes()) == pytest.approx(ladder.offset(two_modes()), rel=1e-12)
     assert check_objective(NoiseConditional(TwoLevels()), sigma=TwoLevels(), n=20_000).passed
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_levels_changed_in_place_are_the_new_ones(inference):
+    """The levels are kept where the points are; the loss of a score s = 0 is lambda |z|^2 / (2 sigma^2)."""
+    with torch.inference_mode(inference):
+        sigmas = torch.tensor([2.0, 1.0])
+    loss = NoiseConditional(sigmas, weighting=lambda sigma: sigma)
+    x = torch.zeros(500, 2)
+
+    def found():
+        return loss(lambda x, sigma: torch.zeros_like(x), x, generator=torch.Generator().manual_seed(0))
+
+    before = found()
+    with torch.inference_mode(inference):
+        sigmas *= 10
+    torch.testing.assert_close(found(), before / 10)

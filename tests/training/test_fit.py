@@ -14,6 +14,7 @@ from toylab.objectives import Denoising, Explicit, FiniteDifferenceSliced, Impli
 from toylab.schedules import geometric
 from toylab.score import at
 from toylab.training import constant, cosine, fit
+from toylab.training.kinks import has_kinks
 
 NORMAL = isotropic([[0.0, 0.0]], 1.0)
 
@@ -406,3 +407,13 @@ def test_on_a_gpu():
     )
     assert next(result.network.parameters()).device.type == "cuda"
     assert result.history.loss.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [(torch.relu, True), (torch.nn.Identity(), True), (torch.nn.functional.hardtanh, True),
+     (torch.tanh, False), (torch.nn.functional.softplus, False), (torch.square, False)],
+)  # fmt: skip
+def test_kinks_are_told_by_the_second_derivative(activation, expected):
+    """That of the identity is 0 without being asked of autograd: a network of it is linear, and learns no more."""
+    assert has_kinks(ScoreMLP(4, activation=activation, generator=generator())) == expected

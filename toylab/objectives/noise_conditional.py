@@ -218,10 +218,9 @@ def _check(sigmas: Levels, weighting: Weighting) -> None:
 def _draw(sigmas: Levels, x: Tensor, generator: torch.Generator | None) -> Tensor:
     if not isinstance(sigmas, Tensor):
         return sigmas.draw(x, generator)
-    version = 0 if sigmas.is_inference() else sigmas._version  # a tensor changed in place is another one
-    return _like(sigmas, version, x.dtype, x.device)[
-        integers(len(sigmas), x.shape[:-1], device=x.device, generator=generator)
-    ]
+    # a tensor changed in place is another one, which a tensor of inference mode does not tell
+    here = sigmas.to(x) if sigmas.is_inference() else _like(sigmas, sigmas._version, x.dtype, x.device)
+    return here[integers(len(sigmas), x.shape[:-1], device=x.device, generator=generator)]
 
 
 @lru_cache(maxsize=16)
