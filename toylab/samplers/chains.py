@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from toylab import checks
+from toylab.heap import keep_freed_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,8 @@ class Recorder:
 
 @contextmanager
 def bar(name: str, n_steps: int, progress: bool) -> Iterator[tqdm]:
-    """A progress bar, shown if the run lasts over a second; Ctrl-C inside ends the block with a warning."""
+    """Round a loop: a progress bar, shown if it lasts over a second; Ctrl-C inside ends the block with a warning."""
+    keep_freed_memory()
     with tqdm(total=n_steps, desc=name, unit="step", delay=1.0, disable=not progress, leave=False) as shown:
         try:
             yield shown

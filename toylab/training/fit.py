@@ -16,6 +16,7 @@ from toylab import checks
 from toylab.capture import captured
 from toylab.densities.density import Density
 from toylab.draws import integers
+from toylab.heap import keep_freed_memory
 from toylab.training.adam import Adam
 from toylab.training.averaging import WeightAverage
 from toylab.training.copies import Copies
@@ -185,6 +186,7 @@ def fit(
 
     step = captured(step, like.device, generator=generator, uses=[objective, data])
     log = _Log(offset, held_out)
+    keep_freed_memory()
     with tqdm(total=n_steps, desc="fit", unit="step", disable=not progress) as shown:
         try:
             for k in range(n_steps):
