@@ -17,6 +17,7 @@ from toylab import checks
 from toylab.densities.density import Density, FromEnergy
 from toylab.draws import uniform
 from toylab.score import gradient
+from toylab.tangents import softplus_with_tangents
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -71,15 +72,19 @@ class ScoreMLP(_MLP):
         return _through(self.layers, self.activation, x)
 
     def with_tangents(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
-        """s(x) [..., 2] and (grad s)(x) v [k, ..., 2] for k directions a point; None unless the activation is softplus.
+        """s(x) [..., 2] and (grad s)(x) v [k, ..., 2]; None unless the activation is softplus.
 
         ``score.value_and_jvp`` asks for it before it takes forward mode.
+
+        Args:
+            x: points, shape [..., 2].
+            v: k directions a point, shape [k, ..., 2], or [k, 1, .., 1, 2] where they are the same for all points.
         """
         if self.activation is not functional.softplus or type(self).forward is not ScoreMLP.forward:
             return None
         layers = [(layer.weight, layer.bias) for layer in self.layers]
         s, jvp = softplus_with_tangents(layers, x.reshape(-1, 2), v.reshape(len(v), -1, 2))
-        return s.view_as(x), jvp.view_as(v)
+        return s.view_as(x), jvp.view(len(v), *x.shape)
 
 
 class EnergyMLP(_MLP):
@@ -219,25 +224,3 @@ def _affine(layer: nn.Linear, x: Tensor) -> Tensor:
     if x.ndim == 3:
         return torch.baddbmm(layer.bias[:, None], x, layer.weight.mT)  # one pass over memory
     return x @ layer.weight.mT + layer.bias[..., None, :]
-
-
-def softplus_with_tangents(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """s(x) and (grad s)(x) v of a network with softplus, by the chain rule: a third of what forward mode takes.
-
-    Each layer takes x to W x + b and a tangent v to W v, each activation x to a(x) and v to a'(x) v, where the
-    derivative of softplus is the logistic function.
-
-    Args:
-        layers: W and b of each; both may have a dimension of networks in front.
-        x: points, shape [(networks,) m, 2].
-        v: k directions a point, shape [(networks,) k, m, 2].
-    """
-    k = v.shape[-3]
-    for i, (weight, bias) in enumerate(layers):
-        if i > 0:
-            v = v * torch.sigmoid(x)[..., None, :, :]
-            x = functional.softplus(x)
-        one = weight.ndim == 2
-        x = functional.linear(x, weight, bias) if one else torch.baddbmm(bias[..., None, :], x, weight.mT)
-        v = (v.flatten(-3, -2) @ weight.mT).unflatten(-2, (k, -1))
-    return x, v

@@ -80,8 +80,9 @@ def gradient(log_prob: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """s(x) and the directional derivative (grad s)(x) v, in one forward-mode pass.
 
-    A score that has a method ``with_tangents(x, v)``, of points [..., 2] and k directions each [k, ..., 2], is asked
-    for s(x) and the derivatives [k, ..., 2] itself; it may answer None.
+    A score that has a method ``with_tangents(x, v)``, of points [..., 2] and k directions each [k, ..., 2] (or
+    [k, 1, .., 1, 2], the same for all points), is asked for s(x) and the derivatives [k, ..., 2] itself; it may answer
+    None.
 
     Args:
         score: the field s.
@@ -134,10 +135,10 @@ def divergence(score: Score, x: Tensor) -> Tensor:
 
 def _along_both_axes(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
     """s(x) [..., 2], and d s / d x_1 and d s / d x_2 stacked, [2, ..., 2]."""
-    axes = torch.eye(2, dtype=x.dtype, device=x.device).view(2, *(1,) * (x.ndim - 1), 2).expand(2, *x.shape)
+    axes = torch.eye(2, dtype=x.dtype, device=x.device).view(2, *(1,) * (x.ndim - 1), 2)
     if (found := _its_own(score, x, axes)) is not None:
         return found
-    s, jvp = value_and_jvp(score, torch.stack([x, x]), axes)
+    s, jvp = value_and_jvp(score, torch.stack([x, x]), axes.expand(2, *x.shape))
     return s[0], jvp
 
 

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "toylab"
 NAME = PACKAGE.name
 
 FLOORS = {
-    0: ("checks", "draws", "capture"),
+    0: ("checks", "draws", "capture", "heap", "tangents"),
     1: ("score",),
     2: ("densities",),
     3: ("schedules", "sde", "networks"),

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
-from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP, softplus_with_tangents
+from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
+from toylab.tangents import softplus_with_tangents
 
 
 class Copies(nn.Module):
@@ -59,16 +60,16 @@ class Copies(nn.Module):
         return field(weights, self._buffers_stacked, own, *levels).view(shape).movedim(0, -3)
 
     def with_tangents(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
-        """As that of ``ScoreMLP``, for points [..., n, m, 2] and directions [k, ..., n, m, 2]."""
+        """As that of ``ScoreMLP``, for points [..., n, m, 2] and directions [k, ..., n, m, 2] or [k, 1, .., 1, 2]."""
         one = self._one[0]
         if not self._broadcasts or type(one) is not ScoreMLP or one.activation is not functional.softplus:
             return None
         own, along = x.movedim(-3, 0), v.movedim(-3, 0)  # [n, .., m, 2] and [n, k, .., m, 2]
         layers = list(zip(self.weights[::2], self.weights[1::2], strict=True))
         s, jvp = softplus_with_tangents(
-            layers, own.reshape(self.n, -1, 2), along.reshape(self.n, len(v), -1, 2)
-        )  # fmt: skip
-        return s.view(own.shape).movedim(0, -3), jvp.view(along.shape).movedim(0, -3)
+            layers, own.reshape(self.n, -1, 2), along.reshape(len(along), len(v), -1, 2).expand(self.n, -1, -1, -1)
+        )
+        return s.view(own.shape).movedim(0, -3), jvp.view(self.n, len(v), *own.shape[1:]).movedim(0, -3)
 
     def split(self) -> tuple[nn.Module, ...]:
         """The n networks, each on its own, with gradients off."""

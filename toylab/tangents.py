@@ -1,0 +1,114 @@
+"""A softplus network and its derivative along given directions, by the chain rule, forwards and backwards.
+
+With layers W_1, b_1 .. W_L, b_L, a point x and a direction v:
+
+    z_1 = W_1 x + b_1,                  t_1 = W_1 v
+    a_i = softplus(z_i),                u_i = sigmoid(z_i) t_i
+    z_(i+1) = W_(i+1) a_i + b_(i+1),    t_(i+1) = W_(i+1) u_i
+
+s(x) = z_L and (grad s)(x) v = t_L. For a loss with the gradients g_z and g_t in z_i and t_i, going back:
+
+    W_i: g_z a^T + g_t u^T,    b_i: g_z,    a: W_i^T g_z,    u: W_i^T g_t        (a, u are x, v at the first layer)
+    z: sigmoid(z) g_a + (1 - sigmoid(z)) u g_u,    t: sigmoid(z) g_u
+
+since the derivative of sigmoid(z) t in z is (1 - sigmoid(z)) u. Over forward-mode differentiation this saves two thirds
+of the time, and the way back written out saves another sixth where several networks are worked side by side.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.autograd.forward_ad as forward_ad
+from torch import Tensor
+from torch.nn import functional
+
+
+def softplus_with_tangents(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """s(x) [n, m, 2] and (grad s)(x) v [n, k, m, 2] of n networks side by side; without n, of one network.
+
+    Args:
+        layers: W [n, out, in] and b [n, out] of each, two or more; softplus stands between. Of one network, without n.
+        x: points, shape [n, m, 2].
+        v: k directions a point, shape [n, k, m, 2], or [n, k, 1, 2] where they are the same for all points.
+    """
+    if x.ndim == 2:
+        s, jvp = softplus_with_tangents([(weight[None], bias[None]) for weight, bias in layers], x[None], v[None])
+        return s[0], jvp[0]
+    # the way back written out is for ordinary autograd alone; torch has no public names to ask for the others
+    if forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active():
+        return _forwards(x, v, layers)[:2]
+    return _BothWays.apply(x, v, *(part for layer in layers for part in layer))
+
+
+def _forwards(
+    x: Tensor, v: Tensor, layers: Sequence[tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
+    """z_L, t_L, and of each activation sigmoid(z), a and u."""
+    activations, z, t, a, u = [], x, v, x, v
+    for i, (weight, bias) in enumerate(layers):
+        if i > 0:
+            slope, a = torch.sigmoid(z), functional.softplus(z)
+            u = t * slope[:, None]
+            activations.append((slope, a, u))
+        z = torch.baddbmm(bias[:, None], a, weight.mT)
+        t = torch.bmm(u.flatten(1, 2), weight.mT).unflatten(1, u.shape[1:3])
+    return z, t, activations
+
+
+class _BothWays(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, v: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN001
+        z, t, activations = _forwards(x, v, _paired(parameters))
+        ctx.save_for_backward(x, v, *parameters, *(part for activation in activations for part in activation))
+        return z, t
+
+    @staticmethod
+    def backward(ctx, g_z: Tensor, g_t: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
+        n, wanted = len(ctx.needs_input_grad), ctx.needs_input_grad
+        inputs, kept = ctx.saved_tensors[:n], ctx.saved_tensors[n:]
+        if torch.is_grad_enabled():  # this derivative is to be differentiated in turn
+            return _by_autograd(inputs, wanted, (g_z, g_t))
+        x, v, *parameters = inputs
+        weights, gradients = parameters[::2], []
+        for weight, slope, a, u in zip(weights[:0:-1], kept[-3::-3], kept[-2::-3], kept[-1::-3], strict=True):
+            gradients[:0] = _of_weight(g_z, a, g_t, u), g_z.sum(1)
+            g_a, g_u = _of_inputs(weight, g_z, g_t)
+            g_z, g_t = _along(g_u, u).lerp_(g_a, slope), g_u.mul_(slope[:, None])
+        g_t = g_t.sum(2, keepdim=True) if v.shape[2] == 1 else g_t
+        gradients[:0] = _of_weight(g_z, x, g_t, v), g_z.sum(1)
+        return *(_of_inputs(weights[0], g_z, g_t) if any(wanted[:2]) else (None, None)), *gradients
+
+
+def _paired(parameters: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(parameters[::2], parameters[1::2], strict=True))
+
+
+def _of_weight(g_z: Tensor, a: Tensor, g_t: Tensor, u: Tensor) -> Tensor:
+    """g_z a^T + g_t u^T, summed over points and directions; products with the thin side first are much faster."""
+    if g_z.shape[-1] > a.shape[-1]:
+        return _of_weight(a, g_z, u, g_t).mT
+    return torch.bmm(g_z.mT, a).baddbmm_(g_t.flatten(1, 2).mT, u.flatten(1, 2))
+
+
+def _of_inputs(weight: Tensor, g_z: Tensor, g_t: Tensor) -> tuple[Tensor, Tensor]:
+    """W^T g_z and W^T g_t."""
+    return torch.bmm(g_z, weight), torch.bmm(g_t.flatten(1, 2), weight).unflatten(1, g_t.shape[1:3])
+
+
+def _along(g_u: Tensor, u: Tensor) -> Tensor:
+    """u g_u, summed over the directions."""
+    total = g_u[:, 0] * u[:, 0]
+    for i in range(1, u.shape[1]):
+        total.addcmul_(g_u[:, i], u[:, i])
+    return total
+
+
+def _by_autograd(
+    inputs: Sequence[Tensor], wanted: Sequence[bool], gradients: tuple[Tensor, Tensor]
+) -> tuple[Tensor | None, ...]:
+    """What ``backward`` gives, as something that can be differentiated again."""
+    x, v, *parameters = inputs
+    variables = [part for part, is_wanted in zip(inputs, wanted, strict=True) if is_wanted]
+    results = _forwards(x, v, _paired(parameters))[:2]
+    found = iter(torch.autograd.grad(results, variables, gradients, create_graph=True, allow_unused=True))
+    return tuple(next(found) if is_wanted else None for is_wanted in wanted)
