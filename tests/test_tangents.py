@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.autograd.forward_ad as forward_ad
 
 from toylab.networks import ScoreMLP
 from toylab.score import divergence, value_and_divergence
@@ -76,3 +77,6 @@ def test_it_can_be_differentiated_in_forward_mode():
     by_steps = (divergence(s, x + h * v) - divergence(s, x - h * v)) / (2 * h)
     torch.testing.assert_close(slope.detach(), by_steps.detach(), rtol=1e-6, atol=1e-8)
     torch.testing.assert_close(value, divergence(s, x))
+    with forward_ad.dual_level():
+        dual = forward_ad.unpack_dual(divergence(s, forward_ad.make_dual(x, v)))
+    torch.testing.assert_close(dual.tangent, slope, rtol=1e-12, atol=0)
