@@ -206,9 +206,10 @@ def _draw(layers: nn.ModuleList, generator: torch.Generator | None) -> None:
 
 
 def _through(layers: nn.ModuleList, activation: Activation, x: Tensor) -> Tensor:
-    for layer in layers[:-1]:
+    *hidden, last = layers  # a slice of a ModuleList would be a module of its own, made anew at every call
+    for layer in hidden:
         x = activation(_affine(layer, x))
-    return _affine(layers[-1], x)
+    return _affine(last, x)
 
 
 def _affine(layer: nn.Linear, x: Tensor) -> Tensor:

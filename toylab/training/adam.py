@@ -22,14 +22,19 @@ class Adam:
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
-        self._groups: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, Tensor, Tensor, Tensor]]] = {}
+        alike: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
         for w in parameters:
-            row = (w, torch.zeros_like(w), torch.zeros_like(w), torch.zeros((), dtype=torch.float32, device=w.device))
-            self._groups.setdefault((w.device, w.dtype), []).append(row)
+            alike.setdefault((w.device, w.dtype), []).append(w)
+        self._groups: list[tuple[Tensor, list[tuple[Tensor, Tensor, Tensor, Tensor]]]] = []  # all k, and w, m, v, k
+        for (device, _), weights in alike.items():
+            steps = torch.zeros(len(weights), dtype=torch.float32, device=device)
+            self._groups.append(
+                (steps, [(w, torch.zeros_like(w), torch.zeros_like(w), k) for w, k in zip(weights, steps, strict=True)])
+            )
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for rows in self._groups.values():
+        for _, rows in self._groups:
             for w, *_ in rows:
                 w.grad = None
 
@@ -37,10 +42,13 @@ class Adam:
     def step(self, rate: float | Tensor) -> None:
         """One step along the gradients in ``.grad``; a weight without one stays."""
         rate = rate.float() if isinstance(rate, Tensor) else rate
-        for rows in self._groups.values():
-            if rows := [row for row in rows if row[0].grad is not None]:
-                w, m, v, k = (list(column) for column in zip(*rows, strict=True))
-                torch._foreach_add_(k, 1)
+        for steps, rows in self._groups:
+            if moving := [row for row in rows if row[0].grad is not None]:
+                w, m, v, k = (list(column) for column in zip(*moving, strict=True))
+                if len(moving) == len(rows):
+                    steps.add_(1)  # one kernel for all of them
+                else:
+                    torch._foreach_add_(k, 1)
                 torch._fused_adam_(
                     w, [each.grad for each in w], m, v, [], k, lr=rate, beta1=0.9, beta2=0.999, eps=1e-8,
                     weight_decay=0.0, amsgrad=False, maximize=False,
