@@ -35,37 +35,40 @@ def softplus_with_tangents(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, v
         s, jvp = softplus_with_tangents([(weight[None], bias[None]) for weight, bias in layers], x[None], v[None])
         return s[0], jvp[0]
     # the way back written out is for ordinary autograd alone; torch has no public names to ask for the others
-    if forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active():
-        return _forwards(x, v, layers)[:2]
+    other = forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+    if other or not torch.is_grad_enabled():
+        return _forwards(x, v, layers)
     return _BothWays.apply(x, v, *(part for layer in layers for part in layer))
 
 
 def _forwards(
-    x: Tensor, v: Tensor, layers: Sequence[tuple[Tensor, Tensor]]
-) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
-    """z_L, t_L, and of each activation sigmoid(z), a and u."""
-    activations, z, t, a, u = [], x, v, x, v
+    x: Tensor, v: Tensor, layers: Sequence[tuple[Tensor, Tensor]], kept: list[Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
+    """z_L and t_L; to ``kept`` goes sigmoid(z), a and u of each activation."""
+    z, t, a, u = x, v, x, v
     for i, (weight, bias) in enumerate(layers):
         if i > 0:
             slope, a = torch.sigmoid(z), functional.softplus(z)
             u = t * slope[:, None]
-            activations.append((slope, a, u))
+            if kept is not None:
+                kept += slope, a, u
         z = torch.baddbmm(bias[:, None], a, weight.mT)
         t = torch.bmm(u.flatten(1, 2), weight.mT).unflatten(1, u.shape[1:3])
-    return z, t, activations
+    return z, t
 
 
 class _BothWays(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, v: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN001
-        z, t, activations = _forwards(x, v, _paired(parameters))
-        ctx.save_for_backward(x, v, *parameters, *(part for activation in activations for part in activation))
-        return z, t
+        kept: list[Tensor] = []
+        results = _forwards(x, v, _paired(parameters), kept)
+        ctx.save_for_backward(x, v, *parameters, *kept)
+        return results
 
     @staticmethod
     def backward(ctx, g_z: Tensor, g_t: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
-        n, wanted = len(ctx.needs_input_grad), ctx.needs_input_grad
-        inputs, kept = ctx.saved_tensors[:n], ctx.saved_tensors[n:]
+        wanted = ctx.needs_input_grad
+        inputs, kept = ctx.saved_tensors[: len(wanted)], ctx.saved_tensors[len(wanted) :]
         if torch.is_grad_enabled():  # this derivative is to be differentiated in turn
             return _by_autograd(inputs, wanted, (g_z, g_t))
         x, v, *parameters = inputs
@@ -109,6 +112,6 @@ def _by_autograd(
     """What ``backward`` gives, as something that can be differentiated again."""
     x, v, *parameters = inputs
     variables = [part for part, is_wanted in zip(inputs, wanted, strict=True) if is_wanted]
-    results = _forwards(x, v, _paired(parameters))[:2]
+    results = _forwards(x, v, _paired(parameters))
     found = iter(torch.autograd.grad(results, variables, gradients, create_graph=True, allow_unused=True))
     return tuple(next(found) if is_wanted else None for is_wanted in wanted)
