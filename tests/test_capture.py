@@ -14,6 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from toylab import checks
 from toylab.capture import WARM_UP, captured, changes_nothing
 from toylab.densities import Banana, Circle, FromEnergy, Points, StudentTMixture, fractal_tree, ring, two_modes
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
@@ -32,11 +33,30 @@ from toylab.objectives import (
     rademacher,
     sphere,
 )
-from toylab.samplers import annealed_langevin, hmc, langevin, mala, metropolis
+from toylab.samplers import (
+    ancestral,
+    annealed_langevin,
+    ddim,
+    euler_step,
+    forward_sde,
+    hmc,
+    langevin,
+    mala,
+    metropolis,
+    predictor_corrector,
+    probability_flow,
+    reverse_sde,
+    reverse_sde_heun,
+    rk4_step,
+)
+from toylab.samplers.ancestral import ancestral_step, ddim_step
+from toylab.samplers.forward_sde import forward_sde_step
 from toylab.samplers.mala import mala_start, mala_step
-from toylab.schedules import geometric
+from toylab.samplers.probability_flow import flow_velocity, heun_step
+from toylab.samplers.reverse_sde import corrector_step, reverse_sde_heun_step, reverse_sde_step
+from toylab.schedules import geometric, uniform
 from toylab.score import at
-from toylab.sde import VP
+from toylab.sde import VE, VP, SubVP
 from toylab.training import fit
 
 CPU = torch.device("cpu")
@@ -108,6 +128,7 @@ RECORDING = [
     for name in (
         "training.fit",
         *(f"samplers.{each}" for each in ("langevin", "mala", "annealed", "hmc", "metropolis")),
+        *(f"samplers.{each}" for each in ("reverse_sde", "probability_flow", "ancestral", "forward_sde")),
     )
 ]
 
@@ -119,13 +140,17 @@ def taped(monkeypatch):
 
     def on_tape(step, device, *, generator=None, **rest):
         def record(run):
-            tapes.append(Tape(generator))
+            tapes.append(Tape(generator or torch.default_generator))
             return tapes[-1].record(run)
 
         return captured(step, device, generator=generator, record=record, **rest)
 
     for module in RECORDING:
         monkeypatch.setattr(module, "captured", on_tape)
+    # on the CPU, though not on a GPU, these look at times and levels, to refuse wrong ones
+    monkeypatch.setattr(checks, "time", lambda t: t)
+    looked_at = checks.noise_level
+    monkeypatch.setattr(checks, "noise_level", lambda s, x: s.to(x) if isinstance(s, torch.Tensor) else looked_at(s, x))
     return tapes
 
 
@@ -217,6 +242,13 @@ def test_training_from_points_on_tape(monkeypatch, taped):
 
 P, X = ring(), 3 * torch.randn(40, 2, generator=torch.Generator().manual_seed(7))
 NETWORK = NoiseConditionalMLP(8, generator=torch.Generator().manual_seed(8)).requires_grad_(False)
+TIMES = uniform(0.9, 0.1, 13)
+
+
+def drawing_nothing(settings):
+    return {name: value for name, value in settings.items() if name != "generator"}
+
+
 SAMPLINGS = {
     "langevin": lambda s: langevin(P.score, X, step_size=0.05, n_steps=12, **s),
     "langevin, a schedule": lambda s: langevin(P.score, X, step_size=lambda k: 0.1 / (k + 1), n_steps=12, **s),
@@ -234,6 +266,19 @@ SAMPLINGS = {
     ),
     "hmc": lambda s: hmc(P.log_prob, P.score, X, step_size=0.1, n_leapfrog=3, n_steps=12, **s),
     "metropolis": lambda s: metropolis(P.log_prob, X, step_size=0.1, n_steps=12, **s),
+    "reverse SDE": lambda s: reverse_sde(VP(), P.score, X, TIMES, **s),
+    "reverse SDE, a network": lambda s: reverse_sde(VP(), NETWORK, X, TIMES, **s),
+    "reverse SDE, double": lambda s: reverse_sde(VE(), P.score, X.double(), TIMES, **s),
+    "reverse SDE by Heun": lambda s: reverse_sde_heun(SubVP(), P.score, X, TIMES, **s),
+    "predictor and corrector": lambda s: predictor_corrector(VP(), P.score, X, TIMES, n_corrections=2, **s),
+    "ancestral": lambda s: ancestral(VP(), P.score, X, TIMES, **s),
+    "DDIM": lambda s: ddim(VP(), P.score, X, TIMES, **drawing_nothing(s)),
+    "flow": lambda s: probability_flow(VP(), P.score, X, TIMES, **drawing_nothing(s)),
+    "flow by Euler": lambda s: probability_flow(VE(), P.score, X, TIMES, step=euler_step, **drawing_nothing(s)),
+    "flow by RK4, a network": lambda s: probability_flow(
+        SubVP(), NETWORK, X, TIMES, step=rk4_step, **drawing_nothing(s)
+    ),
+    "forward SDE": lambda s: forward_sde(VP(), X, TIMES.flip(0), **s),
 }
 
 
@@ -363,6 +408,16 @@ def draws(p):
     return lambda: p.sample((5,))
 
 
+def at_a_time(step, sde, *arguments):
+    t, u = (torch.full((), time, dtype=torch.float64, device=META) for time in (0.5, 0.4))
+    x = X.to(META)
+    return lambda: step(sde, *arguments, x, t, u)
+
+
+def flow_step(sde, score, *rest):
+    return heun_step(flow_velocity(sde, score), *rest)
+
+
 STEPS = {
     **{name: functools.partial(training_step, *pair) for name, pair in TRAININGS.items()},
     # on the CPU it looks at the levels, to refuse negative ones: no tape can hold it, but a graph can
@@ -374,6 +429,14 @@ STEPS = {
     "one level a point": lambda: evaluation(P.score, None),
     "a network at a level": lambda: evaluation(NoiseConditionalMLP(8).to(META), 0.5),
     "a network at one level a point": lambda: evaluation(NoiseConditionalMLP(8).to(META), None),
+    "reverse SDE": lambda: at_a_time(reverse_sde_step, VP(), P.score),
+    "reverse SDE by Heun": lambda: at_a_time(reverse_sde_heun_step, SubVP(), P.score),
+    "correction": lambda: at_a_time(lambda sde, score, x, t, u: corrector_step(sde, score, x, u, 0.16), VE(), P.score),
+    "flow": lambda: at_a_time(flow_step, VP(), P.score),
+    "flow, a network": lambda: at_a_time(flow_step, VP(), NoiseConditionalMLP(8).to(META)),
+    "ancestral": lambda: at_a_time(ancestral_step, VP(), P.score),
+    "DDIM": lambda: at_a_time(ddim_step, VE(), P.score),
+    "forward SDE": lambda: at_a_time(forward_sde_step, VP()),
     "noised points": lambda: draws(Points(X).noised(0.3)),
     "circles": lambda: draws(Circle(2.0)),
     "Student": lambda: draws(StudentTMixture([1.0], [[0.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]], [3.0])),

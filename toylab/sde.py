@@ -249,12 +249,12 @@ def plain_noise(sde: SDE, x: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor 
         t: the time, a number or one a point.
 
     Returns:
-        x / alpha [..., 2], and sigma / alpha: a number if t is one, else of its shape.
+        x / alpha [..., 2], and sigma / alpha: a number if t is one, else of its shape and the dtype of x.
     """
     checks.time(t)
     alpha, sigma = sde.alpha(t), sde.sigma(t)
     level = sigma / alpha
-    return x / alpha.to(x)[..., None], level if isinstance(t, Tensor) else float(level)
+    return x / alpha.to(x)[..., None], level.to(x) if isinstance(t, Tensor) else float(level)
 
 
 def checked(sde: SDE) -> SDE:

@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from toylab.densities import GaussianMixture, grid, isotropic, ring, two_modes
+from toylab.densities import GaussianMixture, fractal_tree, grid, isotropic, ring, two_modes
 
 SIGMAS = [0.0, 0.05, 1.0, 20.0]
 
@@ -136,6 +136,15 @@ def test_float32_divergence_far_out_does_not_cancel():
     p = GaussianMixture([0.3, 0.7], [[0.0, 0.0], [0.0, 0.0]], [[1e-4, 0.0], [0.0, 1e-4]])
     divergence = p.divergence(torch.tensor([[1.0, 0.0], [0.0, -30.0]]))
     torch.testing.assert_close(divergence, torch.tensor([-2e4, -2e4]))
+
+
+def test_a_level_of_no_dimension_is_one_level_for_all():
+    """Also for more points than are worked off at a time."""
+    p, x = fractal_tree(), points(400)
+    for method in (p.log_prob, p.score, p.divergence, p.posterior):
+        found = method(x, torch.tensor(0.3, dtype=torch.float64))
+        torch.testing.assert_close(found, method(x, 0.3), rtol=1e-14, atol=0)
+        torch.testing.assert_close(found, method(x, torch.full((400,), 0.3, dtype=x.dtype)), rtol=1e-10, atol=1e-10)
 
 
 def test_mode_weights_between_two_modes():

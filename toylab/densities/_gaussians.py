@@ -158,7 +158,7 @@ def _in_chunks(
 ) -> tuple[Tensor, ...]:
     """What ``of`` makes of each chunk of points, put together again in the shape of ``x``."""
     sigma = checks.noise_level(sigma, checks.points("x", x))
-    if isinstance(sigma, Tensor):
+    if isinstance(sigma, Tensor) and sigma.ndim > 0:
         sigma = sigma.expand(x.shape[:-1]).reshape(-1)
     flat = x.ndim == 2  # to reshape what needs no reshaping takes a tenth of a small evaluation
     chunks = [of(pairs) for pairs in _pairs(x if flat else x.reshape(-1, 2), sigma, gaussians)]
@@ -169,8 +169,11 @@ def _in_chunks(
 def _pairs(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Iterator[Pairs]:
     pairs = _PAIRS if x.device.type == "cpu" else _PAIRS_ON_A_GPU
     size = max(1, pairs // len(gaussians.log_weights))
-    levels = sigma.split(size) if isinstance(sigma, Tensor) else [sigma] * max(1, -(-len(x) // size))
-    whitening = None if isinstance(sigma, Tensor) else _at_one_level(sigma, gaussians)
+    if isinstance(sigma, Tensor):
+        whitening = _whitening(sigma, gaussians) if sigma.ndim == 0 else None
+    else:
+        whitening = _at_one_level(sigma, gaussians)
+    levels = sigma.split(size) if whitening is None else [sigma] * max(1, -(-len(x) // size))
     for points, level in zip([x] if len(x) <= size else x.split(size), levels, strict=True):
         constant, diagonal, w21 = here = whitening or _whitening(level, gaussians)
         # a plane a coordinate: reading every second number is slow; in place: fresh memory costs as much as arithmetic

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from toylab.capture import captured
 from toylab.draws import normal_like
 from toylab.samplers.annealed import denoised
 from toylab.samplers.chains import Chains, Counted, bar
@@ -26,7 +27,13 @@ def clean_point(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tensor | f
 
 
 def ancestral_step(
-    sde: SDE, score: NoiseConditionalScore, x: Tensor, t: float, u: float, *, generator: torch.Generator | None = None
+    sde: SDE,
+    score: NoiseConditionalScore,
+    x: Tensor,
+    t: Tensor | float,
+    u: Tensor | float,
+    *,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Draw x_u from the law of x_u given x_t and x_0, with the guess m = E[x_0 | x_t] for x_0.
 
@@ -40,7 +47,7 @@ def ancestral_step(
     return to_x.to(x) * x + to_clean.to(x) * clean_point(sde, score, x, t) + std.to(x) * normal_like(x, generator)
 
 
-def ddim_step(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: float, u: float) -> Tensor:
+def ddim_step(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tensor | float, u: Tensor | float) -> Tensor:
     """x_u = alpha_u m + sigma_u e, with m = E[x_0 | x_t] and the noise e = (x_t - alpha_t m) / sigma_t = -sigma_t s."""
     m = clean_point(sde, score, x, t)
     e = (x - sde.alpha(t).to(x) * m) / sde.sigma(t).to(x)
@@ -78,13 +85,17 @@ def ancestral(
         is done so far.
     """
     grid, recorder = started(sde, score, x, times, keep_every)
-    score = Counted(score)
+    counted = Counted(score)
+    step = captured(
+        lambda x, t, u: ancestral_step(sde, counted, x, t, u, generator=generator),
+        x.device, generator=generator, uses=[sde, score], counter=counted,
+    )  # fmt: skip
     with bar("ancestral", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
-            x = ancestral_step(sde, score, x, t, u, generator=generator)
+            x = step(x, t, u)
             recorder.see(x, u)
             shown.update()
-    return recorder.chains(x, score.n)
+    return recorder.chains(x, counted.n)
 
 
 @torch.no_grad()
@@ -116,10 +127,13 @@ def ddim(
         is done so far.
     """
     grid, recorder = started(sde, score, x, times, keep_every)
-    score = Counted(score)
+    counted = Counted(score)
+    step = captured(
+        lambda x, t, u: ddim_step(sde, counted, x, t, u), x.device, uses=[sde, score], counter=counted
+    )  # fmt: skip
     with bar("ddim", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
-            x = ddim_step(sde, score, x, t, u)
+            x = step(x, t, u)
             recorder.see(x, u)
             shown.update()
-    return recorder.chains(x, score.n)
+    return recorder.chains(x, counted.n)

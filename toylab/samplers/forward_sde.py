@@ -4,12 +4,15 @@ import torch
 from torch import Tensor
 
 from toylab import checks
+from toylab.capture import captured
 from toylab.draws import normal_like
 from toylab.samplers.chains import Chains, Recorder, bar
 from toylab.sde import SDE, checked
 
 
-def forward_sde_step(sde: SDE, x: Tensor, t: float, u: float, *, generator: torch.Generator | None = None) -> Tensor:
+def forward_sde_step(
+    sde: SDE, x: Tensor, t: Tensor | float, u: Tensor | float, *, generator: torch.Generator | None = None
+) -> Tensor:
     """x' = x + f(t) x h + g(t) sqrt(h) z, from time t to u = t + h: a step of Euler-Maruyama."""
     h = u - t
     return x + h * sde.drift(x, t) + h**0.5 * sde.diffusion(t).to(x) * normal_like(x, generator)
@@ -46,9 +49,13 @@ def forward_sde(
     checks.cloud("x", x)
     grid = checks.times("times", times, 0.0, rising=True)
     recorder = Recorder(x, len(grid) - 1, keep_every, tick=grid[0], remedy="more times")
+    step = captured(
+        lambda x, t, u: forward_sde_step(sde, x, t, u, generator=generator),
+        x.device, generator=generator, uses=[sde],
+    )  # fmt: skip
     with bar("forward_sde", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
-            x = forward_sde_step(sde, x, t, u, generator=generator)
+            x = step(x, t, u)
             recorder.see(x, u)
             shown.update()
     return recorder.chains(x, 0)

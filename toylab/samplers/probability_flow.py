@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 from toylab import checks
+from toylab.capture import captured
 from toylab.samplers.adaptive import adaptive_steps, checked_tolerances
 from toylab.samplers.chains import Chains, Counted, Recorder, bar
 from toylab.samplers.reverse_sde import started
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE, checked, score_at
 
-Velocity = Callable[[Tensor, float], Tensor]
-Step = Callable[[Velocity, Tensor, float, float], Tensor]
+Velocity = Callable[[Tensor, Tensor | float], Tensor]
+Step = Callable[[Velocity, Tensor, Tensor | float, Tensor | float], Tensor]
 
 
 def flow_velocity(sde: SDE, score: NoiseConditionalScore) -> Velocity:
@@ -23,25 +24,25 @@ def flow_velocity(sde: SDE, score: NoiseConditionalScore) -> Velocity:
     Source: Song et al. 2021 (arXiv:2011.13456), eq. 13.
     """
 
-    def velocity(x: Tensor, t: float) -> Tensor:
+    def velocity(x: Tensor, t: Tensor | float) -> Tensor:
         return sde.drift(x, t) - 0.5 * sde.diffusion(t).to(x) ** 2 * score_at(sde, score, t)(x)
 
     return velocity
 
 
-def euler_step(v: Velocity, x: Tensor, t: float, u: float) -> Tensor:
+def euler_step(v: Velocity, x: Tensor, t: Tensor | float, u: Tensor | float) -> Tensor:
     """x' = x + h v(x, t), h = u - t: order 1, one evaluation."""
     return x + (u - t) * v(x, t)
 
 
-def heun_step(v: Velocity, x: Tensor, t: float, u: float) -> Tensor:
+def heun_step(v: Velocity, x: Tensor, t: Tensor | float, u: Tensor | float) -> Tensor:
     """A step of Euler to y, then x' = x + h/2 [v(x, t) + v(y, u)], h = u - t: order 2, two evaluations."""
     h = u - t
     here = v(x, t)
     return x + 0.5 * h * (here + v(x + h * here, u))
 
 
-def rk4_step(v: Velocity, x: Tensor, t: float, u: float) -> Tensor:
+def rk4_step(v: Velocity, x: Tensor, t: Tensor | float, u: Tensor | float) -> Tensor:
     """The classical Runge-Kutta step, x' = x + h/6 (k1 + 2 k2 + 2 k3 + k4), h = u - t: order 4, four evaluations."""
     h, middle = u - t, (t + u) / 2
     k1 = v(x, t)
@@ -85,14 +86,17 @@ def probability_flow(
     checks.function("step", step, "heun_step")
     rising = isinstance(times, Tensor) and times.ndim == 1 and len(times) > 1 and bool(times[-1] > times[0])
     grid, recorder = started(sde, score, x, times, keep_every, rising=rising)
-    score = Counted(score)
-    velocity = flow_velocity(sde, score)
+    counted = Counted(score)
+    velocity = flow_velocity(sde, counted)
+    there = captured(
+        lambda x, t, u: step(velocity, x, t, u), x.device, uses=[sde, score, step], counter=counted
+    )  # fmt: skip
     with bar("probability_flow", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
-            x = step(velocity, x, t, u)
+            x = there(x, t, u)
             recorder.see(x, u)
             shown.update()
-    return recorder.chains(x, score.n)
+    return recorder.chains(x, counted.n)
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from toylab import checks
+from toylab.capture import captured
 from toylab.draws import normal_like
 from toylab.samplers.chains import Chains, Counted, Recorder, bar
 from toylab.samplers.langevin import langevin_step
@@ -13,13 +14,19 @@ from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE, checked, score_at
 
 
-def reverse_drift(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: float) -> Tensor:
+def reverse_drift(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tensor | float) -> Tensor:
     """f(t) x - g(t)^2 s_t(x), shape of x: what dx = [..] dt + g dw runs along, back in time."""
     return sde.drift(x, t) - sde.diffusion(t).to(x) ** 2 * score_at(sde, score, t)(x)
 
 
 def reverse_sde_step(
-    sde: SDE, score: NoiseConditionalScore, x: Tensor, t: float, u: float, *, generator: torch.Generator | None = None
+    sde: SDE,
+    score: NoiseConditionalScore,
+    x: Tensor,
+    t: Tensor | float,
+    u: Tensor | float,
+    *,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """x' = x - h [f x - g^2 s_t(x)] + g sqrt(h) z, from time t back to u = t - h: a step of Euler-Maruyama."""
     h = t - u
@@ -27,7 +34,13 @@ def reverse_sde_step(
 
 
 def reverse_sde_heun_step(
-    sde: SDE, score: NoiseConditionalScore, x: Tensor, t: float, u: float, *, generator: torch.Generator | None = None
+    sde: SDE,
+    score: NoiseConditionalScore,
+    x: Tensor,
+    t: Tensor | float,
+    u: Tensor | float,
+    *,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """A step of Euler-Maruyama to y, then x' = x - h/2 [b_t(x) + b_u(y)] + (g(t) + g(u))/2 sqrt(h) z, the same z.
 
@@ -71,13 +84,17 @@ def reverse_sde(
         is done so far.
     """
     grid, recorder = started(sde, score, x, times, keep_every)
-    score = Counted(score)
+    counted = Counted(score)
+    step = captured(
+        lambda x, t, u: reverse_sde_step(sde, counted, x, t, u, generator=generator),
+        x.device, generator=generator, uses=[sde, score], counter=counted,
+    )  # fmt: skip
     with bar("reverse_sde", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
-            x = reverse_sde_step(sde, score, x, t, u, generator=generator)
+            x = step(x, t, u)
             recorder.see(x, u)
             shown.update()
-    return recorder.chains(x, score.n)
+    return recorder.chains(x, counted.n)
 
 
 @torch.no_grad()
@@ -109,17 +126,27 @@ def reverse_sde_heun(
         is done so far.
     """
     grid, recorder = started(sde, score, x, times, keep_every)
-    score = Counted(score)
+    counted = Counted(score)
+    step = captured(
+        lambda x, t, u: reverse_sde_heun_step(sde, counted, x, t, u, generator=generator),
+        x.device, generator=generator, uses=[sde, score], counter=counted,
+    )  # fmt: skip
     with bar("reverse_sde_heun", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
-            x = reverse_sde_heun_step(sde, score, x, t, u, generator=generator)
+            x = step(x, t, u)
             recorder.see(x, u)
             shown.update()
-    return recorder.chains(x, score.n)
+    return recorder.chains(x, counted.n)
 
 
 def corrector_step(
-    sde: SDE, score: NoiseConditionalScore, x: Tensor, t: float, snr: float, *, generator: torch.Generator | None = None
+    sde: SDE,
+    score: NoiseConditionalScore,
+    x: Tensor,
+    t: Tensor | float,
+    snr: float,
+    *,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """A step of Langevin on p_t, x' = x + eps/2 s_t(x) + sqrt(eps) z, with eps from a signal-to-noise ratio.
 
@@ -131,7 +158,9 @@ def corrector_step(
     """
     here = score_at(sde, score, t)(x)
     norms = here.norm(dim=-1)
-    eps = 4 * snr**2 * (math.pi / 2) / norms[norms.isfinite()].mean() ** 2
+    finite = norms.isfinite()
+    mean = norms.where(finite, 0.0).sum() / finite.sum()  # to pick them out would wait for a GPU to count them
+    eps = 4 * snr**2 * (math.pi / 2) / mean**2
     return langevin_step(lambda _: here, x, eps, generator=generator)
 
 
@@ -173,16 +202,21 @@ def predictor_corrector(
     checks.positive("snr", snr)
     checks.count("n_corrections", n_corrections)
     grid, recorder = started(sde, score, x, times, keep_every)
-    score = Counted(score)
+    counted = Counted(score)
+
+    def there(x: Tensor, t: Tensor | float, u: Tensor | float) -> Tensor:
+        x = reverse_sde_step(sde, counted, x, t, u, generator=generator)
+        for _ in range(n_corrections):
+            x = corrector_step(sde, counted, x, u, snr, generator=generator)
+        return x
+
+    step = captured(there, x.device, generator=generator, uses=[sde, score], counter=counted)
     with bar("predictor_corrector", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
-            y = reverse_sde_step(sde, score, x, t, u, generator=generator)
-            for _ in range(n_corrections):
-                y = corrector_step(sde, score, y, u, snr, generator=generator)
-            x = y
+            x = step(x, t, u)
             recorder.see(x, u)
             shown.update()
-    return recorder.chains(x, score.n)
+    return recorder.chains(x, counted.n)
 
 
 def started(
