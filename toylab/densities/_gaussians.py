@@ -177,7 +177,7 @@ def _pairs(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Iterator[P
     for points, level in zip([x] if len(x) <= size else x.split(size), levels, strict=True):
         constant, diagonal, w21 = here = whitening or _whitening(level, gaussians)
         # a plane a coordinate: reading every second number is slow; in place: fresh memory costs as much as arithmetic
-        a = (gaussians.means - torch.stack([points[:, 0], points[:, 1]])[:, None]).mul_(diagonal)
+        a = (gaussians.means - torch.stack(points.unbind(-1))[:, None]).mul_(diagonal)
         if w21 is not None:
             a[1].add_(a[0] * (w21 / diagonal[0]))  # vmap has no addcmul_
         log_joint = torch.addcmul(torch.addcmul(constant, a[0], a[0], value=-0.5), a[1], a[1], value=-0.5)
