@@ -120,9 +120,9 @@ def _mala(p: GaussianMixture, n_chains: int) -> float:
 def _steps(pairs: int) -> int:
     """So many that a run lasts about half a second: 10 ns a pair of chain and component, 0.2 ms of overhead a step.
 
-    At least 20, among which the first evaluation of MALA, which is no step, hardly counts.
+    At least 100, among which the first evaluation of MALA, which is no step and takes half of one, does not count.
     """
-    return max(20, min(1000, round(0.5 / (2e-4 + 1e-8 * pairs))))
+    return max(100, min(1000, round(0.5 / (2e-4 + 1e-8 * pairs))))
 
 
 def _mixture(n_components: int) -> GaussianMixture:
