@@ -18,6 +18,8 @@ from toylab.densities import GaussianMixture, isotropic
 from toylab.densities.density import Density
 from toylab.score import NoiseConditionalScore, Score
 
+Time = Tensor | float  # a number, or a tensor of times
+
 
 @runtime_checkable
 class SDE(Protocol):
@@ -36,19 +38,19 @@ class SDE(Protocol):
         """What the reverse runs start from: a law near that of x_1, whatever the data."""
         ...
 
-    def alpha(self, t: Tensor | float) -> Tensor:
+    def alpha(self, t: Time) -> Tensor:
         """By what x_0 is scaled, > 0; shape of t."""
         ...
 
-    def sigma(self, t: Tensor | float) -> Tensor:
+    def sigma(self, t: Time) -> Tensor:
         """The standard deviation of the noise in x_t; shape of t."""
         ...
 
-    def drift(self, x: Tensor, t: Tensor | float) -> Tensor:
+    def drift(self, x: Tensor, t: Time) -> Tensor:
         """f(t) x at the points x [..., 2]; t a number, or one time a point [...]."""
         ...
 
-    def diffusion(self, t: Tensor | float) -> Tensor:
+    def diffusion(self, t: Time) -> Tensor:
         """g(t) >= 0; shape of t."""
         ...
 
@@ -92,19 +94,19 @@ class VE:
         """N(0, sigma_max^2 I)."""
         return isotropic([[0.0, 0.0]], self.sigma_max)
 
-    def alpha(self, t: Tensor | float) -> Tensor:
+    def alpha(self, t: Time) -> Tensor:
         """1, whatever t; shape of t."""
         return torch.ones_like(_time(t))
 
-    def sigma(self, t: Tensor | float) -> Tensor:
+    def sigma(self, t: Time) -> Tensor:
         """sigma_min (sigma_max / sigma_min)^t; shape of t."""
         return self.sigma_min * (_time(t) * self._log_ratio).exp()
 
-    def drift(self, x: Tensor, t: Tensor | float) -> Tensor:
+    def drift(self, x: Tensor, t: Time) -> Tensor:
         """0, shape of x."""
         return torch.zeros_like(x)
 
-    def diffusion(self, t: Tensor | float) -> Tensor:
+    def diffusion(self, t: Time) -> Tensor:
         """sigma(t) sqrt(2 log(sigma_max / sigma_min)), from g^2 = d sigma^2 / dt; shape of t."""
         return self.sigma(t) * (2 * self._log_ratio) ** 0.5
 
@@ -147,19 +149,19 @@ class VP:
         """N(0, I)."""
         return isotropic([[0.0, 0.0]], 1.0)
 
-    def alpha(self, t: Tensor | float) -> Tensor:
+    def alpha(self, t: Time) -> Tensor:
         """e^(-B(t)/2); shape of t."""
         return (-0.5 * _integral(self, t)).exp()
 
-    def sigma(self, t: Tensor | float) -> Tensor:
+    def sigma(self, t: Time) -> Tensor:
         """sqrt(1 - e^(-B(t))); shape of t."""
         return (-torch.expm1(-_integral(self, t))).sqrt()
 
-    def drift(self, x: Tensor, t: Tensor | float) -> Tensor:
+    def drift(self, x: Tensor, t: Time) -> Tensor:
         """-beta(t)/2 x, shape of x."""
         return -0.5 * _beta(self, t).to(x)[..., None] * x
 
-    def diffusion(self, t: Tensor | float) -> Tensor:
+    def diffusion(self, t: Time) -> Tensor:
         """sqrt(beta(t)); shape of t."""
         return _beta(self, t).sqrt()
 
@@ -194,19 +196,19 @@ class SubVP:
         """N(0, I)."""
         return isotropic([[0.0, 0.0]], 1.0)
 
-    def alpha(self, t: Tensor | float) -> Tensor:
+    def alpha(self, t: Time) -> Tensor:
         """e^(-B(t)/2); shape of t."""
         return (-0.5 * _integral(self, t)).exp()
 
-    def sigma(self, t: Tensor | float) -> Tensor:
+    def sigma(self, t: Time) -> Tensor:
         """1 - e^(-B(t)); shape of t."""
         return -torch.expm1(-_integral(self, t))
 
-    def drift(self, x: Tensor, t: Tensor | float) -> Tensor:
+    def drift(self, x: Tensor, t: Time) -> Tensor:
         """-beta(t)/2 x, shape of x."""
         return -0.5 * _beta(self, t).to(x)[..., None] * x
 
-    def diffusion(self, t: Tensor | float) -> Tensor:
+    def diffusion(self, t: Time) -> Tensor:
         """sqrt(beta(t) (1 - e^(-2 B(t)))); shape of t."""
         return (-_beta(self, t) * torch.expm1(-2 * _integral(self, t))).sqrt()
 
@@ -215,7 +217,7 @@ class SubVP:
         return _in_time(_time_of_integral(self, 2 * torch.asinh(_level(level) / 2)), level)
 
 
-def score_at(sde: SDE, score: NoiseConditionalScore, t: Tensor | float) -> Score:
+def score_at(sde: SDE, score: NoiseConditionalScore, t: Time) -> Score:
     """The score of x_t from a noise-conditional one: s_t(x) = s(x / alpha; sigma / alpha) / alpha.
 
     x_t / alpha = x_0 + (sigma / alpha) z is the data with plain noise, so that one score, exact or learned on plain
@@ -240,7 +242,7 @@ def score_at(sde: SDE, score: NoiseConditionalScore, t: Tensor | float) -> Score
     return score_at_t
 
 
-def plain_noise(sde: SDE, x: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor | float]:
+def plain_noise(sde: SDE, x: Tensor, t: Time) -> tuple[Tensor, Tensor | float]:
     """x_t / alpha = x_0 + (sigma / alpha) z as a point with plain noise, and its noise level.
 
     Args:
@@ -268,7 +270,7 @@ def checked(sde: SDE) -> SDE:
     return sde
 
 
-def _time(t: Tensor | float) -> Tensor:
+def _time(t: Time) -> Tensor:
     return t if isinstance(t, Tensor) else torch.tensor(checks.finite("t", t), dtype=torch.float64)
 
 
@@ -302,12 +304,12 @@ def _check_betas(sde: VP | SubVP) -> None:
         raise ValueError(f"t_min is {sde.t_min}: it must lie in [0, 1), for example 0.001.")
 
 
-def _beta(sde: VP | SubVP, t: Tensor | float) -> Tensor:
+def _beta(sde: VP | SubVP, t: Time) -> Tensor:
     """beta(t) = beta_min + t (beta_max - beta_min)."""
     return sde.beta_min + _time(t) * (sde.beta_max - sde.beta_min)
 
 
-def _integral(sde: VP | SubVP, t: Tensor | float) -> Tensor:
+def _integral(sde: VP | SubVP, t: Time) -> Tensor:
     """B(t) = int_0^t beta = beta_min t + (beta_max - beta_min) t^2 / 2."""
     t = _time(t)
     return sde.beta_min * t + 0.5 * (sde.beta_max - sde.beta_min) * t**2

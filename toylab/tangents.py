@@ -11,8 +11,8 @@ s(x) = z_L and (grad s)(x) v = t_L. For a loss with the gradients g_z and g_t in
     W_i: g_z a^T + g_t u^T,    b_i: g_z,    a: W_i^T g_z,    u: W_i^T g_t        (a, u are x, v at the first layer)
     z: sigmoid(z) g_a + (1 - sigmoid(z)) u g_u,    t: sigmoid(z) g_u
 
-since the derivative of sigmoid(z) t in z is (1 - sigmoid(z)) u. Over forward-mode differentiation this saves two thirds
-of the time, and the way back written out saves another sixth where several networks are worked side by side.
+since the derivative of sigmoid(z) t in z is (1 - sigmoid(z)) u. Forward-mode differentiation would give the same, more
+slowly; the way back is written out for the passes over memory that it spares where networks are worked side by side.
 """
 
 from collections.abc import Sequence

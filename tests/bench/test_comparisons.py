@@ -126,6 +126,8 @@ def test_eight_at_once_stand_beside_eight_in_a_row(monkeypatch):
 
 def test_processes_are_held_against_their_limits(monkeypatch):
     assert processes._python("import sys; print(sys.argv[1])", "word") == "word\n"
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # an import is timed as that of who keeps its bytecode
+    assert processes._python("import sys; print(sys.dont_write_bytecode)") == "False\n"
     monkeypatch.setattr(processes, "_python", lambda code, folder: "90.0 1.2\n")
     seconds, peak = processes.figures_rows(1.0)
     assert (seconds.ratio, seconds.met) == (1.5, False)

@@ -9,10 +9,10 @@ from toylab.samplers.annealed import denoised
 from toylab.samplers.chains import Chains, Counted, bar
 from toylab.samplers.reverse_sde import started
 from toylab.score import NoiseConditionalScore
-from toylab.sde import SDE, plain_noise
+from toylab.sde import SDE, Time, plain_noise
 
 
-def clean_point(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tensor | float) -> Tensor:
+def clean_point(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time) -> Tensor:
     """(x + sigma^2 s_t(x)) / alpha, with the exact score the mean E[x_0 | x_t = x] (Tweedie's formula).
 
     It is that of x / alpha = x_0 + (sigma / alpha) z, a clean point with plain noise: ``denoised``.
@@ -27,13 +27,7 @@ def clean_point(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tensor | f
 
 
 def ancestral_step(
-    sde: SDE,
-    score: NoiseConditionalScore,
-    x: Tensor,
-    t: Tensor | float,
-    u: Tensor | float,
-    *,
-    generator: torch.Generator | None = None,
+    sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time, *, generator: torch.Generator | None = None
 ) -> Tensor:
     """Draw x_u from the law of x_u given x_t and x_0, with the guess m = E[x_0 | x_t] for x_0.
 
@@ -47,7 +41,7 @@ def ancestral_step(
     return to_x.to(x) * x + to_clean.to(x) * clean_point(sde, score, x, t) + std.to(x) * normal_like(x, generator)
 
 
-def ddim_step(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tensor | float, u: Tensor | float) -> Tensor:
+def ddim_step(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time) -> Tensor:
     """x_u = alpha_u m + sigma_u e, with m = E[x_0 | x_t] and the noise e = (x_t - alpha_t m) / sigma_t = -sigma_t s."""
     m = clean_point(sde, score, x, t)
     e = (x - sde.alpha(t).to(x) * m) / sde.sigma(t).to(x)

@@ -7,12 +7,10 @@ from toylab import checks
 from toylab.capture import captured
 from toylab.draws import normal_like
 from toylab.samplers.chains import Chains, Recorder, bar
-from toylab.sde import SDE, checked
+from toylab.sde import SDE, Time, checked
 
 
-def forward_sde_step(
-    sde: SDE, x: Tensor, t: Tensor | float, u: Tensor | float, *, generator: torch.Generator | None = None
-) -> Tensor:
+def forward_sde_step(sde: SDE, x: Tensor, t: Time, u: Time, *, generator: torch.Generator | None = None) -> Tensor:
     """x' = x + f(t) x h + g(t) sqrt(h) z, from time t to u = t + h: a step of Euler-Maruyama."""
     h = u - t
     return x + h * sde.drift(x, t) + h**0.5 * sde.diffusion(t).to(x) * normal_like(x, generator)

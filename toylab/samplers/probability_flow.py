@@ -11,10 +11,10 @@ from toylab.samplers.adaptive import adaptive_steps, checked_tolerances
 from toylab.samplers.chains import Chains, Counted, Recorder, bar
 from toylab.samplers.reverse_sde import started
 from toylab.score import NoiseConditionalScore
-from toylab.sde import SDE, checked, score_at
+from toylab.sde import SDE, Time, checked, score_at
 
-Velocity = Callable[[Tensor, Tensor | float], Tensor]
-Step = Callable[[Velocity, Tensor, Tensor | float, Tensor | float], Tensor]
+Velocity = Callable[[Tensor, Time], Tensor]
+Step = Callable[[Velocity, Tensor, Time, Time], Tensor]
 
 
 def flow_velocity(sde: SDE, score: NoiseConditionalScore) -> Velocity:
@@ -24,25 +24,25 @@ def flow_velocity(sde: SDE, score: NoiseConditionalScore) -> Velocity:
     Source: Song et al. 2021 (arXiv:2011.13456), eq. 13.
     """
 
-    def velocity(x: Tensor, t: Tensor | float) -> Tensor:
+    def velocity(x: Tensor, t: Time) -> Tensor:
         return sde.drift(x, t) - 0.5 * sde.diffusion(t).to(x) ** 2 * score_at(sde, score, t)(x)
 
     return velocity
 
 
-def euler_step(v: Velocity, x: Tensor, t: Tensor | float, u: Tensor | float) -> Tensor:
+def euler_step(v: Velocity, x: Tensor, t: Time, u: Time) -> Tensor:
     """x' = x + h v(x, t), h = u - t: order 1, one evaluation."""
     return x + (u - t) * v(x, t)
 
 
-def heun_step(v: Velocity, x: Tensor, t: Tensor | float, u: Tensor | float) -> Tensor:
+def heun_step(v: Velocity, x: Tensor, t: Time, u: Time) -> Tensor:
     """A step of Euler to y, then x' = x + h/2 [v(x, t) + v(y, u)], h = u - t: order 2, two evaluations."""
     h = u - t
     here = v(x, t)
     return x + 0.5 * h * (here + v(x + h * here, u))
 
 
-def rk4_step(v: Velocity, x: Tensor, t: Tensor | float, u: Tensor | float) -> Tensor:
+def rk4_step(v: Velocity, x: Tensor, t: Time, u: Time) -> Tensor:
     """The classical Runge-Kutta step, x' = x + h/6 (k1 + 2 k2 + 2 k3 + k4), h = u - t: order 4, four evaluations."""
     h, middle = u - t, (t + u) / 2
     k1 = v(x, t)

@@ -11,22 +11,16 @@ from toylab.draws import normal_like
 from toylab.samplers.chains import Chains, Counted, Recorder, bar
 from toylab.samplers.langevin import langevin_step
 from toylab.score import NoiseConditionalScore
-from toylab.sde import SDE, checked, score_at
+from toylab.sde import SDE, Time, checked, score_at
 
 
-def reverse_drift(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tensor | float) -> Tensor:
+def reverse_drift(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time) -> Tensor:
     """f(t) x - g(t)^2 s_t(x), shape of x: what dx = [..] dt + g dw runs along, back in time."""
     return sde.drift(x, t) - sde.diffusion(t).to(x) ** 2 * score_at(sde, score, t)(x)
 
 
 def reverse_sde_step(
-    sde: SDE,
-    score: NoiseConditionalScore,
-    x: Tensor,
-    t: Tensor | float,
-    u: Tensor | float,
-    *,
-    generator: torch.Generator | None = None,
+    sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time, *, generator: torch.Generator | None = None
 ) -> Tensor:
     """x' = x - h [f x - g^2 s_t(x)] + g sqrt(h) z, from time t back to u = t - h: a step of Euler-Maruyama."""
     h = t - u
@@ -34,13 +28,7 @@ def reverse_sde_step(
 
 
 def reverse_sde_heun_step(
-    sde: SDE,
-    score: NoiseConditionalScore,
-    x: Tensor,
-    t: Tensor | float,
-    u: Tensor | float,
-    *,
-    generator: torch.Generator | None = None,
+    sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time, *, generator: torch.Generator | None = None
 ) -> Tensor:
     """A step of Euler-Maruyama to y, then x' = x - h/2 [b_t(x) + b_u(y)] + (g(t) + g(u))/2 sqrt(h) z, the same z.
 
@@ -140,13 +128,7 @@ def reverse_sde_heun(
 
 
 def corrector_step(
-    sde: SDE,
-    score: NoiseConditionalScore,
-    x: Tensor,
-    t: Tensor | float,
-    snr: float,
-    *,
-    generator: torch.Generator | None = None,
+    sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, snr: float, *, generator: torch.Generator | None = None
 ) -> Tensor:
     """A step of Langevin on p_t, x' = x + eps/2 s_t(x) + sqrt(eps) z, with eps from a signal-to-noise ratio.
 
@@ -204,7 +186,7 @@ def predictor_corrector(
     grid, recorder = started(sde, score, x, times, keep_every)
     counted = Counted(score)
 
-    def there(x: Tensor, t: Tensor | float, u: Tensor | float) -> Tensor:
+    def there(x: Tensor, t: Time, u: Time) -> Tensor:
         x = reverse_sde_step(sde, counted, x, t, u, generator=generator)
         for _ in range(n_corrections):
             x = corrector_step(sde, counted, x, u, snr, generator=generator)
