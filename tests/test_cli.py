@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import toylab
-from toylab import lab
+from toylab.classroom import lab
 from toylab.cli import main
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from toylab.schedules import geometric, overlap, rho_grid, uniform
+from toylab.schedules import geometric, karras, overlap, uniform
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_uniform(float64_by_default, first, last, n):
 @pytest.mark.parametrize(("first", "last", "n"), [(80.0, 0.002, 18), (1.0, 0.0, 5), (3.0, 0.1, 2)])
 def test_rho_grid(float64_by_default, first, last, n, rho):
     """Karras et al. 2022, eq. 5, with their own values among the cases (80 to 0.002 in 18 levels, rho = 7)."""
-    levels = rho_grid(first, last, n, rho)
+    levels = karras(first, last, n, rho)
     a, b = first ** (1 / rho), last ** (1 / rho)
     assert levels.tolist() == pytest.approx([(a + i / (n - 1) * (b - a)) ** rho for i in range(n)], rel=1e-9)
     assert (levels[0], levels[-1]) == (first, last)
@@ -82,12 +82,12 @@ def test_rho_grid(float64_by_default, first, last, n, rho):
 
 def test_the_rho_grid_lies_between_its_limits(float64_by_default):
     """rho = 1 is uniform, a large rho geometric; the default is 7."""
-    torch.testing.assert_close(rho_grid(5.0, 0.1, 30, rho=1.0), uniform(5.0, 0.1, 30))
-    torch.testing.assert_close(rho_grid(5.0, 0.1, 30, rho=1e7), geometric(5.0, 0.1, 30), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(karras(5.0, 0.1, 30, rho=1.0), uniform(5.0, 0.1, 30))
+    torch.testing.assert_close(karras(5.0, 0.1, 30, rho=1e7), geometric(5.0, 0.1, 30), rtol=1e-5, atol=1e-5)
     inner = slice(1, -1)
-    assert (rho_grid(5.0, 0.1, 30) < uniform(5.0, 0.1, 30))[inner].all()
-    assert (rho_grid(5.0, 0.1, 30) > geometric(5.0, 0.1, 30))[inner].all()
-    assert torch.equal(rho_grid(5.0, 0.1, 30), rho_grid(5.0, 0.1, 30, rho=7.0))
+    assert (karras(5.0, 0.1, 30) < uniform(5.0, 0.1, 30))[inner].all()
+    assert (karras(5.0, 0.1, 30) > geometric(5.0, 0.1, 30))[inner].all()
+    assert torch.equal(karras(5.0, 0.1, 30), karras(5.0, 0.1, 30, rho=7.0))
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_the_rho_grid_lies_between_its_limits(float64_by_default):
         (lambda: uniform(0.0, 1.0, 5), "last is 1.0 and first is 0.0: .*Swap them"),
         (lambda: uniform(math.inf, 1.0, 5), "first is inf"),
         (lambda: uniform(1.0, 0.0, 1), "n is 1: it must be at least 2"),
-        (lambda: rho_grid(0.1, 1.0, 5), "Swap them"),
-        (lambda: rho_grid(1.0, -0.1, 5), "last is -0.1: it must be at least 0"),
-        (lambda: rho_grid(1.0, 0.1, 5, rho=0.0), "rho is 0.0"),
-        (lambda: rho_grid(0.0, -1.0, 5), "first is 0.0"),
+        (lambda: karras(0.1, 1.0, 5), "Swap them"),
+        (lambda: karras(1.0, -0.1, 5), "last is -0.1: it must be at least 0"),
+        (lambda: karras(1.0, 0.1, 5, rho=0.0), "rho is 0.0"),
+        (lambda: karras(0.0, -1.0, 5), "first is 0.0"),
     ],
 )
 def test_bad_grids_are_refused(make, said):
@@ -107,7 +107,7 @@ def test_bad_grids_are_refused(make, said):
         make()
 
 
-@pytest.mark.parametrize("schedule", [geometric, uniform, rho_grid])
+@pytest.mark.parametrize("schedule", [geometric, uniform, karras])
 def test_every_schedule_follows_the_default_dtype(schedule):
     assert schedule(2.0, 1.0, 3).dtype == torch.float32
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from toylab import museum
+from toylab._internal.random import normal_like, uniform
 from toylab.densities import GaussianMixture, two_modes
-from toylab.draws import normal_like, uniform
 from toylab.objectives import (
     Denoising,
     Explicit,

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import toylab
-from toylab import handout, lab
+from toylab.classroom import handout, lab
 
 _DRAWN_BY_DEFAULT = ("gallery", "fields", "estimation", "annealing")
 _EXPERIMENTS = (  # all but the first are drawn when asked for

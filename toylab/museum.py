@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from toylab._internal.random import normal_like, uniform
 from toylab.densities import GaussianMixture
-from toylab.draws import normal_like, uniform
 from toylab.samplers.scaled_network import scaled_network_langevin
 from toylab.score import NoiseConditionalScore, Score, value_and_jvp
 

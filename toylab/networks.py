@@ -13,11 +13,11 @@ import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 from torch.nn import functional
 
-from toylab import checks
+from toylab._internal import validate
+from toylab._internal.mlp_jvp import softplus_with_tangents
+from toylab._internal.random import uniform
 from toylab.densities.density import Density, FromEnergy
-from toylab.draws import uniform
 from toylab.score import gradient
-from toylab.tangents import softplus_with_tangents
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -172,8 +172,8 @@ class NoiseConditionalMLP(_MLP):
     ) -> None:
         super().__init__()
         self.width, self.depth, self.activation = width, depth, activation
-        self.data_std = checks.positive("data_std", data_std)
-        self.gain = checks.positive("gain", gain)
+        self.data_std = validate.positive("data_std", data_std)
+        self.gain = validate.positive("gain", gain)
         self.layers = _layers(3, width, depth, generator)
 
     def forward(self, x: Tensor, sigma: Tensor | float) -> Tensor:
@@ -189,8 +189,8 @@ def _layers(
     n_inputs: int, width: int, depth: int, generator: torch.Generator | None, n_outputs: int = 2
 ) -> nn.ModuleList:
     """Linear layers n_inputs - width - ... - width - n_outputs, their weights drawn from ``generator``."""
-    checks.count("width", width)
-    checks.count("depth", depth)
+    validate.count("width", width)
+    validate.count("depth", depth)
     sizes = [n_inputs, *[width] * depth, n_outputs]
     layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, a, b) for a, b in zip(sizes, sizes[1:], strict=False))
     _draw(layers, generator)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 
 
 def geometric(first: float, last: float, n: int) -> Tensor:
@@ -24,9 +24,9 @@ def geometric(first: float, last: float, n: int) -> Tensor:
     >>> geometric(8.0, 1.0, 4)
     tensor([8., 4., 2., 1.])
     """
-    checks.positive("first", first)
-    checks.positive("last", last)
-    checks.count("n", n, least=2)
+    validate.positive("first", first)
+    validate.positive("last", last)
+    validate.count("n", n, least=2)
     _decreasing(first, last)
     return _meeting(torch.linspace(math.log(first), math.log(last), n, dtype=torch.float64).exp(), first, last)
 
@@ -47,19 +47,19 @@ def uniform(first: float, last: float, n: int) -> Tensor:
     >>> uniform(1.0, 0.0, 5)
     tensor([1.0000, 0.7500, 0.5000, 0.2500, 0.0000])
     """
-    checks.finite("first", first)
-    checks.finite("last", last)
-    checks.count("n", n, least=2)
+    validate.finite("first", first)
+    validate.finite("last", last)
+    validate.count("n", n, least=2)
     _decreasing(first, last)
     return _meeting(torch.linspace(first, last, n, dtype=torch.float64), first, last)
 
 
-def rho_grid(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
+def karras(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
     """``n`` levels whose rho-th roots are equally spaced, sigma_i^(1/rho) = a + (i-1)/(n-1) (b - a).
 
     With a = first^(1/rho) and b = last^(1/rho). rho = 1 is the uniform grid and rho to infinity the geometric one; in
     between, small levels get more steps than the one gives them and fewer than the other. For the times of an SDE at
-    which sigma / alpha takes these levels: ``sde.time_of(rho_grid(...))``.
+    which sigma / alpha takes these levels: ``sde.time_of(karras(...))``.
 
     Args:
         first: largest level, sigma_1 > 0.
@@ -72,13 +72,13 @@ def rho_grid(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
 
     Source: Karras et al. 2022 (arXiv:2206.00364), eq. 5.
 
-    >>> rho_grid(16.0, 0.0, 5, rho=2.0)
+    >>> karras(16.0, 0.0, 5, rho=2.0)
     tensor([16.,  9.,  4.,  1.,  0.])
     """
-    checks.positive("first", first)
-    checks.count("n", n, least=2)
-    checks.positive("rho", rho)
-    if checks.finite("last", last) < 0:
+    validate.positive("first", first)
+    validate.count("n", n, least=2)
+    validate.positive("rho", rho)
+    if validate.finite("last", last) < 0:
         raise ValueError(f"last is {last}: it must be at least 0, for its root is taken.")
     _decreasing(first, last)
     roots = torch.linspace(first ** (1 / rho), last ** (1 / rho), n, dtype=torch.float64)
@@ -106,7 +106,7 @@ def overlap(sigmas: Tensor) -> Tensor:
     >>> overlap(geometric(4.0, 1.0, 3))
     tensor([0.5275, 0.5275])
     """
-    levels = checks.levels("sigmas", sigmas)
+    levels = validate.levels("sigmas", sigmas)
     square = (levels[:-1] / levels[1:]) ** 2
     return 1 - square ** (-1 / (square - 1)) * (1 - 1 / square)
 

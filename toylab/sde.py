@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.densities import GaussianMixture, isotropic
 from toylab.densities.density import Density
 from toylab.score import NoiseConditionalScore, Score
@@ -76,8 +76,8 @@ class VE:
     sigma_max: float = 20.0
 
     def __post_init__(self) -> None:
-        checks.positive("sigma_min", self.sigma_min)
-        checks.positive("sigma_max", self.sigma_max)
+        validate.positive("sigma_min", self.sigma_min)
+        validate.positive("sigma_max", self.sigma_max)
         if self.sigma_max <= self.sigma_min:
             raise ValueError(
                 f"sigma_max is {self.sigma_max} and sigma_min is {self.sigma_min}: the noise must grow with time. "
@@ -253,13 +253,13 @@ def plain_noise(sde: SDE, x: Tensor, t: Time) -> tuple[Tensor, Tensor | float]:
     Returns:
         x / alpha [..., 2], and sigma / alpha: a number if t is one, else of its shape and the dtype of x.
     """
-    checks.time(t)
+    validate.time(t)
     alpha, sigma = sde.alpha(t), sde.sigma(t)
     level = sigma / alpha
     return x / alpha.to(x)[..., None], level.to(x) if isinstance(t, Tensor) else float(level)
 
 
-def checked(sde: SDE) -> SDE:
+def require_sde(sde: SDE) -> SDE:
     """Return ``sde``, or raise ``TypeError`` unless it has all that samplers ask for."""
     if isinstance(sde, type) or not isinstance(sde, SDE):
         given = f"the class {sde.__name__}" if isinstance(sde, type) else f"a {type(sde).__name__}"
@@ -271,12 +271,12 @@ def checked(sde: SDE) -> SDE:
 
 
 def _time(t: Time) -> Tensor:
-    return t if isinstance(t, Tensor) else torch.tensor(checks.finite("t", t), dtype=torch.float64)
+    return t if isinstance(t, Tensor) else torch.tensor(validate.finite("t", t), dtype=torch.float64)
 
 
 def _level(level: Tensor | float) -> Tensor:
     if not isinstance(level, Tensor):
-        return torch.tensor(checks.positive("level", level), dtype=torch.float64)
+        return torch.tensor(validate.positive("level", level), dtype=torch.float64)
     if level.device.type == "cpu" and not bool((level > 0).all()):
         raise ValueError(f"level is {level.tolist()}: noise levels are standard deviations, greater than 0.")
     return level
@@ -293,14 +293,14 @@ def _in_time(t: Tensor, level: Tensor | float) -> Tensor:
 
 
 def _check_betas(sde: VP | SubVP) -> None:
-    checks.positive("beta_min", sde.beta_min)
-    checks.positive("beta_max", sde.beta_max)
+    validate.positive("beta_min", sde.beta_min)
+    validate.positive("beta_max", sde.beta_max)
     if sde.beta_max <= sde.beta_min:
         raise ValueError(
             f"beta_max is {sde.beta_max} and beta_min is {sde.beta_min}: beta grows with time. "
             "Give beta_max > beta_min."
         )
-    if not 0 <= checks.finite("t_min", sde.t_min) < 1:
+    if not 0 <= validate.finite("t_min", sde.t_min) < 1:
         raise ValueError(f"t_min is {sde.t_min}: it must lie in [0, 1), for example 0.001.")
 
 

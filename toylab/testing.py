@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.densities import Density, GaussianMixture
 from toylab.densities.quadrature import expectation
 from toylab.objectives.noise_conditional import ContinuousLevels, Levels, square
@@ -123,9 +123,9 @@ def check_objective(
     Raises:
         TypeError, ValueError: for bad arguments; never for a bad objective, which is reported.
     """
-    checks.function("objective", objective, "objectives.Sliced()")
-    checks.count("n", n, least=100)
-    checks.count("seed", seed, least=0)
+    validate.function("objective", objective, "objectives.Sliced()")
+    validate.count("n", n, least=100)
+    validate.count("seed", seed, least=0)
     truth = _Truth(law, sigma, weight)
     x = law.to(torch.float64).sample((n,), generator=torch.Generator().manual_seed(2 * seed))
 
@@ -172,11 +172,11 @@ class _Truth:
         self.law, self.sigma = law, sigma
         conditional = isinstance(sigma, Tensor | ContinuousLevels)
         if isinstance(sigma, Tensor):
-            levels, shares = checks.levels("sigma", sigma).double(), torch.full((len(sigma),), 1 / len(sigma))
+            levels, shares = validate.levels("sigma", sigma).double(), torch.full((len(sigma),), 1 / len(sigma))
         elif conditional:
             levels, shares = sigma.nodes()
         else:
-            levels, shares = torch.tensor([float(checks.noise_level(sigma, torch.zeros(2)))]).double(), torch.ones(1)
+            levels, shares = torch.tensor([float(validate.noise_level(sigma, torch.zeros(2)))]).double(), torch.ones(1)
         weight = (square if conditional else 1.0) if weight is None else weight
         weights = [float(weight(level)) if callable(weight) else float(weight) for level in levels]
         self.single = None if conditional else float(levels[0])

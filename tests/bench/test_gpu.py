@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from toylab._internal.cuda_graphs import changes_nothing
 from toylab.bench import gpu
 from toylab.bench.floor import measured
-from toylab.capture import changes_nothing
 
 
 def test_every_row_is_measured_where_there_is_a_device():

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "toylab"
 NAME = PACKAGE.name
 
 FLOORS = {
-    0: ("checks", "draws", "capture", "heap", "tangents"),
+    0: ("_internal",),
     1: ("score",),
     2: ("densities",),
     3: ("schedules", "sde", "networks"),
@@ -21,7 +21,7 @@ FLOORS = {
     5.5: ("",),  # the package itself: the public names of the floors below, and no picture
     6: ("plotting",),
     7: ("experiments",),
-    8: ("widgets", "lab", "handout", "bench"),
+    8: ("widgets", "classroom", "bench"),
     9: ("cli",),
     10: ("__main__",),
 }
@@ -132,7 +132,7 @@ def forbidden(tree):
         if name in GLOBAL_SEEDS or (name.startswith(GLOBAL_STREAMS) and name not in LOCAL):
             yield line, f"{name}: take a torch.Generator instead"
         elif name in LIKES:
-            yield line, f"{name}: use toylab.draws"
+            yield line, f"{name}: use toylab._internal.random"
         elif name.startswith("matplotlib.pyplot.") and name.split(".")[2] not in EXPLICIT_PYPLOT:
             yield line, f"{name}: draw on the Axes that is handed in"
 

@@ -8,7 +8,7 @@ import torch
 from toylab.densities import GaussianMixture, two_modes
 from toylab.metrics import posterior_covariance_at, posterior_mean_at
 from toylab.score import gradient
-from toylab.sde import SDE, VE, VP, SubVP, checked, plain_noise, score_at
+from toylab.sde import SDE, VE, VP, SubVP, plain_noise, require_sde, score_at
 
 SDES = {
     "VE": VE(),
@@ -118,7 +118,7 @@ def test_the_prior_has_the_noise_of_the_end(sde):
 @every_sde
 def test_it_is_an_sde(sde):
     assert isinstance(sde, SDE)
-    assert checked(sde) is sde
+    assert require_sde(sde) is sde
     assert 0 <= sde.t_min < 1
 
 
@@ -156,7 +156,7 @@ def test_bad_values_are_refused(make, said):
 )
 def test_what_is_no_sde_is_refused(given, said):
     with pytest.raises(TypeError, match=f"sde is {said}: give an SDE such as VE"):
-        checked(given)
+        require_sde(given)
 
 
 @pytest.mark.parametrize("t", [-0.5, 5.0, math.nan, torch.tensor([0.5, 1.5])], ids=["before", "after", "nan", "one"])

@@ -19,7 +19,7 @@ from torch.distributions import (
     StudentT,
 )
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.densities import Density, FromEnergy, FromTorch, GaussianMixture, from_torch, two_modes
 
 METHODS = ["log_prob", "score", "divergence"]
@@ -486,7 +486,7 @@ class Logistic(Density):
     """Independent logistic coordinates: s = -tanh(x / 2), s' = -1 / (2 cosh(x / 2)^2)."""
 
     def log_prob(self, x, sigma=0.0):
-        checks.only_clean(sigma, x, "the logistic law")
+        validate.only_clean(sigma, x, "the logistic law")
         return (-x - 2 * torch.nn.functional.softplus(-x)).sum(-1)
 
 

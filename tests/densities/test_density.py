@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError, dataclass
 import pytest
 import torch
 
-from toylab.densities import Banana, Circle, Density, GaussianMixture, Moved, Noised, two_modes
+from toylab.densities import Affine, Banana, Circle, Density, GaussianMixture, Noised, two_modes
 from toylab.densities.density import mixture
 
 WEIGHTS = [0.3, 0.5, 0.2]
@@ -149,7 +149,7 @@ def test_moved_is_the_mixture_of_the_moved_components(factor, angle, shift, sigm
         factor * MEANS @ turn.T + torch.tensor(shift, dtype=torch.float64),
         factor**2 * turn @ COVARIANCES @ turn.T,
     )
-    moved = Moved(MIXTURE, factor=factor, angle=angle, shift=shift)
+    moved = Affine(MIXTURE, factor=factor, angle=angle, shift=shift)
     for method in METHODS:
         torch.testing.assert_close(
             getattr(moved, method)(y, sigma), getattr(explicit, method)(y, sigma), rtol=1e-10, atol=1e-10
@@ -161,7 +161,7 @@ def test_moved_by_the_change_of_variables(factor, angle, shift):
     """log p_Y(y) = log p_X(x) - log |det(factor R)| and the chain rule, on a law that is no Gaussian."""
     p, turn, x = Banana(scale=1.0), rotation(angle), points(20)
     y = factor * x @ turn.T + torch.tensor(shift, dtype=torch.float64)
-    moved = Moved(p, factor=factor, angle=angle, shift=shift)
+    moved = Affine(p, factor=factor, angle=angle, shift=shift)
     log_det = torch.linalg.slogdet(factor * turn).logabsdet
     torch.testing.assert_close(moved.log_prob(y), p.log_prob(x) - log_det)
     torch.testing.assert_close(moved.score(y), torch.linalg.solve(factor * turn.T, p.score(x).T).T)
@@ -172,14 +172,14 @@ def test_moved_by_the_change_of_variables(factor, angle, shift):
 def test_moved_samples_are_the_moved_samples(factor, angle, shift):
     p = MIXTURE.to(torch.float64)
     x = p.sample((50,), generator=generator(2))
-    y = Moved(p, factor=factor, angle=angle, shift=shift).sample((50,), generator=generator(2))
+    y = Affine(p, factor=factor, angle=angle, shift=shift).sample((50,), generator=generator(2))
     torch.testing.assert_close(y, factor * x @ rotation(angle).T + torch.tensor(shift, dtype=torch.float64))
 
 
 def test_scaled_shifted_and_rotated_are_these_motions():
-    assert MIXTURE.scaled(2.0) == Moved(MIXTURE, factor=2.0)
-    assert MIXTURE.shifted([1, 2]) == Moved(MIXTURE, shift=(1.0, 2.0))
-    assert MIXTURE.rotated(0.5) == Moved(MIXTURE, angle=0.5)
+    assert MIXTURE.scaled(2.0) == Affine(MIXTURE, factor=2.0)
+    assert MIXTURE.shifted([1, 2]) == Affine(MIXTURE, shift=(1.0, 2.0))
+    assert MIXTURE.rotated(0.5) == Affine(MIXTURE, angle=0.5)
 
 
 def test_rotation_is_anticlockwise():
@@ -211,7 +211,7 @@ def test_bad_motions_are_refused():
         MIXTURE.shifted([1.0, math.inf])
     with pytest.raises(ValueError, match="angle is nan"):
         MIXTURE.rotated(math.nan)
-    for wrapper in (lambda p: Moved(p, factor=2.0), lambda p: Noised(p, 1.0)):
+    for wrapper in (lambda p: Affine(p, factor=2.0), lambda p: Noised(p, 1.0)):
         with pytest.raises(TypeError, match="density is a int: give a toylab Density"):
             wrapper(3)
 

@@ -84,7 +84,7 @@ def test_ledger_of_annealed_langevin_has_a_row_a_level():
     )
     ledger = mode_weight_ledger(chains, p)
     assert ledger.weights.shape == ledger.standard_errors.shape == (9, 2)
-    assert ledger.ticks[1:].tolist() == pytest.approx(sigmas.tolist())
+    assert ledger.labels[1:].tolist() == pytest.approx(sigmas.tolist())
     assert ledger.weights.sum(1).tolist() == pytest.approx([1.0] * 9)
     assert abs(float(ledger.weights[0, 0]) - 0.5) < 0.06
     assert abs(float(ledger.weights[-1, 0]) - 0.2) < 0.06

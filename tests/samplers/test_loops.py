@@ -103,7 +103,7 @@ def test_no_path_unless_asked(name):
     chains = SAMPLERS[name](start(), generator=generator())
     assert chains.samples.shape == (6, 2)
     assert chains.path.shape == (0, 6, 2)
-    assert chains.ticks.shape == (0,)
+    assert chains.labels.shape == (0,)
 
 
 @every_sampler
@@ -119,9 +119,9 @@ def test_path_and_ticks(name, keep_every):
     assert torch.equal(every.path[-1], chains.samples)
     assert torch.equal(every.path[steps], chains.path)
     if name == "annealed_langevin":  # labelled with the level at which the frame was made
-        assert chains.ticks.tolist() == [4.0 if step <= 5 else 2.0 for step in steps]
+        assert chains.labels.tolist() == [4.0 if step <= 5 else 2.0 for step in steps]
     else:
-        assert chains.ticks.tolist() == steps
+        assert chains.labels.tolist() == steps
 
 
 @every_sampler
@@ -184,7 +184,7 @@ def test_ctrl_c_returns_what_is_done(name, done):
     whole = SAMPLERS[name](start(), keep_every=1, generator=generator(1))
     assert torch.equal(chains.samples, whole.path[done])
     assert torch.equal(chains.path, whole.path[: done + 1])
-    assert torch.equal(chains.ticks, whole.ticks[: done + 1])
+    assert torch.equal(chains.labels, whole.labels[: done + 1])
     if name in ("mala", "metropolis", "hmc") and done:
         moved = (whole.path[1 : done + 1] != whole.path[:done]).any(-1).double().mean(0)
         torch.testing.assert_close(chains.acceptance, moved)

@@ -8,8 +8,8 @@ import scipy.stats
 import torch
 
 from toylab.densities import Banana, Circle, GaussianMixture, isotropic, ring
-from toylab.samplers import mala, mala_start, mala_step
-from toylab.samplers.mala import joint
+from toylab.samplers import mala, mala_init, mala_step
+from toylab.samplers.mala import value_and_score
 
 MODULE = importlib.import_module("toylab.samplers.mala")  # the package's attribute of this name is the function
 MIXTURE = GaussianMixture(
@@ -40,7 +40,7 @@ def log_acceptance(monkeypatch, log_prob, score, x, y, eps):
     u = torch.empty(len(x), dtype=x.dtype)
     monkeypatch.setattr(MODULE, "normal_like", lambda x, generator: z)
     monkeypatch.setattr(MODULE, "uniform", lambda *args, **kwargs: u)
-    start = mala_start(log_prob, score, x)
+    start = mala_init(log_prob, score, x)
 
     def moves(log_u):
         u.copy_(log_u.exp())
@@ -222,7 +222,7 @@ def test_a_step_is_the_one_of_its_definition(factor, a_chain):
     x = p.sample((500,), generator=g).double()
     step_size = 0.05 + 0.1 * torch.rand(500, dtype=torch.float64, generator=g) if a_chain else 0.1
     own, again = (torch.Generator().manual_seed(3) for _ in range(2))
-    start = mala_start(p.log_prob, p.score, x)
+    start = mala_init(p.log_prob, p.score, x)
     found, kept = mala_step(p.log_prob, p.score, start, step_size, factor=factor, generator=own)
     z = torch.randn(500, 2, dtype=torch.float64, generator=again)
     u = torch.rand(500, dtype=torch.float64, generator=again)
@@ -249,16 +249,16 @@ def test_log_prob_and_score_of_one_density_are_asked_for_together():
 
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
     for density in (p, p.noised(0.3), Circle(2.0).noised(0.3)):
-        together = joint(density.log_prob, density.score)
+        together = value_and_score(density.log_prob, density.score)
         assert together == density.log_prob_and_score
         torch.testing.assert_close(together(x), (density.log_prob(x), density.score(x)))
     # what a subclass gives anew is what counts, and of two densities each has its own
     own = Told(p.weights, p.means, p.covariances)
-    log_p, s = joint(own.log_prob, own.score)(x)
+    log_p, s = value_and_score(own.log_prob, own.score)(x)
     assert asked == ["log_prob", "score"]
     torch.testing.assert_close((log_p, s), (p.log_prob(x), 2 * p.score(x)))
     other = p.noised(0.3)
-    torch.testing.assert_close(joint(p.log_prob, other.score)(x), (p.log_prob(x), other.score(x)))
+    torch.testing.assert_close(value_and_score(p.log_prob, other.score)(x), (p.log_prob(x), other.score(x)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

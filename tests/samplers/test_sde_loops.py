@@ -54,7 +54,7 @@ def run(name, x=None, seed=1, times=TIMES, score=score, sde=SDE, **kwargs):
 @every_sampler
 @pytest.mark.parametrize("keep_every", [1, 3, 10, 11])
 def test_path_and_ticks(name, keep_every):
-    """Frame k holds the chains at time k keep_every, the start first; the tick is the time."""
+    """Frame k holds the chains at time k keep_every, the start first; the label is the time."""
     x = start()
     chains = run(name, x, keep_every=keep_every)
     kept = list(range(0, 11, keep_every))
@@ -63,7 +63,7 @@ def test_path_and_ticks(name, keep_every):
     every = run(name, x, keep_every=1)
     assert torch.equal(every.path[-1], chains.samples)
     assert torch.equal(every.path[kept], chains.path)
-    torch.testing.assert_close(chains.ticks, TIMES.double()[kept])
+    torch.testing.assert_close(chains.labels, TIMES.double()[kept])
     assert run(name, x).path.shape == (0, 6, 2)
 
 
@@ -117,7 +117,7 @@ def test_ctrl_c_returns_what_is_done(name, done):
     whole = run(name, keep_every=1)
     assert torch.equal(chains.samples, whole.path[done])
     assert torch.equal(chains.path, whole.path[: done + 1])
-    assert torch.equal(chains.ticks, whole.ticks[: done + 1])
+    assert torch.equal(chains.labels, whole.labels[: done + 1])
     assert chains.n_evaluations == done * A_STEP.get(name, 1)
 
 
@@ -187,7 +187,7 @@ def test_bad_corrections_are_refused(bad, error, message):
 def test_the_forward_sde_runs_forth_from_any_time():
     x, times = start(), uniform(1.0, 0.0, 6).flip(0)
     chains = forward_sde(VP(), x, times, keep_every=1, generator=generator(), progress=False)
-    torch.testing.assert_close(chains.ticks, times.double())
+    torch.testing.assert_close(chains.labels, times.double())
     assert torch.equal(chains.path[0], x)
     with pytest.raises(ValueError, match="does not strictly rise"):
         forward_sde(VP(), x, times.flip(0), progress=False)

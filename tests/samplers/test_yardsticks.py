@@ -25,7 +25,7 @@ from toylab.samplers import (
 )
 from toylab.samplers.annealed import annealed_langevin, denoised
 from toylab.samplers.hmc import leapfrog
-from toylab.samplers.mala import Position
+from toylab.samplers.mala import State
 from toylab.samplers.tempering import swap_step
 from toylab.schedules import geometric
 
@@ -127,7 +127,7 @@ def test_tempering_crosses_where_mala_cannot():
 
 def test_a_swap_keeps_the_pairs_and_trades_only_neighbours():
     x = torch.arange(5, dtype=torch.float64)[:, None, None].expand(5, 3, 2).clone()
-    here = Position(x, torch.arange(5, dtype=torch.float64)[:, None].expand(5, 3).clone(), -x)  # log p rises with k
+    here = State(x, torch.arange(5, dtype=torch.float64)[:, None].expand(5, 3).clone(), -x)  # log p rises with k
     beta = torch.tensor([1.0, 0.5, 0.25, 0.125, 0.0625], dtype=torch.float64)
     for first, order in ((0, [1, 0, 3, 2, 4]), (1, [0, 2, 1, 4, 3])):  # a better one moves down for sure
         after, traded = swap_step(here, beta, first, generator=g())

@@ -14,7 +14,7 @@ from toylab.objectives import Denoising, Explicit, FiniteDifferenceSliced, Impli
 from toylab.schedules import geometric
 from toylab.score import at
 from toylab.training import constant, cosine, fit
-from toylab.training.kinks import has_kinks
+from toylab.training.piecewise_linear import is_piecewise_linear
 
 NORMAL = isotropic([[0.0, 0.0]], 1.0)
 
@@ -416,4 +416,4 @@ def test_on_a_gpu():
 )  # fmt: skip
 def test_kinks_are_told_by_the_second_derivative(activation, expected):
     """That of the identity is 0 without being asked of autograd: a network of it is linear, and learns no more."""
-    assert has_kinks(ScoreMLP(4, activation=activation, generator=generator())) == expected
+    assert is_piecewise_linear(ScoreMLP(4, activation=activation, generator=generator())) == expected

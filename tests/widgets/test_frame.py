@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from toylab.widgets import score_explorer
-from toylab.widgets.frame import generator, message_line, replacing, told, unheard
+from toylab.widgets.frame import generator, message_line, paused_observers, replace_previous, show_errors
 
 
 def test_a_seed_gives_its_stream_and_a_bad_one_is_told():
@@ -24,16 +24,16 @@ def test_a_seed_gives_its_stream_and_a_bad_one_is_told():
 
 def test_errors_and_warnings_become_messages_and_go_again():
     line = message_line()
-    with told(line):
+    with show_errors(line):
         raise ValueError("x is <b>: give another")
     assert "x is &lt;b&gt;: give another" in line.value
-    with told(line):
+    with show_errors(line):
         warnings.warn("3 chains diverged", RuntimeWarning, stacklevel=1)
     assert "3 chains diverged" in line.value
-    with told(line):
+    with show_errors(line):
         pass
     assert line.value == ""
-    with pytest.raises(ZeroDivisionError), told(line):  # a mistake of ours is not hidden
+    with pytest.raises(ZeroDivisionError), show_errors(line):  # a mistake of ours is not hidden
         raise ZeroDivisionError
 
 
@@ -43,7 +43,7 @@ def test_handlers_in_threads_take_turns():
 
     def handler(k):
         nonlocal inside, most
-        with told(lines[k]):
+        with show_errors(lines[k]):
             inside += 1
             most = max(most, inside)
             time.sleep(0.001)
@@ -67,7 +67,7 @@ def test_a_preset_is_heard_once():
     heard, boxes = [], [ipywidgets.IntText(0), ipywidgets.IntText(0)]
     for box in boxes:
         box.observe(heard.append, "value")
-    with unheard(heard.append, boxes):
+    with paused_observers(heard.append, boxes):
         boxes[0].value = boxes[1].value = 1
     assert heard == []
     boxes[0].value = 2
@@ -94,6 +94,6 @@ def test_a_cell_run_again_frees_the_figure_of_its_last_run(monkeypatch):
 
 def test_outside_a_notebook_nothing_is_closed():
     first, second = ipywidgets.IntText(0), ipywidgets.IntText(0)
-    assert replacing("kind", first) is first
-    assert replacing("kind", second) is second
+    assert replace_previous("kind", first) is first
+    assert replace_previous("kind", second) is second
     assert first.comm is not None

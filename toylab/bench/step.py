@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from toylab._internal.random import normal_like
 from toylab.bench.row import Row, interleaved, missing, some
 from toylab.densities import Density, two_modes
-from toylab.draws import normal_like
 from toylab.networks import EnergyMLP, ScoreMLP
 from toylab.objectives import Denoising, Implicit, Sliced
 from toylab.training import fit

@@ -4,7 +4,7 @@ from toylab.densities.boxes import Checkerboard, Square
 from toylab.densities.catalogue import Example, catalogue
 from toylab.densities.composite import Mixture
 from toylab.densities.curves import Circle, ConcentricCircles, Points, Segment, Spiral, TwoMoons
-from toylab.densities.density import Density, FromEnergy, Moved, Noised
+from toylab.densities.density import Affine, Density, FromEnergy, Noised
 from toylab.densities.gaussian_mixture import (
     GaussianMixture,
     fractal_tree,
@@ -31,7 +31,7 @@ __all__ = [
     "GaussianMixture",
     "Laplace",
     "Mixture",
-    "Moved",
+    "Affine",
     "Noised",
     "Pinwheel",
     "Points",

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 
 # of components and points in a chunk: what stays in a core's cache; on a GPU, where every chunk is launched anew, many
 _PAIRS, _PAIRS_ON_A_GPU = 5 << 15, 1 << 24
@@ -157,7 +157,7 @@ def _in_chunks(
     of: Callable[[Pairs], tuple[Tensor, ...]], x: Tensor, sigma: Tensor | float, gaussians: Gaussians
 ) -> tuple[Tensor, ...]:
     """What ``of`` makes of each chunk of points, put together again in the shape of ``x``."""
-    sigma = checks.noise_level(sigma, checks.points("x", x))
+    sigma = validate.noise_level(sigma, validate.points("x", x))
     if isinstance(sigma, Tensor) and sigma.ndim > 0:
         sigma = sigma.expand(x.shape[:-1]).reshape(-1)
     flat = x.ndim == 2  # to reshape what needs no reshaping takes a tenth of a small evaluation

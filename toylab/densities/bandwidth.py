@@ -13,7 +13,7 @@ import scipy.stats
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 
 _MOST_PAIRS = 50_000_000
 
@@ -82,7 +82,7 @@ def leave_one_out(data: Tensor) -> float:
 
 
 def _array(data: Tensor) -> np.ndarray:
-    checks.cloud("data", data)
+    validate.cloud("data", data)
     if len(data) < 3:
         raise ValueError(f"data has {len(data)} points: a bandwidth needs at least 3.")
     if not bool(torch.isfinite(data).all()):

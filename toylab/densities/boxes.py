@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
+from toylab._internal.random import integers, uniform
 from toylab.densities import interval
-from toylab.densities.density import CleanAndNoised, mixture
-from toylab.draws import integers, uniform
+from toylab.densities.density import TwoRegimeDensity, mixture
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Square(CleanAndNoised):
+class Square(TwoRegimeDensity):
     """The uniform law on [low, high]^2; noised, a product of two blurred intervals (module ``interval``).
 
     Clean, the log-density is -2 log(high - low) inside and -inf outside; the score is 0 inside and nan outside. Its
@@ -35,8 +35,8 @@ class Square(CleanAndNoised):
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        checks.finite("low", self.low)
-        checks.finite("high", self.high)
+        validate.finite("low", self.low)
+        validate.finite("high", self.high)
         if not self.low < self.high:
             raise ValueError(f"low is {self.low} and high is {self.high}: low must be less than high.")
         self._hold()
@@ -66,7 +66,7 @@ class Square(CleanAndNoised):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Checkerboard(CleanAndNoised):
+class Checkerboard(TwoRegimeDensity):
     """The uniform law on eight squares of side 2 in [-4, 4]^2: cells (i, j), i and j in 0..3, with i + j even.
 
     Cell (i, j) is [-4 + 2i, -2 + 2i] x [-4 + 2j, -2 + 2j]. Clean, the log-density is -log 32 on the cells and -inf

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
+from toylab._internal.random import categorical
 from toylab.densities.density import Density, mixture
-from toylab.draws import categorical
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,7 +40,7 @@ class Mixture(Density):
         object.__setattr__(self, "dtype", dtype)
         object.__setattr__(self, "device", device)
         self._hold(weights=self.weights)
-        if len(checks.simplex("weights", self.weights)) != len(parts):
+        if len(validate.simplex("weights", self.weights)) != len(parts):
             raise ValueError(f"weights has {len(self.weights)} entries for {len(parts)} densities: give one a density.")
         like = torch.empty(0, dtype=self.dtype, device=self.device)
         object.__setattr__(self, "densities", tuple(part.to(like) for part in parts))

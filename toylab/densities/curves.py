@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
+from toylab._internal.random import categorical, integers, uniform
 from toylab.densities import _gaussians, interval, latent
-from toylab.densities.density import CleanAndNoised, Density, mixture
-from toylab.draws import categorical, integers, uniform
+from toylab.densities.density import Density, TwoRegimeDensity, mixture
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,27 +28,27 @@ class Points(Density):
 
     def __post_init__(self) -> None:
         self._hold(points=self.points)
-        checks.cloud("points", self.points)
+        validate.cloud("points", self.points)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """log 1/N sum_i N(x; x_i, sigma^2 I), shape [...]; ``ValueError`` at sigma = 0."""
-        return _gaussians.log_prob(x, checks.noisy(sigma, x), self._gaussians(x))
+        return _gaussians.log_prob(x, validate.noisy(sigma, x), self._gaussians(x))
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """(E[X | x] - x) / sigma^2, shape [..., 2]; ``ValueError`` at sigma = 0."""
-        return _gaussians.score(x, checks.noisy(sigma, x), self._gaussians(x))
+        return _gaussians.score(x, validate.noisy(sigma, x), self._gaussians(x))
 
     def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Both for little more than the score alone."""
-        return _gaussians.log_prob_and_score(x, checks.noisy(sigma, x), self._gaussians(x))
+        return _gaussians.log_prob_and_score(x, validate.noisy(sigma, x), self._gaussians(x))
 
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """-2/sigma^2 + tr Cov[X | x] / sigma^4, shape [...]; ``ValueError`` at sigma = 0."""
-        return _gaussians.divergence(x, checks.noisy(sigma, x), self._gaussians(x))
+        return _gaussians.divergence(x, validate.noisy(sigma, x), self._gaussians(x))
 
     def posterior(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """P(X = x_i | x) for each i, shape [..., N]; ``ValueError`` at sigma = 0."""
-        return _gaussians.posterior(x, checks.noisy(sigma, x), self._gaussians(x))
+        return _gaussians.posterior(x, validate.noisy(sigma, x), self._gaussians(x))
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Points drawn with replacement."""
@@ -70,11 +70,11 @@ class Points(Density):
             log_weights = torch.full((N,), -math.log(N), dtype=torch.float64)
             return _gaussians.Gaussians.of(log_weights, self.points, torch.zeros(N, 2, 2, dtype=torch.float64))
 
-        return _gaussians.Gaussians(*self._cast(checks.points("x", like), make))
+        return _gaussians.Gaussians(*self._cast(validate.points("x", like), make))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Segment(CleanAndNoised):
+class Segment(TwoRegimeDensity):
     """The uniform law, by length, on the segment from ``start`` to ``end``; it has a density only for sigma > 0.
 
     Along the segment it is an interval blurred by a Gaussian (module ``interval``), across it a Gaussian.
@@ -89,7 +89,7 @@ class Segment(CleanAndNoised):
 
     def __post_init__(self) -> None:
         for name in ("start", "end"):
-            object.__setattr__(self, name, checks.pair(name, getattr(self, name)))
+            object.__setattr__(self, name, validate.pair(name, getattr(self, name)))
         if self.start == self.end:
             raise ValueError(f"start and end are both {self.start}: a segment has a length. One point? Use Points.")
         self._hold()
@@ -138,8 +138,8 @@ class Circle(Density):
     center: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
-        checks.positive("radius", self.radius)
-        object.__setattr__(self, "center", checks.pair("center", self.center))
+        validate.positive("radius", self.radius)
+        object.__setattr__(self, "center", validate.pair("center", self.center))
         self._hold()
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
@@ -164,7 +164,7 @@ class Circle(Density):
         return self._evaluate(x, sigma)[:2]
 
     def _evaluate(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
-        sigma = checks.noisy(sigma, x)
+        sigma = validate.noisy(sigma, x)
         return _circle(x - x.new_tensor(self.center), self.radius, sigma)
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -179,7 +179,7 @@ class Circle(Density):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ConcentricCircles(CleanAndNoised):
+class ConcentricCircles(TwoRegimeDensity):
     """Circles about the origin, the k-th chosen with probability w_k; it has a density only for sigma > 0.
 
     Args:
@@ -197,7 +197,7 @@ class ConcentricCircles(CleanAndNoised):
             raise ValueError(f"radii is {self.radii.tolist()}: give a non-empty list of positive radii.")
         K = len(self.radii)
         self._hold(weights=[1 / K] * K if given is None else given)
-        checks.simplex("weights", self.weights)
+        validate.simplex("weights", self.weights)
         if self.radii.shape != self.weights.shape or (self.radii <= 0).any():
             raise ValueError(f"radii is {self.radii.tolist()}: give {len(self.weights)} positive radii, one a weight.")
 
@@ -223,7 +223,7 @@ class ConcentricCircles(CleanAndNoised):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TwoMoons(CleanAndNoised):
+class TwoMoons(TwoRegimeDensity):
     """Two half circles of radius 1, equally likely, each uniform by length; it has a density only for sigma > 0.
 
     The upper one is centred at (0, 0) and runs from angle 0 to pi; the lower one at (1, 1/2), from pi to 2 pi. Noised,
@@ -253,7 +253,7 @@ class TwoMoons(CleanAndNoised):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Spiral(CleanAndNoised):
+class Spiral(TwoRegimeDensity):
     """x = rate theta (cos theta, sin theta), theta uniform on [start, end]; it has a density only for sigma > 0.
 
     Noised it is one integral over theta, done by quadrature (module ``latent``) in float64.
@@ -269,9 +269,9 @@ class Spiral(CleanAndNoised):
     end: float = 4.5 * math.pi
 
     def __post_init__(self) -> None:
-        checks.positive("rate", self.rate)
-        checks.finite("start", self.start)
-        checks.finite("end", self.end)
+        validate.positive("rate", self.rate)
+        validate.finite("start", self.start)
+        validate.finite("end", self.end)
         if not 0 <= self.start < self.end:
             raise ValueError(f"start is {self.start} and end is {self.end}: give angles with 0 <= start < end.")
         self._hold()

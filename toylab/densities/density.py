@@ -17,8 +17,8 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
-from toylab import checks
-from toylab.draws import categorical, normal_like, uniform
+from toylab._internal import validate
+from toylab._internal.random import categorical, normal_like, uniform
 from toylab.score import at, divergence, gradient
 
 _MOST_PRINTED = 64  # entries of a tensor in a repr
@@ -57,7 +57,7 @@ class Density(ABC):
 
         @functools.wraps(clean)
         def log_prob(self: Density, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-            checks.only_clean(sigma, x, type(self).__name__)
+            validate.only_clean(sigma, x, type(self).__name__)
             return clean(self, x)
 
         cls.log_prob = log_prob
@@ -93,12 +93,12 @@ class Density(ABC):
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """grad log p_sigma(x), shape [..., 2]; arguments as for ``log_prob``."""
-        sigma = checks.noise_level(sigma, checks.points("x", x))
+        sigma = validate.noise_level(sigma, validate.points("x", x))
         return _graph_as_of(x, gradient(at(self.log_prob, sigma), x))
 
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """div grad log p_sigma(x), the Laplacian of log p_sigma, shape [...]; arguments as for ``log_prob``."""
-        sigma = checks.noise_level(sigma, checks.points("x", x))
+        sigma = validate.noise_level(sigma, validate.points("x", x))
         return _graph_as_of(x, divergence(at(self.score, sigma), x))
 
     def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
@@ -155,19 +155,19 @@ class Density(ABC):
 
     def noised(self, sigma: float) -> "Density":
         """The law of X + sigma Z, Z ~ N(0, I). Noising twice adds variances."""
-        return Noised(self, checks.positive("sigma", sigma))
+        return Noised(self, validate.positive("sigma", sigma))
 
     def scaled(self, factor: float) -> "Density":
         """The law of factor * X (factor not 0). ``p.scaled(alpha).noised(sigma)`` is the law of alpha X + sigma Z."""
-        return Moved(self, factor=factor)
+        return Affine(self, factor=factor)
 
     def shifted(self, shift: Sequence[float]) -> "Density":
         """The law of X + shift."""
-        return Moved(self, shift=checks.pair("shift", shift))
+        return Affine(self, shift=validate.pair("shift", shift))
 
     def rotated(self, angle: float) -> "Density":
         """The law of X turned about the origin by ``angle`` radians, anticlockwise."""
-        return Moved(self, angle=angle)
+        return Affine(self, angle=angle)
 
     def to(self, *args: torch.dtype | torch.device | str | Tensor, **kwargs: torch.dtype | torch.device) -> "Density":
         """The same law, sampling in another dtype or on another device; arguments as for ``Tensor.to``."""
@@ -257,7 +257,7 @@ class Density(ABC):
         self.__dict__.update(state)
 
 
-class CleanAndNoised(Density):
+class TwoRegimeDensity(Density):
     """A density with one formula for its clean law and another, evaluated in float64, for the noised one.
 
     The latter may look at its values to choose how to go on, and so cannot be traced by ``torch.func.vmap``. A
@@ -282,14 +282,14 @@ class CleanAndNoised(Density):
 
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log p [...], score [..., 2] and divergence [...] of the clean law at x [..., 2]."""
-        raise checks.NoDensity
+        raise validate.NoDensity
 
     @abstractmethod
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log p [n], score [n, 2] and divergence [n] at x [n, 2] and levels sigma [n] > 0, all float64."""
 
     def _evaluate(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
-        sigma = checks.noise_level(sigma, checks.points("x", x))
+        sigma = validate.noise_level(sigma, validate.points("x", x))
         if not isinstance(sigma, Tensor) and sigma == 0:
             return self._clean(x)
         levels = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(x.shape[:-1])
@@ -298,7 +298,7 @@ class CleanAndNoised(Density):
         noisy = torch.where(levels > 0, levels, 1.0) if some_clean else levels
         log_p, s, div = self._noised(x.double().reshape(-1, 2), noisy.reshape(-1))
         noised = (log_p.reshape(x.shape[:-1]).to(x), s.reshape(x.shape).to(x), div.reshape(x.shape[:-1]).to(x))
-        if not some_clean or (sigma.device.type != "cpu" and type(self)._clean is CleanAndNoised._clean):
+        if not some_clean or (sigma.device.type != "cpu" and type(self)._clean is TwoRegimeDensity._clean):
             return noised
         log_p, s, div = self._clean(x)
         above = levels > 0
@@ -317,7 +317,7 @@ class Noised(Density):
     std: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "std", checks.positive("std", self.std))
+        object.__setattr__(self, "std", validate.positive("std", self.std))
         _like_its_part(self, self.density)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
@@ -346,14 +346,14 @@ class Noised(Density):
         return f"{self.density!r}.noised({self.std!r})"
 
     def _total(self, sigma: Tensor | float, x: Tensor) -> Tensor | float:
-        sigma = checks.noise_level(sigma, checks.points("x", x))
+        sigma = validate.noise_level(sigma, validate.points("x", x))
         if isinstance(sigma, Tensor):
             return torch.hypot(sigma, torch.full_like(sigma, self.std))
         return math.hypot(sigma, self.std)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Moved(Density):
+class Affine(Density):
     """The law of Y = factor * R X + shift, R the rotation by ``angle`` (radians).
 
     With x = R^T (y - shift) / factor: log p_Y(y) = log p(x) - 2 log |factor|, and noise of standard deviation
@@ -366,9 +366,9 @@ class Moved(Density):
     shift: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
-        checks.positive("abs(factor)", abs(checks.finite("factor", self.factor)), "Give a factor other than 0")
-        checks.finite("angle", self.angle)
-        object.__setattr__(self, "shift", checks.pair("shift", self.shift))
+        validate.positive("abs(factor)", abs(validate.finite("factor", self.factor)), "Give a factor other than 0")
+        validate.finite("angle", self.angle)
+        object.__setattr__(self, "shift", validate.pair("shift", self.shift))
         _like_its_part(self, self.density)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
@@ -406,14 +406,14 @@ class Moved(Density):
         made = [text for text, moved in motions.items() if moved]
         if len(made) == 1:
             return f"{self.density!r}{made[0]}"
-        return f"Moved({self.density!r}, factor={self.factor!r}, angle={self.angle!r}, shift={self.shift!r})"
+        return f"Affine({self.density!r}, factor={self.factor!r}, angle={self.angle!r}, shift={self.shift!r})"
 
     def _rotation(self, x: Tensor) -> Tensor:
         c, s = math.cos(self.angle), math.sin(self.angle)
         return x.new_tensor([[c, -s], [s, c]])
 
     def _before(self, y: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor | float]:
-        sigma = checks.noise_level(sigma, checks.points("x", y))
+        sigma = validate.noise_level(sigma, validate.points("x", y))
         return (y - y.new_tensor(self.shift)) @ self._rotation(y) / self.factor, sigma / abs(self.factor)
 
 
@@ -442,9 +442,9 @@ class FromEnergy(Density):
     sampling_error: float = field(init=False)
 
     def __post_init__(self) -> None:
-        checks.function("energy", self.energy, "lambda x: x.square().sum(-1) / 2")
-        checks.count("n_cells", self.n_cells, least=2)
-        extent = tuple(checks.finite("extent", entry) for entry in self.extent)
+        validate.function("energy", self.energy, "lambda x: x.square().sum(-1) / 2")
+        validate.count("n_cells", self.n_cells, least=2)
+        extent = tuple(validate.finite("extent", entry) for entry in self.extent)
         if len(extent) != 4 or not (extent[0] < extent[1] and extent[2] < extent[3]):
             raise ValueError(f"extent is {self.extent}: give x_low, x_high, y_low, y_high, each low below its high.")
         object.__setattr__(self, "extent", extent)
@@ -467,16 +467,16 @@ class FromEnergy(Density):
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """-E(x) - log Z in the box and -inf outside, shape [...]; ``ValueError`` for sigma > 0."""
-        checks.only_clean(sigma, x, "a law given by its energy")
+        validate.only_clean(sigma, x, "a law given by its energy")
         return torch.where(self._inside(x), -self.energy(x) - self.log_normaliser, -math.inf)
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """-grad E(x) in the box and nan outside, shape [..., 2]; ``ValueError`` for sigma > 0."""
-        return torch.where(self._inside(checks.points("x", x))[..., None], super().score(x, sigma), math.nan)
+        return torch.where(self._inside(validate.points("x", x))[..., None], super().score(x, sigma), math.nan)
 
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """-div grad E(x) in the box and nan outside, shape [...]; ``ValueError`` for sigma > 0."""
-        return torch.where(self._inside(checks.points("x", x)), super().divergence(x, sigma), math.nan)
+        return torch.where(self._inside(validate.points("x", x)), super().divergence(x, sigma), math.nan)
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """By inverse CDF on the grid; ``sampling_error`` says how far from p."""
@@ -494,7 +494,7 @@ class FromEnergy(Density):
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The box; ``ValueError`` for sigma > 0."""
         low, high = (torch.tensor(self.extent[k::2], dtype=torch.float64) for k in (0, 1))
-        checks.only_clean(sigma, low, "a law given by its energy")
+        validate.only_clean(sigma, low, "a law given by its energy")
         return low, high
 
     def length_scale(self, sigma: float = 0.0) -> float:

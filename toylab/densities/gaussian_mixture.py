@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
-from toylab import checks
+from toylab._internal import validate
+from toylab._internal.random import categorical, normal
 from toylab.densities import _gaussians
 from toylab.densities.density import Density
-from toylab.draws import categorical, normal
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,7 +39,7 @@ class GaussianMixture(Density):
 
     def __post_init__(self) -> None:
         self._hold(weights=self.weights, means=self.means, covariances=self.covariances)
-        K = len(checks.simplex("weights", self.weights))
+        K = len(validate.simplex("weights", self.weights))
         if self.means.shape != (K, 2):
             raise ValueError(f"means has shape {list(self.means.shape)}: for {K} weights give shape [{K}, 2].")
         if self.covariances.shape not in {(K, 2, 2), (2, 2)}:
@@ -48,7 +48,7 @@ class GaussianMixture(Density):
                 f"give [{K}, 2, 2], or [2, 2] for one shared by all."
             )
         object.__setattr__(self, "covariances", self.covariances.expand(K, 2, 2).contiguous())
-        checks.covariances("covariances", self.covariances)
+        validate.covariances("covariances", self.covariances)
 
     @classmethod
     def from_torch(cls, distribution: Distribution) -> "GaussianMixture":
@@ -159,7 +159,7 @@ class GaussianMixture(Density):
         def make() -> _gaussians.Gaussians:
             return _gaussians.Gaussians.of(self.weights.log() - self.weights.sum().log(), self.means, self.covariances)
 
-        return _gaussians.Gaussians(*self._cast(checks.points("x", like), make))
+        return _gaussians.Gaussians(*self._cast(validate.points("x", like), make))
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """log sum_k w_k N(x; m_k, C_k + sigma^2 I), shape [...]."""
@@ -206,8 +206,8 @@ def _summing_to_one(weights: Tensor) -> Tensor:
 
 def isotropic(means: Sequence | Tensor, std: float, weights: Sequence | Tensor | None = None) -> GaussianMixture:
     """Gaussians of one standard deviation around ``means`` [K, 2]; equal weights unless given."""
-    checks.positive("std", std)
-    K = checks.count("the number of means", len(means))
+    validate.positive("std", std)
+    K = validate.count("the number of means", len(means))
     weights = torch.full((K,), 1 / K, dtype=torch.float64).tolist() if weights is None else weights
     return GaussianMixture(weights, means, [[std**2, 0.0], [0.0, std**2]])
 
@@ -219,16 +219,16 @@ def two_modes() -> GaussianMixture:
 
 def ring(n_modes: int = 8, radius: float = 4.0, std: float = 0.3) -> GaussianMixture:
     """``n_modes`` equal Gaussians evenly round a circle, the first at angle 0."""
-    checks.count("n_modes", n_modes)
+    validate.count("n_modes", n_modes)
     angles = torch.arange(n_modes, dtype=torch.float64) * (2 * math.pi / n_modes)
-    means = checks.positive("radius", radius) * torch.stack([angles.cos(), angles.sin()], -1)
+    means = validate.positive("radius", radius) * torch.stack([angles.cos(), angles.sin()], -1)
     return isotropic(means.tolist(), std)
 
 
 def grid(n_side: int = 5, spacing: float = 2.0, std: float = 0.2) -> GaussianMixture:
     """``n_side`` x ``n_side`` equal Gaussians on a square lattice centred at the origin."""
-    checks.count("n_side", n_side)
-    ticks = (torch.arange(n_side, dtype=torch.float64) - (n_side - 1) / 2) * checks.positive("spacing", spacing)
+    validate.count("n_side", n_side)
+    ticks = (torch.arange(n_side, dtype=torch.float64) - (n_side - 1) / 2) * validate.positive("spacing", spacing)
     return isotropic(torch.cartesian_prod(ticks, ticks).tolist(), std)
 
 
@@ -236,10 +236,10 @@ def spiral_of_gaussians(
     n_modes: int = 16, turns: float = 1.5, inner: float = 0.8, outer: float = 4.0, std: float = 0.2
 ) -> GaussianMixture:
     """``n_modes`` equal Gaussians along an Archimedean spiral of radius ``inner`` to ``outer``, at equal angles."""
-    checks.count("n_modes", n_modes, least=2)
-    checks.positive("outer", outer)
-    turn = torch.linspace(0, checks.positive("turns", turns), n_modes, dtype=torch.float64)
-    radius = checks.positive("inner", inner) + (outer - inner) * turn / turns
+    validate.count("n_modes", n_modes, least=2)
+    validate.positive("outer", outer)
+    turn = torch.linspace(0, validate.positive("turns", turns), n_modes, dtype=torch.float64)
+    radius = validate.positive("inner", inner) + (outer - inner) * turn / turns
     angle = 2 * math.pi * turn
     return isotropic((radius[:, None] * torch.stack([angle.cos(), angle.sin()], -1)).tolist(), std)
 

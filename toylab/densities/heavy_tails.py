@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
+from toylab._internal.random import categorical, gamma, normal, uniform
 from toylab.densities import _gaussians, latent
-from toylab.densities.density import CleanAndNoised, mixture
-from toylab.draws import categorical, gamma, normal, uniform
+from toylab.densities.density import TwoRegimeDensity, mixture
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StudentTMixture(CleanAndNoised):
+class StudentTMixture(TwoRegimeDensity):
     """Multivariate Student-t laws, the k-th with probability w_k.
 
     Component k has location m, scale matrix S (its covariance is nu / (nu - 2) S, for nu > 2) and nu degrees of
@@ -40,7 +40,7 @@ class StudentTMixture(CleanAndNoised):
 
     def __post_init__(self) -> None:
         self._hold(weights=self.weights, locations=self.locations, scales=self.scales, dfs=self.dfs)
-        K = len(checks.simplex("weights", self.weights))
+        K = len(validate.simplex("weights", self.weights))
         if self.locations.shape != (K, 2):
             raise ValueError(f"locations has shape {list(self.locations.shape)}: for {K} weights give [{K}, 2].")
         if self.scales.shape not in {(K, 2, 2), (2, 2)}:
@@ -49,7 +49,7 @@ class StudentTMixture(CleanAndNoised):
                 "shared by all."
             )
         object.__setattr__(self, "scales", self.scales.expand(K, 2, 2).contiguous())
-        checks.covariances("scales", self.scales)
+        validate.covariances("scales", self.scales)
         if self.dfs.shape != (K,) or (self.dfs <= 0).any():
             raise ValueError(f"dfs is {self.dfs.tolist()}: give {K} positive degrees of freedom, one a component.")
 
@@ -139,7 +139,7 @@ def _student(s1: Tensor, s2: Tensor, o1: Tensor, o2: Tensor, noise: Tensor, nu: 
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Laplace(CleanAndNoised):
+class Laplace(TwoRegimeDensity):
     """Independent Laplace coordinates: log p = -sum_i (|x_i| / b_i + log 2 b_i).
 
     The clean score is -sign(x_i) / b_i, and 0 at the kink x_i = 0; the clean divergence is 0, though the kink holds a
@@ -155,9 +155,9 @@ class Laplace(CleanAndNoised):
     scales: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scales", checks.pair("scales", self.scales))
+        object.__setattr__(self, "scales", validate.pair("scales", self.scales))
         for b in self.scales:
-            checks.positive("scales", b)
+            validate.positive("scales", b)
         self._hold()
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.densities.density import Density
 
 
@@ -39,7 +39,7 @@ class FromTorch(Density):
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """Of the distribution, which itself decides what dtype and device it takes; ``ValueError`` for sigma > 0."""
-        checks.only_clean(sigma, x, "a wrapped torch distribution")
+        validate.only_clean(sigma, x, "a wrapped torch distribution")
         return self.distribution.log_prob(x)
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:

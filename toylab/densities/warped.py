@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
+from toylab._internal.random import integers, normal
 from toylab.densities import _gaussians, latent
-from toylab.densities.density import CleanAndNoised, mixture
-from toylab.draws import integers, normal
+from toylab.densities.density import TwoRegimeDensity, mixture
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Banana(CleanAndNoised):
+class Banana(TwoRegimeDensity):
     """X_1 ~ N(0, scale^2) and X_2 = bend (X_1^2 - scale^2) + width Z: a Gaussian bent along a parabola.
 
     The map has determinant one, so that log p(x) = -log(2 pi scale width) - x_1^2/(2 scale^2) - v^2/(2 width^2)
@@ -32,9 +32,9 @@ class Banana(CleanAndNoised):
     bend: float = 0.5
 
     def __post_init__(self) -> None:
-        checks.positive("scale", self.scale)
-        checks.positive("width", self.width)
-        checks.finite("bend", self.bend)
+        validate.positive("scale", self.scale)
+        validate.positive("width", self.width)
+        validate.finite("bend", self.bend)
         self._hold()
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
@@ -99,7 +99,7 @@ class Banana(CleanAndNoised):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Funnel(CleanAndNoised):
+class Funnel(TwoRegimeDensity):
     """Neal's funnel: V ~ N(0, scale^2) and Y given V of variance e^V; a point is x = (v, y).
 
     log p = -log(2 pi scale) - v^2/(2 scale^2) - v/2 - y^2 e^-v / 2. Noised, it is Gaussian given V: one integral over
@@ -112,7 +112,7 @@ class Funnel(CleanAndNoised):
     scale: float = 3.0
 
     def __post_init__(self) -> None:
-        checks.positive("scale", self.scale)
+        validate.positive("scale", self.scale)
         self._hold()
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
@@ -177,7 +177,7 @@ class Funnel(CleanAndNoised):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Pinwheel(CleanAndNoised):
+class Pinwheel(TwoRegimeDensity):
     """Arms that wind up: x = scale * Rot(2 pi k / n_arms + rate * e^rho) (rho, tau), k uniform on 0..n_arms - 1.
 
     rho ~ N(1, radial_std^2) runs along an arm and tau ~ N(0, tangential_std^2) across it. The map folds, so that the
@@ -203,9 +203,9 @@ class Pinwheel(CleanAndNoised):
     scale: float = 2.0
 
     def __post_init__(self) -> None:
-        checks.count("n_arms", self.n_arms)
+        validate.count("n_arms", self.n_arms)
         for name in ("radial_std", "tangential_std", "rate", "scale"):
-            checks.positive(name, getattr(self, name))
+            validate.positive(name, getattr(self, name))
         self._hold()
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:

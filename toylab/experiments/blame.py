@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from toylab import plotting
 from toylab.densities import Points, two_modes
 from toylab.experiments.result import Result, generator
-from toylab.metrics import Account, ErrorLedger, Estimate, Extent, explain
+from toylab.metrics import ErrorDecomposition, ErrorTerms, Estimate, Extent, explain
 from toylab.metrics.explain import Sampler
 from toylab.networks import NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import Denoising, NoiseConditional
@@ -123,13 +123,13 @@ def _named(networks: tuple[nn.Module, ...]) -> dict[str, nn.Module]:
     return {f"learned {k}": network for k, network in enumerate(networks, start=1)}
 
 
-def ledger_of(numbers: dict) -> ErrorLedger:
-    """An ``ErrorLedger`` from the numbers of one panel."""
+def ledger_of(numbers: dict) -> ErrorDecomposition:
+    """An ``ErrorDecomposition`` from the numbers of one panel."""
     accounts = {}
     for name, account in numbers["accounts"].items():
         parts = (Estimate(**account[part]) for part in ("discretisation", "estimation", "total"))
-        accounts[name] = Account(account["noising"], *parts)
-    return ErrorLedger(numbers["truth"], numbers["sigma"], accounts)
+        accounts[name] = ErrorTerms(account["noising"], *parts)
+    return ErrorDecomposition(numbers["truth"], numbers["sigma"], accounts)
 
 
 def draw(result: Result) -> Figure:
@@ -140,7 +140,7 @@ def draw(result: Result) -> Figure:
             limits = []
             for ax, (sampler, name) in zip(row, SAMPLERS.items(), strict=True):
                 ledger = ledger_of(result.numbers[f"{sampler}, {quantity}"])
-                limits.append(plotting.error_ledger(ledger, ax=ax).get_ylim())
+                limits.append(plotting.error_decomposition(ledger, ax=ax).get_ylim())
                 ax.set_title(f"{name}: {said}", fontweight="bold")
                 labels = {
                     "clean": "exact,\nclean",

@@ -12,8 +12,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from toylab import plotting
+from toylab._internal.random import normal_like
 from toylab.densities import Banana, Circle, Density, two_modes
-from toylab.draws import normal_like
 from toylab.experiments.result import Result, generator
 from toylab.metrics import Extent, error_map, fisher_divergence, fisher_divergence_by_region, grid_points
 from toylab.metrics.maps import learned

@@ -29,7 +29,7 @@ from toylab.samplers import (
     reverse_sde_heun,
     rk4_step,
 )
-from toylab.schedules import geometric, rho_grid
+from toylab.schedules import geometric, karras
 from toylab.score import NoiseConditionalScore
 from toylab.sde import VE
 
@@ -61,7 +61,7 @@ class Entry:
 
 def _times(sde: VE, n_steps: int) -> Tensor:
     """Times at which sigma runs down the rho-grid."""
-    levels = rho_grid(sde.sigma_max, sde.sigma_min, n_steps + 1).double()
+    levels = karras(sde.sigma_max, sde.sigma_min, n_steps + 1).double()
     times = sde.time_of(levels)
     times[0], times[-1] = 1.0, 0.0
     return times

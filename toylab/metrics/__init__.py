@@ -15,15 +15,15 @@ from toylab.metrics.distances import (
     wasserstein,
 )
 from toylab.metrics.estimate import Estimate, mean_of
-from toylab.metrics.explain import Account, ErrorLedger, explain
+from toylab.metrics.explain import ErrorDecomposition, ErrorTerms, explain
 from toylab.metrics.fisher import (
     FisherByRegion,
     fisher_divergence,
     fisher_divergence_by_region,
     fisher_divergence_monte_carlo,
 )
-from toylab.metrics.ledger import ModeWeightLedger, mode_weight_ledger
 from toylab.metrics.maps import Extent, error_map, grid_points
+from toylab.metrics.mode_weight_trace import ModeWeightTrace, mode_weight_ledger
 from toylab.metrics.modes import mode_weights
 from toylab.metrics.posterior import (
     posterior_covariance,
@@ -33,15 +33,15 @@ from toylab.metrics.posterior import (
 )
 
 __all__ = [
-    "Account",
+    "ErrorTerms",
     "AnnealedLaw",
     "Autocorrelation",
     "Convergence",
-    "ErrorLedger",
+    "ErrorDecomposition",
     "Estimate",
     "Extent",
     "FisherByRegion",
-    "ModeWeightLedger",
+    "ModeWeightTrace",
     "TwoSample",
     "acceptance",
     "annealed_langevin_law",

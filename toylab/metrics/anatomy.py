@@ -6,7 +6,7 @@ Neither needs the truth: both are asked of the field itself.
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.score import (
     NoiseConditionalScore,
     Score,
@@ -29,8 +29,8 @@ def curl(score: Score, x: Tensor) -> Tensor:
     >>> curl(lambda x: torch.stack([-x[..., 1], x[..., 0]], -1), torch.zeros(2))  # a rotation
     tensor(2.)
     """
-    checks.function("score", score, "p.score")
-    _, jacobian = value_and_jacobian(score, checks.points("x", x))
+    validate.function("score", score, "p.score")
+    _, jacobian = value_and_jacobian(score, validate.points("x", x))
     return jacobian[..., 1, 0] - jacobian[..., 0, 1]
 
 
@@ -46,8 +46,8 @@ def fokker_planck_residual(score: NoiseConditionalScore, x: Tensor, sigma: Tenso
         x: points, shape [..., 2].
         sigma: standard deviation of the noise, > 0: a number or one level a point.
     """
-    checks.function("score", score, "p.score")
-    level = checks.noise_level(sigma, checks.points("x", x))
+    validate.function("score", score, "p.score")
+    level = validate.noise_level(sigma, validate.points("x", x))
     sigma = torch.as_tensor(level, dtype=x.dtype, device=x.device).expand(x.shape[:-1])
     if sigma.device.type == "cpu" and bool((sigma == 0).any()):
         raise ValueError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.densities.gaussian_mixture import GaussianMixture
 
 _PER_STD = 3  # grid points to a standard deviation of the kernel: the trapezoid rule is then exact to 1e-12
@@ -59,9 +59,9 @@ def annealed_langevin_law(
     Raises:
         ValueError: for another mixture, or a step too large to be stable.
     """
-    levels = checks.levels("sigmas", sigmas).double().tolist()
-    checks.positive("step_size", step_size)
-    if score_variance is not None and checks.finite("score_variance", score_variance) < 0:
+    levels = validate.levels("sigmas", sigmas).double().tolist()
+    validate.positive("step_size", step_size)
+    if score_variance is not None and validate.finite("score_variance", score_variance) < 0:
         raise ValueError(f"score_variance is {score_variance}: a variance is at least 0; None is the density's own.")
     steps = [step_size * (sigma / levels[-1]) ** 2 for sigma in levels]
     return _pushed(density, levels, steps, n_steps, extent, score_variance)
@@ -81,7 +81,7 @@ def langevin_law(
     Raises:
         ValueError: for another mixture, or a step too large to be stable.
     """
-    checks.positive("step_size", step_size)
+    validate.positive("step_size", step_size)
     return _pushed(density, [0.0], [step_size], n_steps, extent, None)
 
 
@@ -93,8 +93,8 @@ def _pushed(
     extent: tuple[float, float, float, float],
     score_variance: float | None,
 ) -> AnnealedLaw:
-    checks.count("n_steps", n_steps)
-    checks.extent("extent", extent)
+    validate.count("n_steps", n_steps)
+    validate.extent("extent", extent)
     centre, direction, means, order, v = _line(density)
     weights = density.weights.double()[order]
     between = 0.5 * (means[1:] + means[:-1]) - v * weights.log().diff() / means.diff()  # equally likely from both sides

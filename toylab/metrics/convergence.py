@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.metrics.estimate import Estimate, mean_of
 from toylab.samplers.chains import Chains
 from toylab.score import Score
@@ -92,7 +92,7 @@ def autocorrelation(path: Tensor, max_lag: int = 100) -> Autocorrelation:
     """
     from arviz_stats.base import array_stats
 
-    checks.count("max_lag", max_lag, least=0)
+    validate.count("max_lag", max_lag, least=0)
     draws, _ = _draws(path, None)
     if path.shape[1] < 2:
         raise ValueError("path holds a single chain: an error bar needs at least 2.")

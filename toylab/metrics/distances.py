@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
+from toylab._internal.random import permutation, uniform
 from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
-from toylab.draws import permutation, uniform
 from toylab.metrics.estimate import Estimate, mean_of
 from toylab.metrics.maps import Extent, grid_points
 from toylab.score import Score
@@ -76,7 +76,7 @@ def maximum_mean_discrepancy(
     """
     z = _pooled(x, y)
     distances = torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")
-    h = float(distances.median()) if bandwidth is None else checks.positive("bandwidth", bandwidth)
+    h = float(distances.median()) if bandwidth is None else validate.positive("bandwidth", bandwidth)
     return _permuted(torch.exp(-(distances**2) / (2 * h * h)), len(x), n_permutations, generator)
 
 
@@ -92,7 +92,7 @@ def _pooled(x: Tensor, y: Tensor) -> Tensor:
 
 def _permuted(kernel: Tensor, n: int, n_permutations: int, generator: torch.Generator | None) -> TwoSample:
     """Mean within x + mean within y - 2 mean between, of a symmetric kernel [N, N] over the pooled points."""
-    checks.count("n_permutations", n_permutations, least=0)
+    validate.count("n_permutations", n_permutations, least=0)
     kernel = kernel.clone()
     total, m = len(kernel), len(kernel) - n
     kernel.fill_diagonal_(0.0)
@@ -133,7 +133,7 @@ def sliced_wasserstein(
         generator: source of randomness for the first angle; None is torch's global stream.
     """
     _groupable(x, y)
-    checks.count("n_directions", n_directions)
+    validate.count("n_directions", n_directions)
     first = uniform((), dtype=torch.float64, device=x.device, generator=generator)
     angles = math.pi * (torch.arange(n_directions, dtype=torch.float64, device=x.device) + first) / n_directions
     directions = torch.stack([angles.cos(), angles.sin()])
@@ -221,7 +221,7 @@ def kernel_stein_discrepancy(x: Tensor, score: Score, *, scale: float = 1.0) -> 
     n = len(x)
     if n > _MOST_PAIRED:
         raise ValueError(f"x has {n} points: all pairs are held. Give at most {_MOST_PAIRED}.")
-    c2 = checks.positive("scale", scale) ** 2
+    c2 = validate.positive("scale", scale) ** 2
     s, x = score(x).double(), x.double()
     rows = torch.zeros(n, dtype=torch.float64, device=x.device)
     for k in range(0, n, 1000):
@@ -286,7 +286,7 @@ def log_density_calibration(samples: Tensor, density: Density, sigma: float = 0.
 
 
 def _sound(name: str, x: Tensor) -> None:
-    checks.cloud(name, x)
+    validate.cloud(name, x)
     if not bool(x.isfinite().all()):
         bad = int((~x.isfinite().all(-1)).sum())
         raise ValueError(f"{name} holds {bad} points that are nan or inf: leave out the chains in Chains.diverged.")

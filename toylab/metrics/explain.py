@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
 from toylab.metrics.estimate import Estimate, mean_of
@@ -17,7 +17,7 @@ Sampler = Callable[[Callable, Tensor, torch.Generator], Chains]
 
 
 @dataclass(frozen=True)
-class Account:
+class ErrorTerms:
     """The error of one sampled mean, E f by chains minus E f under the clean law, in its parts; they add up.
 
     Attributes:
@@ -34,7 +34,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class ErrorLedger:
+class ErrorDecomposition:
     """One account a score.
 
     Attributes:
@@ -46,7 +46,7 @@ class ErrorLedger:
 
     truth: float
     sigma: float
-    accounts: dict[str, Account]
+    accounts: dict[str, ErrorTerms]
 
     def __str__(self) -> str:
         head = f"{'score':16s} {'noising':>9s} {'discretisation':>20s} {'estimation':>20s} {'total':>20s}"
@@ -68,11 +68,11 @@ def explain(
     sigma: float = 0.0,
     clean: Callable | None = None,
     seed: int = 0,
-) -> ErrorLedger:
+) -> ErrorDecomposition:
     """Split the error of a sampled mean into noising, discretisation, estimation and finite chains.
 
     The sampler runs once with the exact score and once with each of ``scores``, from the same start and with the same
-    random numbers, so that what differs is the score's doing alone. ``plotting.error_ledger`` draws it.
+    random numbers, so that what differs is the score's doing alone. ``plotting.error_decomposition`` draws it.
 
     Args:
         density: the truth.
@@ -90,10 +90,10 @@ def explain(
     Raises:
         ValueError: if chains diverge, naming the score.
     """
-    checks.function("sampler", sampler, "lambda s, x, g: langevin(s, x, step_size=0.1, n_steps=1000, generator=g)")
-    checks.function("quantity", quantity, "lambda x: x.square().sum(-1)")
-    checks.cloud("start", start)
-    checks.function("exact", exact, "p.score")
+    validate.function("sampler", sampler, "lambda s, x, g: langevin(s, x, step_size=0.1, n_steps=1000, generator=g)")
+    validate.function("quantity", quantity, "lambda x: x.square().sum(-1)")
+    validate.cloud("start", start)
+    validate.function("exact", exact, "p.score")
     if not (math.isfinite(sigma) and sigma >= 0):
         raise ValueError(f"sigma is {sigma}: a noise level is finite and at least 0.")
     if not isinstance(scores, Mapping) or {"clean", "exact"} & set(scores):
@@ -115,16 +115,16 @@ def explain(
     accounts = {}
     if clean is not None:
         off = _less(mean_of(run("clean", clean)), truth)
-        accounts["clean"] = Account(0.0, off, Estimate(0.0, 0.0), off)
+        accounts["clean"] = ErrorTerms(0.0, off, Estimate(0.0, 0.0), off)
     reference = run("exact", exact)
     discretisation = _less(mean_of(reference), noised)
-    accounts["exact"] = Account(noised - truth, discretisation, Estimate(0.0, 0.0), _less(mean_of(reference), truth))
+    accounts["exact"] = ErrorTerms(noised - truth, discretisation, Estimate(0.0, 0.0), _less(mean_of(reference), truth))
     for name, score in scores.items():
         values = run(name, score)
-        accounts[name] = Account(
+        accounts[name] = ErrorTerms(
             noised - truth, discretisation, mean_of(values - reference), _less(mean_of(values), truth)
         )
-    return ErrorLedger(truth, sigma, accounts)
+    return ErrorDecomposition(truth, sigma, accounts)
 
 
 def _less(estimate: Estimate, number: float) -> Estimate:

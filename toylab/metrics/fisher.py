@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
 from toylab.metrics.estimate import Estimate, mean_of
@@ -30,7 +30,7 @@ def fisher_divergence_monte_carlo(
     score: Score, density: Density, n: int, sigma: float = 0.0, *, generator: torch.Generator | None = None
 ) -> Estimate:
     """The same J from n exact samples of p_sigma, with its standard error."""
-    checks.count("n", n, least=2)
+    validate.count("n", n, least=2)
     law = density.noised(sigma) if sigma > 0 else density
     return mean_of(_half_square(score, density, sigma)(law.sample((n,), generator=generator).double()))
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.densities.density import Density
 from toylab.score import Score
 
@@ -21,10 +21,10 @@ def grid_points(extent: Extent, n: int, *, dtype: torch.dtype | None = None) -> 
     Returns:
         Points, shape [n, n, 2]: row i is the i-th from the bottom, column j the j-th from the left.
     """
-    left, right, bottom, top = (checks.finite("extent", edge) for edge in extent)
+    left, right, bottom, top = (validate.finite("extent", edge) for edge in extent)
     if not (left < right and bottom < top):
         raise ValueError(f"extent is {extent}: give (left, right, bottom, top) with left < right and bottom < top.")
-    centres = (torch.arange(checks.count("n", n), dtype=torch.float64) + 0.5) / n
+    centres = (torch.arange(validate.count("n", n), dtype=torch.float64) + 0.5) / n
     x, y = left + (right - left) * centres, bottom + (top - bottom) * centres
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).to(dtype or torch.get_default_dtype())
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.metrics.estimate import Estimate
 
@@ -28,7 +28,7 @@ def mode_weights(samples: Tensor, density: GaussianMixture, sigma: float = 0.0) 
     Raises:
         ValueError: if a sample is nan or inf.
     """
-    checks.cloud("samples", samples)
+    validate.cloud("samples", samples)
     if not samples.isfinite().all():
         bad = int((~samples.isfinite().all(-1)).sum())
         raise ValueError(f"samples holds {bad} points that are nan or inf: leave out the chains in Chains.diverged.")

@@ -7,10 +7,10 @@ average over the data), or a network.
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.samplers import clean_point, denoised
 from toylab.score import NoiseConditionalScore, at, value_and_jacobian
-from toylab.sde import SDE, checked, plain_noise
+from toylab.sde import SDE, plain_noise, require_sde
 
 
 @torch.no_grad()
@@ -24,8 +24,8 @@ def posterior_mean(score: NoiseConditionalScore, x: Tensor, sigma: Tensor | floa
 
     Source: Robbins 1956 (Tweedie's formula); Efron 2011.
     """
-    checks.function("score", score, "p.score")
-    return denoised(score, x, checks.noise_level(sigma, checks.points("x", x)))
+    validate.function("score", score, "p.score")
+    return denoised(score, x, validate.noise_level(sigma, validate.points("x", x)))
 
 
 @torch.no_grad()
@@ -46,8 +46,8 @@ def posterior_covariance(score: NoiseConditionalScore, x: Tensor, sigma: Tensor 
     tensor([[0.5000, 0.0000],
             [0.0000, 0.5000]])
     """
-    checks.function("score", score, "p.score")
-    sigma = checks.noise_level(sigma, checks.points("x", x))
+    validate.function("score", score, "p.score")
+    sigma = validate.noise_level(sigma, validate.points("x", x))
     _, jacobian = value_and_jacobian(at(score, sigma), x)
     variance = sigma[..., None, None] ** 2 if isinstance(sigma, Tensor) else sigma**2
     return variance * (torch.eye(2, dtype=x.dtype, device=x.device) + variance * jacobian)
@@ -63,8 +63,8 @@ def posterior_mean_at(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tens
         x: points at time t, shape [..., 2].
         t: the time, a number or one a point.
     """
-    checks.function("score", score, "p.score")
-    return clean_point(checked(sde), score, checks.points("x", x), t)
+    validate.function("score", score, "p.score")
+    return clean_point(require_sde(sde), score, validate.points("x", x), t)
 
 
 def posterior_covariance_at(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tensor | float) -> Tensor:
@@ -72,4 +72,4 @@ def posterior_covariance_at(sde: SDE, score: NoiseConditionalScore, x: Tensor, t
 
     Arguments as for ``posterior_mean_at``; the score must treat each point by itself.
     """
-    return posterior_covariance(score, *plain_noise(checked(sde), checks.points("x", x), t))
+    return posterior_covariance(score, *plain_noise(require_sde(sde), validate.points("x", x), t))

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
+from toylab._internal.random import normal_like
 from toylab.densities.density import Density
 from toylab.densities.quadrature import fisher_information
-from toylab.draws import normal_like
 from toylab.score import Score
 
 
@@ -33,7 +33,7 @@ class Denoising:
     control_variate: bool = False
 
     def __post_init__(self) -> None:
-        checks.positive(
+        validate.positive(
             "sigma", self.sigma, "The target -z / sigma divides by it; for clean data use Implicit or Sliced"
         )
 
@@ -69,7 +69,7 @@ class NoisePrediction:
     sigma: float
 
     def __post_init__(self) -> None:
-        checks.positive("sigma", self.sigma, "The noise to be predicted is that of x + sigma z")
+        validate.positive("sigma", self.sigma, "The noise to be predicted is that of x + sigma z")
 
     def __call__(self, noise_prediction: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss a point, shape [n], for points x [n, 2]; e is called like a score."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.densities.density import Density
 from toylab.score import Score
 
@@ -26,7 +26,7 @@ class Explicit:
     target: Score
 
     def __post_init__(self) -> None:
-        checks.function("target", self.target, "Explicit(p.score)")
+        validate.function("target", self.target, "Explicit(p.score)")
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss a point, shape [n], for points x [n, 2]. Draws nothing."""

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
+from toylab._internal.random import integers, normal, normal_like, uniform
 from toylab.densities.density import Density
 from toylab.densities.quadrature import fisher_information
-from toylab.draws import integers, normal, normal_like, uniform
 from toylab.score import NoiseConditionalScore
-from toylab.sde import SDE, checked
+from toylab.sde import SDE, require_sde
 
 Weighting = Callable[[Tensor], Tensor]
 
@@ -54,8 +54,8 @@ class LogUniform:
     high: float
 
     def __post_init__(self) -> None:
-        checks.positive("low", self.low)
-        checks.positive("high", self.high)
+        validate.positive("low", self.low)
+        validate.positive("high", self.high)
         if not self.low < self.high:
             raise ValueError(f"low is {self.low} and high is {self.high}: low must be less than high.")
 
@@ -83,8 +83,8 @@ class LogNormal:
     std: float = 1.2
 
     def __post_init__(self) -> None:
-        checks.finite("mean", self.mean)
-        checks.positive("std", self.std)
+        validate.finite("mean", self.mean)
+        validate.positive("std", self.std)
 
     def draw(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One level a point of ``like`` [n, 2], shape [n]."""
@@ -115,7 +115,7 @@ class UniformTimes:
     sde: SDE
 
     def __post_init__(self) -> None:
-        checked(self.sde)
+        require_sde(self.sde)
 
     def draw(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One level a point of ``like`` [n, 2], shape [n]."""
@@ -194,7 +194,7 @@ class NoiseConditionalExplicit:
     weighting: Weighting = square
 
     def __post_init__(self) -> None:
-        checks.function("target", self.target, "NoiseConditionalExplicit(p.score, sigmas)")
+        validate.function("target", self.target, "NoiseConditionalExplicit(p.score, sigmas)")
         _check(self.sigmas, self.weighting)
 
     def __call__(self, score: NoiseConditionalScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
@@ -211,8 +211,8 @@ class NoiseConditionalExplicit:
 
 def _check(sigmas: Levels, weighting: Weighting) -> None:
     if not isinstance(sigmas, ContinuousLevels):
-        checks.levels("sigmas", sigmas)
-    checks.function("weighting", weighting, "lambda sigma: sigma**2")
+        validate.levels("sigmas", sigmas)
+    validate.function("weighting", weighting, "lambda sigma: sigma**2")
 
 
 def _draw(sigmas: Levels, x: Tensor, generator: torch.Generator | None) -> Tensor:

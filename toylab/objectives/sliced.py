@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
+from toylab._internal.random import normal_like, uniform
 from toylab.densities.density import Density
 from toylab.densities.quadrature import fisher_information
-from toylab.draws import normal_like, uniform
 from toylab.score import Score, value_and_jvp
 
 Projection = Callable[[Tensor, torch.Generator | None], Tensor]
@@ -52,8 +52,8 @@ class Sliced:
     variance_reduced: bool = True
 
     def __post_init__(self) -> None:
-        checks.count("n_slices", self.n_slices)
-        checks.function("projection", self.projection, "objectives.rademacher")
+        validate.count("n_slices", self.n_slices)
+        validate.function("projection", self.projection, "objectives.rademacher")
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss a point, shape [n], for points x [n, 2]."""
@@ -91,9 +91,9 @@ class FiniteDifferenceSliced:
     projection: Projection = rademacher
 
     def __post_init__(self) -> None:
-        checks.positive("step", self.step)
-        checks.count("n_slices", self.n_slices)
-        checks.function("projection", self.projection, "objectives.rademacher")
+        validate.positive("step", self.step)
+        validate.count("n_slices", self.n_slices)
+        validate.function("projection", self.projection, "objectives.rademacher")
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss a point, shape [n], for points x [n, 2]."""

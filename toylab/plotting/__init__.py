@@ -1,8 +1,8 @@
 """Pictures, in matplotlib. Every function takes ``ax=None`` and returns the Axes it drew on."""
 
+from toylab.plotting.error_decomposition import error_decomposition
 from toylab.plotting.fields import density_map, error_heat_map, sample_histogram, score_field
 from toylab.plotting.histories import loss_curve
-from toylab.plotting.ledgers import error_ledger
 from toylab.plotting.style import DENSITY_MAP, ERROR, ERROR_MAP, EXACT, GROUND_MAP, LEARNED, NEUTRAL, OTHER, look
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "OTHER",
     "density_map",
     "error_heat_map",
-    "error_ledger",
+    "error_decomposition",
     "look",
     "loss_curve",
     "sample_histogram",

@@ -7,7 +7,7 @@ from toylab.samplers.forward_sde import forward_sde, forward_sde_step
 from toylab.samplers.hmc import hmc, hmc_step
 from toylab.samplers.langevin import langevin, langevin_step
 from toylab.samplers.likelihood import Likelihood, exact_trace, hutchinson, log_likelihood, prior_mismatch
-from toylab.samplers.mala import WarmUp, mala, mala_start, mala_step, mala_warm_up
+from toylab.samplers.mala import WarmUp, mala, mala_init, mala_step, mala_warm_up
 from toylab.samplers.metropolis import metropolis, metropolis_step
 from toylab.samplers.probability_flow import (
     euler_step,
@@ -58,7 +58,7 @@ __all__ = [
     "langevin_step",
     "log_likelihood",
     "mala",
-    "mala_start",
+    "mala_init",
     "mala_step",
     "mala_warm_up",
     "metropolis",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
 
 
 def adaptive_steps(
@@ -72,11 +72,11 @@ def adaptive_steps(
         yield float(solver.t), torch.from_numpy(solver.y).to(y).view(y.shape)
 
 
-def checked_tolerances(x: Tensor, rtol: float, atol: float, max_evaluations: int) -> None:
+def check_tolerances(x: Tensor, rtol: float, atol: float, max_evaluations: int) -> None:
     """Raise ``ValueError`` unless the tolerances are positive and within reach of the dtype of x."""
-    checks.positive("rtol", rtol)
-    checks.positive("atol", atol)
-    checks.count("max_evaluations", max_evaluations)
+    validate.positive("rtol", rtol)
+    validate.positive("atol", atol)
+    validate.count("max_evaluations", max_evaluations)
     least = 50 * torch.finfo(x.dtype).eps
     if rtol < least:
         raise ValueError(

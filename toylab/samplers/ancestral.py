@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from toylab.capture import captured
-from toylab.draws import normal_like
+from toylab._internal.cuda_graphs import captured
+from toylab._internal.random import normal_like
 from toylab.samplers.annealed import denoised
-from toylab.samplers.chains import Chains, Counted, bar
-from toylab.samplers.reverse_sde import started
+from toylab.samplers.chains import Chains, CountingScore, progress_bar
+from toylab.samplers.reverse_sde import begin
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE, Time, plain_noise
 
@@ -70,7 +70,7 @@ def ancestral(
         score: s(x, sigma), exact (``p.score``) or learned on plain noise.
         x: where the chains start, shape [n, 2]: ``sde.prior.sample((n,), generator=g)``.
         times: 1-D, strictly falling, in [sde.t_min, 1], such as ``schedules.uniform(1.0, sde.t_min, 501)``.
-        keep_every: keep every so-many-th frame in ``Chains.path``, its tick the time; None keeps no path.
+        keep_every: keep every so-many-th frame in ``Chains.path``, its label the time; None keeps no path.
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
 
@@ -78,16 +78,16 @@ def ancestral(
         The chains; one evaluation of the score a step. Some may have diverged; a warning says so. Ctrl-C returns what
         is done so far.
     """
-    grid, recorder = started(sde, score, x, times, keep_every)
-    counted = Counted(score)
+    grid, recorder = begin(sde, score, x, times, keep_every)
+    counted = CountingScore(score)
     step = captured(
         lambda x, t, u: ancestral_step(sde, counted, x, t, u, generator=generator),
         x.device, generator=generator, uses=[sde, score], counter=counted,
     )  # fmt: skip
-    with bar("ancestral", len(grid) - 1, progress) as shown:
+    with progress_bar("ancestral", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
             x = step(x, t, u)
-            recorder.see(x, u)
+            recorder.append(x, u)
             shown.update()
     return recorder.chains(x, counted.n)
 
@@ -113,21 +113,21 @@ def ddim(
         score: s(x, sigma), exact (``p.score``) or learned on plain noise.
         x: where the chains start, shape [n, 2]: ``sde.prior.sample((n,), generator=g)``.
         times: 1-D, strictly falling, in [sde.t_min, 1], such as ``schedules.uniform(1.0, sde.t_min, 51)``.
-        keep_every: keep every so-many-th frame in ``Chains.path``, its tick the time; None keeps no path.
+        keep_every: keep every so-many-th frame in ``Chains.path``, its label the time; None keeps no path.
         progress: show a progress bar when it takes long.
 
     Returns:
         The chains; one evaluation of the score a step. Some may have diverged; a warning says so. Ctrl-C returns what
         is done so far.
     """
-    grid, recorder = started(sde, score, x, times, keep_every)
-    counted = Counted(score)
+    grid, recorder = begin(sde, score, x, times, keep_every)
+    counted = CountingScore(score)
     step = captured(
         lambda x, t, u: ddim_step(sde, counted, x, t, u), x.device, uses=[sde, score], counter=counted
     )  # fmt: skip
-    with bar("ddim", len(grid) - 1, progress) as shown:
+    with progress_bar("ddim", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
             x = step(x, t, u)
-            recorder.see(x, u)
+            recorder.append(x, u)
             shown.update()
     return recorder.chains(x, counted.n)

@@ -5,9 +5,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from toylab import checks
-from toylab.capture import captured
-from toylab.samplers.chains import Chains, Counted, Recorder, bar
+from toylab._internal import validate
+from toylab._internal.cuda_graphs import captured
+from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
 from toylab.samplers.langevin import langevin_step
 from toylab.score import NoiseConditionalScore, at
 
@@ -38,7 +38,7 @@ def annealed_langevin(
         step_size: eps > 0, the step at the last level.
         n_steps: steps a level.
         denoise: end with x + sigma_L^2 s(x, sigma_L), the mean of the clean point given the noisy one (``denoised``).
-        keep_every: keep every so-many-th frame in ``Chains.path``, its tick the noise level; None keeps no path.
+        keep_every: keep every so-many-th frame in ``Chains.path``, its label the noise level; None keeps no path.
             ``keep_every=n_steps`` is a record by level: one frame at the end of each.
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
@@ -46,13 +46,13 @@ def annealed_langevin(
     Returns:
         The chains. Some may have diverged; a warning says so. Ctrl-C returns what is done so far.
     """
-    checks.function("score", score, "p.score")
-    checks.cloud("x", x)
-    checks.positive("step_size", step_size)
-    checks.count("n_steps", n_steps)
-    levels = checks.levels("sigmas", sigmas).tolist()
-    recorder, counted = Recorder(x, n_steps * len(levels), keep_every, tick=levels[0]), Counted(score)
-    with bar("annealed_langevin", n_steps * len(levels), progress) as shown:
+    validate.function("score", score, "p.score")
+    validate.cloud("x", x)
+    validate.positive("step_size", step_size)
+    validate.count("n_steps", n_steps)
+    levels = validate.levels("sigmas", sigmas).tolist()
+    recorder, counted = Recorder(x, n_steps * len(levels), keep_every, label=levels[0]), CountingScore(score)
+    with progress_bar("annealed_langevin", n_steps * len(levels), progress) as shown:
         for sigma in levels:
             alpha = step_size * (sigma / levels[-1]) ** 2
             step = captured(
@@ -61,7 +61,7 @@ def annealed_langevin(
             )  # fmt: skip
             for _ in range(n_steps):
                 x = step(x)
-                recorder.see(x, sigma)
+                recorder.append(x, sigma)
                 shown.update()
     x = denoised(counted, x, levels[-1]) if denoise else x
     return recorder.chains(x, counted.n)

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from toylab import checks
-from toylab.capture import captured
-from toylab.draws import normal_like
-from toylab.samplers.chains import Chains, Recorder, bar
-from toylab.sde import SDE, Time, checked
+from toylab._internal import validate
+from toylab._internal.cuda_graphs import captured
+from toylab._internal.random import normal_like
+from toylab.samplers.chains import Chains, Recorder, progress_bar
+from toylab.sde import SDE, Time, require_sde
 
 
 def forward_sde_step(sde: SDE, x: Tensor, t: Time, u: Time, *, generator: torch.Generator | None = None) -> Tensor:
@@ -36,24 +36,24 @@ def forward_sde(
         sde: such as ``VE()``, ``VP()``.
         x: draws of the law at times[0], shape [n, 2].
         times: 1-D, strictly rising, in [0, 1], such as ``schedules.uniform(1.0, 0.0, 501).flip(0)``.
-        keep_every: keep every so-many-th frame in ``Chains.path``, its tick the time; None keeps no path.
+        keep_every: keep every so-many-th frame in ``Chains.path``, its label the time; None keeps no path.
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
 
     Returns:
         The chains; no score is evaluated. Ctrl-C returns what is done so far.
     """
-    checked(sde)
-    checks.cloud("x", x)
-    grid = checks.times("times", times, 0.0, rising=True)
-    recorder = Recorder(x, len(grid) - 1, keep_every, tick=grid[0], remedy="more times")
+    require_sde(sde)
+    validate.cloud("x", x)
+    grid = validate.times("times", times, 0.0, rising=True)
+    recorder = Recorder(x, len(grid) - 1, keep_every, label=grid[0], remedy="more times")
     step = captured(
         lambda x, t, u: forward_sde_step(sde, x, t, u, generator=generator),
         x.device, generator=generator, uses=[sde],
     )  # fmt: skip
-    with bar("forward_sde", len(grid) - 1, progress) as shown:
+    with progress_bar("forward_sde", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
             x = step(x, t, u)
-            recorder.see(x, u)
+            recorder.append(x, u)
             shown.update()
     return recorder.chains(x, 0)

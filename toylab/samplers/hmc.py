@@ -5,11 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from toylab import checks
-from toylab.capture import captured
-from toylab.draws import normal_like
-from toylab.samplers.chains import Chains, Counted, Recorder, bar
-from toylab.samplers.mala import Position, checked, chosen, mala_start
+from toylab._internal import validate
+from toylab._internal.cuda_graphs import captured
+from toylab._internal.random import normal_like
+from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
+from toylab.samplers.mala import State, accept_reject, check_inputs, mala_init
 from toylab.score import Score
 
 LogProb = Callable[[Tensor], Tensor]
@@ -32,12 +32,12 @@ def leapfrog(score: Score, x: Tensor, s: Tensor, v: Tensor, h: float, n: int) ->
 def hmc_step(
     log_prob: LogProb,
     score: Score,
-    here: Position,
+    here: State,
     step_size: float,
     n_leapfrog: int,
     *,
     generator: torch.Generator | None = None,
-) -> tuple[Position, Tensor]:
+) -> tuple[State, Tensor]:
     """Draw v ~ N(0, I), follow the leapfrog from (x, v) to (y, w), keep y with min(1, e^(H(x, v) - H(y, w))).
 
     H(x, v) = -log p(x) + |v|^2 / 2, and the leapfrog's step is h = sqrt(eps).
@@ -47,9 +47,9 @@ def hmc_step(
     """
     v = normal_like(here.x, generator)
     y, s, w = leapfrog(score, here.x, here.score, v, step_size**0.5, n_leapfrog)
-    there = Position(y, log_prob(y), s)
+    there = State(y, log_prob(y), s)
     log_ratio = there.log_prob - here.log_prob + 0.5 * (v.square() - w.square()).sum(-1)
-    return chosen(there, here, log_ratio, generator)
+    return accept_reject(there, here, log_ratio, generator)
 
 
 @torch.no_grad()
@@ -85,20 +85,20 @@ def hmc(
     Returns:
         The chains, with each chain's acceptance rate. Ctrl-C returns what is done so far.
     """
-    checked(log_prob, score, x, step_size, n_steps)
-    checks.count("n_leapfrog", n_leapfrog)
+    check_inputs(log_prob, score, x, step_size, n_steps)
+    validate.count("n_leapfrog", n_leapfrog)
     recorder, accepted = Recorder(x, n_steps, keep_every), x.new_zeros(len(x))
-    counted = Counted(score)
+    counted = CountingScore(score)
 
-    def proposed(here: Position, accepted: Tensor) -> tuple[Position, Tensor]:
+    def proposed(here: State, accepted: Tensor) -> tuple[State, Tensor]:
         here, kept = hmc_step(log_prob, counted, here, step_size, n_leapfrog, generator=generator)
         return here, accepted + kept.view(torch.uint8)  # from bool it would take six times as long
 
     step = captured(proposed, x.device, generator=generator, uses=[log_prob, score], counter=counted)
-    here = mala_start(log_prob, counted, x)
-    with bar("hmc", n_steps, progress) as shown:
+    here = mala_init(log_prob, counted, x)
+    with progress_bar("hmc", n_steps, progress) as shown:
         for _ in range(n_steps):
             here, accepted = step(here, accepted)
-            recorder.see(here.x)
+            recorder.append(here.x)
             shown.update()
     return recorder.chains(here.x, counted.n, accepted)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from toylab import checks
-from toylab.capture import captured
-from toylab.draws import normal_like
-from toylab.samplers.chains import Chains, Counted, Recorder, bar
+from toylab._internal import validate
+from toylab._internal.cuda_graphs import captured
+from toylab._internal.random import normal_like
+from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
 from toylab.score import Score
 
 
@@ -62,20 +62,20 @@ def langevin(
     Returns:
         The chains. Some may have diverged; a warning says so. Ctrl-C returns what is done so far.
     """
-    checks.function("score", score, "p.score")
-    checks.cloud("x", x)
-    checks.count("n_steps", n_steps)
-    if checks.finite("temperature", temperature) < 0:
+    validate.function("score", score, "p.score")
+    validate.cloud("x", x)
+    validate.count("n_steps", n_steps)
+    if validate.finite("temperature", temperature) < 0:
         raise ValueError(f"temperature is {temperature}: it must be at least 0; 1 samples p itself.")
-    steps = [checks.positive("step_size", step_size(k) if callable(step_size) else step_size) for k in range(n_steps)]
-    recorder, counted = Recorder(x, n_steps, keep_every), Counted(score)
+    steps = [validate.positive("step_size", step_size(k) if callable(step_size) else step_size) for k in range(n_steps)]
+    recorder, counted = Recorder(x, n_steps, keep_every), CountingScore(score)
     step = captured(
         lambda x, eps: langevin_step(counted, x, eps, temperature=temperature, generator=generator),
         x.device, generator=generator, uses=[score], counter=counted,
     )  # fmt: skip
-    with bar("langevin", n_steps, progress) as shown:
+    with progress_bar("langevin", n_steps, progress) as shown:
         for eps in steps:
             x = step(x, eps)
-            recorder.see(x)
+            recorder.append(x)
             shown.update()
     return recorder.chains(x, counted.n)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
+from toylab._internal.random import integers
 from toylab.densities.density import Density
-from toylab.draws import integers
-from toylab.samplers.adaptive import adaptive_steps, checked_tolerances
-from toylab.samplers.chains import Counted
+from toylab.samplers.adaptive import adaptive_steps, check_tolerances
+from toylab.samplers.chains import CountingScore
 from toylab.samplers.probability_flow import flow_velocity
 from toylab.score import NoiseConditionalScore, Score, value_and_divergence, value_and_jvp
-from toylab.sde import SDE, checked
+from toylab.sde import SDE, require_sde
 
 Divergences = Callable[[Score, Tensor], tuple[Tensor, Tensor]]
 """From a field and points [n, 2] to its values [n, 2] and m estimates of its divergence [m, n]."""
@@ -64,7 +64,7 @@ def hutchinson(n_projections: int = 8, *, generator: torch.Generator | None = No
         n_projections: independent v's a point; the standard error needs at least 2.
         generator: source of randomness; None is torch's global stream.
     """
-    checks.count("n_projections", n_projections)
+    validate.count("n_projections", n_projections)
 
     def trace(x: Tensor) -> Divergences:
         signs = integers(2, (n_projections, *x.shape), device=x.device, generator=generator)
@@ -110,12 +110,12 @@ def log_likelihood(
         FloatingPointError: if the field is nan or inf on the way.
         RuntimeError: if it takes more than ``max_evaluations``.
     """
-    checked(sde)
-    checks.function("score", score, "p.score")
-    checks.finite_cloud("x", x)
-    checks.function("trace", trace, "exact_trace")
-    checked_tolerances(x, rtol, atol, max_evaluations)
-    score = Counted(score)
+    require_sde(sde)
+    validate.function("score", score, "p.score")
+    validate.finite_cloud("x", x)
+    validate.function("trace", trace, "exact_trace")
+    check_tolerances(x, rtol, atol, max_evaluations)
+    score = CountingScore(score)
     velocity, divergences = flow_velocity(sde, score), trace(x)
 
     def rate(y: Tensor, t: float) -> Tensor:
@@ -148,5 +148,5 @@ def prior_mismatch(sde: SDE, density: Density, x: Tensor) -> Tensor:
     """
     if not isinstance(density, Density):
         raise TypeError(f"density is a {type(density).__name__}: give the true law, a Density such as two_modes().")
-    law = density.scaled(float(checked(sde).alpha(1.0))).noised(float(sde.sigma(1.0)))
+    law = density.scaled(float(require_sde(sde).alpha(1.0))).noised(float(sde.sigma(1.0)))
     return law.log_prob(x) - sde.prior.log_prob(x)

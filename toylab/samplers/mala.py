@@ -9,17 +9,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from toylab import checks
-from toylab.capture import captured
+from toylab._internal import validate
+from toylab._internal.cuda_graphs import captured
+from toylab._internal.random import normal_like, uniform
 from toylab.densities.density import Density
-from toylab.draws import normal_like, uniform
-from toylab.samplers.chains import Chains, Counted, Recorder, bar
+from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
 from toylab.score import Score
 
 LogProb = Callable[[Tensor], Tensor]
 
 
-class Position(NamedTuple):
+class State(NamedTuple):
     """Where the chains stand: x [n, 2], with log p(x) [n] and s(x) [n, 2] carried along."""
 
     x: Tensor
@@ -27,21 +27,21 @@ class Position(NamedTuple):
     score: Tensor
 
 
-def mala_start(log_prob: LogProb, score: Score, x: Tensor) -> Position:
+def mala_init(log_prob: LogProb, score: Score, x: Tensor) -> State:
     """The position of chains at x [n, 2]."""
     x = x.contiguous()
-    return Position(x, *joint(log_prob, score)(x))
+    return State(x, *value_and_score(log_prob, score)(x))
 
 
 def mala_step(
     log_prob: LogProb,
     score: Score,
-    here: Position,
+    here: State,
     step_size: float | Tensor,
     *,
     factor: Tensor | None = None,
     generator: torch.Generator | None = None,
-) -> tuple[Position, Tensor]:
+) -> tuple[State, Tensor]:
     """Propose y ~ q(. | x) = N(x + eps/2 M s(x), eps M); keep it with probability min(1, p(y) q(x|y) / (p(x) q(y|x))).
 
     Args:
@@ -61,20 +61,20 @@ def mala_step(
     pushed, pulled = (_same, _same) if factor is None else (lambda v: v @ factor.T, lambda s: s @ factor)
     z = normal_like(here.x, generator)
     y = _plus(here.x, a, pushed(_plus(z, 0.5 * a, pulled(here.score))))
-    there = Position(y, *joint(log_prob, score)(y))
+    there = State(y, *value_and_score(log_prob, score)(y))
     both = pulled(here.score + there.score)
     # log q(x|y) - log q(y|x) = (|z|^2 - |z + h|^2) / 2 = -h . (z + h/2)
     dot = _dot(both, _plus(z, 0.25 * a, both))
-    return chosen(there, here, _plus(there.log_prob - here.log_prob, -0.5 * root, dot), generator)
+    return accept_reject(there, here, _plus(there.log_prob - here.log_prob, -0.5 * root, dot), generator)
 
 
-def joint(log_prob: LogProb, score: Score) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+def value_and_score(log_prob: LogProb, score: Score) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """log p and s at x, in one pass where both are of one density, given as ``p.log_prob`` and ``p.score``."""
     p = getattr(log_prob, "__self__", None)
-    plain = score.score if isinstance(score, Counted) else score
+    plain = score.score if isinstance(score, CountingScore) else score
     if not (isinstance(p, Density) and log_prob == p.log_prob and plain == p.score and _has_both_of_one_kind(type(p))):
         return lambda x: (log_prob(x), score(x))
-    return Counted(p.log_prob_and_score, score) if isinstance(score, Counted) else p.log_prob_and_score
+    return CountingScore(p.log_prob_and_score, score) if isinstance(score, CountingScore) else p.log_prob_and_score
 
 
 @cache
@@ -101,13 +101,13 @@ def _dot(v: Tensor, w: Tensor) -> Tensor:
     return torch.addcmul(v[:, 0] * w[:, 0], v[:, 1], w[:, 1])
 
 
-def chosen(
-    there: Position, here: Position, log_ratio: Tensor, generator: torch.Generator | None
-) -> tuple[Position, Tensor]:
+def accept_reject(
+    there: State, here: State, log_ratio: Tensor, generator: torch.Generator | None
+) -> tuple[State, Tensor]:
     """Go there with probability min(1, e^log_ratio), else stay; and which did go, shape [n]."""
     u = uniform(log_ratio.shape, dtype=here.x.dtype, device=here.x.device, generator=generator)
     kept = u.log() < log_ratio  # nan compares false: a proposal that blew up is refused
-    return Position(
+    return State(
         _where(kept, there.x, here.x),
         torch.where(kept, there.log_prob, here.log_prob),
         _where(kept, there.score, here.score),
@@ -155,21 +155,21 @@ def mala(
     Returns:
         The chains, with each chain's acceptance rate. Ctrl-C returns what is done so far.
     """
-    checked(log_prob, score, x, step_size, n_steps)
+    check_inputs(log_prob, score, x, step_size, n_steps)
     factor = _factor(preconditioner, x)
     recorder, accepted = Recorder(x, n_steps, keep_every), x.new_zeros(len(x))
-    counted = Counted(score)
+    counted = CountingScore(score)
 
-    def proposed(here: Position, accepted: Tensor) -> tuple[Position, Tensor]:
+    def proposed(here: State, accepted: Tensor) -> tuple[State, Tensor]:
         here, kept = mala_step(log_prob, counted, here, step_size, factor=factor, generator=generator)
         return here, accepted + kept.view(torch.uint8)  # from bool it would take six times as long
 
     step = captured(proposed, x.device, generator=generator, uses=[log_prob, score], counter=counted)
-    here = mala_start(log_prob, counted, x)
-    with bar("mala", n_steps, progress) as shown:
+    here = mala_init(log_prob, counted, x)
+    with progress_bar("mala", n_steps, progress) as shown:
         for _ in range(n_steps):
             here, accepted = step(here, accepted)
-            recorder.see(here.x)
+            recorder.append(here.x)
             shown.update()
     return recorder.chains(here.x, counted.n, accepted)
 
@@ -223,10 +223,10 @@ def mala_warm_up(
         preconditioner: as for ``mala``.
         generator: source of randomness; None is torch's global stream.
     """
-    checked(log_prob, score, x, step_size, n_steps)
+    check_inputs(log_prob, score, x, step_size, n_steps)
     if not 0 < target < 1:
         raise ValueError(f"target is {target}: an acceptance lies between 0 and 1, for example 0.574.")
-    factor, here, log_eps = _factor(preconditioner, x), mala_start(log_prob, score, x), math.log(step_size)
+    factor, here, log_eps = _factor(preconditioner, x), mala_init(log_prob, score, x), math.log(step_size)
     acceptance, steps = [], []
     for k in range(1, n_steps + 1):
         here, kept = mala_step(log_prob, score, here, math.exp(log_eps), factor=factor, generator=generator)
@@ -237,13 +237,13 @@ def mala_warm_up(
     return WarmUp(here.x, math.exp(sum(later) / len(later)), torch.tensor(acceptance, dtype=torch.float64))
 
 
-def checked(log_prob: LogProb, score: Score, x: Tensor, step_size: float, n_steps: int) -> None:
+def check_inputs(log_prob: LogProb, score: Score, x: Tensor, step_size: float, n_steps: int) -> None:
     """Raise unless these can be sampled with."""
-    checks.function("log_prob", log_prob, "p.log_prob")
-    checks.function("score", score, "p.score")
-    checks.cloud("x", x)
-    checks.positive("step_size", step_size)
-    checks.count("n_steps", n_steps)
+    validate.function("log_prob", log_prob, "p.log_prob")
+    validate.function("score", score, "p.score")
+    validate.cloud("x", x)
+    validate.positive("step_size", step_size)
+    validate.count("n_steps", n_steps)
 
 
 def _factor(preconditioner: Tensor | None, x: Tensor) -> Tensor | None:
@@ -253,4 +253,4 @@ def _factor(preconditioner: Tensor | None, x: Tensor) -> Tensor | None:
         given = list(preconditioner.shape) if isinstance(preconditioner, Tensor) else type(preconditioner).__name__
         raise ValueError(f"preconditioner is {given}: give a tensor [2, 2], such as the covariance of the target.")
     matrix = preconditioner.detach().to(dtype=torch.float64)
-    return torch.linalg.cholesky(checks.covariances("preconditioner", matrix[None])[0]).to(x)
+    return torch.linalg.cholesky(validate.covariances("preconditioner", matrix[None])[0]).to(x)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from toylab import checks
-from toylab.capture import captured
-from toylab.draws import normal_like, uniform
-from toylab.samplers.chains import Chains, Recorder, bar
+from toylab._internal import validate
+from toylab._internal.cuda_graphs import captured
+from toylab._internal.random import normal_like, uniform
+from toylab.samplers.chains import Chains, Recorder, progress_bar
 
 LogProb = Callable[[Tensor], Tensor]
 
@@ -55,10 +55,10 @@ def metropolis(
     Returns:
         The chains, with each chain's acceptance rate. Ctrl-C returns what is done so far.
     """
-    checks.function("log_prob", log_prob, "p.log_prob")
-    checks.cloud("x", x)
-    checks.positive("step_size", step_size)
-    checks.count("n_steps", n_steps)
+    validate.function("log_prob", log_prob, "p.log_prob")
+    validate.cloud("x", x)
+    validate.positive("step_size", step_size)
+    validate.count("n_steps", n_steps)
     recorder, accepted, log_p = Recorder(x, n_steps, keep_every), x.new_zeros(len(x)), log_prob(x)
 
     def proposed(x: Tensor, log_p: Tensor, accepted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -66,9 +66,9 @@ def metropolis(
         return x, log_p, accepted + kept.view(torch.uint8)  # from bool it would take six times as long
 
     step = captured(proposed, x.device, generator=generator, uses=[log_prob])
-    with bar("metropolis", n_steps, progress) as shown:
+    with progress_bar("metropolis", n_steps, progress) as shown:
         for _ in range(n_steps):
             x, log_p, accepted = step(x, log_p, accepted)
-            recorder.see(x)
+            recorder.append(x)
             shown.update()
     return recorder.chains(x, 0, accepted)

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from toylab import checks
-from toylab.capture import captured
-from toylab.samplers.adaptive import adaptive_steps, checked_tolerances
-from toylab.samplers.chains import Chains, Counted, Recorder, bar
-from toylab.samplers.reverse_sde import started
+from toylab._internal import validate
+from toylab._internal.cuda_graphs import captured
+from toylab.samplers.adaptive import adaptive_steps, check_tolerances
+from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
+from toylab.samplers.reverse_sde import begin
 from toylab.score import NoiseConditionalScore
-from toylab.sde import SDE, Time, checked, score_at
+from toylab.sde import SDE, Time, require_sde, score_at
 
 Velocity = Callable[[Tensor, Time], Tensor]
 Step = Callable[[Velocity, Tensor, Time, Time], Tensor]
@@ -77,24 +77,24 @@ def probability_flow(
         x: where the points start, shape [n, 2]: ``sde.prior.sample((n,), generator=g)``.
         times: 1-D, strictly falling (or rising), in [sde.t_min, 1], such as ``schedules.uniform(1.0, sde.t_min, 51)``.
         step: how to go from one time to the next: ``euler_step``, ``heun_step``, ``rk4_step``, or your own.
-        keep_every: keep every so-many-th frame in ``Chains.path``, its tick the time; None keeps no path.
+        keep_every: keep every so-many-th frame in ``Chains.path``, its label the time; None keeps no path.
         progress: show a progress bar when it takes long.
 
     Returns:
         The chains. Some may have diverged; a warning says so. Ctrl-C returns what is done so far.
     """
-    checks.function("step", step, "heun_step")
+    validate.function("step", step, "heun_step")
     rising = isinstance(times, Tensor) and times.ndim == 1 and len(times) > 1 and bool(times[-1] > times[0])
-    grid, recorder = started(sde, score, x, times, keep_every, rising=rising)
-    counted = Counted(score)
+    grid, recorder = begin(sde, score, x, times, keep_every, rising=rising)
+    counted = CountingScore(score)
     velocity = flow_velocity(sde, counted)
     there = captured(
         lambda x, t, u: step(velocity, x, t, u), x.device, uses=[sde, score, step], counter=counted
     )  # fmt: skip
-    with bar("probability_flow", len(grid) - 1, progress) as shown:
+    with progress_bar("probability_flow", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
             x = there(x, t, u)
-            recorder.see(x, u)
+            recorder.append(x, u)
             shown.update()
     return recorder.chains(x, counted.n)
 
@@ -135,17 +135,17 @@ def probability_flow_adaptive(
         FloatingPointError: if the field is nan or inf.
         RuntimeError: if it takes more than ``max_evaluations``.
     """
-    checked(sde)
-    checks.function("score", score, "p.score")
-    checks.finite_cloud("x", x)
-    checked_tolerances(x, rtol, atol, max_evaluations)
-    first, last = checks.finite("first", first), checks.finite("last", last)
-    checks.times("(first, last)", torch.tensor([first, last]).double(), sde.t_min, rising=last > first)
-    score = Counted(score)
+    require_sde(sde)
+    validate.function("score", score, "p.score")
+    validate.finite_cloud("x", x)
+    check_tolerances(x, rtol, atol, max_evaluations)
+    first, last = validate.finite("first", first), validate.finite("last", last)
+    validate.times("(first, last)", torch.tensor([first, last]).double(), sde.t_min, rising=last > first)
+    score = CountingScore(score)
     recorder, velocity = Recorder(x, 0, None), flow_velocity(sde, score)
     steps = adaptive_steps(velocity, x, first, last, rtol=rtol, atol=atol, max_evaluations=max_evaluations)
-    with bar("probability_flow_adaptive", max_evaluations, progress) as shown:
+    with progress_bar("probability_flow_adaptive", max_evaluations, progress) as shown:
         for _, x in steps:  # noqa: B020
-            recorder.see(x)
+            recorder.append(x)
             shown.update(score.n - shown.n)
     return recorder.chains(x, score.n)

@@ -5,13 +5,13 @@ import math
 import torch
 from torch import Tensor
 
-from toylab import checks
-from toylab.capture import captured
-from toylab.draws import normal_like
-from toylab.samplers.chains import Chains, Counted, Recorder, bar
+from toylab._internal import validate
+from toylab._internal.cuda_graphs import captured
+from toylab._internal.random import normal_like
+from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
 from toylab.samplers.langevin import langevin_step
 from toylab.score import NoiseConditionalScore
-from toylab.sde import SDE, Time, checked, score_at
+from toylab.sde import SDE, Time, require_sde, score_at
 
 
 def reverse_drift(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time) -> Tensor:
@@ -63,7 +63,7 @@ def reverse_sde(
         score: s(x, sigma), exact (``p.score``) or learned on plain noise.
         x: where the chains start, shape [n, 2]: ``sde.prior.sample((n,), generator=g)``.
         times: 1-D, strictly falling, in [sde.t_min, 1], such as ``schedules.uniform(1.0, sde.t_min, 501)``.
-        keep_every: keep every so-many-th frame in ``Chains.path``, its tick the time; None keeps no path.
+        keep_every: keep every so-many-th frame in ``Chains.path``, its label the time; None keeps no path.
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
 
@@ -71,16 +71,16 @@ def reverse_sde(
         The chains; one evaluation of the score a step. Some may have diverged; a warning says so. Ctrl-C returns what
         is done so far.
     """
-    grid, recorder = started(sde, score, x, times, keep_every)
-    counted = Counted(score)
+    grid, recorder = begin(sde, score, x, times, keep_every)
+    counted = CountingScore(score)
     step = captured(
         lambda x, t, u: reverse_sde_step(sde, counted, x, t, u, generator=generator),
         x.device, generator=generator, uses=[sde, score], counter=counted,
     )  # fmt: skip
-    with bar("reverse_sde", len(grid) - 1, progress) as shown:
+    with progress_bar("reverse_sde", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
             x = step(x, t, u)
-            recorder.see(x, u)
+            recorder.append(x, u)
             shown.update()
     return recorder.chains(x, counted.n)
 
@@ -105,7 +105,7 @@ def reverse_sde_heun(
         score: s(x, sigma), exact (``p.score``) or learned on plain noise.
         x: where the chains start, shape [n, 2]: ``sde.prior.sample((n,), generator=g)``.
         times: 1-D, strictly falling, in [sde.t_min, 1], such as ``schedules.uniform(1.0, sde.t_min, 251)``.
-        keep_every: keep every so-many-th frame in ``Chains.path``, its tick the time; None keeps no path.
+        keep_every: keep every so-many-th frame in ``Chains.path``, its label the time; None keeps no path.
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
 
@@ -113,16 +113,16 @@ def reverse_sde_heun(
         The chains; two evaluations of the score a step. Some may have diverged; a warning says so. Ctrl-C returns what
         is done so far.
     """
-    grid, recorder = started(sde, score, x, times, keep_every)
-    counted = Counted(score)
+    grid, recorder = begin(sde, score, x, times, keep_every)
+    counted = CountingScore(score)
     step = captured(
         lambda x, t, u: reverse_sde_heun_step(sde, counted, x, t, u, generator=generator),
         x.device, generator=generator, uses=[sde, score], counter=counted,
     )  # fmt: skip
-    with bar("reverse_sde_heun", len(grid) - 1, progress) as shown:
+    with progress_bar("reverse_sde_heun", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
             x = step(x, t, u)
-            recorder.see(x, u)
+            recorder.append(x, u)
             shown.update()
     return recorder.chains(x, counted.n)
 
@@ -173,7 +173,7 @@ def predictor_corrector(
         times: 1-D, strictly falling, in [sde.t_min, 1], such as ``schedules.uniform(1.0, sde.t_min, 501)``.
         snr: signal-to-noise ratio r > 0 of a correction.
         n_corrections: corrections a step.
-        keep_every: keep every so-many-th frame in ``Chains.path``, its tick the time; None keeps no path.
+        keep_every: keep every so-many-th frame in ``Chains.path``, its label the time; None keeps no path.
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
 
@@ -181,10 +181,10 @@ def predictor_corrector(
         The chains; 1 + n_corrections evaluations of the score a step. Some may have diverged; a warning says so.
         Ctrl-C returns what is done so far.
     """
-    checks.positive("snr", snr)
-    checks.count("n_corrections", n_corrections)
-    grid, recorder = started(sde, score, x, times, keep_every)
-    counted = Counted(score)
+    validate.positive("snr", snr)
+    validate.count("n_corrections", n_corrections)
+    grid, recorder = begin(sde, score, x, times, keep_every)
+    counted = CountingScore(score)
 
     def there(x: Tensor, t: Time, u: Time) -> Tensor:
         x = reverse_sde_step(sde, counted, x, t, u, generator=generator)
@@ -193,20 +193,20 @@ def predictor_corrector(
         return x
 
     step = captured(there, x.device, generator=generator, uses=[sde, score], counter=counted)
-    with bar("predictor_corrector", len(grid) - 1, progress) as shown:
+    with progress_bar("predictor_corrector", len(grid) - 1, progress) as shown:
         for t, u in zip(grid, grid[1:], strict=False):
             x = step(x, t, u)
-            recorder.see(x, u)
+            recorder.append(x, u)
             shown.update()
     return recorder.chains(x, counted.n)
 
 
-def started(
+def begin(
     sde: SDE, score: NoiseConditionalScore, x: Tensor, times: Tensor, keep_every: int | None, *, rising: bool = False
 ) -> tuple[list[float], Recorder]:
-    """The times as numbers, and a record whose ticks are times; raise unless these can be sampled with."""
-    checked(sde)
-    checks.function("score", score, "p.score")
-    checks.cloud("x", x)
-    grid = checks.times("times", times, sde.t_min, rising=rising)
-    return grid, Recorder(x, len(grid) - 1, keep_every, tick=grid[0], remedy="more times, or end at a later one")
+    """The times as numbers, and a record whose labels are times; raise unless these can be sampled with."""
+    require_sde(sde)
+    validate.function("score", score, "p.score")
+    validate.cloud("x", x)
+    grid = validate.times("times", times, sde.t_min, rising=rising)
+    return grid, Recorder(x, len(grid) - 1, keep_every, label=grid[0], remedy="more times, or end at a later one")

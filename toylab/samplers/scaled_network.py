@@ -2,9 +2,9 @@
 
 import torch
 
-from toylab import checks
-from toylab.draws import normal_like
-from toylab.samplers.chains import Chains, Counted, Recorder, bar
+from toylab._internal import validate
+from toylab._internal.random import normal_like
+from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
 from toylab.samplers.starts import uniform_start
 from toylab.score import Score
 
@@ -51,15 +51,15 @@ def scaled_network_langevin(
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
     """
-    checks.function("network", network, "lambda x: sigma * p.score(x, sigma)")
-    checks.positive("alpha", alpha)
-    checks.positive("eta", eta)
-    checks.count("n_steps", n_steps)
+    validate.function("network", network, "lambda x: sigma * p.score(x, sigma)")
+    validate.positive("alpha", alpha)
+    validate.positive("eta", eta)
+    validate.count("n_steps", n_steps)
     x = uniform_start(n, (-1.0, 1.0, -1.0, 1.0), generator=generator)
-    recorder, network = Recorder(x, n_steps, keep_every), Counted(network)
-    with bar("scaled_network_langevin", n_steps, progress) as shown:
+    recorder, network = Recorder(x, n_steps, keep_every), CountingScore(network)
+    with progress_bar("scaled_network_langevin", n_steps, progress) as shown:
         for _ in range(n_steps):
             x = x + alpha * network(x) + eta * normal_like(x, generator)
-            recorder.see(x)
+            recorder.append(x)
             shown.update()
     return recorder.chains(x.tanh(), network.n)

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from toylab import checks
+from toylab._internal import validate
+from toylab._internal.random import normal, uniform
 from toylab.densities import GaussianMixture
-from toylab.draws import normal, uniform
 
 
 def uniform_start(
@@ -17,8 +17,8 @@ def uniform_start(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """n points uniform on a rectangle (left, right, bottom, top), shape [n, 2]."""
-    checks.count("n", n)
-    left, right, bottom, top = checks.extent("extent", extent)
+    validate.count("n", n)
+    left, right, bottom, top = validate.extent("extent", extent)
     u = uniform((n, 2), dtype=dtype or torch.get_default_dtype(), device=device, generator=generator)
     return u.new_tensor([left, bottom]) + u * u.new_tensor([right - left, top - bottom])
 
@@ -32,14 +32,14 @@ def gaussian_start(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """n points from N(0, std^2 I), shape [n, 2]: what annealed and diffusion samplers start from."""
-    checks.count("n", n)
-    checks.positive("std", std)
+    validate.count("n", n)
+    validate.positive("std", std)
     return std * normal((n, 2), dtype=dtype or torch.get_default_dtype(), device=device, generator=generator)
 
 
 def mode_start(n: int, density: GaussianMixture, k: int) -> Tensor:
     """n points all at the mean of component k of a mixture, shape [n, 2]: who gets out, and when?"""
-    checks.count("n", n)
+    validate.count("n", n)
     if not 0 <= k < len(density.weights):
         raise ValueError(f"k is {k}: the mixture has components 0 to {len(density.weights) - 1}.")
     return density.means[k].to(density.dtype).expand(n, 2).clone()

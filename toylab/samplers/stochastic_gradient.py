@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from toylab import checks
-from toylab.draws import integers, normal_like
-from toylab.samplers.chains import Chains, Counted, Recorder, bar
+from toylab._internal import validate
+from toylab._internal.random import integers, normal_like
+from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
 
 BatchScore = Callable[[Tensor, Tensor], Tensor]
 
@@ -18,7 +18,7 @@ def kernel_score(h: float) -> BatchScore:
     With all the data it is the score of ``Points(data).noised(h)``. From a part of them it is *not* unbiased, being
     a ratio of means: what it samples is an average of kernel estimates of the parts.
     """
-    checks.positive("h", h)
+    validate.positive("h", h)
 
     def score(x: Tensor, batch: Tensor) -> Tensor:
         gap = batch - x[:, None]
@@ -62,17 +62,17 @@ def stochastic_gradient_langevin(
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
     """
-    checks.function("score", score, "kernel_score(0.3)")
-    checks.cloud("data", data)
-    checks.cloud("x", x)
-    checks.positive("step_size", step_size)
-    checks.count("batch_size", batch_size)
-    checks.count("n_steps", n_steps)
-    recorder, score, data = Recorder(x, n_steps, keep_every), Counted(score), data.to(x)
-    with bar("stochastic_gradient_langevin", n_steps, progress) as shown:
+    validate.function("score", score, "kernel_score(0.3)")
+    validate.cloud("data", data)
+    validate.cloud("x", x)
+    validate.positive("step_size", step_size)
+    validate.count("batch_size", batch_size)
+    validate.count("n_steps", n_steps)
+    recorder, score, data = Recorder(x, n_steps, keep_every), CountingScore(score), data.to(x)
+    with progress_bar("stochastic_gradient_langevin", n_steps, progress) as shown:
         for _ in range(n_steps):
             batch = data[integers(len(data), (len(x), batch_size), device=x.device, generator=generator)]
             x = x + 0.5 * step_size * score(x, batch) + step_size**0.5 * normal_like(x, generator)
-            recorder.see(x)
+            recorder.append(x)
             shown.update()
     return recorder.chains(x, score.n)

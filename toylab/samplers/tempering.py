@@ -5,17 +5,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from toylab.draws import uniform
-from toylab.samplers.chains import Chains, Counted, Recorder, bar
-from toylab.samplers.mala import Position, checked, mala_start, mala_step
+from toylab._internal.random import uniform
+from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
+from toylab.samplers.mala import State, check_inputs, mala_init, mala_step
 from toylab.score import Score
 
 LogProb = Callable[[Tensor], Tensor]
 
 
 def swap_step(
-    here: Position, beta: Tensor, first: int, *, generator: torch.Generator | None = None
-) -> tuple[Position, Tensor]:
+    here: State, beta: Tensor, first: int, *, generator: torch.Generator | None = None
+) -> tuple[State, Tensor]:
     """Neighbours k and k + 1 trade places with probability min(1, (p(x_k+1) / p(x_k))^(b_k - b_k+1)).
 
     Args:
@@ -35,7 +35,7 @@ def swap_step(
     place[low] += traded.long()
     place[low + 1] -= traded.long()
     column = place[..., None].expand_as(here.x)
-    return Position(here.x.gather(0, column), here.log_prob.gather(0, place), here.score.gather(0, column)), traded
+    return State(here.x.gather(0, column), here.log_prob.gather(0, place), here.score.gather(0, column)), traded
 
 
 @torch.no_grad()
@@ -72,7 +72,7 @@ def parallel_tempering(
         The chains at T = 1, with the acceptance rate of their MALA steps and the evaluations of the whole ladder.
         Ctrl-C returns what is done so far.
     """
-    checked(log_prob, score, x if getattr(x, "ndim", 2) != 3 else x[0], step_size, n_steps)
+    check_inputs(log_prob, score, x if getattr(x, "ndim", 2) != 3 else x[0], step_size, n_steps)
     beta = 1 / _ladder(temperatures).to(x)
     if x.ndim == 3 and len(x) != len(beta):
         raise ValueError(f"x has shape {list(x.shape)}: give [n, 2], or [{len(beta)}, n, 2], a cloud a temperature.")
@@ -80,19 +80,19 @@ def parallel_tempering(
     k, n = x.shape[:2]
     b = beta[:, None].expand(k, n).reshape(-1)
 
-    def tempered(position: Position) -> Position:
-        return Position(
+    def tempered(position: State) -> State:
+        return State(
             position.x.reshape(-1, 2), b * position.log_prob.reshape(-1), b[:, None] * position.score.reshape(-1, 2)
         )
 
-    def untempered(position: Position) -> Position:
+    def untempered(position: State) -> State:
         log_p, s = position.log_prob / b, position.score / b[:, None]
-        return Position(position.x.view(k, n, 2), log_p.view(k, n), s.view(k, n, 2))
+        return State(position.x.view(k, n, 2), log_p.view(k, n), s.view(k, n, 2))
 
     recorder, accepted = Recorder(x[0], n_steps, keep_every), x.new_zeros(n)
-    score = Counted(score)
-    here = mala_start(log_prob, score, x)
-    with bar("parallel_tempering", n_steps, progress) as shown:
+    score = CountingScore(score)
+    here = mala_init(log_prob, score, x)
+    with progress_bar("parallel_tempering", n_steps, progress) as shown:
         for step in range(n_steps):
             moved, kept = mala_step(
                 lambda y: b * log_prob(y), lambda y: b[:, None] * score(y), tempered(here),
@@ -100,7 +100,7 @@ def parallel_tempering(
             )  # fmt: skip
             here, _ = swap_step(untempered(moved), beta, step % 2, generator=generator)
             accepted += kept.view(k, n)[0]
-            recorder.see(here.x[0])
+            recorder.append(here.x[0])
             shown.update()
     return recorder.chains(here.x[0], k * score.n, accepted)
 

@@ -3,7 +3,7 @@
 from toylab.training.averaging import WeightAverage
 from toylab.training.fit import Fit, History, Spread, fit
 from toylab.training.gradient_noise import gradient_noise
-from toylab.training.rates import constant, cosine, one_cycle
+from toylab.training.learning_rates import constant, cosine, one_cycle
 from toylab.training.saving import load, save
 
 __all__ = [

@@ -12,16 +12,16 @@ import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from toylab import checks
-from toylab.capture import captured
+from toylab._internal import validate
+from toylab._internal.cuda_graphs import captured
+from toylab._internal.malloc import keep_freed_memory
+from toylab._internal.random import integers
 from toylab.densities.density import Density
-from toylab.draws import integers
-from toylab.heap import keep_freed_memory
 from toylab.training.adam import Adam
 from toylab.training.averaging import WeightAverage
-from toylab.training.copies import Copies
-from toylab.training.kinks import warn_of_kinks
-from toylab.training.rates import one_cycle
+from toylab.training.ensemble import Ensemble
+from toylab.training.learning_rates import one_cycle
+from toylab.training.piecewise_linear import warn_piecewise_linear
 
 Objective = Callable[..., Tensor]
 Measure = Callable[[nn.Module], float]
@@ -138,8 +138,8 @@ def fit(
         report_every: steps between two entries of the history.
         generator: source of randomness for data and objective; None is torch's global stream.
         device: where to train; None is where the network is. On a CUDA device a step is recorded as a CUDA graph and
-            replayed (``toylab.capture``), if the generator is there and the objective a frozen dataclass, as all of
-            ``toylab.objectives`` are; a warning says why not.
+            replayed, if the generator is there and the objective a frozen dataclass, as all of ``toylab.objectives``
+            are; a warning says why not.
         progress: show a progress bar.
 
     Returns:
@@ -153,15 +153,15 @@ def fit(
         FloatingPointError: when the loss is nan or inf, naming the step; its ``fit`` attribute holds the last sound
             result.
     """
-    checks.function("objective", objective, "objectives.Sliced()")
-    checks.function("rate", rate, "training.cosine")
-    checks.count("n_steps", n_steps)
-    checks.count("batch_size", batch_size)
-    checks.count("n_seeds", n_seeds)
-    checks.count("report_every", report_every)
-    checks.positive("learning_rate", learning_rate)
+    validate.function("objective", objective, "objectives.Sliced()")
+    validate.function("rate", rate, "training.cosine")
+    validate.count("n_steps", n_steps)
+    validate.count("batch_size", batch_size)
+    validate.count("n_seeds", n_seeds)
+    validate.count("report_every", report_every)
+    validate.positive("learning_rate", learning_rate)
     if held_out is not None:
-        checks.function("held_out", held_out, "lambda s: metrics.fisher_divergence(s, p)")
+        validate.function("held_out", held_out, "lambda s: metrics.fisher_divergence(s, p)")
     if not isinstance(network, nn.Module) or not any(p.requires_grad for p in network.parameters()):
         raise TypeError("network has nothing to train: give a torch module with parameters, such as ScoreMLP().")
     parameter = next(network.parameters())
@@ -171,7 +171,7 @@ def fit(
     network = copy.deepcopy(network).to(like.device)
     _try_once(network, objective, draw().view(-1, 2)[:2])
     if n_seeds > 1:
-        network = Copies([network, *_redrawn(network, n_seeds - 1, generator)])
+        network = Ensemble([network, *_redrawn(network, n_seeds - 1, generator)])
         _try_side_by_side(network, objective, draw()[:, :2])
 
     optimiser, averaged = Adam(network.parameters()), WeightAverage(network, average)
@@ -185,7 +185,7 @@ def fit(
         return losses.detach()
 
     step = captured(step, like.device, generator=generator, uses=[objective, data])
-    log = _Log(offset, held_out)
+    log = _HistoryBuilder(offset, held_out)
     keep_freed_memory()
     with tqdm(total=n_steps, desc="fit", unit="step", disable=not progress) as shown:
         try:
@@ -211,7 +211,7 @@ def _source(
     if isinstance(data, Density):
         density = data.to(like)
         return lambda: density.sample(shape, generator=generator)
-    checks.cloud("data", data)
+    validate.cloud("data", data)
     if not data.isfinite().all():
         bad = int((~data.isfinite().all(-1)).sum())
         raise ValueError(f"data holds {bad} points that are nan or inf, of {len(data)}: remove them first.")
@@ -225,7 +225,7 @@ def _offset(objective: Objective, data: Density | Tensor) -> float:
         return math.nan
     try:
         return objective.offset(data)
-    except checks.NoDensity:
+    except validate.NoDensity:
         raise ValueError(
             f"{data!r} lies on points or on a curve and has no score, but {objective!r} learns that of the clean data: "
             "its loss would fall without bound. Add noise to the data (p.noised(0.1)), or use Denoising(sigma)."
@@ -257,7 +257,7 @@ def _try_once(network: nn.Module, objective: Objective, x: Tensor) -> None:
             f"the objective gives {given} for 2 points: it must give one loss a point, [2]. "
             "Leave out the mean, and check that the network maps [n, 2] to [n, 2]."
         )
-    warn_of_kinks(network, differentiated, stacklevel=4)
+    warn_piecewise_linear(network, differentiated, stacklevel=4)
 
 
 def _redrawn(network: nn.Module, n: int, generator: torch.Generator | None) -> list[nn.Module]:
@@ -270,7 +270,7 @@ def _redrawn(network: nn.Module, n: int, generator: torch.Generator | None) -> l
     return [network.redrawn(generator) for _ in range(n)]
 
 
-def _try_side_by_side(copies: Copies, objective: Objective, x: Tensor) -> None:
+def _try_side_by_side(copies: Ensemble, objective: Objective, x: Tensor) -> None:
     """One evaluation at two points a network: an objective that flattens the batch is told before any step."""
     losses = objective(copies, x, generator=torch.Generator(x.device).manual_seed(0))
     if losses.shape != x.shape[:-1]:
@@ -280,7 +280,7 @@ def _try_side_by_side(copies: Copies, objective: Objective, x: Tensor) -> None:
         )
 
 
-class _Log:
+class _HistoryBuilder:
     """Collects losses on the device and reads them once a report, so that the loop never waits for a GPU."""
 
     def __init__(self, offset: float, held_out: Measure | None) -> None:
@@ -288,7 +288,7 @@ class _Log:
         self.start, self.aside = time.perf_counter(), 0.0
         self.n_steps, self.pending = 0, []
         self.rows: list[tuple[int, list[float], list[float], float]] = []
-        self.sound: nn.Module | None = None
+        self.last_finite: nn.Module | None = None
 
     def add(self, losses: Tensor) -> None:
         self.n_steps += 1
@@ -307,11 +307,11 @@ class _Log:
                 f"Lower learning_rate (now {learning_rate:g}) and start again. What was learned by the last report is "
                 "in this error's .fit (None before the first)."
             )
-            error.fit = None if self.sound is None else self.result(self.sound)
+            error.fit = None if self.last_finite is None else self.result(self.last_finite)
             raise error
         self.pending.clear()
         now = time.perf_counter()
-        self.sound = copy.deepcopy(network)
+        self.last_finite = copy.deepcopy(network)
         measured = (
             [math.nan] * len(mean) if self.held_out is None else [float(self.held_out(s)) for s in _single(network)]
         )
@@ -336,4 +336,4 @@ class _Log:
 
 def _single(network: nn.Module) -> tuple[nn.Module, ...]:
     """The networks one by one."""
-    return network.split() if isinstance(network, Copies) else (network,)
+    return network.split() if isinstance(network, Ensemble) else (network,)

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from toylab import checks
+from toylab._internal import validate
 from toylab.densities.density import Density
-from toylab.training.copies import Copies
+from toylab.training.ensemble import Ensemble
 from toylab.training.fit import Objective
 
 
@@ -34,13 +34,13 @@ def gradient_noise(
         n_batches: R, independent batches; their gradients are computed side by side, 16 at a time.
         generator: source of randomness; None is torch's global stream.
     """
-    checks.count("batch_size", batch_size)
-    checks.count("n_batches", n_batches, least=2)
+    validate.count("batch_size", batch_size)
+    validate.count("n_batches", n_batches, least=2)
     parameter = next(network.parameters())
     law = density.to(torch.empty(0, dtype=parameter.dtype, device=parameter.device))
     gradients = []
     for n in [16] * (n_batches // 16) + [n_batches % 16] * (n_batches % 16 > 0):
-        copies = Copies([network] * n)
+        copies = Ensemble([network] * n)
         losses = objective(copies, law.sample((n, batch_size), generator=generator), generator=generator)
         gradients.append(
             _flat(torch.autograd.grad(losses.mean(-1).sum(), list(copies.parameters()), allow_unused=True))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 
-from toylab import checks
+from toylab._internal import validate
 
 
 def animate(
@@ -31,9 +31,9 @@ def animate(
     """
     if not isinstance(figure, Figure):
         raise TypeError(f"figure is a {type(figure).__name__}: give a matplotlib Figure, such as picture.figure.")
-    checks.function("draw", draw, "picture.at")
-    checks.positive("interval", interval)
-    frames = range(checks.count("frames", frames)) if isinstance(frames, int) else list(frames)
+    validate.function("draw", draw, "picture.at")
+    validate.positive("interval", interval)
+    frames = range(validate.count("frames", frames)) if isinstance(frames, int) else list(frames)
     if not frames:
         raise ValueError("frames is empty: give a number of frames, or which to show, such as range(0, 41, 2).")
     return FuncAnimation(figure, draw, frames=frames, interval=interval, repeat=True, cache_frame_data=False)

@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toylab import checks, plotting
+from toylab import plotting
+from toylab._internal import validate
 from toylab.densities import Density
 from toylab.experiments.diffusion import COLUMNS, EXTENT, State, state
 from toylab.metrics import Extent
 from toylab.samplers import probability_flow, rk4_step
 from toylab.schedules import uniform
 from toylab.score import NoiseConditionalScore
-from toylab.sde import SDE, checked
-from toylab.widgets.frame import generator, message_line, replacing, seed_box, told, unheard
+from toylab.sde import SDE, require_sde
+from toylab.widgets.frame import generator, message_line, paused_observers, replace_previous, seed_box, show_errors
 from toylab.widgets.stage import Stage, off_screen
 
 _STEPS = 4  # of the flow, by RK4, from frame to frame
@@ -61,9 +62,9 @@ def filmed(
         extent: the square that is shown.
         generator: draws the start; None is torch's global stream.
     """
-    checked(sde)
-    checks.count("n_frames", n_frames, least=2)
-    checks.count("n_paths", n_paths)
+    require_sde(sde)
+    validate.count("n_frames", n_frames, least=2)
+    validate.count("n_paths", n_paths)
     if not scores:
         raise ValueError("scores is empty: give at least one, such as {'exact': (p.score, p)}.")
     for name, pair in scores.items():
@@ -71,7 +72,7 @@ def filmed(
             raise TypeError(
                 f"scores[{name!r}] is {pair!r}: give (score, law), such as (p.score, p) or (network, None)."
             )
-        checks.function(f"scores[{name!r}][0]", pair[0], "p.score")
+        validate.function(f"scores[{name!r}][0]", pair[0], "p.score")
     start: Tensor = sde.prior.sample((n_paths,), generator=generator)
     times = (uniform(1.0, max(sde.t_min, 1e-3) ** 0.5, n_frames).double() ** 2).tolist()
     columns = {}
@@ -148,7 +149,7 @@ def diffusion_film(film: Film | Mapping[str, Shot]) -> ipywidgets.VBox:
     if not shots:
         raise ValueError("no film: give one from filmed(...), or at least one by name.")
     for name, shot in shots.items():
-        checks.function(f"the film {name!r}", shot, "lambda g: filmed(VP(), scores, generator=g)")
+        validate.function(f"the film {name!r}", shot, "lambda g: filmed(VP(), scores, generator=g)")
 
     style = {"description_width": "initial"}
     lesson = ipywidgets.Dropdown(options=list(shots), description="film", style=style, layout={"width": "430px"})
@@ -168,14 +169,14 @@ def diffusion_film(film: Film | Mapping[str, Shot]) -> ipywidgets.VBox:
     stage = Stage(picture.figure, picture.moving)
 
     def redraw(_: object = None) -> None:
-        with told(message):
+        with show_errors(message):
             stage.alt = picture.at(slider.value)
             stage.show()
 
     def wound() -> None:
         """The slider over the film at hand, at its start."""
         last = len(picture.film.times) - 1
-        with unheard(redraw, (slider,)):
+        with paused_observers(redraw, (slider,)):
             play.value, play.max = 0, last
             slider.options = [(f"{t:.3f}", k) for k, t in enumerate(picture.film.times)]
         redraw()
@@ -183,7 +184,7 @@ def diffusion_film(film: Film | Mapping[str, Shot]) -> ipywidgets.VBox:
     def make(_: object) -> None:
         nonlocal picture
         message.value = "making the film…"
-        with told(message):
+        with show_errors(message):
             picture = made()
             stage.put(picture.figure, picture.moving)
             wound()
@@ -194,7 +195,7 @@ def diffusion_film(film: Film | Mapping[str, Shot]) -> ipywidgets.VBox:
     seed.observe(make, "value")
     wound()
     rows = [ipywidgets.HBox([play, slider]), stage, message]
-    return replacing(
+    return replace_previous(
         "diffusion_film",
         ipywidgets.VBox(rows if isinstance(film, Film) else [ipywidgets.HBox([lesson, seed]), *rows]),
     )

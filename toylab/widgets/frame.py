@@ -46,7 +46,7 @@ def lesson_list(lessons: Mapping[str, object]) -> ipywidgets.Dropdown:
 
 
 @contextmanager
-def unheard(call: Callable, controls: Sequence[ipywidgets.Widget]) -> Iterator[None]:
+def paused_observers(call: Callable, controls: Sequence[ipywidgets.Widget]) -> Iterator[None]:
     """Inside the block several controls are set without ``call`` being called for each."""
     for control in controls:
         control.unobserve(call, "value")
@@ -73,18 +73,18 @@ def message_line() -> ipywidgets.HTML:
 
 
 @contextmanager
-def told(line: ipywidgets.HTML) -> Iterator[None]:
+def show_errors(line: ipywidgets.HTML) -> Iterator[None]:
     """Errors of a bad value and warnings inside the block become text in the line; nothing else is lost by them.
 
     One block at a time: JupyterLab may call the handlers of different controls in threads of their own, and neither a
     picture nor Python's warnings bear two at once.
     """
-    with taking_turns, told_beside(line):
+    with taking_turns, show_errors_beside(line):
         yield
 
 
 @contextmanager
-def told_beside(line: ipywidgets.HTML) -> Iterator[None]:
+def show_errors_beside(line: ipywidgets.HTML) -> Iterator[None]:
     """The same for long work in its own thread, beside which others have their turns; one such work at a time.
 
     Whatever is drawn inside must be drawn ``with taking_turns``.
@@ -110,7 +110,7 @@ def as_message(text: str) -> str:
     return f'<b role="status" style="color:#661144">&#9888; {html.escape(text)}</b>' if text else ""
 
 
-def replacing(kind: str, box: ipywidgets.Widget) -> ipywidgets.Widget:
+def replace_previous(kind: str, box: ipywidgets.Widget) -> ipywidgets.Widget:
     """The box, once those that the same cell made in an earlier run are closed, so that their figures can go."""
     cell, run = _cell()
     if cell is not None:

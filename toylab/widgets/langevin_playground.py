@@ -9,13 +9,23 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from toylab import checks, plotting
+from toylab import plotting
+from toylab._internal import validate
 from toylab.densities import GaussianMixture, isotropic, ring
 from toylab.metrics import Extent, grid_points
 from toylab.samplers import Chains, hmc, langevin, mala, uniform_start
 from toylab.schedules import geometric
 from toylab.score import at
-from toylab.widgets.frame import generator, lesson_list, message_line, mixtures, replacing, seed_box, told, unheard
+from toylab.widgets.frame import (
+    generator,
+    lesson_list,
+    message_line,
+    mixtures,
+    paused_observers,
+    replace_previous,
+    seed_box,
+    show_errors,
+)
 from toylab.widgets.stage import Stage, off_screen
 
 EXTENT: Extent = (-5.0, 5.0, -5.0, 5.0)
@@ -259,8 +269,8 @@ def langevin_playground(
         extent: the square that is shown, in which the chains start.
     """
     laws = mixtures(LAWS if laws is None else laws)
-    checks.count("n_chains", n_chains)
-    checks.extent("extent", extent)
+    validate.count("n_chains", n_chains)
+    validate.extent("extent", extent)
     lessons = {text: lesson for text, lesson in LESSONS.items() if lesson.law in laws}
     first = next(iter(lessons.values()), Lesson(next(iter(laws)), Setting("Langevin", 0.1), Setting("MALA", 0.1)))
 
@@ -284,14 +294,14 @@ def langevin_playground(
         """Both samplers at step 0 of the law, start and settings now chosen."""
         nonlocal picture, ready
         ready = False
-        with told(message):
+        with show_errors(message):
             begun = []
             for row in rows:
                 g = generator(seed.value)
                 x = uniform_start(n_chains, extent, generator=g)
                 if starts:
                     x = torch.tensor(starts).repeat(-(-n_chains // len(starts)), 1)[:n_chains]
-                checks.positive("ε", row.step_size.value, "Give a step size greater than 0")
+                validate.positive("ε", row.step_size.value, "Give a step size greater than 0")
                 name = row.sampler.value if row.noise.value else f"{row.sampler.value} without noise"
                 move = MOVES[row.sampler.value]
                 begun.append(Run(laws[law.value], name, move, row.step_size.value, row.noise.value, x, g, extent))
@@ -308,7 +318,7 @@ def langevin_playground(
         if not ready:  # a value that was refused is refused again
             start()
         if ready:
-            with told(message):
+            with show_errors(message):
                 for run in runs:
                     run.advance(n_steps)
                 picture.draw(runs)
@@ -325,7 +335,7 @@ def langevin_playground(
         if (chosen := change["new"]) is None:
             return
         play.playing = False
-        with unheard(changed, controls):
+        with paused_observers(changed, controls):
             law.value = chosen.law
             for row, setting in zip(rows, (chosen.first, chosen.second), strict=True):
                 row.set(setting)
@@ -356,7 +366,7 @@ def langevin_playground(
     again.on_click(from_here)
     scatter.on_click(everywhere)
     start()
-    return replacing(
+    return replace_previous(
         "langevin_playground",
         ipywidgets.VBox(
             [

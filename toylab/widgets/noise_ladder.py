@@ -9,13 +9,23 @@ import torch
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from toylab import checks, plotting
+from toylab import plotting
+from toylab._internal import validate
 from toylab.densities import GaussianMixture, isotropic, two_modes
-from toylab.metrics import Extent, ModeWeightLedger, mode_weight_ledger
+from toylab.metrics import Extent, ModeWeightTrace, mode_weight_ledger
 from toylab.plotting.fields import histogram
 from toylab.samplers import Chains, annealed_langevin, uniform_start
 from toylab.schedules import geometric, overlap
-from toylab.widgets.frame import generator, lesson_list, message_line, mixtures, replacing, seed_box, told, unheard
+from toylab.widgets.frame import (
+    generator,
+    lesson_list,
+    message_line,
+    mixtures,
+    paused_observers,
+    replace_previous,
+    seed_box,
+    show_errors,
+)
 from toylab.widgets.stage import Stage, off_screen
 
 EXTENT: Extent = (-8.0, 8.0, -8.0, 8.0)
@@ -66,7 +76,7 @@ LESSONS = {
 
 def descended(
     density: GaussianMixture, ladder: Ladder, extent: Extent, rng: torch.Generator
-) -> tuple[Chains, ModeWeightLedger]:
+) -> tuple[Chains, ModeWeightTrace]:
     """Annealed Langevin down the ladder from a uniform start, and the mode weights after each level."""
     start = uniform_start(N_CHAINS, extent, generator=rng)
     chains = annealed_langevin(
@@ -140,7 +150,7 @@ class Picture:
         span = f"at {ladder.last:.3g}" if ladder.n == 1 else f"from {ladder.first:.3g} to {ladder.last:.3g}"
         return f"Levels: {ladder.n}, {span}. Overlap: {shared}."
 
-    def run(self, ladder: Ladder, chains: Chains, ledger: ModeWeightLedger) -> str:
+    def run(self, ladder: Ladder, chains: Chains, ledger: ModeWeightTrace) -> str:
         """Show the descent; returns what is seen."""
         share, error = ledger.weights[:, self.mode].numpy(), float(ledger.standard_errors[-1, self.mode])
         self.line.set_data(range(len(share)), share)
@@ -174,7 +184,7 @@ def noise_ladder(laws: Mapping[str, GaussianMixture] | None = None, *, extent: E
         extent: the square that is shown, in which the chains start.
     """
     laws = mixtures(LAWS if laws is None else laws)
-    checks.extent("extent", extent)
+    validate.extent("extent", extent)
     lessons = {text: ladder for text, ladder in LESSONS.items() if ladder.law in laws}
     first = next(iter(lessons.values()), Ladder(next(iter(laws)), 10, 20.0, 1.0))
 
@@ -210,7 +220,7 @@ def noise_ladder(laws: Mapping[str, GaussianMixture] | None = None, *, extent: E
     stage = Stage(picture.figure, picture.moving)
 
     def chosen() -> Ladder:
-        checks.positive("α / σ²", rate.value)
+        validate.positive("α / σ²", rate.value)
         ladder = Ladder(law.value, n.value, largest.value, smallest.value, n_steps.value, rate.value)
         ladder.sigmas  # noqa: B018  a ladder that does not decrease is told before anything is drawn
         return ladder
@@ -225,7 +235,7 @@ def noise_ladder(laws: Mapping[str, GaussianMixture] | None = None, *, extent: E
         return ladder
 
     def stand() -> None:
-        with told(message):
+        with show_errors(message):
             ladder = fitting()
             stage.alt = picture.stand(ladder)
             stage.put(picture.figure, picture.moving)
@@ -236,7 +246,7 @@ def noise_ladder(laws: Mapping[str, GaussianMixture] | None = None, *, extent: E
 
     def descend(_: object) -> None:
         run.disabled = True
-        with told(message):
+        with show_errors(message):
             ladder = fitting()
             outcome = descended(laws[law.value], ladder, extent, generator(seed.value))
             stage.alt = f"{picture.stand(ladder)} {picture.run(ladder, *outcome)}"
@@ -246,7 +256,7 @@ def noise_ladder(laws: Mapping[str, GaussianMixture] | None = None, *, extent: E
     def choose(change: dict) -> None:
         if (ladder := change["new"]) is None:
             return
-        with unheard(changed, controls):
+        with paused_observers(changed, controls):
             law.value, n.value, n_steps.value = ladder.law, ladder.n, ladder.n_steps
             largest.value, smallest.value, rate.value = ladder.first, ladder.last, ladder.rate
         stand()
@@ -256,7 +266,7 @@ def noise_ladder(laws: Mapping[str, GaussianMixture] | None = None, *, extent: E
     lesson.observe(choose, "value")
     run.on_click(descend)
     stand()
-    return replacing(
+    return replace_previous(
         "noise_ladder",
         ipywidgets.VBox(
             [

@@ -10,11 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
 from torch import Tensor
 
-from toylab import checks, plotting
+from toylab import plotting
+from toylab._internal import validate
+from toylab._internal.random import normal_like
 from toylab.densities import Density, catalogue
-from toylab.draws import normal_like
 from toylab.metrics import Extent, grid_points, posterior_mean
-from toylab.widgets.frame import generator, lesson_list, message_line, replacing, seed_box, told, unheard
+from toylab.widgets.frame import (
+    generator,
+    lesson_list,
+    message_line,
+    paused_observers,
+    replace_previous,
+    seed_box,
+    show_errors,
+)
 from toylab.widgets.stage import Stage, off_screen
 
 EXTENT: Extent = (-5.0, 5.0, -5.0, 5.0)
@@ -136,7 +145,7 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
     for name, density in densities.items():
         if not isinstance(density, Density):
             raise TypeError(f"densities[{name!r}] is a {type(density).__name__}: give a density, such as two_modes().")
-    left, right, bottom, top = checks.extent("extent", extent)
+    left, right, bottom, top = validate.extent("extent", extent)
     presets = {text: view for text, view in PRESETS.items() if view.density in densities}
     first = next(
         iter(presets.values()), View(next(iter(densities)), 0.5, ((3 * left + right) / 4, (3 * bottom + top) / 4))
@@ -155,7 +164,7 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
     picture, point = Picture(extent), first.point
 
     def redraw(_: object = None) -> None:
-        with told(message):
+        with show_errors(message):
             g = generator(seed.value)
             clean = law.value.sample((_DOTS if samples.value else 0,), generator=g).double()
             z = normal_like(clean, g)
@@ -183,7 +192,7 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
         if view is None:
             return
         point = view.point
-        with unheard(changed, (law, noise)):
+        with paused_observers(changed, (law, noise)):
             law.value, noise.value = densities[view.density], view.sigma
         redraw()
 
@@ -193,7 +202,7 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
     preset.observe(choose, "value")
     redraw()
     controls = ipywidgets.VBox([preset, ipywidgets.HBox([law, samples, seed]), noise], layout={"overflow": "visible"})
-    return replacing("score_explorer", ipywidgets.VBox([controls, ipywidgets.HBox([stage, numbers]), message]))
+    return replace_previous("score_explorer", ipywidgets.VBox([controls, ipywidgets.HBox([stage, numbers]), message]))
 
 
 def _table(known: Reading, sigma: float) -> str:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from toylab import checks, plotting
+from toylab import plotting
+from toylab._internal import validate
 from toylab.densities import Density, isotropic, ring
 from toylab.metrics import Extent, grid_points
 from toylab.networks import ScoreMLP
@@ -20,12 +21,12 @@ from toylab.widgets.frame import (
     generator,
     lesson_list,
     message_line,
-    replacing,
+    paused_observers,
+    replace_previous,
     seed_box,
+    show_errors,
+    show_errors_beside,
     taking_turns,
-    told,
-    told_beside,
-    unheard,
 )
 from toylab.widgets.stage import Stage, off_screen
 
@@ -166,9 +167,9 @@ def training_theatre(
     laws = dict(LAWS if laws is None else laws)
     if not laws:
         raise ValueError("laws is empty: give at least one, such as {'two modes': two_modes()}.")
-    checks.count("width", width)
-    checks.count("n_steps", n_steps)
-    checks.extent("extent", extent)
+    validate.count("width", width)
+    validate.count("n_steps", n_steps)
+    validate.extent("extent", extent)
     for name, density in laws.items():
         if not isinstance(density, Density):
             raise TypeError(f"laws[{name!r}] is a {type(density).__name__}: give a density, such as two_modes().")
@@ -205,7 +206,7 @@ def training_theatre(
         """The picture of the law that is learned, and the training with all but its reports given."""
         nonlocal picture
         g = generator(seed.value)
-        checks.positive("learning rate", rate.value)
+        validate.positive("learning rate", rate.value)
         density = laws[law.value]
         loss, sigma = OBJECTIVES[objective.value](density)
         truth = density.noised(sigma) if sigma else density
@@ -231,7 +232,7 @@ def training_theatre(
 
     def shown() -> None:
         """The untrained network under the settings now chosen."""
-        with told(message):
+        with show_errors(message):
             if not train.disabled:  # else this change had its turn after the click on train
                 prepared()
                 stage.put(picture.figure, picture.moving)
@@ -249,7 +250,7 @@ def training_theatre(
             return divergence
 
         try:
-            with told_beside(message):
+            with show_errors_beside(message):
                 box.fit = training(seen)
         finally:
             _at_work.release()
@@ -258,7 +259,7 @@ def training_theatre(
             stop.disabled = True
 
     def begin(_: object) -> None:
-        with told(message):
+        with show_errors(message):
             picture, training = prepared()
             if not _at_work.acquire(blocking=False):
                 raise ValueError("another training is at work: stop that one first.")
@@ -274,7 +275,7 @@ def training_theatre(
     def choose(change: dict) -> None:
         if (chosen := change["new"]) is None:
             return
-        with unheard(changed, controls):
+        with paused_observers(changed, controls):
             law.value, objective.value, activation.value = chosen.law, chosen.objective, chosen.activation
             data.value, rate.value = chosen.data, chosen.learning_rate
         shown()
@@ -297,4 +298,4 @@ def training_theatre(
         stage,
         message,
     )
-    return replacing("training_theatre", box)
+    return replace_previous("training_theatre", box)

@@ -46,7 +46,7 @@ def notebooks_folder(named: Path | None = None) -> Path:
         if not named.is_dir():
             raise ValueError(f"{str(named)!r} is no folder: name one with notebooks in it.")
         return named.resolve()
-    folder = Path(__file__).resolve().parents[1] / "notebooks"
+    folder = Path(__file__).resolve().parents[2] / "notebooks"
     if not (folder / FIRST_PAGE).is_file():
         raise ValueError(
             "the notebooks are not part of the installed package: copy the folder notebooks/ from the project's "

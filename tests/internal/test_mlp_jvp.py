@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.autograd.forward_ad as forward_ad
 
+from toylab._internal.mlp_jvp import softplus_with_tangents
 from toylab.networks import ScoreMLP
 from toylab.score import divergence, value_and_divergence
-from toylab.tangents import softplus_with_tangents
 
 SIZES = [2, 5, 3, 2]
 

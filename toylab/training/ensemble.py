@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
+from toylab._internal.mlp_jvp import softplus_with_tangents
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
-from toylab.tangents import softplus_with_tangents
 
 
-class Copies(nn.Module):
+class Ensemble(nn.Module):
     """n networks side by side: called with points [..., n, m, 2], network k maps the m points [..., k, :, :].
 
     Their parameters are stacked along a new first axis; nothing is shared, so that the gradient of a sum over the

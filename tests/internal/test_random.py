@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 import torch
 
-from toylab import draws
+from toylab._internal import random
 
 CPU = torch.device("cpu")
 WEIGHTS = torch.tensor([0.1, 0.25, 0.05, 0.6], dtype=torch.float64)
@@ -16,11 +16,11 @@ def generator(seed):
 
 
 DRAWS = {
-    "normal": lambda shape, g: draws.normal(shape, dtype=torch.float64, device=CPU, generator=g),
-    "normal_like": lambda shape, g: draws.normal_like(torch.empty(shape, dtype=torch.float64), g),
-    "uniform": lambda shape, g: draws.uniform(shape, dtype=torch.float64, device=CPU, generator=g),
-    "integers": lambda shape, g: draws.integers(1000, shape, device=CPU, generator=g),
-    "categorical": lambda shape, g: draws.categorical(WEIGHTS, shape, generator=g),
+    "normal": lambda shape, g: random.normal(shape, dtype=torch.float64, device=CPU, generator=g),
+    "normal_like": lambda shape, g: random.normal_like(torch.empty(shape, dtype=torch.float64), g),
+    "uniform": lambda shape, g: random.uniform(shape, dtype=torch.float64, device=CPU, generator=g),
+    "integers": lambda shape, g: random.integers(1000, shape, device=CPU, generator=g),
+    "categorical": lambda shape, g: random.categorical(WEIGHTS, shape, generator=g),
 }
 every_draw = pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 
@@ -53,11 +53,11 @@ def test_shapes(draw, shape):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dtypes(dtype):
-    assert draws.normal((3,), dtype=dtype, device=CPU).dtype == dtype
-    assert draws.normal_like(torch.empty(3, dtype=dtype)).dtype == dtype
-    assert draws.uniform((3,), dtype=dtype, device=CPU).dtype == dtype
-    assert draws.integers(5, (3,), device=CPU).dtype == torch.int64
-    assert draws.categorical(WEIGHTS.to(dtype), (3,)).dtype == torch.int64
+    assert random.normal((3,), dtype=dtype, device=CPU).dtype == dtype
+    assert random.normal_like(torch.empty(3, dtype=dtype)).dtype == dtype
+    assert random.uniform((3,), dtype=dtype, device=CPU).dtype == dtype
+    assert random.integers(5, (3,), device=CPU).dtype == torch.int64
+    assert random.categorical(WEIGHTS.to(dtype), (3,)).dtype == torch.int64
 
 
 # Laws: exact-law p-values above 1e-6 at n = 1e5, where Kolmogorov-Smirnov sees a shift of the cdf of .01.
@@ -70,13 +70,13 @@ def test_continuous_laws(name, law):
 
 
 def test_uniform_holds_zero_and_not_one():
-    sample = draws.uniform((1_000_000,), dtype=torch.float32, device=CPU, generator=generator(5))
+    sample = random.uniform((1_000_000,), dtype=torch.float32, device=CPU, generator=generator(5))
     assert sample.min() >= 0
     assert sample.max() < 1
 
 
 def test_integers_are_equally_likely_and_below_high():
-    counts = np.bincount(draws.integers(7, (100_000,), device=CPU, generator=generator(6)).numpy(), minlength=7)
+    counts = np.bincount(random.integers(7, (100_000,), device=CPU, generator=generator(6)).numpy(), minlength=7)
     assert len(counts) == 7
     assert scipy.stats.chisquare(counts).pvalue > 1e-6
 
@@ -84,22 +84,22 @@ def test_integers_are_equally_likely_and_below_high():
 @pytest.mark.parametrize("total", [1.0, 3.0])
 def test_categorical_has_the_weights_in_their_order(total):
     """Chi-square of 1e5 draws; any two weights exchanged would be at hundreds of standard errors."""
-    counts = np.bincount(draws.categorical(total * WEIGHTS, (100_000,), generator=generator(7)).numpy(), minlength=4)
+    counts = np.bincount(random.categorical(total * WEIGHTS, (100_000,), generator=generator(7)).numpy(), minlength=4)
     assert scipy.stats.chisquare(counts, 100_000 * WEIGHTS.numpy()).pvalue > 1e-6
 
 
 def test_categorical_never_draws_an_impossible_category():
-    k = draws.categorical(torch.tensor([0.0, 0.5, 0.0, 0.5, 0.0]), (100_000,), generator=generator(8))
+    k = random.categorical(torch.tensor([0.0, 0.5, 0.0, 0.5, 0.0]), (100_000,), generator=generator(8))
     assert set(k.tolist()) == {1, 3}
 
 
 def test_categorical_of_one_category():
-    assert draws.categorical(torch.tensor([1.0]), (10,)).tolist() == [0] * 10
+    assert random.categorical(torch.tensor([1.0]), (10,)).tolist() == [0] * 10
 
 
 def test_normal_numbers_in_pairs_are_independent():
     # the correlation of 1e5 independent pairs has standard error 1 / sqrt(n)
-    z = draws.normal((100_000, 2), dtype=torch.float64, device=CPU, generator=generator(9))
+    z = random.normal((100_000, 2), dtype=torch.float64, device=CPU, generator=generator(9))
     assert abs(float(z.prod(-1).mean())) * 100_000**0.5 < 5
 
 
@@ -108,7 +108,7 @@ def test_normal_numbers_in_pairs_are_independent():
 def test_a_cpu_generator_gives_the_same_numbers_on_the_gpu():
     shape, g = (100,), generator
     x = torch.empty(shape, device="cuda")
-    assert torch.equal(draws.normal_like(x, g(1)).cpu(), draws.normal_like(x.cpu(), g(1)))
-    k = draws.categorical(WEIGHTS.cuda(), shape, generator=g(2))
+    assert torch.equal(random.normal_like(x, g(1)).cpu(), random.normal_like(x.cpu(), g(1)))
+    k = random.categorical(WEIGHTS.cuda(), shape, generator=g(2))
     assert k.device.type == "cuda"
-    assert torch.equal(k.cpu(), draws.categorical(WEIGHTS, shape, generator=g(2)))
+    assert torch.equal(k.cpu(), random.categorical(WEIGHTS, shape, generator=g(2)))

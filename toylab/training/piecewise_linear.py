@@ -10,7 +10,7 @@ from toylab.networks import EnergyMLP
 _PIECEWISE_LINEAR = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardtanh, nn.Threshold)
 
 
-def has_kinks(network: nn.Module) -> bool:
+def is_piecewise_linear(network: nn.Module) -> bool:
     """Whether the network is piecewise linear: by its modules, or by the second derivative of its ``activation``."""
     if any(isinstance(module, _PIECEWISE_LINEAR) for module in network.modules()):
         return True
@@ -18,9 +18,9 @@ def has_kinks(network: nn.Module) -> bool:
     return callable(activation) and not bool(_second_derivative(activation).any())
 
 
-def warn_of_kinks(network: nn.Module, differentiated: bool, stacklevel: int = 2) -> None:
+def warn_piecewise_linear(network: nn.Module, differentiated: bool, stacklevel: int = 2) -> None:
     """Warn if a network with kinks is differentiated by its objective, or is itself a gradient."""
-    if not (differentiated or isinstance(network, EnergyMLP)) or not has_kinks(network):
+    if not (differentiated or isinstance(network, EnergyMLP)) or not is_piecewise_linear(network):
         return
     what = "is the gradient of one" if isinstance(network, EnergyMLP) else "is differentiated by this objective"
     warnings.warn(

@@ -9,7 +9,7 @@ import pytest
 LOOP = """
 import resource
 import torch
-from toylab.heap import keep_freed_memory
+from toylab._internal.malloc import keep_freed_memory
 
 torch.set_num_threads(1)
 keep_freed_memory()

@@ -19,7 +19,7 @@ from toylab.objectives import (
 )
 from toylab.schedules import geometric
 from toylab.training import Spread, fit
-from toylab.training.copies import Copies
+from toylab.training.ensemble import Ensemble
 
 P = two_modes()
 SIGMAS = geometric(5.0, 0.2, 6)
@@ -79,7 +79,7 @@ def generator(seed=0):
 
 
 class Each:
-    """n separate networks called one after the other: what ``Copies`` must agree with."""
+    """n separate networks called one after the other: what ``Ensemble`` must agree with."""
 
     def __init__(self, networks):
         self.networks = networks
@@ -96,7 +96,7 @@ class Each:
 def test_losses_and_gradients_are_those_of_each_network_alone(kind, objective):
     g = generator()
     networks = [kind(8, generator=g).double() for _ in range(3)]
-    copies, x = Copies(networks), torch.randn(3, 5, 2, dtype=torch.float64, generator=g)
+    copies, x = Ensemble(networks), torch.randn(3, 5, 2, dtype=torch.float64, generator=g)
     together = objective(copies, x, generator=generator(1))
     alone = objective(Each(networks), x, generator=generator(1))
     torch.testing.assert_close(together, alone, rtol=1e-12, atol=1e-12)
@@ -112,19 +112,19 @@ def test_losses_and_gradients_are_those_of_each_network_alone(kind, objective):
 @pytest.mark.parametrize("lead", [(), (5,), (2, 1)])
 def test_tangents_are_those_of_each_network_alone(lead):
     networks = [ScoreMLP(16, generator=torch.Generator().manual_seed(k)).double() for k in range(3)]
-    copies, g = Copies(networks), torch.Generator().manual_seed(9)
+    copies, g = Ensemble(networks), torch.Generator().manual_seed(9)
     x, v = (torch.randn(*k, *lead, 3, 7, 2, dtype=torch.float64, generator=g) for k in ((), (4,)))
     s, jvp = copies.with_tangents(x, v)
     assert (s.shape, jvp.shape) == (x.shape, v.shape)
     for k, network in enumerate(networks):
         alone = network.with_tangents(x[..., k, :, :], v[..., k, :, :])
         torch.testing.assert_close((s[..., k, :, :], jvp[..., k, :, :]), alone, rtol=1e-12, atol=1e-12)
-    assert Copies([ScoreMLP(16, activation=torch.tanh)] * 2).with_tangents(x, v) is None
+    assert Ensemble([ScoreMLP(16, activation=torch.tanh)] * 2).with_tangents(x, v) is None
 
 
 def test_a_level_for_all_and_a_level_a_point():
     networks = [NoiseConditionalMLP(8, generator=generator(k)).double() for k in range(2)]
-    copies, x = Copies(networks), torch.randn(2, 5, 2, dtype=torch.float64, generator=generator())
+    copies, x = Ensemble(networks), torch.randn(2, 5, 2, dtype=torch.float64, generator=generator())
     sigma = torch.rand(2, 5, dtype=torch.float64, generator=generator(1)) + 0.1
     for level in (0.7, torch.tensor(0.7, dtype=torch.float64), sigma):
         torch.testing.assert_close(copies(x, level), Each(networks)(x, level), rtol=1e-12, atol=1e-12)
@@ -132,7 +132,7 @@ def test_a_level_for_all_and_a_level_a_point():
 
 def test_split_gives_the_networks_back():
     networks = [ScoreMLP(8, generator=generator(k)) for k in range(3)]
-    for one, other in zip(Copies(networks).split(), networks, strict=True):
+    for one, other in zip(Ensemble(networks).split(), networks, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
         assert not any(p.requires_grad for p in one.parameters())
 

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from toylab.metrics import ErrorLedger
+from toylab.metrics import ErrorDecomposition
 from toylab.plotting.style import EXACT, LEARNED, NEUTRAL
 
 _PARTS = (("noising", NEUTRAL), ("discretisation", EXACT), ("estimation", LEARNED))
@@ -15,7 +15,7 @@ _SAID = {
 }
 
 
-def error_ledger(ledger: ErrorLedger, *, ax: Axes | None = None) -> Axes:
+def error_decomposition(ledger: ErrorDecomposition, *, ax: Axes | None = None) -> Axes:
     """A bar a score: the parts of its error stacked from zero, up and down by their sign, and their sum as a dot.
 
     The dot's bar is two standard errors, which is what the finite number of chains leaves open.

@@ -14,8 +14,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from toylab import checks
-from toylab.capture import WARM_UP, captured, changes_nothing
+from toylab._internal import validate
+from toylab._internal.cuda_graphs import WARM_UP, captured, changes_nothing
 from toylab.densities import Banana, Circle, FromEnergy, Points, StudentTMixture, fractal_tree, ring, two_modes
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
@@ -51,7 +51,7 @@ from toylab.samplers import (
 )
 from toylab.samplers.ancestral import ancestral_step, ddim_step
 from toylab.samplers.forward_sde import forward_sde_step
-from toylab.samplers.mala import mala_start, mala_step
+from toylab.samplers.mala import mala_init, mala_step
 from toylab.samplers.probability_flow import flow_velocity, heun_step
 from toylab.samplers.reverse_sde import corrector_step, reverse_sde_heun_step, reverse_sde_step
 from toylab.schedules import geometric, uniform
@@ -148,9 +148,11 @@ def taped(monkeypatch):
     for module in RECORDING:
         monkeypatch.setattr(module, "captured", on_tape)
     # on the CPU, though not on a GPU, these look at times and levels, to refuse wrong ones
-    monkeypatch.setattr(checks, "time", lambda t: t)
-    looked_at = checks.noise_level
-    monkeypatch.setattr(checks, "noise_level", lambda s, x: s.to(x) if isinstance(s, torch.Tensor) else looked_at(s, x))
+    monkeypatch.setattr(validate, "time", lambda t: t)
+    looked_at = validate.noise_level
+    monkeypatch.setattr(
+        validate, "noise_level", lambda s, x: s.to(x) if isinstance(s, torch.Tensor) else looked_at(s, x)
+    )
     return tapes
 
 
@@ -297,7 +299,7 @@ def test_sampling_on_tape_is_the_sampling(name, monkeypatch, taped):
     assert torch.equal(X, start)
     assert found.n_evaluations == expected.n_evaluations
     assert found.path.shape == expected.path.shape
-    for part in ("samples", "path", "acceptance", "ticks"):
+    for part in ("samples", "path", "acceptance", "labels"):
         torch.testing.assert_close(getattr(found, part), getattr(expected, part), rtol=1e-4, atol=1e-4)
 
 
@@ -395,7 +397,7 @@ def training_step(objective, kind):
 
 def mala_steps(p):
     x = X.to(META)
-    return lambda: mala_step(p.log_prob, p.score, mala_start(p.log_prob, p.score, x), 0.1)
+    return lambda: mala_step(p.log_prob, p.score, mala_init(p.log_prob, p.score, x), 0.1)
 
 
 def evaluation(score, sigma):

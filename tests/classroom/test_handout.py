@@ -6,9 +6,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from toylab import handout
+from toylab.classroom import handout
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from toylab import lab
+from toylab.classroom import lab
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 PASSWORD = "correct horse"
 
@@ -218,7 +218,8 @@ def test_a_configuration_that_cannot_be_overridden_is_refused(tmp_path):
 SHARED = """
 import os, sys
 from pathlib import Path
-from toylab import cli, lab
+from toylab import cli
+from toylab.classroom import lab
 as_it_is = lab.arguments
 def kept_here(*args, **kwargs):
     given = as_it_is(*args, **kwargs)

@@ -5,65 +5,65 @@ import math
 import pytest
 import torch
 
-from toylab import checks
+from toylab._internal import validate
 
 
 def test_positive():
-    assert checks.positive("step", 2) == 2.0
+    assert validate.positive("step", 2) == 2.0
     for bad in (0, -1.0, math.inf, math.nan):
         with pytest.raises(ValueError, match=rf"step is {bad}: .*greater than 0. Give a number greater than 0\."):
-            checks.positive("step", bad)
+            validate.positive("step", bad)
     with pytest.raises(ValueError, match=r"Halve it\.$"):
-        checks.positive("step", 0, "Halve it")
+        validate.positive("step", 0, "Halve it")
     with pytest.raises(TypeError, match="step is 'big': it must be a number"):
-        checks.positive("step", "big")
+        validate.positive("step", "big")
 
 
 def test_finite():
-    assert checks.finite("angle", -3) == -3.0
+    assert validate.finite("angle", -3) == -3.0
     for bad in (math.inf, -math.inf, math.nan):
         with pytest.raises(ValueError, match=f"angle is {bad}: it must be a finite number"):
-            checks.finite("angle", bad)
+            validate.finite("angle", bad)
     with pytest.raises(TypeError, match="angle is None: it must be a number"):
-        checks.finite("angle", None)
+        validate.finite("angle", None)
 
 
 def test_count():
-    assert checks.count("n", 1) == 1
-    assert checks.count("n", 0, least=0) == 0
+    assert validate.count("n", 1) == 1
+    assert validate.count("n", 0, least=0) == 0
     with pytest.raises(ValueError, match="n is 1: it must be at least 2"):
-        checks.count("n", 1, least=2)
+        validate.count("n", 1, least=2)
     for bad in (2.0, True, "3", None):
         with pytest.raises(TypeError, match="whole number"):
-            checks.count("n", bad)
+            validate.count("n", bad)
 
 
 def test_points():
     for shape in [(2,), (0, 2), (5, 2), (3, 4, 2)]:
         x = torch.zeros(shape)
-        assert checks.points("x", x) is x
+        assert validate.points("x", x) is x
     for shape in [(), (3,), (2, 3), (2, 1)]:
         with pytest.raises(ValueError, match=r"x has shape \[.*\]: the last dimension must be 2"):
-            checks.points("x", torch.zeros(shape))
+            validate.points("x", torch.zeros(shape))
     with pytest.raises(TypeError, match=r"x has dtype torch.int64: .*Give x.float\(\)"):
-        checks.points("x", torch.tensor([1, 2]))
+        validate.points("x", torch.tensor([1, 2]))
     with pytest.raises(TypeError, match="x is a list: give a torch tensor"):
-        checks.points("x", [0.0, 1.0])
+        validate.points("x", [0.0, 1.0])
 
 
 def test_cloud():
     x = torch.zeros(3, 2)
-    assert checks.cloud("data", x) is x
+    assert validate.cloud("data", x) is x
     for shape in [(2,), (0, 2), (2, 3, 2)]:
         with pytest.raises(ValueError, match="data has shape .*non-empty cloud"):
-            checks.cloud("data", torch.zeros(shape))
+            validate.cloud("data", torch.zeros(shape))
     with pytest.raises(TypeError, match="data has dtype torch.int64"):
-        checks.cloud("data", torch.zeros(3, 2, dtype=torch.int64))
+        validate.cloud("data", torch.zeros(3, 2, dtype=torch.int64))
 
 
 @pytest.mark.parametrize("good", [0, 0.0, 2, 1e-3])
 def test_noise_level_as_a_number(good):
-    level = checks.noise_level(good, torch.zeros(5, 2))
+    level = validate.noise_level(good, torch.zeros(5, 2))
     assert isinstance(level, float)
     assert level == good
 
@@ -71,13 +71,13 @@ def test_noise_level_as_a_number(good):
 @pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf])
 def test_noise_level_refuses_a_bad_number(bad):
     with pytest.raises(ValueError, match=f"sigma is {bad}: a noise level is a standard deviation, .*v \\*\\* 0.5"):
-        checks.noise_level(bad, torch.zeros(5, 2))
+        validate.noise_level(bad, torch.zeros(5, 2))
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (3, 1), (1, 4), (3, 4)])
 def test_noise_level_as_a_tensor_follows_x(shape):
     x = torch.zeros(3, 4, 2)
-    level = checks.noise_level(torch.ones(shape, dtype=torch.float64), x)
+    level = validate.noise_level(torch.ones(shape, dtype=torch.float64), x)
     assert level.shape == shape
     assert level.dtype == x.dtype
 
@@ -85,24 +85,24 @@ def test_noise_level_as_a_tensor_follows_x(shape):
 @pytest.mark.parametrize("shape", [(3,), (5, 3, 4), (3, 4, 1), (4, 3)])
 def test_noise_level_refuses_a_tensor_of_another_shape(shape):
     with pytest.raises(ValueError, match=r"sigma has shape .* for x of shape \[3, 4, 2\]: .*broadcasts to \[3, 4\]"):
-        checks.noise_level(torch.ones(shape), torch.zeros(3, 4, 2))
+        validate.noise_level(torch.ones(shape), torch.zeros(3, 4, 2))
 
 
 @pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf])
 def test_noise_level_refuses_a_tensor_with_a_bad_level(bad):
     with pytest.raises(ValueError, match="sigma holds a negative or non-finite level"):
-        checks.noise_level(torch.tensor([1.0, bad]), torch.zeros(2, 2))
+        validate.noise_level(torch.tensor([1.0, bad]), torch.zeros(2, 2))
 
 
 def test_noise_level_refuses_words():
     with pytest.raises(TypeError, match="sigma is 'small': it must be a number"):
-        checks.noise_level("small", torch.zeros(2, 2))
+        validate.noise_level("small", torch.zeros(2, 2))
 
 
 def test_levels():
     sigmas = torch.tensor([3.0, 2.0, 0.5])
-    assert checks.levels("sigmas", sigmas) is sigmas
-    assert checks.levels("sigmas", sigmas[:1]).tolist() == [3.0]
+    assert validate.levels("sigmas", sigmas) is sigmas
+    assert validate.levels("sigmas", sigmas[:1]).tolist() == [3.0]
     for bad, said in [
         ([3.0, 2.0], "sigmas is list: give a 1-D tensor"),
         (torch.ones(2, 2), r"sigmas is \[2, 2\]: give a 1-D tensor"),
@@ -114,28 +114,28 @@ def test_levels():
         (torch.tensor([math.inf, 1.0]), "every noise level must be finite and greater than 0"),
     ]:
         with pytest.raises(ValueError, match=said):
-            checks.levels("sigmas", bad)
+            validate.levels("sigmas", bad)
 
 
 def test_function():
-    assert checks.function("score", len, "p.score") is len
+    assert validate.function("score", len, "p.score") is len
     with pytest.raises(TypeError, match=r"score is a Tensor: give a function, for example p\.score"):
-        checks.function("score", torch.ones(2), "p.score")
+        validate.function("score", torch.ones(2), "p.score")
 
 
 def test_times():
-    assert checks.times("times", torch.tensor([1.0, 0.5, 0.25]), 0.25) == [1.0, 0.5, 0.25]
-    assert checks.times("times", torch.tensor([0.0, 1.0]), 0.0, rising=True) == [0.0, 1.0]
+    assert validate.times("times", torch.tensor([1.0, 0.5, 0.25]), 0.25) == [1.0, 0.5, 0.25]
+    assert validate.times("times", torch.tensor([0.0, 1.0]), 0.0, rising=True) == [0.0, 1.0]
     just_outside = torch.tensor([1 + 1e-7, 0.5, 1e-3 - 1e-9], dtype=torch.float64)
-    assert checks.times("times", just_outside, 1e-3) == [1.0, 0.5, 1e-3]
+    assert validate.times("times", just_outside, 1e-3) == [1.0, 0.5, 1e-3]
     for bad in (torch.tensor([1.1, 0.5]), torch.tensor([1.0, 0.1]), torch.tensor([1.0, math.nan, 0.5])):
         with pytest.raises(ValueError, match=r"times lie in \[0.2, 1\]. A grid of noise levels\? .*sde.time_of"):
-            checks.times("times", bad, 0.2)
+            validate.times("times", bad, 0.2)
     for bad in (torch.tensor([0.5, 1.0]), torch.tensor([1.0, 0.5, 0.5])):
         with pytest.raises(ValueError, match=r"does not strictly fall. Turn a grid round with .flip\(0\)"):
-            checks.times("times", bad, 0.2)
+            validate.times("times", bad, 0.2)
     with pytest.raises(ValueError, match="does not strictly rise"):
-        checks.times("times", torch.tensor([1.0, 0.5]), 0.0, rising=True)
+        validate.times("times", torch.tensor([1.0, 0.5]), 0.0, rising=True)
     for bad in (torch.tensor(1.0), torch.tensor([1.0]), torch.ones(3, 2), [1.0, 0.5], 0.5):
         with pytest.raises(ValueError, match="times is .*: give a 1-D tensor of at least 2 times"):
-            checks.times("times", bad, 0.0)
+            validate.times("times", bad, 0.0)

@@ -85,7 +85,9 @@ def changes_nothing(f: object) -> bool:
         return owner.__dataclass_params__.frozen and all(
             changes_nothing(part) for part in vars(owner).values() if callable(part) and not isinstance(part, type)
         )
-    return getattr(f, "__closure__", ()) is None and (f.__module__ or "").startswith(f"{__package__}.")
+    return getattr(f, "__closure__", ()) is None and (f.__module__ or "").startswith(
+        f"{__package__.partition('.')[0]}."
+    )
 
 
 def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Iterable[object]) -> str:

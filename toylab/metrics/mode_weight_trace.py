@@ -12,28 +12,28 @@ from toylab.samplers.chains import Chains
 
 
 @dataclass(frozen=True, eq=False)
-class ModeWeightLedger:
+class ModeWeightTrace:
     """The weight of each mode at each recorded frame of a run.
 
     Attributes:
-        ticks: what the frames are labelled with, shape [frames]: steps, or noise levels.
+        labels: what the frames are labelled with, shape [frames]: steps, or noise levels.
         weights: shape [frames, K].
         standard_errors: binomial, shape [frames, K].
         moved: share of the chains that changed their mode since the frame before, shape [frames]; 0 at the first.
     """
 
-    ticks: Tensor
+    labels: Tensor
     weights: Tensor
     standard_errors: Tensor
     moved: Tensor
 
     def decided_at(self, share: float = 0.01) -> float:
-        """The tick after which less than ``share`` of the chains still change their mode from frame to frame."""
+        """The label after which less than ``share`` of the chains still change their mode from frame to frame."""
         busy = (self.moved >= share).nonzero()
-        return float(self.ticks[int(busy[-1])]) if len(busy) else float(self.ticks[0])
+        return float(self.labels[int(busy[-1])]) if len(busy) else float(self.labels[0])
 
 
-def mode_weight_ledger(chains: Chains, density: GaussianMixture) -> ModeWeightLedger:
+def mode_weight_ledger(chains: Chains, density: GaussianMixture) -> ModeWeightTrace:
     """Mode weights along the recorded path of a run, each chain assigned to its likeliest mode of the clean law.
 
     Of annealed Langevin with ``keep_every=n_steps`` it has one row a noise level.
@@ -54,4 +54,4 @@ def mode_weight_ledger(chains: Chains, density: GaussianMixture) -> ModeWeightLe
         torch.tensor([[getattr(entry, name) for entry in row] for row in rows], dtype=torch.float64)
         for name in ("value", "standard_error")
     )
-    return ModeWeightLedger(chains.ticks, weights, errors, moved)
+    return ModeWeightTrace(chains.labels, weights, errors, moved)
