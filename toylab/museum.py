@@ -13,9 +13,7 @@ from torch import Tensor
 from toylab._internal.random import normal_like, uniform
 from toylab.densities import GaussianMixture
 from toylab.samplers.scaled_network import scaled_network_langevin
-from toylab.score import NoiseConditionalScore, Score, value_and_jvp
-
-LogProb = Callable[[Tensor], Tensor]
+from toylab.score import LogProb, NoiseConditionalScore, Score, value_and_jvp
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,10 @@ class ScoreMLP(_MLP):
         self.width, self.depth, self.activation = width, depth, activation
         self.layers = _layers(2, width, depth, generator)
 
+    def __call__(self, x: Tensor) -> Tensor:
+        """``forward``, with torch's hooks."""
+        return super().__call__(x)
+
     def forward(self, x: Tensor) -> Tensor:
         """The field at the points x [..., 2]; same shape."""
         return _through(self.layers, self.activation, x)
@@ -119,6 +123,10 @@ class EnergyMLP(_MLP):
     def energy(self, x: Tensor) -> Tensor:
         """E(x), shape [...], for points x [..., 2]; it is determined up to a constant."""
         return _through(self.layers, self.activation, x)[..., 0]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``forward``, with torch's hooks."""
+        return super().__call__(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """The score -grad E at the points x [..., 2]; same shape."""
@@ -175,6 +183,10 @@ class NoiseConditionalMLP(_MLP):
         self.data_std = validate.positive("data_std", data_std)
         self.gain = validate.positive("gain", gain)
         self.layers = _layers(3, width, depth, generator)
+
+    def __call__(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        """``forward``, with torch's hooks."""
+        return super().__call__(x, sigma)
 
     def forward(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """The field at the points x [..., 2] and levels sigma (a number, or broadcasting to x[..., 0])."""

@@ -4,7 +4,6 @@ The score of a density p is the vector field s(x) = grad log p(x). Exact scores 
 learned ones (a network) are called the same way, so that everything downstream takes either.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -34,6 +33,18 @@ class NoiseConditionalScore(Protocol):
         ...
 
 
+@runtime_checkable
+class LogProb(Protocol):
+    """``log_prob(x)``: points [..., 2] in, log p at each of them [...] out.
+
+    Where only ratios count, as in Metropolis samplers, a constant may be missing.
+    """
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        """log p at the points x [..., 2], shape [...]."""
+        ...
+
+
 def at(score: NoiseConditionalScore, sigma: Tensor | float) -> Score:
     """Fix the noise level: turn ``score(x, sigma)`` into ``score(x)``.
 
@@ -60,7 +71,7 @@ class _At:
         return self.score(x, self.sigma)
 
 
-def gradient(log_prob: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def gradient(log_prob: LogProb, x: Tensor) -> Tensor:
     """The score of a log-density by automatic differentiation: grad log p(x).
 
     Args:

@@ -12,9 +12,7 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab.metrics.estimate import Estimate, mean_of
 from toylab.samplers.chains import Chains
-from toylab.score import Score
-
-LogProb = Score
+from toylab.score import LogProb
 
 
 @dataclass(frozen=True)

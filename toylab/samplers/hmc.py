@@ -1,7 +1,5 @@
 """Hamiltonian Monte Carlo: a long walk with momentum, kept or refused."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -10,9 +8,7 @@ from toylab._internal.cuda_graphs import captured
 from toylab._internal.random import normal_like
 from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
 from toylab.samplers.mala import State, accept_reject, check_inputs, mala_init
-from toylab.score import Score
-
-LogProb = Callable[[Tensor], Tensor]
+from toylab.score import LogProb, Score
 
 
 def leapfrog(score: Score, x: Tensor, s: Tensor, v: Tensor, h: float, n: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,9 +14,7 @@ from toylab._internal.cuda_graphs import captured
 from toylab._internal.random import normal_like, uniform
 from toylab.densities.density import Density
 from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
-from toylab.score import Score
-
-LogProb = Callable[[Tensor], Tensor]
+from toylab.score import LogProb, Score
 
 
 class State(NamedTuple):

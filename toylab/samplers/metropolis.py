@@ -1,7 +1,5 @@
 """Random-walk Metropolis: a blind step, kept or refused. The yardstick that needs no score."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -9,8 +7,7 @@ from toylab._internal import validate
 from toylab._internal.cuda_graphs import captured
 from toylab._internal.random import normal_like, uniform
 from toylab.samplers.chains import Chains, Recorder, progress_bar
-
-LogProb = Callable[[Tensor], Tensor]
+from toylab.score import LogProb
 
 
 def metropolis_step(

@@ -1,16 +1,12 @@
 """Parallel tempering: copies at rising temperatures trade places, so that the coldest crosses where it could not."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from toylab._internal.random import uniform
 from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
 from toylab.samplers.mala import State, check_inputs, mala_init, mala_step
-from toylab.score import Score
-
-LogProb = Callable[[Tensor], Tensor]
+from toylab.score import LogProb, Score
 
 
 def swap_step(
