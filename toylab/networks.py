@@ -16,7 +16,7 @@ from torch.nn import functional
 from toylab._internal import validate
 from toylab._internal.mlp_jvp import softplus_with_tangents
 from toylab._internal.random import uniform
-from toylab.densities.density import Density, FromEnergy
+from toylab.densities.energy import FromEnergy, from_energy
 from toylab.score import gradient
 
 Activation = Callable[[Tensor], Tensor]
@@ -133,13 +133,13 @@ class EnergyMLP(_MLP):
         return gradient(lambda y: -self.energy(y), x)
 
     def density(self, extent: Sequence[float], *, n_cells: int = 256) -> FromEnergy:
-        """The law exp(-E) / Z on a box (x_low, x_high, y_low, y_high), Z by quadrature: see ``Density.from_energy``.
+        """The law exp(-E) / Z on a box (x_low, x_high, y_low, y_high), Z by quadrature: see ``densities.from_energy``.
 
         It is that of the network as it is now. Outside the data E is what the network happens to be: take a box that
         ends where the data do.
         """
         kept = copy.deepcopy(self).requires_grad_(False)
-        return Density.from_energy(kept._energy_like, extent, n_cells=n_cells)
+        return from_energy(kept._energy_like, extent, n_cells=n_cells)
 
     def _energy_like(self, x: Tensor) -> Tensor:
         """E in the dtype of x, whatever that of the network."""

@@ -39,7 +39,7 @@ class Logistic(Density):
 EVERY = {name: example.density for name, example in catalogue().items()} | {
     "noised": Square().noised(0.5),
     "moved": Circle().scaled(2.0).rotated(1.0),
-    "by energy": Density.from_energy(lambda x: x.square().sum(-1), (-1.0, 1.0, -1.0, 1.0), n_cells=4),
+    "by energy": from_energy(lambda x: x.square().sum(-1), (-1.0, 1.0, -1.0, 1.0), n_cells=4),
     "of torch": from_torch(MultivariateNormal(torch.zeros(2), torch.eye(2))),
     "of a user": Logistic(),
 }

@@ -195,7 +195,7 @@ def test_implicit_score_matching_is_off_by_the_boundary_term_of_the_clean_square
 
 def test_samples_fill_the_square_evenly():
     """Chi-square of 1e5 draws on 10 x 10 cells, p > 1e-6."""
-    x = Square(-1.0, 3.0, dtype=torch.float64).sample((100_000,), generator=generator(1)).numpy()
+    x = Square(-1.0, 3.0).to(torch.float64).sample((100_000,), generator=generator(1)).numpy()
     counts = np.histogram2d(*x.T, bins=10, range=[[-1, 3]] * 2)[0]
     assert counts.sum() == len(x)
     assert scipy.stats.chisquare(counts.ravel()).pvalue > 1e-6
@@ -237,7 +237,7 @@ def test_the_clean_checkerboard_has_exactly_the_eight_cells_of_even_sum(dtype):
 
 def test_samples_fill_the_eight_cells_evenly():
     """Chi-square of 1e5 draws on 3 x 3 parts of each cell, p > 1e-6; not one on a white cell."""
-    x = Checkerboard(dtype=torch.float64).sample((100_000,), generator=generator(2)).numpy()
+    x = Checkerboard().to(torch.float64).sample((100_000,), generator=generator(2)).numpy()
     counts = np.histogram2d(*x.T, bins=12, range=[[-4, 4]] * 2)[0].reshape(4, 3, 4, 3)
     on_cells = np.stack([counts[i, :, j] for i, j in CELLS])
     assert on_cells.sum() == len(x)

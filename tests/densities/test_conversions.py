@@ -292,7 +292,7 @@ WELLS = (-2.0, 1.5, -1.0, 2.5)
 
 
 def test_the_normaliser_of_a_gaussian_energy():
-    p, x = Density.from_energy(bowl, (-9.0, 9.0, -8.0, 8.0), n_cells=64), points(30)
+    p, x = from_energy(bowl, (-9.0, 9.0, -8.0, 8.0), n_cells=64), points(30)
     assert p.log_normaliser == pytest.approx(math.log(2 * math.pi) - 0.5 * math.log(5), abs=1e-12)
     law = MultivariateNormal(
         torch.zeros(2).double(), precision_matrix=torch.tensor([[2.0, -1.0], [-1.0, 3.0]]).double()
@@ -315,7 +315,7 @@ def by_dblquad(energy, extent):
 
 @pytest.mark.parametrize("n_cells", [4, 12, 64])
 def test_the_normaliser_of_another_energy_and_the_error_that_it_owns_up_to(n_cells):
-    p = Density.from_energy(wells, WELLS, n_cells=n_cells)
+    p = from_energy(wells, WELLS, n_cells=n_cells)
     error = abs(p.log_normaliser - by_dblquad(wells, WELLS))
     assert error < 1e-3
     assert error <= p.normaliser_error + 1e-11
@@ -328,7 +328,7 @@ def test_the_normaliser_error_is_honest_about_a_kink(n_cells):
     """E = 2 |x_1| + |x_2|: Z by hand, and panels of the grid that the kink cuts."""
     extent = (-1.0, 2.0, -0.7, 1.5)
     mass = (2 - math.exp(-2) - math.exp(-4)) / 2 * (2 - math.exp(-0.7) - math.exp(-1.5))
-    p = Density.from_energy(lambda x: 2 * x[..., 0].abs() + x[..., 1].abs(), extent, n_cells=n_cells)
+    p = from_energy(lambda x: 2 * x[..., 0].abs() + x[..., 1].abs(), extent, n_cells=n_cells)
     assert abs(p.log_normaliser - math.log(mass)) <= p.normaliser_error + 1e-14
 
 
@@ -345,7 +345,7 @@ def cell_masses(energy, extent, n, inner=12):
 
 def test_draws_by_energy_have_the_masses_of_all_cells():
     """Chi-square of 1e5 draws on 23 x 23 cells, across those of the grid, p > 1e-6."""
-    p, n = Density.from_energy(wells, WELLS, n_cells=128, dtype=torch.float64), 100_000
+    p, n = from_energy(wells, WELLS, n_cells=128).to(torch.float64), 100_000
     x = p.sample((100, 1000), generator=generator(2))
     assert (x.shape, x.dtype) == ((100, 1000, 2), torch.float64)
     edges = [np.linspace(*WELLS[2 * k : 2 * k + 2], 24) for k in (0, 1)]
@@ -367,7 +367,7 @@ def test_the_sampling_error_is_the_distance_to_the_law_of_the_draws():
     errors.
     """
     extent, cells, inner, n = (-3.0, 3.0, -3.0, 3.0), 5, 40, 100_000
-    p = Density.from_energy(bowl, extent, n_cells=cells, dtype=torch.float64)
+    p = from_energy(bowl, extent, n_cells=cells).to(torch.float64)
     masses = cell_masses(bowl, extent, cells)
 
     def law_of_draws(x):
@@ -403,7 +403,7 @@ def test_an_energy_may_be_infinite_where_there_is_no_mass():
     def half(x):
         return torch.where(x[..., 0] > 0, 0.5 * x.square().sum(-1), math.inf)
 
-    p = Density.from_energy(half, (-9.0, 9.0, -9.0, 9.0), n_cells=128)
+    p = from_energy(half, (-9.0, 9.0, -9.0, 9.0), n_cells=128)
     assert p.log_normaliser == pytest.approx(math.log(math.pi), abs=1e-9)
     x = torch.tensor([[-1.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
     assert p.log_prob(x).tolist() == pytest.approx([-math.inf, -0.5 - math.log(math.pi)])
@@ -413,7 +413,7 @@ def test_an_energy_may_be_infinite_where_there_is_no_mass():
 
 
 def test_outside_its_box_an_energy_law_has_no_density():
-    p = Density.from_energy(wells, WELLS, n_cells=16)
+    p = from_energy(wells, WELLS, n_cells=16)
     x = torch.tensor([[1.6, 0.0], [-2.1, 0.0], [0.0, 2.6], [0.0, -1.1], [50.0, 50.0]])
     assert p.log_prob(x).tolist() == [-math.inf] * 5
     corners = torch.tensor([[-2.0, -1.0], [1.5, 2.5], [-2.0, 2.5]])
@@ -426,7 +426,7 @@ def test_outside_its_box_an_energy_law_has_no_density():
 
 @pytest.mark.parametrize("method", [*METHODS, "bounds", "length_scale"])
 def test_an_energy_law_knows_its_clean_law_alone(method):
-    p = Density.from_energy(wells, WELLS, n_cells=8)
+    p = from_energy(wells, WELLS, n_cells=8)
     arguments = () if method in ("bounds", "length_scale") else (torch.zeros(3, 2),)
     with pytest.raises(ValueError, match="sigma is 0.1: of a law given by its energy only the clean law is known"):
         getattr(p, method)(*arguments, 0.1)
@@ -447,7 +447,7 @@ def test_an_energy_law_knows_its_clean_law_alone(method):
 )
 def test_an_energy_that_is_none_is_refused(energy, said):
     with pytest.raises(ValueError, match=said):
-        Density.from_energy(energy, (-1.0, 1.0, -1.0, 1.0), n_cells=4)
+        from_energy(energy, (-1.0, 1.0, -1.0, 1.0), n_cells=4)
 
 
 @pytest.mark.parametrize(
@@ -465,11 +465,11 @@ def test_an_energy_that_is_none_is_refused(energy, said):
 )
 def test_bad_settings_of_an_energy_law_are_refused(arguments, error, said):
     with pytest.raises(error, match=said):
-        Density.from_energy(**({"energy": wells, "extent": WELLS, "n_cells": 4} | arguments))
+        from_energy(**({"energy": wells, "extent": WELLS, "n_cells": 4} | arguments))
 
 
 def test_an_energy_law_follows_its_points_and_its_own_dtype():
-    p = Density.from_energy(wells, WELLS, n_cells=8)
+    p = from_energy(wells, WELLS, n_cells=8)
     assert isinstance(p, FromEnergy)
     for dtype in (torch.float32, torch.float64):
         assert p.log_prob(torch.zeros(3, 2, dtype=dtype)).dtype == dtype

@@ -115,7 +115,7 @@ def test_without_noise_there_is_no_density(method):
 
 def test_samples_lie_on_the_circle_at_uniform_angles():
     """Kolmogorov-Smirnov of 1e5 angles, p > 1e-6."""
-    x = Circle(radius=2.0, center=(1.0, -1.0), dtype=torch.float64).sample((100_000,), generator=generator(1))
+    x = Circle(radius=2.0, center=(1.0, -1.0)).to(torch.float64).sample((100_000,), generator=generator(1))
     x = x - torch.tensor([1.0, -1.0])
     torch.testing.assert_close(x.norm(dim=-1), torch.full((100_000,), 2.0, dtype=torch.float64))
     turns = torch.atan2(x[:, 1], x[:, 0]) / (2 * math.pi) + 0.5
@@ -331,7 +331,7 @@ def test_the_other_curves_have_no_density_either(p):
 def test_samples_lie_on_the_moons_at_uniform_angles():
     """Kolmogorov-Smirnov of 1e5 angles, p > 1e-6; half of them on each moon, to five standard errors."""
     n = 100_000
-    x = TwoMoons(dtype=torch.float64).sample((n,), generator=generator(1))
+    x = TwoMoons().to(torch.float64).sample((n,), generator=generator(1))
     to_lower = x - x.new_tensor([1.0, 0.5])
     off_upper, off_lower = (x.norm(dim=-1) - 1).abs(), (to_lower.norm(dim=-1) - 1).abs()
     # on one of the two circles to rounding, and on the right half of it
@@ -346,7 +346,7 @@ def test_samples_lie_on_the_moons_at_uniform_angles():
     assert abs(float(lower.double().mean()) - 0.5) < 5 * 0.5 / math.sqrt(n)
 
 
-@pytest.mark.parametrize("p", [Spiral(dtype=torch.float64), Spiral(0.1, 0.0, 20.0, dtype=torch.float64)], ids=repr)
+@pytest.mark.parametrize("p", [Spiral().to(torch.float64), Spiral(0.1, 0.0, 20.0).to(torch.float64)], ids=repr)
 def test_samples_lie_on_the_spiral_at_uniform_angles(p):
     """The radius tells the angle; Kolmogorov-Smirnov of 1e5, p > 1e-6."""
     x = p.sample((100_000,), generator=generator(1))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from toylab.densities import Affine, Banana, Circle, Density, GaussianMixture, Noised, two_modes
-from toylab.densities.density import mixture
+from toylab.densities._mixture import mixture
 
 WEIGHTS = [0.3, 0.5, 0.2]
 MEANS = torch.tensor([[-2.0, 0.0], [1.0, 1.0], [0.0, -3.0]], dtype=torch.float64)

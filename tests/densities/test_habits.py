@@ -54,7 +54,7 @@ SIDE_BY_SIDE = {
         MixtureSameFamily(Categorical(WEIGHTS), MultivariateNormal(MEANS, COVARIANCES)),
     ),
     "laplace": (Laplace(SCALES).to(torch.float64), Independent(TorchLaplace(ZERO, SCALES), 1)),
-    "square": (Square(-1.0, 3.0, dtype=torch.float64), Independent(Uniform(-ONE, 3 * ONE), 1)),
+    "square": (Square(-1.0, 3.0).to(torch.float64), Independent(Uniform(-ONE, 3 * ONE), 1)),
 }
 every_pair = pytest.mark.parametrize(("p", "theirs"), SIDE_BY_SIDE.values(), ids=list(SIDE_BY_SIDE))
 

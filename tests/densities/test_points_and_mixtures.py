@@ -167,7 +167,7 @@ def test_segments_in_high_precision_out_to_the_far_tails(segment, sigma):
 
 def test_draws_of_a_segment_lie_on_it_evenly():
     """Kolmogorov-Smirnov of 1e5 draws, p > 1e-6."""
-    x = Segment((-1.0, 2.0), (3.0, -1.0), dtype=torch.float64).sample((100_000,), generator=generator(4))
+    x = Segment((-1.0, 2.0), (3.0, -1.0)).to(torch.float64).sample((100_000,), generator=generator(4))
     along = (x - torch.tensor([-1.0, 2.0])) @ torch.tensor([0.8, -0.6], dtype=torch.float64)
     across = (x - torch.tensor([-1.0, 2.0])) @ torch.tensor([0.6, 0.8], dtype=torch.float64)
     assert float(across.abs().max()) < 1e-14
@@ -281,7 +281,7 @@ def test_where_a_part_has_no_mass_it_has_no_say():
 def test_a_mixture_draws_its_parts_by_their_weights():
     """Chi-square of 1e5 draws of parts that do not overlap, p > 1e-6; and each part draws its own law."""
     parts = [Square(-9.0, -8.0), Circle(1.0), Segment((8.0, 8.0), (9.0, 8.0))]
-    x = Mixture([0.2, 0.5, 0.3], parts, dtype=torch.float64).sample((100, 1000), generator=generator(6)).view(-1, 2)
+    x = Mixture([0.2, 0.5, 0.3], parts).to(torch.float64).sample((100, 1000), generator=generator(6)).view(-1, 2)
     which = torch.stack([x[:, 0] < -7, x.norm(dim=-1) < 2, x[:, 0] > 7], -1)
     assert scipy.stats.chisquare(which.sum(0).numpy(), [20_000, 50_000, 30_000]).pvalue > 1e-6
     assert scipy.stats.kstest((x[which[:, 0], 0] + 9).numpy(), "uniform").pvalue > 1e-6
@@ -292,7 +292,7 @@ def test_a_mixture_draws_its_parts_by_their_weights():
 
 
 def test_a_mixture_takes_the_dtype_of_its_first_part_and_gives_it_to_all():
-    p = Mixture([0.5, 0.5], [Square(dtype=torch.float64), Circle()])
+    p = Mixture([0.5, 0.5], [Square().to(torch.float64), Circle()])
     assert p.dtype == torch.float64
     assert [part.dtype for part in p.densities] == [torch.float64] * 2
     assert p.sample((3,)).dtype == torch.float64

@@ -149,7 +149,7 @@ def test_float32_is_finite_and_is_float64_rounded(sigma):
 
 def test_samples_are_the_map_of_normal_numbers():
     """X_1 and the distance to the parabola are independent normal: Kolmogorov-Smirnov of 1e5, p > 1e-6."""
-    p, n = Banana(scale=2.0, width=0.3, bend=0.4, dtype=torch.float64), 100_000
+    p, n = Banana(scale=2.0, width=0.3, bend=0.4).to(torch.float64), 100_000
     x1, x2 = p.sample((n,), generator=generator(1)).unbind(-1)
     across = x2 - 0.4 * (x1**2 - 4)
     assert scipy.stats.kstest((x1 / 2).numpy(), "norm").pvalue > 1e-6
@@ -365,7 +365,7 @@ def test_clean_funnel_is_finite_where_its_factors_overflow():
 def test_samples_of_the_funnel_are_normal_numbers_scaled():
     """V / scale and Y e^(-V/2) are independent normal: Kolmogorov-Smirnov of 1e5, p > 1e-6."""
     n = 100_000
-    v, y = Funnel(scale=2.0, dtype=torch.float64).sample((n,), generator=generator(2)).unbind(-1)
+    v, y = Funnel(scale=2.0).to(torch.float64).sample((n,), generator=generator(2)).unbind(-1)
     along, across = v / 2, y * (-v / 2).exp()
     assert scipy.stats.kstest(along.numpy(), "norm").pvalue > 1e-6
     assert scipy.stats.kstest(across.numpy(), "norm").pvalue > 1e-6

@@ -5,6 +5,7 @@ All of them run once, at the public boundary, before any work is done.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,21 @@ def finite(name: str, value: float) -> float:
     return number
 
 
+def nonzero(name: str, value: float) -> float:
+    """Return ``value`` as a float, or raise ``ValueError`` unless it is finite and not 0."""
+    number = finite(name, value)
+    if number == 0:
+        raise ValueError(f"{name} is {value}: it must not be 0. Give a positive or a negative number.")
+    return number
+
+
+def shape(name: str, value: Sequence[int]) -> Sequence[int]:
+    """Return ``value``, or raise ``TypeError`` unless it is a shape: a sequence, not a number."""
+    if not isinstance(value, Sequence):
+        raise TypeError(f"{name} is {value!r}: it must be a shape. For {value!r} points give ({value!r},).")
+    return value
+
+
 def count(name: str, value: int, least: int = 1) -> int:
     """Return ``value``, or raise unless it is a whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int):
@@ -47,7 +63,7 @@ def count(name: str, value: int, least: int = 1) -> int:
     return value
 
 
-def pair(name: str, value: Sequence[float]) -> tuple[float, float]:
+def pair(name: str, value: Tensor | Sequence[float]) -> tuple[float, float]:
     """Return ``value`` as two floats, or raise unless it is two finite numbers: a place in the plane."""
     try:
         entries = tuple(value.tolist() if isinstance(value, Tensor) else value)
@@ -55,7 +71,8 @@ def pair(name: str, value: Sequence[float]) -> tuple[float, float]:
         raise TypeError(f"{name} is {value!r}: give two numbers, one a coordinate.") from None
     if len(entries) != 2:
         raise ValueError(f"{name} has {len(entries)} entries: give 2, one a coordinate.")
-    return tuple(finite(name, entry) for entry in entries)
+    first, second = (finite(name, entry) for entry in entries)
+    return first, second
 
 
 def points(name: str, x: Tensor) -> Tensor:
@@ -223,7 +240,7 @@ def covariances(name: str, matrices: Tensor) -> Tensor:
     return matrices
 
 
-def function(name: str, value: object, example: str) -> Callable:
+def function(name: str, value: object, example: str) -> Callable[..., Any]:
     """Return ``value``, or raise ``TypeError`` unless it can be called."""
     if not callable(value):
         raise TypeError(f"{name} is a {type(value).__name__}: give a function, for example {example}.")

@@ -1,24 +1,31 @@
 """Laws on the plane whose density, score and divergence are known exactly, clean and at every noise level."""
 
+from toylab.densities.banana import Banana
 from toylab.densities.boxes import Checkerboard, Square
 from toylab.densities.catalogue import Example, catalogue
+from toylab.densities.circles import Circle, ConcentricCircles
 from toylab.densities.composite import Mixture
-from toylab.densities.curves import Circle, ConcentricCircles, Points, Segment, Spiral, TwoMoons
-from toylab.densities.density import Affine, Density, FromEnergy, Noised
-from toylab.densities.gaussian_mixture import (
-    GaussianMixture,
+from toylab.densities.curves import Segment, Spiral, TwoMoons
+from toylab.densities.density import Affine, Density, Noised
+from toylab.densities.energy import FromEnergy, from_energy
+from toylab.densities.funnel import Funnel
+from toylab.densities.gaussian_examples import (
     fractal_tree,
     grid,
     isotropic,
+    pinwheel,
     ring,
     spiral_of_gaussians,
     two_modes,
 )
-from toylab.densities.heavy_tails import Laplace, StudentTMixture
+from toylab.densities.gaussian_mixture import GaussianMixture
+from toylab.densities.heavy_tails import StudentTMixture
+from toylab.densities.laplace import Laplace
+from toylab.densities.points import Points
 from toylab.densities.torch_distribution import FromTorch, from_torch
-from toylab.densities.warped import Banana, Funnel, Pinwheel
 
 __all__ = [
+    "Affine",
     "Banana",
     "Checkerboard",
     "Circle",
@@ -31,9 +38,7 @@ __all__ = [
     "GaussianMixture",
     "Laplace",
     "Mixture",
-    "Affine",
     "Noised",
-    "Pinwheel",
     "Points",
     "Segment",
     "Spiral",
@@ -42,9 +47,11 @@ __all__ = [
     "TwoMoons",
     "catalogue",
     "fractal_tree",
+    "from_energy",
     "from_torch",
     "grid",
     "isotropic",
+    "pinwheel",
     "ring",
     "spiral_of_gaussians",
     "two_modes",

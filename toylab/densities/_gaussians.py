@@ -1,11 +1,11 @@
-"""Sums of many Gaussians at many points, with one exponential a pair and no matrix a pair.
+"""Sums of many Gaussians at many points, with one exponential per pair and no matrix per pair.
 
 p_sigma(x) = sum_k w_k N(x; m_k, C_k + sigma^2 I). With the triangular W_k such that
 W_k^T W_k = (C_k + sigma^2 I)^-1, and a = W_k (m_k - x):
 
     log w_k N(x; m_k, C_k + sigma^2 I) = log w_k + log det W_k - log 2 pi - |a|^2 / 2,      score_k = W_k^T a.
 
-The pairs [K, n] are worked off in chunks of points that stay in the cache, one plane a coordinate.
+The pairs [K, n] are worked off in chunks of points that stay in the cache, one plane per coordinate.
 """
 
 import functools
@@ -38,10 +38,11 @@ class Gaussians(NamedTuple):
         """From log w [K], m [K, 2] and C [K, 2, 2], which may be 0."""
         det = torch.linalg.eigvalsh(covariances).clamp(min=0).prod(-1)
         entries = (covariances[:, i, j] for i, j in ((0, 0), (0, 1), (1, 1)))
-        columns = [column[:, None].contiguous() for column in (log_weights, *entries, det)]
+        columns = (column[:, None].contiguous() for column in (log_weights, *entries, det))
         identity = torch.eye(2, dtype=covariances.dtype)
         is_round = bool((covariances == covariances[:, :1, :1] * identity).all())
-        return Gaussians(columns[0], means.T[..., None].contiguous(), *columns[1:], is_round)
+        log_weights, c11, c12, c22, det = columns
+        return Gaussians(log_weights, means.T[..., None].contiguous(), c11, c12, c22, det, is_round)
 
 
 class Whitening(NamedTuple):
@@ -60,7 +61,7 @@ class Pairs(NamedTuple):
     whitening: Whitening
 
     def log_prob_and_weights(self) -> tuple[Tensor, Tensor]:
-        """log p [n] and P(k | x) [K, n], of one exponential a pair."""
+        """log p [n] and P(k | x) [K, n], of one exponential per pair."""
         r = self.log_joint.softmax(0)
         return self.log_joint.amax(0) - r.amax(0).log(), r  # the largest r is at least 1 / K
 
@@ -85,12 +86,12 @@ class Pairs(NamedTuple):
 
 
 def frames(means: Tensor, covariances: Tensor) -> Tensor:
-    """m and the columns of L, L L^T = C, of each Gaussian [K, 3, 2]: what ``placed`` asks for."""
+    """m and the columns of L, L L^T = C, of each Gaussian [K, 3, 2]: what ``placed`` takes."""
     return torch.cat([means[:, None], torch.linalg.cholesky(covariances).mT], 1)
 
 
 def placed(frames: Tensor, z: Tensor) -> Tensor:
-    """m + L z, for one frame [..., 3, 2] a point z [..., 2]."""
+    """m + L z, for one frame [..., 3, 2] per point z [..., 2]."""
     mean, first, second = frames.unbind(-2)
     return torch.addcmul(mean, first, z[..., :1]).addcmul_(second, z[..., 1:])
 
@@ -117,7 +118,8 @@ def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -
         log_p, r = pairs.log_prob_and_weights()
         return log_p, _interleaved(pairs.score(r))
 
-    return _in_chunks(of, x, sigma, gaussians)
+    log_p, s = _in_chunks(of, x, sigma, gaussians)
+    return log_p, s
 
 
 def divergence(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
@@ -128,17 +130,6 @@ def divergence(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor
         return (pairs.divergence(r, pairs.score(r)),)
 
     return _in_chunks(of, x, sigma, gaussians)[0]
-
-
-def evaluate(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> tuple[Tensor, Tensor, Tensor]:
-    """log p, score and divergence in one pass."""
-
-    def of(pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
-        log_p, r = pairs.log_prob_and_weights()
-        s = pairs.score(r)
-        return log_p, _interleaved(s), pairs.divergence(r, s)
-
-    return _in_chunks(of, x, sigma, gaussians)
 
 
 def _sum(column: Tensor, terms: Tensor) -> Tensor:
@@ -173,10 +164,11 @@ def _pairs(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Iterator[P
         whitening = _whitening(sigma, gaussians) if sigma.ndim == 0 else None
     else:
         whitening = _at_one_level(sigma, gaussians)
-    levels = sigma.split(size) if whitening is None else [sigma] * max(1, -(-len(x) // size))
+    n_chunks = max(1, -(-len(x) // size))
+    levels = sigma.split(size) if isinstance(sigma, Tensor) and whitening is None else [sigma] * n_chunks
     for points, level in zip([x] if len(x) <= size else x.split(size), levels, strict=True):
         constant, diagonal, w21 = here = whitening or _whitening(level, gaussians)
-        # a plane a coordinate: reading every second number is slow; in place: fresh memory costs as much as arithmetic
+        # a plane per coordinate: reading every second number is slow; in place: new memory costs as much as arithmetic
         a = (gaussians.means - torch.stack(points.unbind(-1))[:, None]).mul_(diagonal)
         if w21 is not None:
             a[1].add_(a[0] * (w21 / diagonal[0]))  # vmap has no addcmul_

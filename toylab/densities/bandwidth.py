@@ -28,7 +28,7 @@ def scott(data: Tensor) -> float:
     Args:
         data: points [n, 2], n >= 3, not all on a line.
     """
-    return _scale(data) * scipy.stats.gaussian_kde(_array(data).T).scotts_factor()
+    return _scale(data) * float(scipy.stats.gaussian_kde(_array(data).T).scotts_factor())
 
 
 def silverman(data: Tensor) -> float:
@@ -39,7 +39,7 @@ def silverman(data: Tensor) -> float:
     Args:
         data: points [n, 2], n >= 3, not all on a line.
     """
-    return _scale(data) * scipy.stats.gaussian_kde(_array(data).T).silverman_factor()
+    return _scale(data) * float(scipy.stats.gaussian_kde(_array(data).T).silverman_factor())
 
 
 def leave_one_out(data: Tensor) -> float:

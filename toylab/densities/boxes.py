@@ -16,7 +16,8 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.random import integers, uniform
 from toylab.densities import interval
-from toylab.densities.density import TwoRegimeDensity, mixture
+from toylab.densities._mixture import mixture
+from toylab.densities.two_regime import TwoRegimeDensity
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,7 +40,6 @@ class Square(TwoRegimeDensity):
         validate.finite("high", self.high)
         if not self.low < self.high:
             raise ValueError(f"low is {self.low} and high is {self.high}: low must be less than high.")
-        self._hold()
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Two uniform numbers."""

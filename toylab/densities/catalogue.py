@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 
+from toylab.densities.banana import Banana
 from toylab.densities.boxes import Checkerboard, Square
+from toylab.densities.circles import Circle, ConcentricCircles
 from toylab.densities.composite import Mixture
-from toylab.densities.curves import Circle, ConcentricCircles, Points, Segment, Spiral, TwoMoons
+from toylab.densities.curves import Segment, Spiral, TwoMoons
 from toylab.densities.density import Density
-from toylab.densities.gaussian_mixture import GaussianMixture, fractal_tree, grid, ring, spiral_of_gaussians, two_modes
-from toylab.densities.heavy_tails import Laplace, StudentTMixture
-from toylab.densities.warped import Banana, Funnel, Pinwheel
+from toylab.densities.funnel import Funnel
+from toylab.densities.gaussian_examples import fractal_tree, grid, pinwheel, ring, spiral_of_gaussians, two_modes
+from toylab.densities.gaussian_mixture import GaussianMixture
+from toylab.densities.heavy_tails import StudentTMixture
+from toylab.densities.laplace import Laplace
+from toylab.densities.points import Points
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,8 @@ def catalogue() -> dict[str, Example]:
     """Examples by name, in the order of the gallery; each fits the square [-5, 5]^2.
 
     >>> catalogue()["two_modes"].density
-    GaussianMixture(weights=[0.2, 0.8], means=[[-5.0, -5.0], [5.0, 5.0]], \
-covariances=[[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]).scaled(0.5)
+    GaussianMixture(weights=[0.2, 0.8], means=[[-2.5, -2.5], [2.5, 2.5]], \
+covariances=[[[0.25, 0.0], [0.0, 0.25]], [[0.25, 0.0], [0.0, 0.25]]])
     """
     correlated = GaussianMixture(
         [0.3, 0.5, 0.2],
@@ -44,7 +49,7 @@ covariances=[[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]).scaled(0.5)
     return {
         "two_modes": Example(two_modes().scaled(0.5), "two Gaussians of weights 0.2 and 0.8, far apart"),
         "correlated": Example(correlated, "three Gaussians with correlated coordinates"),
-        "ring": Example(ring(), "eight Gaussians round a circle"),
+        "ring": Example(ring(), "eight Gaussians around a circle"),
         "grid": Example(grid(spacing=1.6), "25 Gaussians on a lattice"),
         "spiral_of_gaussians": Example(spiral_of_gaussians(), "16 Gaussians along a spiral"),
         "fractal_tree": Example(tree.scaled(3.0), "2,032 Gaussians in two trees, thick and thin branches"),
@@ -54,7 +59,7 @@ covariances=[[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]).scaled(0.5)
         "laplace": Example(Laplace((0.8, 0.8)), "independent Laplace coordinates: a kink along both axes"),
         "square": Example(Square(-3.0, 3.0), "uniform on a square: the density jumps"),
         "checkerboard": Example(Checkerboard(), "uniform on eight squares of a board: many jumps"),
-        "pinwheel": Example(Pinwheel(), "five winding arms that fold over themselves", 0.1),
+        "pinwheel": Example(pinwheel(), "240 Gaussians along five winding arms"),
         "two_moons": Example(TwoMoons().scaled(2.0).shifted((-1.0, -0.5)), "two half circles, uniform on both", 0.1),
         "spiral": Example(Spiral(), "a spiral curve, denser towards its middle", 0.1),
         "circle": Example(Circle(3.0), "uniform on a circle", 0.1),

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import categorical
-from toylab.densities.density import Density, mixture
+from toylab.densities._mixture import mixture
+from toylab.densities.density import Density, Vector
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,23 +28,25 @@ class Mixture(Density):
     weights: Tensor
     densities: tuple[Density, ...]
 
-    def __post_init__(self) -> None:
-        if isinstance(self.densities, Density):
+    def __init__(self, weights: Vector, densities: Sequence[Density]) -> None:
+        if isinstance(densities, Density):
             raise TypeError("densities is one density: give a list of them.")
-        parts = tuple(self.densities)
+        parts = tuple(densities)
         for part in parts:
             if not isinstance(part, Density):
                 raise TypeError(f"densities holds a {type(part).__name__}: give toylab densities.")
         if not parts:
             raise ValueError("densities is empty: give at least one.")
-        dtype, device = self.dtype or parts[0].dtype, self.device or parts[0].device
-        object.__setattr__(self, "dtype", dtype)
-        object.__setattr__(self, "device", device)
-        self._hold(weights=self.weights)
+        self._hold(weights=weights)
         if len(validate.simplex("weights", self.weights)) != len(parts):
-            raise ValueError(f"weights has {len(self.weights)} entries for {len(parts)} densities: give one a density.")
-        like = torch.empty(0, dtype=self.dtype, device=self.device)
-        object.__setattr__(self, "densities", tuple(part.to(like) for part in parts))
+            raise ValueError(
+                f"weights has {len(self.weights)} entries for {len(parts)} densities: give one per density."
+            )
+        dtype, device = parts[0].dtype, parts[0].device
+        parts = tuple(
+            part if (part.dtype, part.device) == (dtype, device) else part.to(device, dtype) for part in parts
+        )
+        vars(self).update(densities=parts, _dtype=None, _device=None)  # those of the parts, not of the weights
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """logsumexp_k log(w_k p_k(x)), shape [...]."""
@@ -79,7 +82,7 @@ class Mixture(Density):
         return x
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
-        """The rectangle round those of all parts."""
+        """The rectangle around those of all parts."""
         lows, highs = zip(*(part.bounds(sigma) for part in self.densities), strict=True)
         return torch.stack(lows).amin(0), torch.stack(highs).amax(0)
 

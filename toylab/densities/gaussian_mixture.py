@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,7 +13,10 @@ from torch.distributions import Categorical, Distribution, Independent, MixtureS
 from toylab._internal import validate
 from toylab._internal.random import categorical, normal
 from toylab.densities import _gaussians
-from toylab.densities.density import Density
+from toylab.densities.density import Density, Matrices, Matrix, Vector
+
+if TYPE_CHECKING:
+    from scipy.stats import gaussian_kde  # slow to load
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,8 +40,8 @@ class GaussianMixture(Density):
     means: Tensor
     covariances: Tensor
 
-    def __post_init__(self) -> None:
-        self._hold(weights=self.weights, means=self.means, covariances=self.covariances)
+    def __init__(self, weights: Vector, means: Matrix, covariances: Matrices) -> None:
+        self._hold(weights=weights, means=means, covariances=covariances)
         K = len(validate.simplex("weights", self.weights))
         if self.means.shape != (K, 2):
             raise ValueError(f"means has shape {list(self.means.shape)}: for {K} weights give shape [{K}, 2].")
@@ -47,7 +50,7 @@ class GaussianMixture(Density):
                 f"covariances has shape {list(self.covariances.shape)}: "
                 f"give [{K}, 2, 2], or [2, 2] for one shared by all."
             )
-        object.__setattr__(self, "covariances", self.covariances.expand(K, 2, 2).contiguous())
+        vars(self).update(covariances=self.covariances.expand(K, 2, 2).contiguous())
         validate.covariances("covariances", self.covariances)
 
     @classmethod
@@ -58,10 +61,15 @@ class GaussianMixture(Density):
             TypeError: for any other distribution.
             ValueError: unless it is one law on the plane.
         """
-        mixed = isinstance(distribution, MixtureSameFamily)
-        parts = distribution.component_distribution if mixed else distribution
-        base = parts.base_dist if isinstance(parts, Independent) else parts
-        if not (isinstance(parts, MultivariateNormal) or (isinstance(parts, Independent) and isinstance(base, Normal))):
+        weights: Tensor | None = None
+        parts = distribution
+        if isinstance(distribution, MixtureSameFamily):
+            weights, parts = distribution.mixture_distribution.probs, distribution.component_distribution
+        if isinstance(parts, MultivariateNormal):
+            covariances = parts.covariance_matrix
+        elif isinstance(parts, Independent) and isinstance(parts.base_dist, Normal):
+            covariances = parts.variance.diag_embed()
+        else:
             raise TypeError(
                 f"distribution is {distribution}: give a MultivariateNormal, or a MixtureSameFamily of these or of "
                 "Independent(Normal, 1). For others there is densities.from_torch, which knows the clean law only."
@@ -71,10 +79,9 @@ class GaussianMixture(Density):
                 f"distribution has event shape {list(distribution.event_shape)} and batch shape "
                 f"{list(distribution.batch_shape)}: one law on the plane has [2] and []."
             )
-        covariances = parts.variance.diag_embed() if isinstance(parts, Independent) else parts.covariance_matrix
-        weights = distribution.mixture_distribution.probs if mixed else covariances.new_ones(1)
-        means, covariances = parts.mean.reshape(-1, 2), covariances.reshape(-1, 2, 2)
-        return cls(_summing_to_one(weights), means, covariances, dtype=means.dtype)
+        means = parts.mean.reshape(-1, 2)
+        weights = means.new_ones(1) if weights is None else weights
+        return cls(_summing_to_one(weights), means, covariances.reshape(-1, 2, 2)).to(means.dtype)
 
     def to_torch(self) -> MixtureSameFamily:
         """The same law as torch's own, in the density's dtype and on its device."""
@@ -123,24 +130,24 @@ class GaussianMixture(Density):
 
     @classmethod
     def from_scipy(cls, kde: object) -> "GaussianMixture":
-        """From a ``scipy.stats.gaussian_kde`` of data on the plane: one Gaussian a data point."""
+        """From a ``scipy.stats.gaussian_kde`` of data on the plane: one Gaussian per data point."""
         try:
-            points, weights, covariance = np.asarray(kde.dataset).T, np.asarray(kde.weights), np.asarray(kde.covariance)
+            points, weights, covariance = (
+                torch.as_tensor(np.asarray(getattr(kde, name), dtype=np.float64))
+                for name in ("dataset", "weights", "covariance")
+            )
         except AttributeError as error:
             raise TypeError(f"kde is a {type(kde).__name__} and {error}: give a scipy.stats.gaussian_kde.") from None
-        weights, points, covariance = (
-            torch.as_tensor(part, dtype=torch.float64) for part in (weights, points, covariance)
-        )
-        return cls(_summing_to_one(weights), points, covariance)
+        return cls(_summing_to_one(weights), points.T, covariance)
 
-    def to_scipy(self) -> "gaussian_kde":  # noqa: F821
+    def to_scipy(self) -> "gaussian_kde":
         """The same law as a ``scipy.stats.gaussian_kde``.
 
         Raises:
             ValueError: unless all covariances are the same multiple of the weighted covariance of the means, which is
                 all that a ``gaussian_kde`` can have.
         """
-        from scipy.stats import gaussian_kde  # slow to load, and needed here alone
+        from scipy.stats import gaussian_kde
 
         points, weights, wanted = self.means.numpy().T, self.weights.numpy(), self.covariances[0].numpy()
         refusal = (
@@ -188,6 +195,41 @@ class GaussianMixture(Density):
         (frames,) = self._cast(z, lambda: (_gaussians.frames(self.means, self.covariances),), "samples")
         return _gaussians.placed(frames[k], z)
 
+    def noised(self, sigma: float) -> "GaussianMixture":
+        """The law of X + sigma Z: the mixture with covariances C_k + sigma^2 I."""
+        noise = validate.positive("sigma", sigma) ** 2 * torch.eye(2, dtype=torch.float64)
+        return self._with(self.means, self.covariances + noise)
+
+    def scaled(self, factor: float) -> "GaussianMixture":
+        """The law of factor * X: the mixture with means factor m_k and covariances factor^2 C_k."""
+        factor = validate.nonzero("factor", factor)
+        return self._with(factor * self.means, factor**2 * self.covariances)
+
+    def shifted(self, shift: Vector) -> "GaussianMixture":
+        """The law of X + shift: the mixture with means m_k + shift."""
+        return self._with(
+            self.means + torch.tensor(validate.pair("shift", shift), dtype=torch.float64), self.covariances
+        )
+
+    def rotated(self, angle: float) -> "GaussianMixture":
+        """The law of R X, R the rotation by ``angle``: the mixture with means R m_k and covariances R C_k R^T.
+
+        With C = [[t + a, b], [b, t - a]], rotation turns (a, b) by twice the angle and leaves t, so that round
+        components stay exactly round.
+        """
+        angle = validate.finite("angle", angle)
+        t = 0.5 * (self.covariances[:, 0, 0] + self.covariances[:, 1, 1])
+        ab = torch.stack([0.5 * (self.covariances[:, 0, 0] - self.covariances[:, 1, 1]), self.covariances[:, 0, 1]], -1)
+        a, b = (ab @ _rotation(2 * angle).T).unbind(-1)
+        covariances = torch.stack([torch.stack([t + a, b], -1), torch.stack([b, t - a], -1)], -2)
+        return self._with(self.means @ _rotation(angle).T, covariances)
+
+    def _with(self, means: Tensor, covariances: Tensor) -> "GaussianMixture":
+        """The same weights, dtype and device with other components."""
+        other = GaussianMixture(self.weights, means, covariances)
+        vars(other).update(_dtype=self._dtype, _device=self._device)
+        return other
+
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """Nine standard deviations around every mean."""
         reach = 9 * (self.covariances.diagonal(dim1=-2, dim2=-1) + sigma**2).sqrt()
@@ -204,98 +246,6 @@ def _summing_to_one(weights: Tensor) -> Tensor:
     return weights / weights.sum()
 
 
-def isotropic(means: Sequence | Tensor, std: float, weights: Sequence | Tensor | None = None) -> GaussianMixture:
-    """Gaussians of one standard deviation around ``means`` [K, 2]; equal weights unless given."""
-    validate.positive("std", std)
-    K = validate.count("the number of means", len(means))
-    weights = torch.full((K,), 1 / K, dtype=torch.float64).tolist() if weights is None else weights
-    return GaussianMixture(weights, means, [[std**2, 0.0], [0.0, std**2]])
-
-
-def two_modes() -> GaussianMixture:
-    """The reference target 0.2 N((-5, -5), I) + 0.8 N((5, 5), I) (Song & Ermon 2019, arXiv:1907.05600, section 3.2)."""
-    return isotropic([[-5.0, -5.0], [5.0, 5.0]], std=1.0, weights=[0.2, 0.8])
-
-
-def ring(n_modes: int = 8, radius: float = 4.0, std: float = 0.3) -> GaussianMixture:
-    """``n_modes`` equal Gaussians evenly round a circle, the first at angle 0."""
-    validate.count("n_modes", n_modes)
-    angles = torch.arange(n_modes, dtype=torch.float64) * (2 * math.pi / n_modes)
-    means = validate.positive("radius", radius) * torch.stack([angles.cos(), angles.sin()], -1)
-    return isotropic(means.tolist(), std)
-
-
-def grid(n_side: int = 5, spacing: float = 2.0, std: float = 0.2) -> GaussianMixture:
-    """``n_side`` x ``n_side`` equal Gaussians on a square lattice centred at the origin."""
-    validate.count("n_side", n_side)
-    ticks = (torch.arange(n_side, dtype=torch.float64) - (n_side - 1) / 2) * validate.positive("spacing", spacing)
-    return isotropic(torch.cartesian_prod(ticks, ticks).tolist(), std)
-
-
-def spiral_of_gaussians(
-    n_modes: int = 16, turns: float = 1.5, inner: float = 0.8, outer: float = 4.0, std: float = 0.2
-) -> GaussianMixture:
-    """``n_modes`` equal Gaussians along an Archimedean spiral of radius ``inner`` to ``outer``, at equal angles."""
-    validate.count("n_modes", n_modes, least=2)
-    validate.positive("outer", outer)
-    turn = torch.linspace(0, validate.positive("turns", turns), n_modes, dtype=torch.float64)
-    radius = validate.positive("inner", inner) + (outer - inner) * turn / turns
-    angle = 2 * math.pi * turn
-    return isotropic((radius[:, None] * torch.stack([angle.cos(), angle.sin()], -1)).tolist(), std)
-
-
-def fractal_tree(label: int = 0) -> GaussianMixture:
-    """One of the two classes of a recursive tree of Gaussians, 1,016 components each.
-
-    A branch at depth d = 0..6 has length 0.292 * 0.8^d * (1 + n/5) and forks into two, turned by
-    +-0.7^d * (1 + n/5) radians; every n is standard normal. It is made of 8 Gaussians of total weight in proportion to
-    length * 0.5^d, of standard deviation length/16 along it, and 0.2 * 0.8^d / length times that across. Class 0 grows
-    from the origin at 45 degrees, class 1 at 225. The two together are moved and scaled, each axis by itself, so that
-    they have mean 0 and standard deviation 0.5 along both. Both at once:
-    ``Mixture([0.5, 0.5], [fractal_tree(0), fractal_tree(1)])``.
-
-    Source: the toy example of Karras et al. 2024, Guiding a diffusion model with a bad version of itself
-    (arXiv:2406.02507), appendix C, by its published constants.
-
-    Args:
-        label: 0 or 1.
-    """
-    if label not in (0, 1) or not isinstance(label, int):
-        raise ValueError(f"label is {label!r}: the tree has the two classes 0 and 1.")
-    weights, means, covariances = _fractal_trees()
-    half = slice(label * len(weights) // 2, (label + 1) * len(weights) // 2)
-    return GaussianMixture(
-        (weights[half] / weights[half].sum()).tolist(), means[half].tolist(), covariances[half].tolist()
-    )
-
-
-@cache
-def _fractal_trees() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights, means and covariances of both classes, one after the other."""
-    normal_numbers = np.random.RandomState(2)  # the stream of the source; frozen for good by NumPy
-    weights, means, covariances = [], [], []
-
-    def grow(depth: int, base: np.ndarray, angle: float) -> None:
-        along = np.array([math.cos(angle), math.sin(angle)])
-        across = np.array([-along[1], along[0]])
-        length = 0.292 * 0.8**depth * (1 + 0.2 * normal_numbers.randn())
-        shape = np.outer(along, along) + (0.2 * 0.8**depth / length) ** 2 * np.outer(across, across)
-        for place in (np.arange(8) + 0.5) / 8:
-            weights.append(length * 0.5**depth)
-            means.append(base + place * length * along)
-            covariances.append((length / 16) ** 2 * shape)
-        for side in (1, -1):
-            if depth < 6:
-                turn = side * 0.7**depth * (1 + 0.2 * normal_numbers.randn())
-                grow(depth + 1, base + length * along, angle + turn)
-            else:
-                normal_numbers.randn()  # the source draws the angle of a child before it sees that there is none
-
-    for angle in (0.25 * math.pi, 1.25 * math.pi):
-        grow(0, np.zeros(2), angle)
-    w = np.array(weights) / sum(weights)
-    m, C = np.array(means), np.array(covariances)
-    m = m - w @ m
-    std = np.sqrt(w @ (m**2 + np.diagonal(C, axis1=1, axis2=2)))
-    scale = 0.5 / std
-    return w, m * scale, C * np.outer(scale, scale)
+def _rotation(angle: float) -> Tensor:
+    c, s = math.cos(angle), math.sin(angle)
+    return torch.tensor([[c, -s], [s, c]], dtype=torch.float64)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toylab.densities.density import mixture
+from toylab.densities._mixture import mixture
 
 # Beyond the depth the integrand is below e^-60 = 1e-26 of its largest value.
 _DEPTH, _MOST_ROUNDS, _ZOOM, _LEAST_PANELS, _ORDER, _CHUNK = 60.0, 8, 33, 4, 24, 2048
@@ -62,7 +62,8 @@ def evaluate(
         _evaluate(integrand(*(part[:, None, None] for part in chunk)), a[:, None], b[:, None], n_peaks, n_scan, scale)
         for a, b, *chunk in chunks
     ]
-    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+    log_p, score, div = (torch.cat(column) for column in zip(*parts, strict=True))
+    return log_p, score, div
 
 
 def _evaluate(

@@ -55,14 +55,15 @@ def _grid(density: Density, sigma: float) -> Iterator[tuple[Tensor, Tensor]]:
     """Chunks of the grid: points [n, 2] and their probabilities [n]."""
     low, high = density.bounds(sigma)
     step = density.length_scale(sigma) / _NODES_PER_LENGTH
-    sides = [math.ceil(float(side) / step) + 1 for side in high - low] if step > 0 else [math.inf, math.inf]
-    if math.prod(sides) > _MOST_NODES:
+    n_nodes = math.prod(float(side) / step + 1 for side in high - low) if step > 0 else math.inf
+    if n_nodes > _MOST_NODES:
         density.log_prob(0.5 * (low + high), sigma)  # a law without a density says so itself
         raise ValueError(
             f"the density varies over {step * _NODES_PER_LENGTH:.3g} on a rectangle of sides "
-            f"{[round(float(side), 3) for side in high - low]}: a grid would need {math.prod(sides):.2g} nodes. "
+            f"{[round(float(side), 3) for side in high - low]}: a grid would need {n_nodes:.2g} nodes. "
             "Raise sigma, or estimate by Monte Carlo."
         )
+    sides = [math.ceil(float(side) / step) + 1 for side in high - low]
     axes = [
         torch.linspace(float(a), float(b), n, dtype=torch.float64) for a, b, n in zip(low, high, sides, strict=True)
     ]
@@ -89,4 +90,7 @@ def _matters(corners: Tensor, axes: list[Tensor], density: Density, sigma: float
     ]
     log_p, score = density.log_prob_and_score(torch.stack(middle, -1), sigma)
     reach = 0.5 * _BLOCK * math.hypot(*(float(axis[1] - axis[0]) for axis in axes))
-    return log_p + math.log(cell) + 2 * reach * score.norm(dim=-1) + 10 > math.log(_NEGLIGIBLE)
+    matters: Tensor = log_p + math.log(cell) + 2 * reach * torch.linalg.vector_norm(score, dim=-1) + 10 > math.log(
+        _NEGLIGIBLE
+    )
+    return matters

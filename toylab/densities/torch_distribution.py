@@ -32,10 +32,9 @@ class FromTorch(Density):
                 f"distribution has event shape {list(event)} and batch shape {list(batch)}: one law on the plane has "
                 "[2] and []. Two independent coordinates? Wrap them in torch.distributions.Independent(d, 1)."
             )
-        with torch.random.fork_rng(devices=[]):  # this draw only tells dtype and device
+        with torch.random.fork_rng(devices=[]):  # this draw only shows dtype and device
             like = self.distribution.sample()
-        object.__setattr__(self, "dtype", self.dtype or like.dtype)
-        object.__setattr__(self, "device", torch.device(self.device or like.device))
+        vars(self).update(_dtype=like.dtype, _device=like.device)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """Of the distribution, which itself decides what dtype and device it takes; ``ValueError`` for sigma > 0."""

@@ -1,0 +1,97 @@
+"""A Gaussian bent along a parabola."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab._internal.random import normal
+from toylab.densities import latent
+from toylab.densities.two_regime import TwoRegimeDensity
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Banana(TwoRegimeDensity):
+    """X_1 ~ N(0, scale^2) and X_2 = bend (X_1^2 - scale^2) + width Z: a Gaussian bent along a parabola.
+
+    The map has determinant one, so that log p(x) = -log(2 pi scale width) - x_1^2/(2 scale^2) - v^2/(2 width^2)
+    with v = x_2 - bend (x_1^2 - scale^2). Noised, it is a Gaussian given X_1: one integral over X_1, done by
+    quadrature (module ``latent``) in float64.
+
+    Args:
+        scale: standard deviation of X_1.
+        width: standard deviation across the parabola.
+        bend: curvature of the parabola; X_2 has mean 0 and variance 2 bend^2 scale^4 + width^2.
+    """
+
+    scale: float = 2.0
+    width: float = 0.5
+    bend: float = 0.5
+
+    def __post_init__(self) -> None:
+        validate.positive("scale", self.scale)
+        validate.positive("width", self.width)
+        validate.finite("bend", self.bend)
+
+    def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """The map applied to normal numbers."""
+        z = normal((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
+        x1 = self.scale * z[..., 0]
+        return torch.stack([x1, self.bend * (x1**2 - self.scale**2) + self.width * z[..., 1]], -1)
+
+    def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Nine standard deviations of each of its three normal numbers."""
+        reach, across = 9 * math.hypot(self.scale, sigma), 9 * math.hypot(self.width, sigma)
+        bottom, top = -self.bend * self.scale**2, 80 * self.bend * self.scale**2
+        low = [-reach, min(bottom, top) - across]
+        high = [reach, max(bottom, top) + across]
+        return torch.tensor(low, dtype=torch.float64), torch.tensor(high, dtype=torch.float64)
+
+    def length_scale(self, sigma: float = 0.0) -> float:
+        """The least standard deviation of its parts, narrowed by the slope of the parabola at two scales."""
+        slope = 4 * abs(self.bend) * self.scale
+        return math.hypot(min(self.scale, self.width / math.hypot(1, slope)), sigma)
+
+    def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x1, x2 = x.unbind(-1)
+        v = (x2 - self.bend * (x1**2 - self.scale**2)) / self.width
+        pull, slope = v / self.width, 2 * self.bend * x1  # pull = v / width^2 in the formula's v
+        log_p = -math.log(2 * math.pi * self.scale * self.width) - 0.5 * ((x1 / self.scale) ** 2 + v**2)
+        s = torch.stack([-x1 / self.scale**2 + slope * pull, -pull], -1)
+        div = -1 / self.scale**2 + 2 * self.bend * pull - (1 + slope**2) / self.width**2
+        return log_p, s, div
+
+    def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Over t = X_1 - x_1, which keeps its digits when sigma is small."""
+        s2, bend = self.scale**2, self.bend
+
+        def integrand(x1: Tensor, x2: Tensor, sigma: Tensor) -> latent.Integrand:
+            noise, across = sigma**2, self.width**2 + sigma**2
+            constant = -0.5 * (s2 * noise * across).log() - 1.5 * math.log(2 * math.pi)
+
+            def miss(t: Tensor) -> Tensor:
+                return x2 - bend * ((x1 + t) ** 2 - s2)
+
+            def log_joint(t: Tensor) -> Tensor:
+                return constant - 0.5 * ((x1 + t) ** 2 / s2 + t**2 / noise + miss(t) ** 2 / across)
+
+            def change(t: Tensor, step: Tensor) -> Tensor:
+                twice = 2 * (x1 + t) + step
+                less = -bend * step * twice  # change of the miss
+                return -0.5 * (step * (twice / s2 + (2 * t + step) / noise) + less * (2 * miss(t) + less) / across)
+
+            def components(t: Tensor) -> tuple[Tensor, Tensor]:
+                return torch.stack([t / noise, -miss(t) / across], -1), -1 / noise - 1 / across
+
+            return latent.Integrand(log_joint, change, components)
+
+        x1, x2 = x.unbind(-1)
+        # Without its last factor the integrand is Gaussian in t, and that factor moves it no further than it costs.
+        mean = -x1 * sigma**2 / (s2 + sigma**2)
+        std = self.scale * sigma / (s2 + sigma**2).sqrt()
+        cost = 0.5 * (x2 - bend * ((x1 + mean) ** 2 - s2)) ** 2 / (self.width**2 + sigma**2)
+        reach = std * (2 * (cost + 60)).sqrt()
+        return latent.evaluate(integrand, (x1, x2, sigma), mean - reach, mean + reach, n_peaks=2)

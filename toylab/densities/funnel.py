@@ -1,0 +1,90 @@
+"""Neal's funnel: one coordinate is the log-variance of the other."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab._internal.random import normal
+from toylab.densities import latent
+from toylab.densities.two_regime import TwoRegimeDensity
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Funnel(TwoRegimeDensity):
+    """Neal's funnel: V ~ N(0, scale^2) and Y given V of variance e^V; a point is x = (v, y).
+
+    log p = -log(2 pi scale) - v^2/(2 scale^2) - v/2 - y^2 e^-v / 2. Noised, it is Gaussian given V: one integral over
+    V, done by quadrature (module ``latent``) in float64. Source: Neal 2003, Slice sampling, section 8.
+
+    Args:
+        scale: standard deviation of V; 3 in the source.
+    """
+
+    scale: float = 3.0
+
+    def __post_init__(self) -> None:
+        validate.positive("scale", self.scale)
+
+    def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """V, then Y given V."""
+        z = normal((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
+        v = self.scale * z[..., 0]
+        return torch.stack([v, (v / 2).exp() * z[..., 1]], -1)
+
+    def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Nine standard deviations of V, and nine of Y at the largest V of these."""
+        v = 9 * math.hypot(self.scale, sigma)
+        y = 9 * math.hypot(math.exp(4.5 * self.scale), sigma)
+        return torch.tensor([-v, -y], dtype=torch.float64), torch.tensor([v, y], dtype=torch.float64)
+
+    def length_scale(self, sigma: float = 0.0) -> float:
+        """The standard deviation of Y at the least V that matters, or the noise level."""
+        return math.hypot(math.exp(-4.5 * self.scale), sigma)
+
+    def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        v, y = x.unbind(-1)
+        s2, size = self.scale**2, y.abs().log()
+        q = (2 * size - v).exp()  # y^2 e^-v, which neither of its factors may overflow
+        log_p = -math.log(2 * math.pi * self.scale) - v**2 / (2 * s2) - 0.5 * (v + q)
+        s = torch.stack([-v / s2 + 0.5 * (q - 1), -y.sign() * (size - v).exp()], -1)
+        return log_p, s, -1 / s2 - 0.5 * q - (-v).exp()
+
+    def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Over t = V - x_1, with log w = log(e^V + sigma^2) the log-variance of x_2."""
+        s2 = self.scale**2
+
+        def integrand(x1: Tensor, y: Tensor, sigma: Tensor) -> latent.Integrand:
+            noise, level, size = sigma**2, 2 * sigma.log(), 2 * y.abs().log()
+            constant = -0.5 * (s2 * noise).log() - 1.5 * math.log(2 * math.pi)
+
+            def log_w(t: Tensor) -> Tensor:
+                return torch.logaddexp(x1 + t, level)
+
+            def log_joint(t: Tensor) -> Tensor:
+                quadratic = (x1 + t) ** 2 / s2 + t**2 / noise
+                return constant - 0.5 * (quadratic + log_w(t) + (size - log_w(t)).exp())
+
+            def change(t: Tensor, step: Tensor) -> Tensor:
+                quadratic = step * ((2 * (x1 + t) + step) / s2 + (2 * t + step) / noise)
+                more = (x1 + t - level).sigmoid() * step.expm1()  # w(t + step) / w(t) - 1
+                return -0.5 * (quadratic + more.log1p() - (size - log_w(t)).exp() * more / (1 + more))
+
+            def components(t: Tensor) -> tuple[Tensor, Tensor]:
+                inverse = (-log_w(t)).exp()
+                return torch.stack([t / noise, -y * inverse], -1), -1 / noise - inverse
+
+            return latent.Integrand(log_joint, change, components)
+
+        v, y = x.unbind(-1)
+        # Without N(y; 0, w) the integrand is a Gaussian in t. That factor is largest where w = max(y^2, sigma^2): it
+        # can draw the integrand up no further than to V = log y^2, and down no further than to that w, give or take 2.
+        mean = -v * sigma**2 / (s2 + sigma**2)
+        std = self.scale * sigma / (s2 + sigma**2).sqrt()
+        up = (2 * y.abs().log() - v - mean).clamp(min=0)
+        down = (v + mean - 2 * torch.maximum(y.abs(), sigma).log()).clamp(min=0)
+        low, high = (torch.hypot(far, math.sqrt(124) * std) for far in (down, up))
+        return latent.evaluate(integrand, (v, y, sigma), mean - low, mean + high, n_peaks=2, scale=1.0)

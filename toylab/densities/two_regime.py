@@ -1,0 +1,62 @@
+"""Densities with one formula for the clean law and another for the noised one."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab.densities.density import Density
+
+
+class TwoRegimeDensity(Density):
+    """A density with one formula for its clean law and another, evaluated in float64, for the noised one.
+
+    The latter may branch on its values, and so cannot be traced by ``torch.func.vmap``. A subclass defines ``_noised``,
+    and ``_clean`` unless its law lies on points or on curves.
+    """
+
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """log p_sigma(x), shape [...]; see the class for its formula."""
+        return self._evaluate(x, sigma)[0]
+
+    def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """grad log p_sigma(x), shape [..., 2]; see the class for what is special about it."""
+        return self._evaluate(x, sigma)[1]
+
+    def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """div grad log p_sigma(x), shape [...]."""
+        return self._evaluate(x, sigma)[2]
+
+    def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+        """log p_sigma(x) [...] and its gradient [..., 2]."""
+        return self._evaluate(x, sigma)[:2]
+
+    def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log p [...], score [..., 2] and divergence [...] of the clean law at x [..., 2]."""
+        raise validate.NoDensity
+
+    @abstractmethod
+    def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log p [n], score [n, 2] and divergence [n] at x [n, 2] and levels sigma [n] > 0, all float64."""
+
+    def _evaluate(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+        sigma = validate.noise_level(sigma, validate.points("x", x))
+        if not isinstance(sigma, Tensor) and sigma == 0:
+            return self._clean(x)
+        levels = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(x.shape[:-1])
+        # A clean level has its own formula, and 1 stands in for it here; on a CUDA device levels are not looked at
+        on_cpu = levels.device.type == "cpu"
+        some_clean = isinstance(sigma, Tensor) and (not on_cpu or bool((sigma == 0).any()))
+        noisy = torch.where(levels > 0, levels, 1.0) if some_clean else levels
+        log_p, s, div = self._noised(x.double().reshape(-1, 2), noisy.reshape(-1))
+        noised = (log_p.reshape(x.shape[:-1]).to(x), s.reshape(x.shape).to(x), div.reshape(x.shape[:-1]).to(x))
+        if not some_clean or (not on_cpu and type(self)._clean is TwoRegimeDensity._clean):
+            return noised
+        log_p, s, div = self._clean(x)
+        above = levels > 0
+        return (
+            torch.where(above, noised[0], log_p),
+            torch.where(above[..., None], noised[1], s),
+            torch.where(above, noised[2], div),
+        )
