@@ -11,13 +11,13 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from toylab.densities import (
+    Banana,
     Circle,
     ConcentricCircles,
     Density,
     Funnel,
     Laplace,
     Mixture,
-    Pinwheel,
     Points,
     Segment,
     Spiral,
@@ -25,7 +25,9 @@ from toylab.densities import (
     StudentTMixture,
     catalogue,
     fractal_tree,
+    from_energy,
     from_torch,
+    pinwheel,
     spiral_of_gaussians,
     two_modes,
 )
@@ -117,7 +119,7 @@ def test_every_law_without_a_density_asks_for_noise(name):
 
 
 def test_these_are_all_the_laws_without_a_density():
-    assert WITHOUT == ["pinwheel", "two_moons", "spiral", "circle", "concentric_circles", "segment", "points"]
+    assert WITHOUT == ["two_moons", "spiral", "circle", "concentric_circles", "segment", "points"]
 
 
 # Parameters.
@@ -131,7 +133,7 @@ TWICE = [[0.0, 0.0], [1.0, 0.0]]
     [
         ([1.5, -0.5], TWICE, ONE, [3, 3], r"weights is \[1.5, -0.5\]: each must be positive. Leave out empty"),
         ([0.5, 0.6], TWICE, ONE, [3, 3], "weights sum to 1.1: they must sum to 1. Divide them by their sum"),
-        ([[1.0]], TWICE, ONE, [3], r"weights has shape \[1, 1\]: give a non-empty list, one a component"),
+        ([[1.0]], TWICE, ONE, [3], r"weights has shape \[1, 1\]: give a non-empty list, one per component"),
         ([], [], ONE, [], r"weights has shape \[0\]: give a non-empty list"),
         ([math.nan], TWICE[:1], ONE, [3], "weights is .*nan.*: every entry must be finite"),
         ([1.0], [0.0, 0.0], ONE, [3], r"locations has shape \[2\]: for 1 weights give \[1, 2\]"),
@@ -142,7 +144,7 @@ TWICE = [[0.0, 0.0], [1.0, 0.0]]
         ([1.0], TWICE[:1], [[1.0, 0.2], [0.1, 1.0]], [3], r"scales\[0\] is .*0.2.*: it must be symmetric"),
         ([1.0], TWICE[:1], [[1.0, 2.0], [2.0, 1.0]], [3], r"scales\[0\] is .* eigenvalue -1: it must be positive def"),
         ([0.5, 0.5], TWICE, [ONE, [[0.0, 0.0], [0.0, 1.0]]], [3, 3], r"scales\[1\] is .* eigenvalue 0: .*positive def"),
-        ([1.0], TWICE[:1], ONE, [0.0], r"dfs is \[0.0\]: give 1 positive degrees of freedom, one a component"),
+        ([1.0], TWICE[:1], ONE, [0.0], r"dfs is \[0.0\]: give 1 positive degrees of freedom, one per component"),
         ([1.0], TWICE[:1], ONE, [-2.0], r"dfs is \[-2.0\]: give 1 positive degrees of freedom"),
         ([1.0], TWICE[:1], ONE, [3, 3], r"dfs is \[3.0, 3.0\]: give 1 positive degrees of freedom"),
         ([0.5, 0.5], TWICE, ONE, 3.0, "dfs is 3.0: give 2 positive degrees of freedom"),
@@ -157,7 +159,7 @@ def test_student_mixtures_refuse(weights, locations, scales, dfs, said):
 @pytest.mark.parametrize(
     ("radii", "weights", "said"),
     [
-        ([1.0, 0.0], None, r"radii is \[1.0, 0.0\]: give 2 positive radii, one a weight"),
+        ([1.0, 0.0], None, r"radii is \[1.0, 0.0\]: give 2 positive radii, one per weight"),
         ([1.0, -2.0], None, r"radii is \[1.0, -2.0\]: give 2 positive radii"),
         ([1.0, 2.0], [1.0], r"radii is \[1.0, 2.0\]: give 1 positive radii"),
         ([[1.0, 2.0]], None, r"radii is \[\[1.0, 2.0\]\]: give a non-empty list of positive radii"),
@@ -193,9 +195,9 @@ def test_points_refuse(points, error, said):
     ("build", "error", "said"),
     [
         (lambda: Segment((1.0, 2.0), (1, 2)), ValueError, r"both \(1.0, 2.0\): a segment has a length. .* Use Points"),
-        (lambda: Segment((1.0, 2.0, 3.0)), ValueError, "start has 3 entries: give 2, one a coordinate"),
-        (lambda: Segment(end=(1.0,)), ValueError, "end has 1 entries: give 2, one a coordinate"),
-        (lambda: Segment(1.0), TypeError, "start is 1.0: give two numbers, one a coordinate"),
+        (lambda: Segment((1.0, 2.0, 3.0)), ValueError, "start has 3 entries: give 2, one per coordinate"),
+        (lambda: Segment(end=(1.0,)), ValueError, "end has 1 entries: give 2, one per coordinate"),
+        (lambda: Segment(1.0), TypeError, "start is 1.0: give two numbers, one per coordinate"),
         (lambda: Segment(end=(math.nan, 0.0)), ValueError, "end is nan: it must be a finite number"),
         (lambda: Segment(end=("far", 0.0)), TypeError, "end is 'far': it must be a number"),
         (lambda: Square(1.0, 1.0), ValueError, "low is 1.0 and high is 1.0: low must be less than high"),
@@ -205,13 +207,15 @@ def test_points_refuse(points, error, said):
         (lambda: Laplace((1.0, -1.0)), ValueError, "scales is -1.0: it must be finite and greater than 0"),
         (lambda: Laplace((0.0, 1.0)), ValueError, "scales is 0.0: it must be finite and greater than 0"),
         (lambda: Laplace((math.nan, 1.0)), ValueError, "scales is nan: it must be a finite number"),
-        (lambda: Laplace((1.0, 1.0, 1.0)), ValueError, "scales has 3 entries: give 2, one a coordinate"),
-        (lambda: Laplace(2.0), TypeError, "scales is 2.0: give two numbers, one a coordinate"),
+        (lambda: Laplace((1.0, 1.0, 1.0)), ValueError, "scales has 3 entries: give 2, one per coordinate"),
+        (lambda: Laplace(2.0), TypeError, "scales is 2.0: give two numbers, one per coordinate"),
         (lambda: Spiral(start=-1.0), ValueError, "start is -1.0 and end is 14.*: give angles with 0 <= start < end"),
         (lambda: Spiral(start=3.0, end=3.0), ValueError, "start is 3.0 and end is 3.0: give angles with 0 <= start"),
         (lambda: Spiral(end=math.inf), ValueError, "end is inf: it must be a finite number"),
         (lambda: Spiral(start="here"), TypeError, "start is 'here': it must be a number"),
-        (lambda: Square(dtype=torch.int64), TypeError, "dtype is torch.int64: .*Give torch.float32 or torch.float64"),
+        (lambda: Square().to(torch.int64), TypeError, "dtype is torch.int64: .*Give torch.float32 or torch.float64"),
+        (lambda: Circle(1.0, (0.0, 0.0, 0.0)), ValueError, "center has 3 entries: give 2, one per coordinate"),
+        (lambda: Banana(bend=math.inf), ValueError, "bend is inf: it must be a finite number"),
     ],
 )
 def test_shapes_on_the_plane_refuse(build, error, said):
@@ -221,8 +225,8 @@ def test_shapes_on_the_plane_refuse(build, error, said):
 
 @pytest.mark.parametrize(
     ("law", "name"),
-    [(Funnel, "scale"), (Spiral, "rate"), (Circle, "radius")]
-    + [(Pinwheel, name) for name in ("radial_std", "tangential_std", "rate", "scale")]
+    [(Funnel, "scale"), (Spiral, "rate"), (Circle, "radius"), (Banana, "scale"), (Banana, "width")]
+    + [(pinwheel, name) for name in ("radial_std", "tangential_std", "rate", "scale")]
     + [(spiral_of_gaussians, name) for name in ("turns", "inner", "outer", "std")],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
@@ -234,7 +238,7 @@ def test_sizes_must_be_positive_numbers(law, name):
         law(**{name: "large"})
 
 
-@pytest.mark.parametrize(("law", "name", "least"), [(Pinwheel, "n_arms", 1), (spiral_of_gaussians, "n_modes", 2)])
+@pytest.mark.parametrize(("law", "name", "least"), [(pinwheel, "n_arms", 1), (spiral_of_gaussians, "n_modes", 2)])
 def test_counts_must_be_whole_and_large_enough(law, name, least):
     for value in (least - 1, -3):
         with pytest.raises(ValueError, match=f"{name} is {value}: it must be at least {least}"):
@@ -264,8 +268,8 @@ def test_the_fractal_tree_has_two_classes(label):
             "densities holds a MultivariateNormal: ",
         ),
         ([], [], ValueError, "densities is empty: give at least one"),
-        ([1.0], [Square(), Circle()], ValueError, "weights has 1 entries for 2 densities: give one a density"),
-        ([0.5, 0.5], [Square()], ValueError, "weights has 2 entries for 1 densities: give one a density"),
+        ([1.0], [Square(), Circle()], ValueError, "weights has 1 entries for 2 densities: give one per density"),
+        ([0.5, 0.5], [Square()], ValueError, "weights has 2 entries for 1 densities: give one per density"),
         ([0.5, 0.6], [Square(), Circle()], ValueError, "weights sum to 1.1: they must sum to 1. Divide them by"),
         ([1.5, -0.5], [Square(), Circle()], ValueError, r"weights is \[1.5, -0.5\]: each must be positive. Leave out"),
         ([1.0, 0.0], [Square(), Circle()], ValueError, r"weights is \[1.0, 0.0\]: each must be positive"),

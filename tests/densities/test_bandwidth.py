@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import scipy.stats
 import torch
@@ -26,7 +27,7 @@ def test_for_whitened_data_it_is_scipy_s_kernel(n, method):
     x = (x - x.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(x.T.cov())).T * 1.7
     h = getattr(bandwidth, method)(x)
     kde = scipy.stats.gaussian_kde(x.T.numpy(), bw_method=method)
-    assert kde.covariance == pytest.approx(h**2 * torch.eye(2).numpy(), rel=1e-10, abs=1e-12)
+    assert kde.covariance == pytest.approx(h**2 * np.eye(2), rel=1e-10, abs=1e-12)
     at = normal(20, seed=1)
     assert Points(x).log_prob(at, h).tolist() == pytest.approx(kde.logpdf(at.T.numpy()).tolist(), rel=1e-9)
 
@@ -37,7 +38,7 @@ def test_scott_of_any_data():
 
 
 def likelihood(x, h):
-    """Each point under the mixture of the others, one mixture a point."""
+    """Each point under the mixture of the others, one mixture per point."""
     total = 0.0
     for i in range(len(x)):
         others = torch.cat([x[:i], x[i + 1 :]])

@@ -6,8 +6,10 @@ import pickle
 from dataclasses import FrozenInstanceError, dataclass
 
 import pytest
+import scipy.stats
 import torch
 
+from toylab._internal import validate
 from toylab.densities import Affine, Banana, Circle, Density, GaussianMixture, Noised, two_modes
 from toylab.densities._mixture import mixture
 
@@ -22,9 +24,9 @@ WRAPPED = [
     MIXTURE,
     Banana(scale=1.0),
     Circle(center=(1.0, 2.0)),
-    MIXTURE.noised(0.5),
+    Noised(MIXTURE, 0.5),
     Circle().noised(0.5),
-    MIXTURE.scaled(2.0),
+    Affine(MIXTURE, factor=2.0),
     Banana().noised(0.3).rotated(1.0).shifted([1.0, 2.0]),
 ]
 
@@ -45,9 +47,6 @@ def rotation(angle):
 @dataclass(frozen=True, eq=False)
 class Plain(Density):
     """N(0, diag(1, 4)) by its log-density and draws alone."""
-
-    def __post_init__(self):
-        self._hold()
 
     def log_prob(self, x, sigma=0.0):
         v1, v2 = 1 + sigma**2, 4 + sigma**2
@@ -90,7 +89,7 @@ def test_a_density_without_bounds_says_so():
 def test_noised_adds_the_variance(method, sigma):
     noisy = GaussianMixture(WEIGHTS, MEANS, COVARIANCES + 0.6**2 * torch.eye(2, dtype=torch.float64))
     x = points(20)
-    torch.testing.assert_close(getattr(MIXTURE.noised(0.6), method)(x, sigma), getattr(noisy, method)(x, sigma))
+    torch.testing.assert_close(getattr(Noised(MIXTURE, 0.6), method)(x, sigma), getattr(noisy, method)(x, sigma))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -104,7 +103,7 @@ def test_noised_twice_adds_variances(density, method):
 def test_noised_samples_have_the_covariance():
     """z-tests of the second moments of 2e5 draws: sigma for sigma^2 would be at more than 100 standard errors."""
     n, sigma = 200_000, 2.0
-    x = MIXTURE.noised(sigma).sample((n,), generator=generator(1))
+    x = Noised(MIXTURE, sigma).sample((n,), generator=generator(1))
     w = torch.tensor(WEIGHTS, dtype=torch.float64)
     mean = w @ MEANS
     offsets = MEANS - mean
@@ -121,7 +120,7 @@ def test_noised_refuses_a_level_that_is_not_positive(sigma):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("wrapped", [MIXTURE.noised(0.5), MIXTURE.scaled(2.0)], ids=["noised", "moved"])
+@pytest.mark.parametrize("wrapped", [Noised(MIXTURE, 0.5), Affine(MIXTURE, 2.0)], ids=["noised", "moved"])
 def test_wrappers_check_points_and_levels(wrapped, method):
     with pytest.raises(ValueError, match="the last dimension must be 2"):
         getattr(wrapped, method)(torch.zeros(2, 3))
@@ -177,9 +176,10 @@ def test_moved_samples_are_the_moved_samples(factor, angle, shift):
 
 
 def test_scaled_shifted_and_rotated_are_these_motions():
-    assert MIXTURE.scaled(2.0) == Affine(MIXTURE, factor=2.0)
-    assert MIXTURE.shifted([1, 2]) == Affine(MIXTURE, shift=(1.0, 2.0))
-    assert MIXTURE.rotated(0.5) == Affine(MIXTURE, angle=0.5)
+    p = Banana()
+    assert p.scaled(2.0) == Affine(p, factor=2.0)
+    assert p.shifted([1, 2]) == p.shifted(torch.tensor([1.0, 2.0])) == Affine(p, shift=(1.0, 2.0))
+    assert p.rotated(0.5) == Affine(p, angle=0.5)
 
 
 def test_rotation_is_anticlockwise():
@@ -320,3 +320,63 @@ def test_divergence_by_default_is_that_of_the_score():
     """N(0, diag(1, 4)) noised by 1 has divergence -1/2 - 1/5 everywhere."""
     x = torch.randn(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(Plain().divergence(x, 1.0).detach(), torch.full((6,), -0.7, dtype=torch.float64))
+
+
+# A log-density alone: a class of one's own.
+
+
+class Logistic(Density):
+    """Independent logistic coordinates: s = -tanh(x / 2), s' = -1 / (2 cosh(x / 2)^2)."""
+
+    def log_prob(self, x, sigma=0.0):
+        validate.only_clean(sigma, x, "the logistic law")
+        return (-x - 2 * torch.nn.functional.softplus(-x)).sum(-1)
+
+
+def test_a_log_density_alone_has_score_and_divergence():
+    p, x = Logistic(), points(30).view(5, 6, 2)
+    torch.testing.assert_close(p.score(x), -(x / 2).tanh(), rtol=1e-12, atol=1e-12)
+    expected = (-0.5 / (x / 2).cosh() ** 2).sum(-1)
+    torch.testing.assert_close(p.divergence(x), expected, rtol=1e-12, atol=1e-12)
+    log_p, s = p.log_prob_and_score(x)
+    torch.testing.assert_close(log_p, scipy_logistic(x))
+    torch.testing.assert_close(s, p.score(x))
+    moved = p.scaled(2.0).shifted((1.0, -1.0))
+    y = 2 * x + torch.tensor([1.0, -1.0])
+    torch.testing.assert_close(moved.score(y), p.score(x) / 2, rtol=1e-12, atol=1e-12)
+    assert (p.event_shape, p.batch_shape, p.dtype) == ((2,), (), torch.get_default_dtype())
+
+
+def scipy_logistic(x):
+    return torch.as_tensor(scipy.stats.logistic.logpdf(x.numpy()).sum(-1))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_log_density_alone_says_nothing_of_noise(method):
+    p, x = Logistic(), torch.zeros(3, 2)
+    said = "of the logistic law only the clean law is known, so sigma must be 0. For noised laws take .*uses sigma"
+    with pytest.raises(ValueError, match=f"sigma is 0.3: {said}"):
+        getattr(p, method)(x, 0.3)
+    with pytest.raises(ValueError, match=f"sigma is a tensor with levels above 0: {said}"):
+        getattr(p, method)(x, torch.tensor([0.0, 0.0, 0.3]))
+    with pytest.raises(ValueError, match="only the clean law is known"):
+        getattr(p.noised(0.3), method)(x)
+    with pytest.raises(ValueError, match="sigma is -1: a noise level is a standard deviation"):
+        getattr(p, method)(x, -1)
+    with pytest.raises(ValueError, match="the last dimension must be 2"):
+        getattr(p, method)(torch.zeros(2, 3))
+    assert torch.equal(getattr(p, method)(x, torch.zeros(3)), getattr(p, method)(x))
+
+
+def test_a_log_density_of_x_alone_is_taken_as_the_clean_one():
+    class Plain(Density):
+        def log_prob(self, x):
+            return (-x - 2 * torch.nn.functional.softplus(-x)).sum(-1)
+
+    p, x = Plain(), points(9)
+    for method in METHODS:
+        torch.testing.assert_close(getattr(p, method)(x, 0.0), getattr(Logistic(), method)(x))
+        with pytest.raises(ValueError, match="sigma is 0.3: of Plain only the clean law is known"):
+            getattr(p, method)(x, 0.3)
+    with pytest.raises(TypeError, match="Plain gives no sample"):
+        p.sample((3,))

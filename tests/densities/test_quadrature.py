@@ -93,9 +93,6 @@ class Wrong(Density):
     reach: float = 9.0
     length: float = 1.0
 
-    def __post_init__(self):
-        self._hold()
-
     def log_prob(self, x, sigma=0.0):
         return math.log(self.mass / (2 * math.pi)) - 0.5 * x.square().sum(-1)
 

@@ -68,9 +68,9 @@ def pair(name: str, value: Tensor | Sequence[float]) -> tuple[float, float]:
     try:
         entries = tuple(value.tolist() if isinstance(value, Tensor) else value)
     except TypeError:
-        raise TypeError(f"{name} is {value!r}: give two numbers, one a coordinate.") from None
+        raise TypeError(f"{name} is {value!r}: give two numbers, one per coordinate.") from None
     if len(entries) != 2:
-        raise ValueError(f"{name} has {len(entries)} entries: give 2, one a coordinate.")
+        raise ValueError(f"{name} has {len(entries)} entries: give 2, one per coordinate.")
     first, second = (finite(name, entry) for entry in entries)
     return first, second
 
@@ -117,7 +117,7 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
         broadcast = None
     if broadcast != x.shape[:-1]:
         raise ValueError(
-            f"sigma has shape {list(sigma.shape)} for x of shape {list(x.shape)}: give a number, or one level a "
+            f"sigma has shape {list(sigma.shape)} for x of shape {list(x.shape)}: give a number, or one level per "
             f"point, a tensor that broadcasts to {list(x.shape[:-1])}. From a column [n, 1] take sigma[:, 0]."
         )
     if sigma.device.type == "cpu" and not bool(((sigma >= 0) & sigma.isfinite()).all()):
@@ -215,7 +215,7 @@ def times(name: str, values: Tensor, low: float, *, rising: bool = False) -> lis
 def simplex(name: str, weights: Tensor) -> Tensor:
     """Return ``weights`` [K], or raise ``ValueError`` unless they are positive and sum to 1."""
     if weights.ndim != 1 or len(weights) == 0:
-        raise ValueError(f"{name} has shape {list(weights.shape)}: give a non-empty list, one a component.")
+        raise ValueError(f"{name} has shape {list(weights.shape)}: give a non-empty list, one per component.")
     if (weights <= 0).any():
         raise ValueError(f"{name} is {weights.tolist()}: each must be positive. Leave out empty components.")
     total = float(weights.sum())

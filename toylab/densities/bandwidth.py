@@ -8,7 +8,6 @@ import math
 import numpy as np
 import scipy.optimize
 import scipy.spatial.distance
-import scipy.special
 import scipy.stats
 import torch
 from torch import Tensor
@@ -69,10 +68,14 @@ def leave_one_out(data: Tensor) -> float:
             "h goes to 0. Leave out the repeated points, or take scott(data)."
         )
 
+    excess = squares - nearest[:, None] ** 2  # so that the largest of each point's terms is 1
+    terms = np.empty_like(excess)
+
     def loss(log_h: float) -> float:
-        h = math.exp(log_h)
-        log_p = scipy.special.logsumexp(-squares / (2 * h * h), axis=1) - math.log(n - 1)
-        return -float(log_p.mean()) + math.log(2 * math.pi * h * h)
+        h2 = math.exp(2 * log_h)
+        np.exp(np.multiply(excess, -0.5 / h2, out=terms), out=terms)
+        log_p = np.log(terms.sum(1)) - nearest**2 / (2 * h2) - math.log(n - 1)
+        return -float(log_p.mean()) + math.log(2 * math.pi * h2)
 
     scan = np.linspace(math.log(nearest.min() / 2), math.log(2 * widest), 40)
     best = int(np.argmin([loss(log_h) for log_h in scan]))

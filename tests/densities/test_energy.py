@@ -1,0 +1,226 @@
+"""Densities given by an energy."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.stats
+import torch
+from torch.distributions import MultivariateNormal
+
+from toylab.densities import FromEnergy, from_energy
+
+METHODS = ["log_prob", "score", "divergence"]
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def points(n, seed=0):
+    return 3 * torch.randn(n, 2, dtype=torch.float64, generator=generator(seed))
+
+
+def bowl(x):
+    """A correlated Gaussian: precision [[2, -1], [-1, 3]], so log Z = log 2 pi - log(5) / 2."""
+    return x[..., 0] ** 2 + 1.5 * x[..., 1] ** 2 - x[..., 0] * x[..., 1]
+
+
+def wells(x):
+    """Two wells, and a box that cuts through the law."""
+    return (x[..., 0] ** 2 - 1) ** 2 + 0.25 * x[..., 1] ** 4 + 0.5 * x[..., 0] * x[..., 1]
+
+
+WELLS = (-2.0, 1.5, -1.0, 2.5)
+
+
+def test_the_normaliser_of_a_gaussian_energy():
+    p, x = from_energy(bowl, (-9.0, 9.0, -8.0, 8.0), n_cells=64), points(30)
+    assert p.log_normaliser == pytest.approx(math.log(2 * math.pi) - 0.5 * math.log(5), abs=1e-12)
+    law = MultivariateNormal(
+        torch.zeros(2).double(), precision_matrix=torch.tensor([[2.0, -1.0], [-1.0, 3.0]]).double()
+    )
+    x = x.clamp(-8, 8)
+    torch.testing.assert_close(p.log_prob(x), law.log_prob(x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(p.score(x), -x @ law.precision_matrix, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(p.divergence(x), torch.full((30,), -5.0, dtype=torch.float64))
+
+
+def by_dblquad(energy, extent):
+    """log Z, to 1e-11."""
+    left, right, bottom, top = extent
+
+    def height(y, x):
+        return math.exp(-float(energy(torch.tensor([x, y], dtype=torch.float64))))
+
+    return math.log(scipy.integrate.dblquad(height, left, right, bottom, top, epsabs=1e-11, epsrel=1e-11)[0])
+
+
+@pytest.mark.parametrize("n_cells", [4, 12, 64])
+def test_the_normaliser_of_another_energy_and_the_error_that_it_owns_up_to(n_cells):
+    p = from_energy(wells, WELLS, n_cells=n_cells)
+    error = abs(p.log_normaliser - by_dblquad(wells, WELLS))
+    assert error < 1e-3
+    assert error <= p.normaliser_error + 1e-11
+    x = torch.tensor([[0.5, 1.0], [-1.0, -0.5]], dtype=torch.float64)
+    torch.testing.assert_close(p.log_prob(x), -wells(x) - p.log_normaliser, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("n_cells", [2, 16, 61])
+def test_the_normaliser_error_is_honest_about_a_kink(n_cells):
+    """E = 2 |x_1| + |x_2|: Z by hand, and panels of the grid that the kink cuts."""
+    extent = (-1.0, 2.0, -0.7, 1.5)
+    mass = (2 - math.exp(-2) - math.exp(-4)) / 2 * (2 - math.exp(-0.7) - math.exp(-1.5))
+    p = from_energy(lambda x: 2 * x[..., 0].abs() + x[..., 1].abs(), extent, n_cells=n_cells)
+    assert abs(p.log_normaliser - math.log(mass)) <= p.normaliser_error + 1e-14
+
+
+def cell_masses(energy, extent, n, inner=12):
+    """Exact masses of n x n cells, by Gauss-Legendre in each: independent of the grid of the density."""
+    left, right, bottom, top = extent
+    t, w = np.polynomial.legendre.leggauss(inner)
+    place = torch.as_tensor((np.arange(n)[:, None] + (t + 1) / 2) / n).flatten()
+    x = torch.cartesian_prod(left + (right - left) * place, bottom + (top - bottom) * place)
+    heights = (-energy(x)).exp().view(n, inner, n, inner)
+    masses = torch.einsum("iajb,a,b->ij", heights, torch.as_tensor(w), torch.as_tensor(w))
+    return masses / masses.sum()
+
+
+def test_draws_by_energy_have_the_masses_of_all_cells():
+    """Chi-square of 1e5 draws on 23 x 23 cells, across those of the grid, p > 1e-6."""
+    p, n = from_energy(wells, WELLS, n_cells=128).to(torch.float64), 100_000
+    x = p.sample((100, 1000), generator=generator(2))
+    assert (x.shape, x.dtype) == ((100, 1000, 2), torch.float64)
+    edges = [np.linspace(*WELLS[2 * k : 2 * k + 2], 24) for k in (0, 1)]
+    counts = np.histogram2d(*x.view(-1, 2).T.numpy(), bins=edges)[0].ravel()
+    assert counts.sum() == n
+    expected = n * cell_masses(wells, WELLS, 23).numpy().ravel()
+    full = expected > 10
+    counts, expected = (np.append(part[full], part[~full].sum()) for part in (counts, expected))
+    assert scipy.stats.chisquare(counts, expected).pvalue > 1e-6
+    # two laws at total variation distance d are told apart by some 1 / d^2 draws
+    assert p.sampling_error < 1 / math.sqrt(n)
+
+
+def test_the_sampling_error_is_the_distance_to_the_law_of_the_draws():
+    """On a grid so coarse that it shows.
+
+    The law q of the draws, rebuilt: in a cell, its mass times the bilinear interpolant of the corners, normalised. Half
+    the integral of |p - q| is P(A) - Q(A) for A = {p > q}, and 1e5 draws fall into A with frequency Q(A), to 5 standard
+    errors.
+    """
+    extent, cells, inner, n = (-3.0, 3.0, -3.0, 3.0), 5, 40, 100_000
+    p = from_energy(bowl, extent, n_cells=cells).to(torch.float64)
+    masses = cell_masses(bowl, extent, cells)
+
+    def law_of_draws(x):
+        place = (x + 3) / 6 * cells
+        i, j = place.floor().clamp(0, cells - 1).long().unbind(-1)
+        s, t = (place - torch.stack([i, j], -1)).unbind(-1)
+
+        def height(a, b):
+            return (-bowl(torch.stack([i + a, j + b], -1) * (6 / cells) - 3)).exp()
+
+        f00, f01, f10, f11 = height(0, 0), height(0, 1), height(1, 0), height(1, 1)
+        interpolant = (1 - s) * ((1 - t) * f00 + t * f01) + s * ((1 - t) * f10 + t * f11)
+        return masses[i, j] * interpolant / ((f00 + f01 + f10 + f11) / 4) / (6 / cells) ** 2
+
+    middle = torch.as_tensor((np.arange(cells * inner) + 0.5) / (cells * inner) * 6 - 3)
+    grid, area = torch.cartesian_prod(middle, middle), (6 / (cells * inner)) ** 2
+    density, drawn = p.log_prob(grid).exp(), law_of_draws(grid)
+    assert float(drawn.sum()) * area == pytest.approx(1, abs=1e-3)  # midpoints, 1600 a cell
+    distance = 0.5 * float((density - drawn).abs().sum()) * area
+    assert distance > 0.03
+    assert p.sampling_error == pytest.approx(distance, rel=0.1)  # its own sum has 16 nodes a cell and a kink at p = q
+    x = p.sample((n,), generator=generator(3))
+    frequency = float((p.log_prob(x).exp() > law_of_draws(x)).double().mean())
+    above = density > drawn
+    expected = float(drawn[above].sum() / drawn.sum())
+    assert abs(frequency - expected) < 5 * math.sqrt(expected * (1 - expected) / n) + 1e-3
+    assert abs(float(density[above].sum()) * area - frequency - p.sampling_error) < 0.1 * p.sampling_error + 0.01
+
+
+def test_an_energy_may_be_infinite_where_there_is_no_mass():
+    """Half a normal law: Z = pi, and not one draw on the other side."""
+
+    def half(x):
+        return torch.where(x[..., 0] > 0, 0.5 * x.square().sum(-1), math.inf)
+
+    p = from_energy(half, (-9.0, 9.0, -9.0, 9.0), n_cells=128)
+    assert p.log_normaliser == pytest.approx(math.log(math.pi), abs=1e-9)
+    x = torch.tensor([[-1.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    assert p.log_prob(x).tolist() == pytest.approx([-math.inf, -0.5 - math.log(math.pi)])
+    draws = p.sample((100_000,), generator=generator(4))
+    assert float(draws[:, 0].min()) >= 0
+    assert scipy.stats.kstest(draws[:, 1].numpy(), "norm").pvalue > 1e-6
+
+
+def test_outside_its_box_an_energy_law_has_no_density():
+    p = from_energy(wells, WELLS, n_cells=16)
+    x = torch.tensor([[1.6, 0.0], [-2.1, 0.0], [0.0, 2.6], [0.0, -1.1], [50.0, 50.0]])
+    assert p.log_prob(x).tolist() == [-math.inf] * 5
+    corners = torch.tensor([[-2.0, -1.0], [1.5, 2.5], [-2.0, 2.5]])
+    assert p.log_prob(corners).isfinite().all()
+    low, high = p.bounds()
+    assert (low.tolist(), high.tolist()) == ([-2.0, -1.0], [1.5, 2.5])
+    draws = p.sample((10_000,), generator=generator(5)).double()
+    assert bool(((draws >= low) & (draws <= high)).all())
+
+
+@pytest.mark.parametrize("method", [*METHODS, "bounds", "length_scale"])
+def test_an_energy_law_knows_its_clean_law_alone(method):
+    p = from_energy(wells, WELLS, n_cells=8)
+    arguments = () if method in ("bounds", "length_scale") else (torch.zeros(3, 2),)
+    with pytest.raises(ValueError, match="sigma is 0.1: of a law given by its energy only the clean law is known"):
+        getattr(p, method)(*arguments, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("energy", "said"),
+    [
+        (lambda x: x[..., 0] * math.nan, "energy is nan or -inf somewhere on extent"),
+        (lambda x: torch.where(x[..., 0] > 0.5, math.nan, x[..., 0]), "energy is nan or -inf somewhere on extent"),
+        (lambda x: torch.where(x[..., 0] > 0.5, -math.inf, x[..., 0]), "energy is nan or -inf somewhere on extent"),
+        (lambda x: x[..., 0] + math.inf, r"energy is \+inf all over extent: there is no mass on the box"),
+        (lambda x: x, r"energy gave shape \[256, 2\], .* it must map points \[n, 2\] to energies \[n\]"),
+        (lambda x: x.sum(-1, keepdim=True), r"energy gave shape \[256, 1\]"),
+        (lambda x: x[..., 0].long(), "energy gave shape .*, dtype torch.int64"),
+    ],
+    ids=["nan", "nan in part", "-inf in part", "inf all over", "pairs", "a column", "whole numbers"],
+)
+def test_an_energy_that_is_none_is_refused(energy, said):
+    with pytest.raises(ValueError, match=said):
+        from_energy(energy, (-1.0, 1.0, -1.0, 1.0), n_cells=4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"energy": 3.0}, TypeError, "energy is a float: give a function, for example lambda x: "),
+        ({"n_cells": 1}, ValueError, "n_cells is 1: it must be at least 2"),
+        ({"n_cells": 8.0}, TypeError, "n_cells is 8.0: it must be a whole number"),
+        (
+            {"extent": (1.0, -1.0, -1.0, 1.0)},
+            ValueError,
+            r"extent is \(1.0, -1.0, -1.0, 1.0\): give \(left, right, bottom, top\)",
+        ),
+        ({"extent": (-1.0, 1.0, 2.0, 2.0)}, ValueError, "with left < right and bottom < top"),
+        ({"extent": (-1.0, 1.0, -1.0)}, ValueError, r"give \(left, right, bottom, top\)"),
+        ({"extent": (-1.0, 1.0, -1.0, math.inf)}, ValueError, "extent is inf: it must be a finite number"),
+    ],
+)
+def test_bad_settings_of_an_energy_law_are_refused(arguments, error, said):
+    with pytest.raises(error, match=said):
+        from_energy(**({"energy": wells, "extent": WELLS, "n_cells": 4} | arguments))
+
+
+def test_an_energy_law_follows_its_points_and_its_own_dtype():
+    p = from_energy(wells, WELLS, n_cells=8)
+    assert isinstance(p, FromEnergy)
+    for dtype in (torch.float32, torch.float64):
+        assert p.log_prob(torch.zeros(3, 2, dtype=dtype)).dtype == dtype
+        assert p.score(torch.zeros(0, 2, dtype=dtype)).shape == (0, 2)
+        assert p.to(dtype).sample((2, 0, 3)).dtype == dtype
+    assert p.to(torch.float64).log_normaliser == p.log_normaliser
+    assert torch.equal(p.sample((9,), generator=generator(6)), p.sample((9,), generator=generator(6)))
