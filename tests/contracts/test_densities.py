@@ -18,7 +18,6 @@ from toylab.densities import (
     GaussianMixture,
     Laplace,
     Mixture,
-    Pinwheel,
     Points,
     Segment,
     Spiral,
@@ -27,6 +26,7 @@ from toylab.densities import (
     TwoMoons,
     grid,
     isotropic,
+    pinwheel,
     ring,
     spiral_of_gaussians,
     two_modes,
@@ -41,6 +41,55 @@ class Case:
     density: Density
     sigma: float = 0.0
     n: int = 40_000  # draws for the laws of its samples
+
+
+class Blob(Density):
+    """N(mean, std^2 I): a plain class with parameters."""
+
+    def __init__(self, mean, std):
+        self.mean = torch.tensor(mean)
+        self.std = std
+
+    def log_prob(self, x, sigma=0.0):
+        v = torch.as_tensor(self.std**2 + sigma**2, dtype=x.dtype)
+        return -(x - self.mean).square().sum(-1) / (2 * v) - (2 * math.pi * v).log()
+
+    def sample(self, sample_shape=(), *, generator=None):
+        z = torch.randn(*sample_shape, 2, dtype=self.dtype, device=self.device, generator=generator)
+        return self.mean + self.std * z
+
+    def bounds(self, sigma=0.0):
+        reach = 9 * math.hypot(self.std, sigma)
+        return self.mean.double() - reach, self.mean.double() + reach
+
+    def length_scale(self, sigma=0.0):
+        return math.hypot(self.std, sigma)
+
+
+@dataclass(frozen=True)
+class Slanted(Density):
+    """N(shift (1, 1), A A^T): a dataclass with a tensor and a number."""
+
+    factor: torch.Tensor
+    shift: float
+
+    def log_prob(self, x, sigma=0.0):
+        noise = torch.as_tensor(sigma, dtype=x.dtype)[..., None, None] ** 2 * torch.eye(2, dtype=x.dtype)
+        precision = torch.linalg.inv((self.factor @ self.factor.mT).to(x) + noise)
+        offset = x - self.shift
+        heat = torch.einsum("...i,...ij,...j->...", offset, precision, offset)
+        return 0.5 * (torch.linalg.slogdet(precision).logabsdet - heat) - math.log(2 * math.pi)
+
+    def sample(self, sample_shape=(), *, generator=None):
+        z = torch.randn(*sample_shape, 2, dtype=self.dtype, device=self.device, generator=generator)
+        return self.shift + z @ self.factor.mT
+
+    def bounds(self, sigma=0.0):
+        reach = 9 * (self.factor.double().norm() ** 2 + sigma**2).sqrt() + abs(self.shift)
+        return -reach.expand(2), reach.expand(2)
+
+    def length_scale(self, sigma=0.0):
+        return math.hypot(float(torch.linalg.svdvals(self.factor)[-1]), sigma)
 
 
 CORRELATED = GaussianMixture(
@@ -64,7 +113,7 @@ DENSITIES = [
     Case("banana, moved", Banana(scale=1.0).rotated(2.0).shifted([0.5, 3.0]).scaled(0.7)),
     Case("spiral of Gaussians", spiral_of_gaussians()),
     Case("funnel", Funnel(scale=0.5)),
-    Case("funnel, noised", Funnel(scale=1.0), 0.4, n=4000),
+    Case("funnel, noised", Funnel(scale=0.5), 0.4, n=4000),
     Case("student t", StudentTMixture([1.0], [[0.5, -0.5]], [[[1.0, 0.4], [0.4, 0.6]]], [40.0])),
     Case("student t, noised", STUDENT, 0.5, n=4000),
     Case("laplace, noised", Laplace((0.7, 0.3)), 0.4),
@@ -76,13 +125,18 @@ DENSITIES = [
     Case("two moons", TwoMoons(), 0.3),
     Case("spiral", Spiral(), 0.3, n=10_000),
     Case("concentric circles", ConcentricCircles([0.5, 2.0], [0.3, 0.7]), 0.3),
-    Case("pinwheel", Pinwheel(n_arms=3), 0.6, n=10_000),
+    Case("pinwheel", pinwheel(n_arms=3), n=10_000),
     Case("mixture of many laws", MIXED, 0.4, n=10_000),
     Case("circle", Circle(), 0.3),
     Case("circle off the origin", Circle(radius=2.0, center=(1.0, -3.0)), 0.4),
     Case("circle, noised", Circle(radius=1.5).noised(0.3)),
     Case("circle, moved", Circle(center=(0.5, 0.0)).shifted([1.0, 2.0]).scaled(2.0).rotated(1.0), 0.5),
     Case("circle, moved and noised", Circle().scaled(0.8).noised(0.4)),
+    Case("a plain class of one's own", Blob([0.5, -1.0], 0.7)),
+    Case("a dataclass of one's own", Slanted(torch.tensor([[1.0, 0.0], [0.5, 0.8]]), 0.3)),
+    Case(
+        "a dataclass of one's own, moved and noised", Slanted(torch.eye(2), -1.0).rotated(0.3).scaled(2.0).noised(0.5)
+    ),
 ]
 
 every_density = pytest.mark.parametrize("case", DENSITIES, ids=lambda case: case.name)
