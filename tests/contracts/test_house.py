@@ -208,7 +208,7 @@ def test_the_rules_let_pass_what_is_meant():
         ("toylab.densities.density", "from toylab import samplers"),
         ("toylab.densities.density", "from ..samplers import langevin"),
         ("toylab.samplers.mala", "def f():\n    import toylab.objectives.sliced"),
-        ("toylab.plotting.fields", "from toylab.experiments import run"),
+        ("toylab.plotting.score_field", "from toylab.experiments import run"),
         ("toylab.training.fit", "from toylab import __version__"),
     ],
 )

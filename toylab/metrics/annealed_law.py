@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import html_table
 from toylab.densities.gaussian_mixture import GaussianMixture
 
-_PER_STD = 3  # grid points to a standard deviation of the kernel: the trapezoid rule is then exact to 1e-12
+_PER_STD = 3  # grid points per standard deviation of the kernel: the trapezoid rule is then exact to 1e-12
 _REACH = 9.0  # standard deviations kept on either side
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AnnealedLaw:
     """The law of a sampler on a mixture, along the line through its modes, at the end of each level.
 
@@ -31,6 +32,22 @@ class AnnealedLaw:
     grid: Tensor
     density: Tensor
 
+    def __str__(self) -> str:
+        return "\n".join(f"{name:8s} {value}" for name, value in self._rows())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows())
+
+    def _rows(self) -> list[tuple[str, str]]:
+        ends = f"sigma from {float(self.sigmas[0]):.4g} to {float(self.sigmas[-1]):.4g}"
+        modes = zip(
+            self.mode_weights[0].tolist(), self.mode_weights[-1].tolist(), self.variances[-1].tolist(), strict=True
+        )
+        rows = [(f"mode {k}", f"weight {a:.4f} -> {b:.4f}, variance {v:.4g}") for k, (a, b, v) in enumerate(modes)]
+        return [("levels", f"{len(self.sigmas)}, {ends}"), *rows]
+
 
 def annealed_langevin_law(
     density: GaussianMixture,
@@ -45,13 +62,13 @@ def annealed_langevin_law(
 
     A mixture of equal round Gaussians whose means lie on a line has a score whose part along the line depends on the
     position along the line alone. There the law obeys p'(y) = integral N(y; x + alpha/2 s(x, sigma), alpha) p(x) dx,
-    which a trapezoid rule of three nodes to sqrt(alpha) solves to all digits; each level has a grid of its own.
+    which a trapezoid rule of three nodes per sqrt(alpha) solves to all digits; each level has a grid of its own.
 
     Args:
         density: components with one covariance v I and means on a line; its modes are counted.
         sigmas: the levels, as for ``annealed_langevin``.
         step_size: eps, the step at the last level.
-        n_steps: steps a level.
+        n_steps: steps per level.
         extent: the start is uniform on this rectangle (left, right, bottom, top).
         score_variance: v in the score that moves the chains, if it is not the density's own: 0 is the noised score
             that replaces variances (``museum.score_replacing_variances``).
