@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import types
 import typing
 
 import matplotlib
@@ -92,14 +93,19 @@ def same(one, other):
     return one == other
 
 
+def takes_points(name, annotation):
+    kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    return name in NAMES_OF_POINTS or Chains in kinds
+
+
 def test_no_function_of_points_or_of_a_path_is_left_out():
     found = {
-        (name, parameter)
+        (name, parameter.name)
         for room in (metrics, plotting)
         for name in room.__all__
         if inspect.isfunction(function := getattr(room, name))
-        for parameter, what in inspect.signature(function).parameters.items()
-        if parameter in NAMES_OF_POINTS or Chains in (what.annotation, *typing.get_args(what.annotation))
+        for parameter in inspect.signature(function).parameters.values()
+        if takes_points(parameter.name, parameter.annotation)
     }
     assert found == set(OF_POINTS) | set(OF_A_PATH) | OF_CHAINS_ALONE
 
