@@ -1,4 +1,4 @@
-"""What results show of themselves in a notebook."""
+"""What results show of themselves: a few telling lines when printed, a table in a notebook."""
 
 from collections.abc import Sequence
 from html import escape
@@ -12,3 +12,9 @@ def html_table(rows: Sequence[tuple[str, str]]) -> str:
         for name, value in rows
     )
     return f"<table>{cells}</table>"
+
+
+def text_table(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """The same rows as lines of text below a title, for ``__repr__``."""
+    width = max((len(name) for name, _ in rows), default=0)
+    return "\n".join([title, *(f"    {name:<{width}}  {value}" for name, value in rows)])
