@@ -36,7 +36,8 @@ SHOWN = {
     ),
     Autocorrelation: (
         Autocorrelation(column(1.0, 0.9, 0.8)[:, None] * column(1.0, 0.5), torch.full((3, 2), 0.01)),
-        "lag      x1               x2\n1        0.900 ± 0.010  0.450 ± 0.010\n2        0.800 ± 0.010  0.400 ± 0.010",
+        "Autocorrelation\n    lag  x1             x2\n"
+        "    1    0.900 ± 0.010  0.450 ± 0.010\n    2    0.800 ± 0.010  0.400 ± 0.010",
         ["0.900 ± 0.010", "0.400 ± 0.010"],
     ),
     ModeWeightTrace: (
@@ -46,19 +47,19 @@ SHOWN = {
             torch.full((3, 2), 0.01),
             column(0.0, 0.2, 0.0),
         ),
-        "frames      3, from 20 to 1\ndecided at  5\n"
-        "mode 0      0.500 ± 0.010 -> 0.200 ± 0.010\nmode 1      0.500 ± 0.010 -> 0.800 ± 0.010",
+        "ModeWeightTrace\n    frames      3, from 20 to 1\n    decided at  5\n"
+        "    mode 0      0.500 ± 0.010 -> 0.200 ± 0.010\n    mode 1      0.500 ± 0.010 -> 0.800 ± 0.010",
         ["3, from 20 to 1", "0.800 ± 0.010"],
     ),
     AnnealedLaw: (
         AnnealedLaw(column(20.0, 1.0), column(0.4, 0.2)[:, None], column(3.0, 2.0)[:, None], column(0.0), column(1.0)),
-        "levels   2, sigma from 20 to 1\nmode 0   weight 0.4000 -> 0.2000, variance 2",
+        "AnnealedLaw\n    levels  2, sigma from 20 to 1\n    mode 0  weight 0.4000 -> 0.2000, variance 2",
         ["mode 0", "0.2000"],
     ),
     FisherByRegion: (
         FisherByRegion(0.5, 0.25, 4.0, 8.0, 0.95),
-        "Fisher divergence            0.5\ninside, 95.0% of the mass    0.25\n"
-        "outside                      4\noutside, mean over the area  8",
+        "FisherByRegion\n    overall                      0.5\n    inside, 95.0% of the mass    0.25\n"
+        "    outside                      4\n    outside, mean over the area  8",
         ["95.0% of the mass", "0.25"],
     ),
     ErrorTerms: (
@@ -92,5 +93,5 @@ def test_lines_and_table(result, text, cells):
 def test_of_many_modes_ten_are_shown():
     weights = torch.full((2, 25), 0.04)
     shown = str(ModeWeightTrace(column(1.0, 0.5), weights, weights, column(0.0, 0.0)))
-    assert len(shown.splitlines()) == 13
+    assert len(shown.splitlines()) == 14
     assert shown.endswith("15 more modes")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.display import html_table
+from toylab._internal.display import html_table, text_table
 from toylab.densities.gaussian_mixture import GaussianMixture
 
 _PER_STD = 3  # grid points per standard deviation of the kernel: the trapezoid rule is then exact to 1e-12
@@ -32,10 +32,8 @@ class AnnealedLaw:
     grid: Tensor
     density: Tensor
 
-    def __str__(self) -> str:
-        return "\n".join(f"{name:8s} {value}" for name, value in self._rows())
-
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return text_table("AnnealedLaw", self._rows())
 
     def _repr_html_(self) -> str:
         return html_table(self._rows())

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.display import html_table
+from toylab._internal.display import html_table, text_table
 from toylab.metrics.convergence import draws_of
 from toylab.metrics.estimate import Estimate
 from toylab.samplers.chains import Chains
@@ -27,16 +27,14 @@ class Autocorrelation:
     values: Tensor
     standard_errors: Tensor
 
-    def __str__(self) -> str:
-        return "\n".join(f"{name:8s} {values}" for name, values in self._rows())
-
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return text_table("Autocorrelation", self._rows())
 
     def _repr_html_(self) -> str:
         return html_table(self._rows())
 
     def _rows(self) -> list[tuple[str, str]]:
-        rows = [("lag", f"{'x1':16s} x2".rstrip())]
+        rows = [("lag", f"{'x1':15s}x2")]
         for lag in (lag for lag in _SHOWN_LAGS if lag < len(self.values)):
             pair = zip(self.values[lag].tolist(), self.standard_errors[lag].tolist(), strict=True)
             rows.append((f"{lag}", "  ".join(f"{Estimate(value, error)}" for value, error in pair)))

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import torch
 
-from toylab._internal.display import html_table
+from toylab._internal.display import html_table, text_table
 from toylab.densities.density import Density
 from toylab.metrics.fisher_divergence import fisher_divergence, half_squared_error
 from toylab.metrics.grid import Extent, grid_points
 from toylab.score import Score
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FisherByRegion:
     """The Fisher divergence, and where it comes from.
 
@@ -29,15 +29,15 @@ class FisherByRegion:
     outside_area: float
     mass: float
 
-    def __str__(self) -> str:
-        return "\n".join(f"{name:28s} {value}" for name, value in self._rows())
+    def __repr__(self) -> str:
+        return text_table("FisherByRegion", self._rows())
 
     def _repr_html_(self) -> str:
         return html_table(self._rows())
 
     def _rows(self) -> list[tuple[str, str]]:
         return [
-            ("Fisher divergence", f"{self.overall:.5g}"),
+            ("overall", f"{self.overall:.5g}"),
             (f"inside, {self.mass:.1%} of the mass", f"{self.inside:.5g}"),
             ("outside", f"{self.outside:.5g}"),
             ("outside, mean over the area", f"{self.outside_area:.5g}"),

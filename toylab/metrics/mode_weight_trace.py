@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab._internal.display import html_table
+from toylab._internal.display import html_table, text_table
 from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.metrics.estimate import Estimate
 from toylab.metrics.mode_weights import mode_weights
@@ -36,10 +36,8 @@ class ModeWeightTrace:
         busy = (self.moved >= share).nonzero()
         return float(self.labels[int(busy[-1])]) if len(busy) else float(self.labels[0])
 
-    def __str__(self) -> str:
-        return "\n".join(f"{name:11s} {value}" for name, value in self._rows())
-
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return text_table("ModeWeightTrace", self._rows())
 
     def _repr_html_(self) -> str:
         return html_table(self._rows())
