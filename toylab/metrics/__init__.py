@@ -1,4 +1,4 @@
-"""Numbers that hold what came out against the truth, each with its error bar where it has one."""
+"""Numbers that compare what came out with the truth, each with its error bar where it has one."""
 
 from toylab.densities.quadrature import expectation
 from toylab.metrics.acceptance import acceptance

@@ -1,4 +1,4 @@
-"""Is a field a gradient, as every score is? Asked of the field itself, without the truth."""
+"""Is a field a gradient, as every score is? It takes the field alone, not the truth."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Where a score is wrong."""
+"""Where on the plane is a score wrong?"""
 
 import torch
 from torch import Tensor

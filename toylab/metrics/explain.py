@@ -35,7 +35,7 @@ def explain(
     """Split the error of a sampled mean into noising, discretisation, estimation and finite chains.
 
     The sampler runs once with the exact score and once with each of ``scores``, from the same start and with the same
-    random numbers, so that what differs is the score's doing alone. ``plotting.error_decomposition`` draws it.
+    random numbers, so that only the score makes a difference. ``plotting.error_decomposition`` draws it.
 
     Args:
         density: the truth.
@@ -77,18 +77,18 @@ def explain(
 
     terms = {}
     if clean is not None:
-        off = _less(mean_of(run("clean", clean)), truth)
+        off = _minus(mean_of(run("clean", clean)), truth)
         terms["clean"] = ErrorTerms(0.0, off, Estimate(0.0, 0.0), off)
     reference = run("exact", exact)
-    discretisation = _less(mean_of(reference), noised)
-    terms["exact"] = ErrorTerms(noised - truth, discretisation, Estimate(0.0, 0.0), _less(mean_of(reference), truth))
+    discretisation = _minus(mean_of(reference), noised)
+    terms["exact"] = ErrorTerms(noised - truth, discretisation, Estimate(0.0, 0.0), _minus(mean_of(reference), truth))
     for name, score in scores.items():
         values = run(name, score)
         terms[name] = ErrorTerms(
-            noised - truth, discretisation, mean_of(values - reference), _less(mean_of(values), truth)
+            noised - truth, discretisation, mean_of(values - reference), _minus(mean_of(values), truth)
         )
     return ErrorDecomposition(truth, sigma, terms)
 
 
-def _less(estimate: Estimate, number: float) -> Estimate:
+def _minus(estimate: Estimate, number: float) -> Estimate:
     return Estimate(estimate.value - number, estimate.standard_error)

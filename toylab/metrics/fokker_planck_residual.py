@@ -1,4 +1,4 @@
-"""Is a field the score of one law at all noise levels? Asked of the field itself, without the truth."""
+"""Is a field the score of one law at all noise levels? It takes the field alone, not the truth."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""The cells of a rectangle, on which fields and errors become arrays."""
+"""The cells of a rectangle, which turn fields and errors into arrays."""
 
 import torch
 from torch import Tensor

@@ -17,11 +17,11 @@ from toylab.samplers.chains import Chains
 def histogram_divergence(
     samples: Tensor | Chains, density: Density, extent: Extent, *, n: int = 32, sigma: float = 0.0
 ) -> Estimate:
-    """KL(histogram of the samples || the law on the same cells), less its mean for samples of the law itself.
+    """KL(histogram of the samples || the law on the same cells), less its mean for samples from the law itself.
 
-    With B cells and N samples of the law itself, 2 N KL is nearly chi-squared with B - 1 degrees of freedom: the mean
-    (B - 1) / (2 N) is taken off, and the error bar is the standard deviation of that law. A cell that the samples hit
-    and the law nearly excludes counts as much as it should: the divergence is that of the samples.
+    With B cells and N samples from the law itself, 2 N KL is nearly chi-squared with B - 1 degrees of freedom: the mean
+    (B - 1) / (2 N) is taken off, and the error bar is the standard deviation of that distribution. A cell that the
+    samples hit and the law nearly excludes counts as much as it should: the divergence is that of the samples.
 
     Args:
         samples: points [N, 2], or chains; those outside the rectangle are one more cell.

@@ -1,4 +1,4 @@
-"""The kernel Stein discrepancy of a cloud: held against a score, without a sample of the law."""
+"""The kernel Stein discrepancy of a cloud from a score: no sample of the law is needed."""
 
 import torch
 from torch import Tensor
@@ -19,9 +19,9 @@ def kernel_stein_discrepancy(x: Tensor | Chains, score: Score, *, scale: float =
 
         u(x, y) = s(x).s(y) k + s(x).grad_y k + s(y).grad_x k + tr grad_x grad_y k,   k = (c^2 + |x - y|^2)^(-1/2)
 
-    It is zero for samples of the law whose score is given. It sees the score where the samples are: mode weights,
-    which the score hardly knows between far modes, it hardly sees. The estimate is the unbiased one, its error bar
-    the first-order one of a U-statistic. Source: Liu, Lee & Jordan 2016; Gorham & Mackey 2017 for the kernel.
+    It is zero for samples from the law whose score is given. It sees the score where the samples are, and so hardly
+    sees the weights of far modes, on which the score there hardly depends. The estimate is the unbiased one, its error
+    bar the first-order one of a U-statistic. Source: Liu, Lee & Jordan 2016; Gorham & Mackey 2017 for the kernel.
 
     Args:
         x: samples [n, 2], at most 20,000; or chains.

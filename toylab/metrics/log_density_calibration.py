@@ -12,7 +12,7 @@ from toylab.samplers.chains import Chains
 
 @torch.no_grad()
 def log_density_calibration(samples: Tensor | Chains, density: Density, sigma: float = 0.0) -> Estimate:
-    """E log p(X) over the samples + the entropy of p: 0 for samples of p, below it for too wide a cloud.
+    """E log p(X) over the samples + the entropy of p: 0 for samples from p, below 0 for too wide a cloud.
 
     Args:
         samples: points [n, 2], or chains.

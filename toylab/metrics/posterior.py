@@ -1,6 +1,6 @@
 """What is known of the clean point once the noisy one is seen: its mean and covariance, from the score alone.
 
-Any score of (x, sigma) serves: the exact one (``p.score``), that of the data themselves (``Points(data).score``, an
+Any score of (x, sigma) will do: the exact one (``p.score``), that of the data themselves (``Points(data).score``, an
 average over the data), or a network.
 """
 
@@ -35,7 +35,7 @@ def posterior_mean(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tens
 def posterior_covariance(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tensor | float) -> Tensor:
     """Cov[X | X + sigma Z = x] = sigma^2 (I + sigma^2 grad s(x, sigma)), shape [..., 2, 2], by forward mode.
 
-    Of a field that is no gradient it is not symmetric, and of a poor one not positive: then no law has it.
+    For a field that is no gradient it is not symmetric, and for a poor one not positive: no law has such a covariance.
 
     Args:
         score: s(x, sigma), exact or learned; it must treat each point by itself.

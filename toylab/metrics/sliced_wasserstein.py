@@ -21,8 +21,8 @@ def sliced_wasserstein(
 ) -> Estimate:
     """sqrt of the mean over directions of W_2^2 between the projections; exact along each, directions equally spaced.
 
-    A random first angle makes the mean over directions unbiased. Of two clouds of one law it is not zero: compare with
-    the distance of two fresh samples, the two-sample floor. The error bar is that of ten groups left out in turn.
+    A random first angle makes the mean over directions unbiased. For two clouds from one law it is not zero: compare
+    with the distance of two fresh samples, the two-sample floor. The error bar is that of ten groups left out in turn.
     Source: Rabin et al. 2012; Efron & Stein 1981 for the jackknife.
 
     Args:

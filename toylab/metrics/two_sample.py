@@ -17,7 +17,7 @@ _AT_ONCE = 100  # permutations
 
 @dataclass(frozen=True)
 class TwoSample:
-    """A distance between two clouds, and how often two clouds of one law are as far apart.
+    """A distance between two clouds, and how often two clouds from one law are as far apart.
 
     Attributes:
         value: the distance.

@@ -15,7 +15,7 @@ _MOST_MATCHED = 2000
 def wasserstein(x: Tensor | Chains, y: Tensor | Chains) -> Estimate:
     """The 2-Wasserstein distance of two clouds of one size: sqrt of the least mean |x_i - y_pi(i)|^2, by assignment.
 
-    Of two clouds of one law it is not zero. The error bar is that of ten groups left out in turn, at the cost of ten
+    For two clouds from one law it is not zero. The error bar is that of ten groups left out in turn, at the cost of ten
     more assignments.
 
     Args:
