@@ -76,8 +76,8 @@ def test_same_generator_same_p():
 
 
 @pytest.mark.parametrize(("n", "m"), [(50, 50), (50, 75), (13, 400)])
-def test_sliced_wasserstein_along_one_direction_is_scipy_s(n, m):
-    """One direction: W_2 by quantiles, here from SciPy's W_1 of squares... of clouds on a line, against sorting."""
+def test_sliced_wasserstein_along_one_direction_is_by_sorting(n, m):
+    """Each point repeated until both clouds are of one size: W_2 on a line then pairs the sorted points."""
     x, y = normal(n, 0), normal(m, 1, 1.0)
     big_x, big_y = x.repeat_interleave(m, 0), y.repeat_interleave(n, 0)  # equal sizes: quantiles are sorted points
     seed = g(5)
