@@ -31,7 +31,7 @@ def kernel_stein_discrepancy(x: Tensor | Chains, score: Score, *, scale: float =
     x = finite_points("x", x)
     n = len(x)
     if n > MOST_PAIRED:
-        raise ValueError(f"x has {n} points: all pairs are held. Give at most {MOST_PAIRED}.")
+        raise ValueError(f"x has {n} points: all pairs are summed. Give at most {MOST_PAIRED}.")
     c2 = validate.positive("scale", scale) ** 2
     s, x = score(x).double(), x.double()
     rows = torch.zeros(n, dtype=torch.float64, device=x.device)
