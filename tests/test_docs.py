@@ -89,7 +89,7 @@ def test_the_ledger_of_errors_is_the_recorded_one():
         if panel == "made with":
             continue
         sampler, quantity = panel.split(", ")
-        for name, account in numbers["accounts"].items():
+        for name, account in numbers["terms"].items():
             parts = [account[part] for part in ("discretisation", "estimation", "total")]
             cells = " | ".join(f"{part['value']:+.3f} ± {part['standard_error']:.3f}" for part in parts)
             label = f"| {blame.SAMPLERS[sampler]} | {blame.QUANTITIES[quantity]} | {name} |"

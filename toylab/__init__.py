@@ -1,8 +1,17 @@
 """A laboratory for score-based generative modelling in two dimensions, where every answer is known exactly."""
 
+from importlib import import_module
 from importlib.metadata import version
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from toylab import densities, metrics, networks, objectives, samplers, schedules, score, sde, testing, training
+
+if TYPE_CHECKING:
+    from toylab import experiments as experiments
+    from toylab import museum as museum
+    from toylab import plotting as plotting
+    from toylab import widgets as widgets
 
 __version__ = version("toylab")
 
@@ -18,3 +27,25 @@ __all__ = [
     "testing",
     "training",
 ]
+
+# not in __all__, so that `from toylab import *` loads no matplotlib either and needs no extra
+_LOADED_WHEN_ASKED_FOR = ("experiments", "museum", "plotting", "widgets")
+_EXTRAS = {"IPython": "lab", "anywidget": "lab", "ipywidgets": "lab"}
+
+
+def __getattr__(name: str) -> ModuleType:
+    """``toylab.plotting`` and its like are imported at their first use (PEP 562)."""
+    if name not in _LOADED_WHEN_ASKED_FOR:
+        raise AttributeError(f"module 'toylab' has no attribute {name!r}")
+    try:
+        return import_module(f"toylab.{name}")
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing not in _EXTRAS:
+            raise
+        remedy = f'pip install "toylab[{_EXTRAS[missing]}]"'
+        raise ModuleNotFoundError(f"toylab.{name} needs {missing}: {remedy}", name=missing) from None
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_LOADED_WHEN_ASKED_FOR, "__version__"])

@@ -252,14 +252,14 @@ def test_blame_draws_every_account_and_its_parts_add_up(small):
     ]
     for panel, numbers in result.numbers.items():
         names = ["exact", "kernel", "learned 1", "learned 2"]
-        assert list(numbers["accounts"]) == (["clean", *names] if panel.startswith("langevin") else names)
-        for account in numbers["accounts"].values():
+        assert list(numbers["terms"]) == (["clean", *names] if panel.startswith("langevin") else names)
+        for account in numbers["terms"].values():
             parts = account["noising"] + account["discretisation"]["value"] + account["estimation"]["value"]
             assert account["total"]["value"] == pytest.approx(parts, abs=1e-9)
             assert f"{account['total']['value']:+.3f}\n± {account['total']['standard_error']:.3f}" in written
     # the noise adds nothing to the weights, and its variance to the variance: the modes are far apart
-    assert result.numbers["annealed, weight"]["accounts"]["exact"]["noising"] == pytest.approx(0.0, abs=1e-6)
-    assert result.numbers["annealed, variance"]["accounts"]["exact"]["noising"] == pytest.approx(0.25, abs=1e-6)
+    assert result.numbers["annealed, weight"]["terms"]["exact"]["noising"] == pytest.approx(0.0, abs=1e-6)
+    assert result.numbers["annealed, variance"]["terms"]["exact"]["noising"] == pytest.approx(0.25, abs=1e-6)
 
 
 def test_reference_writes_spread_and_law(small):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from toylab import museum
-from toylab.densities import Banana, Circle, GaussianMixture, Points, StudentTMixture, ring, two_modes
+from toylab.densities import Banana, Circle, GaussianMixture, StudentTMixture
 from toylab.metrics import curl, fokker_planck_residual
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.score import at
@@ -22,11 +22,8 @@ def points(n=50, seed=0):
     return 2 * torch.randn(n, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-LAWS = {
+DENSITIES = {
     "mixture": MIXTURE,
-    "two modes": two_modes(),
-    "ring": ring(),
-    "points": Points(points(10, 1)),
     "circle": Circle(2.0),
     "banana": Banana(),
     "Student": StudentTMixture([0.4, 0.6], [[-1.0, 0.0], [2.0, 0.5]], [[0.3, 0.1], [0.1, 0.2]], [30.0, 60.0]),
@@ -42,11 +39,11 @@ def test_curl_of_a_field_known_by_hand(shape):
     torch.testing.assert_close(found, x1.cos() - 2 * x1 * x2, rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize("p", LAWS.values(), ids=LAWS)
-@pytest.mark.parametrize("sigma", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize("p", DENSITIES.values(), ids=DENSITIES)
+@pytest.mark.parametrize("sigma", [0.1, 2.0])
 def test_an_exact_score_is_a_gradient_and_follows_the_heat_equation(p, sigma):
     """To 1e-8, even where a score is in the hundreds."""
-    x = points()
+    x = points(20)
     size = max(1.0, float(p.score(x, sigma).abs().max())) ** 2
     assert float(curl(at(p.score, sigma), x).abs().max()) < 1e-10 * size
     assert float(fokker_planck_residual(p.score, x, sigma).abs().max()) < 1e-8
@@ -72,9 +69,9 @@ def test_the_residual_of_fields_known_by_hand():
     torch.testing.assert_close(found, by_hand, rtol=1e-10, atol=1e-10)
 
 
-def test_one_level_a_point():
-    x = points()
-    levels = torch.linspace(0.2, 3.0, 50, dtype=torch.float64)
+def test_one_level_per_point():
+    x = points(8)
+    levels = torch.linspace(0.2, 3.0, 8, dtype=torch.float64)
 
     def half(x, sigma):
         return 0.5 * MIXTURE.score(x, sigma)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from toylab.densities import GaussianMixture, isotropic, ring, two_modes
+from toylab.densities import Circle, GaussianMixture, isotropic, ring, two_modes
 from toylab.metrics import annealed_langevin_law, langevin_law, mode_weights
 from toylab.museum import score_replacing_variances
 from toylab.samplers import annealed_langevin, langevin
@@ -16,9 +16,8 @@ SQUARE = (-8.0, 8.0, -8.0, 8.0)
 
 @pytest.mark.parametrize(
     ("first", "last", "n_levels", "step_size", "lower"),
-    [(20.0, 1.0, 10, 0.1, 0.217), (20.0, 0.1, 20, 0.002, 0.209), (20.0, 0.1, 10, 0.002, 0.221),
-     (20.0, 0.3, 15, 0.018, 0.210), (10.0, 0.1, 10, 0.002, 0.218), (10.0, 1.0, 10, 0.2, 0.208)],
-)  # fmt: skip
+    [(20.0, 0.1, 10, 0.002, 0.221), (20.0, 0.3, 15, 0.018, 0.210), (10.0, 1.0, 10, 0.2, 0.208)],
+)
 def test_weights_that_were_computed_apart(first, last, n_levels, step_size, lower):
     law = annealed_langevin_law(
         two_modes(), geometric(first, last, n_levels), step_size=step_size, n_steps=100, extent=SQUARE
@@ -123,7 +122,7 @@ def test_the_order_of_the_components_does_not_matter():
     [
         (ring(), {}, "not on a line"),
         (GaussianMixture([1.0], [[0.0, 0.0]], [[[1.0, 0.2], [0.2, 1.0]]]), {}, "round"),
-        (two_modes().rotated(0.3).noised(0.1), {}, "only a GaussianMixture"),
+        (Circle(2.0), {}, "density is a Circle: only a GaussianMixture"),
         (two_modes(), {"step_size": 9.0}, "unstable"),
         (two_modes(), {"step_size": 0.0}, "step_size"),
         (two_modes(), {"n_steps": 0}, "n_steps"),
@@ -138,6 +137,6 @@ def test_bad_input(density, settings, message):
         annealed_langevin_law(density, geometric(4.0, 1.0, 3), **arguments)
 
 
-def test_an_unstable_step_of_langevin_is_told():
+def test_an_unstable_step_of_langevin_is_refused():
     with pytest.raises(ValueError, match="unstable"):
         langevin_law(two_modes(), step_size=4.0, n_steps=3, extent=SQUARE)

@@ -1,14 +1,12 @@
 """Diagnostics of chains whose law is known: an autoregression, and Langevin on a Gaussian."""
 
 import math
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from toylab.densities import isotropic, two_modes
-from toylab.metrics import acceptance, autocorrelation, convergence, mode_weight_ledger
+from toylab.metrics import acceptance, autocorrelation, convergence, mode_weight_trace
 from toylab.samplers import annealed_langevin, langevin, metropolis
 from toylab.schedules import geometric
 
@@ -76,25 +74,25 @@ def test_acceptance_is_a_mean_over_the_chains():
     assert 0.1 / math.sqrt(n) < found.standard_error < 0.5 / math.sqrt(n)
 
 
-def test_ledger_of_annealed_langevin_has_a_row_a_level():
+def test_trace_of_annealed_langevin_has_one_row_per_level():
     p, sigmas = two_modes(), geometric(20.0, 0.5, 8)
     start = 16 * torch.rand(2000, 2, generator=g()) - 8
     chains = annealed_langevin(
         p.score, start, sigmas, step_size=0.05, n_steps=40, keep_every=40, generator=g(), progress=False
     )
-    ledger = mode_weight_ledger(chains, p)
-    assert ledger.weights.shape == ledger.standard_errors.shape == (9, 2)
-    assert ledger.labels[1:].tolist() == pytest.approx(sigmas.tolist())
-    assert ledger.weights.sum(1).tolist() == pytest.approx([1.0] * 9)
-    assert abs(float(ledger.weights[0, 0]) - 0.5) < 0.06
-    assert abs(float(ledger.weights[-1, 0]) - 0.2) < 0.06
-    assert float(ledger.moved[0]) == 0
-    assert float(ledger.moved[-1]) == 0  # at small noise nobody crosses
-    assert 1.0 < ledger.decided_at() < 10.0
+    trace = mode_weight_trace(chains, p)
+    assert trace.weights.shape == trace.standard_errors.shape == (9, 2)
+    assert trace.labels[1:].tolist() == pytest.approx(sigmas.tolist())
+    assert trace.weights.sum(1).tolist() == pytest.approx([1.0] * 9)
+    assert abs(float(trace.weights[0, 0]) - 0.5) < 0.06
+    assert abs(float(trace.weights[-1, 0]) - 0.2) < 0.06
+    assert float(trace.moved[0]) == 0
+    assert float(trace.moved[-1]) == 0  # at small noise nobody crosses
+    assert 1.0 < trace.decided_at() < 10.0
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="keep_every"):
+    with pytest.raises(ValueError, match=r"path is \[3, 5, 2\]: give chains with 4 frames"):
         convergence(torch.zeros(3, 5, 2))
     with pytest.raises(ValueError, match="max_lag is -5"):
         autocorrelation(torch.zeros(6, 2, 2), -5)
@@ -103,10 +101,9 @@ def test_bad_input():
     with pytest.raises(ValueError, match="nan or inf"):
         convergence(torch.full((6, 5, 2), math.nan))
     still = langevin(NORMAL.score, torch.zeros(3, 2), step_size=0.1, n_steps=2, progress=False, generator=g())
-    with pytest.raises(ValueError, match="no path"):
-        mode_weight_ledger(still, two_modes())
-
-
-def test_arviz_is_not_loaded_with_the_package():
-    code = "import sys, toylab; print(any(name.startswith('arviz') for name in sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+    for needs_a_path in (convergence, autocorrelation, lambda chains: mode_weight_trace(chains, two_modes())):
+        with pytest.raises(ValueError, match="the chains hold no path: run the sampler with keep_every=1"):
+            needs_a_path(still)
+    assert acceptance(still).value == 1
+    with pytest.raises(TypeError, match="chains is a Tensor: give the Chains"):
+        acceptance(still.acceptance)

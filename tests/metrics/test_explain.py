@@ -1,4 +1,4 @@
-"""The error ledger on a Gaussian, where every part has a closed form."""
+"""The parts of an error on a Gaussian, where every part has a closed form."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def square(x):
 def test_every_part_has_its_closed_form():
     """f = |x|^2, d = 2: 2 sigma^2; 2 v / (1 - eps / (4 v)) - 2 v, v = 1 + sigma^2; and with s = -a x, v = 1 / a."""
     start = torch.randn(N, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    ledger = explain(
+    found = explain(
         NORMAL,
         {"shrunk": lambda x: -A * x},
         sampler,
@@ -33,28 +33,28 @@ def test_every_part_has_its_closed_form():
         sigma=SIGMA,
         clean=NORMAL.score,
     )
-    assert list(ledger.accounts) == ["clean", "exact", "shrunk"]
-    clean = ledger.accounts["clean"]
+    assert list(found.terms) == ["clean", "exact", "shrunk"]
+    clean = found.terms["clean"]
     assert clean.noising == 0
     assert clean.estimation.value == 0
     assert clean.total == clean.discretisation
     assert abs(clean.total.value - (2 / (1 - EPS / 4) - 2)) < 5 * clean.total.standard_error
     v = 1 + SIGMA**2
-    assert ledger.truth == pytest.approx(2.0, rel=1e-9)
-    exact, shrunk = ledger.accounts["exact"], ledger.accounts["shrunk"]
-    for account in (exact, shrunk):
-        assert account.noising == pytest.approx(2 * SIGMA**2, rel=1e-9)
+    assert found.truth == pytest.approx(2.0, rel=1e-9)
+    exact, shrunk = found.terms["exact"], found.terms["shrunk"]
+    for terms in (exact, shrunk):
+        assert terms.noising == pytest.approx(2 * SIGMA**2, rel=1e-9)
         bias = 2 * v / (1 - EPS / (4 * v)) - 2 * v
-        assert abs(account.discretisation.value - bias) < 5 * account.discretisation.standard_error
-        assert bias > 20 * account.discretisation.standard_error
-        parts = account.noising + account.discretisation.value + account.estimation.value
-        assert account.total.value == pytest.approx(parts, rel=1e-9)
+        assert abs(terms.discretisation.value - bias) < 5 * terms.discretisation.standard_error
+        assert bias > 20 * terms.discretisation.standard_error
+        parts = terms.noising + terms.discretisation.value + terms.estimation.value
+        assert terms.total.value == pytest.approx(parts, rel=1e-9)
     assert exact.estimation.value == exact.estimation.standard_error == 0
     difference = 2 / A / (1 - EPS * A / 4) - 2 * v / (1 - EPS / (4 * v))
     assert abs(shrunk.estimation.value - difference) < 5 * shrunk.estimation.standard_error
     # the same random numbers: the difference is known better than either mean
     assert shrunk.estimation.standard_error < 0.5 * shrunk.total.standard_error
-    assert "shrunk" in str(ledger)
+    assert "shrunk" in str(found)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_every_part_has_its_closed_form():
     ],
     ids=["negative", "nan", "list", "taken"],
 )
-def test_bad_input_is_told_before_any_run(changed, message):
+def test_bad_input_is_refused_before_any_run(changed, message):
     def never(*_):
         raise AssertionError("it ran")
 
@@ -77,7 +77,7 @@ def test_bad_input_is_told_before_any_run(changed, message):
         explain(NORMAL, scores, never, torch.zeros(5, 2), exact=NORMAL.score, quantity=square, **arguments)
 
 
-def test_diverged_chains_are_told_with_their_score():
+def test_diverged_chains_are_refused_with_the_name_of_their_score():
     start = torch.ones(5, 2, dtype=torch.float64)
     with pytest.warns(RuntimeWarning, match="diverged"), pytest.raises(ValueError, match="with the wild score"):
         explain(NORMAL, {"wild": lambda x: 1e30 * x**3}, sampler, start, exact=NORMAL.score, quantity=square)

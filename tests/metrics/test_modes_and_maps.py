@@ -132,6 +132,13 @@ def test_error_bars_of_means_cover():
     assert scipy.stats.kstest(z, "t", (49,)).pvalue > 1e-6
 
 
-def test_estimate_as_text():
-    assert str(Estimate(0.79721, 0.00503)) == "0.797 ± 0.005"
-    assert f"{Estimate(-2.0, 0.1)}" == "-2.000 ± 0.100"
+def test_estimate_as_a_number_and_as_text():
+    e = Estimate(0.79721, 0.00503)
+    assert float(e) == 0.79721
+    assert (str(e), f"{e}", repr(e)) == (
+        "0.797 ± 0.005",
+        "0.797 ± 0.005",
+        "Estimate(value=0.79721, standard_error=0.00503)",
+    )
+    assert f"{e:.1f}|{e:+.2e}|{e:.1%}|{e:7.3f}" == "0.8 ± 0.0|+7.97e-01 ± 5.03e-03|79.7% ± 0.5%|  0.797 ±   0.005"
+    assert f"{e:>15}|{e:<15s}|{Estimate(-2.0, 0.1)}" == "  0.797 ± 0.005|0.797 ± 0.005  |-2.000 ± 0.100"

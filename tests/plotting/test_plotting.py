@@ -8,10 +8,9 @@ import torch
 
 from toylab import plotting
 from toylab.densities import GaussianMixture, two_modes
-from toylab.metrics import fisher_divergence
+from toylab.metrics import fisher_divergence, histogram
 from toylab.networks import ScoreMLP
 from toylab.objectives import Implicit
-from toylab.plotting.fields import histogram
 from toylab.training import fit
 
 EXTENT = (-8.0, 8.0, -8.0, 8.0)

@@ -14,10 +14,9 @@ from tqdm.auto import tqdm
 from toylab import plotting
 from toylab.densities import two_modes
 from toylab.experiments.result import Result, generator
-from toylab.metrics import Extent, grid_points, mode_weights
+from toylab.metrics import Extent, grid_points, histogram, mode_weights
 from toylab.networks import NoiseConditionalMLP
 from toylab.objectives import NoiseConditional
-from toylab.plotting.fields import histogram
 from toylab.samplers import Chains, annealed_langevin, langevin, mala, uniform_start
 from toylab.schedules import geometric
 from toylab.training import Spread, fit

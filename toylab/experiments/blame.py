@@ -125,11 +125,11 @@ def _named(networks: tuple[nn.Module, ...]) -> dict[str, nn.Module]:
 
 def ledger_of(numbers: dict) -> ErrorDecomposition:
     """An ``ErrorDecomposition`` from the numbers of one panel."""
-    accounts = {}
-    for name, account in numbers["accounts"].items():
+    terms = {}
+    for name, account in numbers["terms"].items():
         parts = (Estimate(**account[part]) for part in ("discretisation", "estimation", "total"))
-        accounts[name] = ErrorTerms(account["noising"], *parts)
-    return ErrorDecomposition(numbers["truth"], numbers["sigma"], accounts)
+        terms[name] = ErrorTerms(account["noising"], *parts)
+    return ErrorDecomposition(numbers["truth"], numbers["sigma"], terms)
 
 
 def draw(result: Result) -> Figure:
@@ -148,8 +148,8 @@ def draw(result: Result) -> Figure:
                     "kernel": "kernel\nestimate",
                 }
                 ax.set_xticks(
-                    range(len(ledger.accounts)),
-                    labels=[labels.get(key, key.replace(" ", "\n")) for key in ledger.accounts],
+                    range(len(ledger.terms)),
+                    labels=[labels.get(key, key.replace(" ", "\n")) for key in ledger.terms],
                 )
             row[0].set_ylabel(f"error (truth {ledger.truth:.3g})")
             row[1].set_ylabel("")

@@ -16,11 +16,11 @@ from toylab.metrics import (
     Extent,
     annealed_langevin_law,
     grid_points,
+    histogram,
     langevin_law,
     mean_of,
     mode_weights,
 )
-from toylab.plotting.fields import histogram
 from toylab.samplers import annealed_langevin, uniform_start
 from toylab.schedules import geometric
 

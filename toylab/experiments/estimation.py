@@ -16,7 +16,7 @@ from toylab._internal.random import normal_like
 from toylab.densities import Banana, Circle, Density, two_modes
 from toylab.experiments.result import Result, generator
 from toylab.metrics import Extent, error_map, fisher_divergence, fisher_divergence_by_region, grid_points
-from toylab.metrics.maps import learned
+from toylab.metrics.evaluate import evaluate
 from toylab.networks import ScoreMLP
 from toylab.objectives import Sliced
 from toylab.training import Spread, fit
@@ -140,7 +140,7 @@ def _measured(network: ScoreMLP, density: Density, extent: Extent) -> dict[str, 
 def _pictures(network: ScoreMLP, density: Density, extent: Extent, gen: torch.Generator) -> dict:
     x: Tensor = grid_points(extent, _ARROWS, dtype=torch.float64)
     with torch.no_grad():
-        exact, estimate = density.score(x), learned(network, density, x)
+        exact, estimate = density.score(x), evaluate(network, density, x)
     return {
         "exact": exact.numpy(),
         "learned": estimate.numpy(),

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from toylab import museum, plotting
 from toylab.densities import two_modes
 from toylab.experiments.result import Result, generator, spread
-from toylab.metrics import Extent, annealed_langevin_law, langevin_law, mode_weight_ledger
+from toylab.metrics import Extent, annealed_langevin_law, langevin_law, mode_weight_trace
 from toylab.samplers import Chains, annealed_langevin, langevin, uniform_start
 from toylab.schedules import geometric
 
@@ -80,7 +80,7 @@ def run(
             for repeat in range(n_seeds):
                 gen = generator(seed, 100 * stage + repeat)
                 chains = sampler(uniform_start(n_chains, extent, generator=gen).to(device), gen)
-                courses.append(mode_weight_ledger(chains, density).weights[1:, 1])
+                courses.append(mode_weight_trace(chains, density).weights[1:, 1])
                 upper = chains.samples[density.posterior(chains.samples).argmax(-1) == 1].double()
                 variances.append(float(upper.var(0).mean()))
                 shown.update()

@@ -1,4 +1,4 @@
-"""The law of Langevin and of annealed Langevin themselves, without chains: what of the error is the sampler's own."""
+"""The law of Langevin and of annealed Langevin themselves, without chains: the part of the error that is their own."""
 
 import math
 from dataclasses import dataclass
@@ -7,20 +7,22 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import html_table, text_table
 from toylab.densities.gaussian_mixture import GaussianMixture
+from toylab.metrics.grid import Extent
 
-_PER_STD = 3  # grid points to a standard deviation of the kernel: the trapezoid rule is then exact to 1e-12
+_PER_STD = 3  # grid points per standard deviation of the kernel: the trapezoid rule is then exact to 1e-12
 _REACH = 9.0  # standard deviations kept on either side
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AnnealedLaw:
     """The law of a sampler on a mixture, along the line through its modes, at the end of each level.
 
     Attributes:
         sigmas: the levels, shape [L]; 0 alone for plain Langevin.
-        mode_weights: mass where each mode is the likeliest, shape [L, K]: what ``metrics.mode_weights`` counts.
-        variances: variance along the line given the likeliest mode, shape [L, K].
+        mode_weights: mass where each mode is the most likely, shape [L, K]: what ``metrics.mode_weights`` counts.
+        variances: variance along the line given the most likely mode, shape [L, K].
         grid: positions along the line at the end, from the centre of the means, shape [m].
         density: of the law at the end there, shape [m].
     """
@@ -31,6 +33,20 @@ class AnnealedLaw:
     grid: Tensor
     density: Tensor
 
+    def __repr__(self) -> str:
+        return text_table("AnnealedLaw", self._rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows())
+
+    def _rows(self) -> list[tuple[str, str]]:
+        ends = f"sigma from {float(self.sigmas[0]):.4g} to {float(self.sigmas[-1]):.4g}"
+        modes = zip(
+            self.mode_weights[0].tolist(), self.mode_weights[-1].tolist(), self.variances[-1].tolist(), strict=True
+        )
+        rows = [(f"mode {k}", f"weight {a:.4f} -> {b:.4f}, variance {v:.4g}") for k, (a, b, v) in enumerate(modes)]
+        return [("levels", f"{len(self.sigmas)}, {ends}"), *rows]
+
 
 def annealed_langevin_law(
     density: GaussianMixture,
@@ -38,22 +54,25 @@ def annealed_langevin_law(
     *,
     step_size: float,
     n_steps: int,
-    extent: tuple[float, float, float, float],
+    extent: Extent,
     score_variance: float | None = None,
 ) -> AnnealedLaw:
     """Push a uniform start through every step of ``annealed_langevin`` with the exact score, on a grid.
 
     A mixture of equal round Gaussians whose means lie on a line has a score whose part along the line depends on the
-    position along the line alone. There the law obeys p'(y) = integral N(y; x + alpha/2 s(x, sigma), alpha) p(x) dx,
-    which a trapezoid rule of three nodes to sqrt(alpha) solves to all digits; each level has a grid of its own.
+    position along the line alone. A step turns the density p there into
+
+        p'(y) = integral N(y; x + alpha/2 s(x, sigma), alpha) p(x) dx,
+
+    which a trapezoid rule of three nodes per sqrt(alpha) finds to all digits; each level has a grid of its own.
 
     Args:
         density: components with one covariance v I and means on a line; its modes are counted.
         sigmas: the levels, as for ``annealed_langevin``.
         step_size: eps, the step at the last level.
-        n_steps: steps a level.
+        n_steps: steps per level.
         extent: the start is uniform on this rectangle (left, right, bottom, top).
-        score_variance: v in the score that moves the chains, if it is not the density's own: 0 is the noised score
+        score_variance: v in the score that moves the chains, if it is not the density's own; 0 is the noised score
             that replaces variances (``museum.score_replacing_variances``).
 
     Raises:
@@ -64,12 +83,10 @@ def annealed_langevin_law(
     if score_variance is not None and validate.finite("score_variance", score_variance) < 0:
         raise ValueError(f"score_variance is {score_variance}: a variance is at least 0; None is the density's own.")
     steps = [step_size * (sigma / levels[-1]) ** 2 for sigma in levels]
-    return _pushed(density, levels, steps, n_steps, extent, score_variance)
+    return _push(density, levels, steps, n_steps, extent, score_variance)
 
 
-def langevin_law(
-    density: GaussianMixture, *, step_size: float, n_steps: int, extent: tuple[float, float, float, float]
-) -> AnnealedLaw:
+def langevin_law(density: GaussianMixture, *, step_size: float, n_steps: int, extent: Extent) -> AnnealedLaw:
     """Push a uniform start through every step of ``langevin`` with the exact score: one level, sigma = 0.
 
     Args:
@@ -82,15 +99,15 @@ def langevin_law(
         ValueError: for another mixture, or a step too large to be stable.
     """
     validate.positive("step_size", step_size)
-    return _pushed(density, [0.0], [step_size], n_steps, extent, None)
+    return _push(density, [0.0], [step_size], n_steps, extent, None)
 
 
-def _pushed(
+def _push(
     density: GaussianMixture,
     levels: list[float],
     steps: list[float],
     n_steps: int,
-    extent: tuple[float, float, float, float],
+    extent: Extent,
     score_variance: float | None,
 ) -> AnnealedLaw:
     validate.count("n_steps", n_steps)
@@ -102,7 +119,7 @@ def _pushed(
     if score_variance is not None:
         v = score_variance
 
-    def drifted(u: Tensor, spread: float, alpha: float) -> Tensor:
+    def drift(u: Tensor, spread: float, alpha: float) -> Tensor:
         r = (weights.log() - (u[:, None] - means) ** 2 / (2 * spread)).softmax(-1)
         return u + 0.5 * alpha * ((r * means).sum(-1) - u) / spread
 
@@ -120,14 +137,14 @@ def _pushed(
         reach = max(reach, float(means.abs().max()) + _REACH * inflated)
         h = math.sqrt(alpha) / _PER_STD
         fine = h * torch.arange(-math.ceil(reach / h), math.ceil(reach / h) + 1, dtype=torch.float64)
-        at, step = drifted(grid, spread, alpha), None
+        at, step = drift(grid, spread, alpha), None
         for k in range(n_steps):
             if k == n_steps - 1:
                 row, variance = _by_mode(mass, at, alpha, cuts)
                 rows.append(row)
                 variances.append(variance)
             if k == 0:
-                mass, at = h * (_kernel(fine, at, alpha) @ mass), drifted(fine, spread, alpha)
+                mass, at = h * (_kernel(fine, at, alpha) @ mass), drift(fine, spread, alpha)
             else:
                 step = h * _kernel(fine, at, alpha) if step is None else step
                 mass = step @ mass
@@ -159,7 +176,7 @@ def _line(density: GaussianMixture) -> tuple[Tensor, Tensor, Tensor, Tensor, flo
     return centre, directions[0], positions, order, v
 
 
-def _start(centre: Tensor, direction: Tensor, extent: tuple[float, float, float, float]) -> tuple[Tensor, Tensor]:
+def _start(centre: Tensor, direction: Tensor, extent: Extent) -> tuple[Tensor, Tensor]:
     """The law along the line of a uniform start: positions and masses of the midpoints of n x n cells."""
     left, right, bottom, top = extent
     n = 100

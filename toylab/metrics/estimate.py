@@ -4,20 +4,43 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from toylab._internal.display import html_table
+
+_NUMBER_FORMATS = tuple("eEfFgGn%")
+
 
 @dataclass(frozen=True)
 class Estimate:
     """A measured number and its standard error (one standard deviation of the estimate).
 
-    >>> print(Estimate(0.79721, 0.00503))
+    ``float(e)`` is the value. A format ending in a number type (``.2f``, ``.1e``, ``.1%``, ...) applies to the value
+    and to the error bar alike, a sign to the value alone; any other (``>20``, ``<20s``) pads the text.
+
+    >>> e = Estimate(0.79721, 0.00503)
+    >>> print(e)
     0.797 ± 0.005
+    >>> f"{e:.1%}"
+    '79.7% ± 0.5%'
+    >>> float(e)
+    0.79721
     """
 
     value: float
     standard_error: float
 
+    def __float__(self) -> float:
+        return self.value
+
     def __str__(self) -> str:
-        return f"{self.value:.3f} ± {self.standard_error:.3f}"
+        return format(self, ".3f")
+
+    def __format__(self, spec: str) -> str:
+        if not spec.endswith(_NUMBER_FORMATS):
+            return format(str(self), spec)
+        return f"{self.value:{spec}} ± {self.standard_error:{spec.replace('+', '')}}"
+
+    def _repr_html_(self) -> str:
+        return html_table([("value", f"{self.value:.6g}"), ("standard error", f"{self.standard_error:.2g}")])
 
 
 def mean_of(values: Tensor) -> Estimate:

@@ -1,6 +1,6 @@
 """What is known of the clean point once the noisy one is seen: its mean and covariance, from the score alone.
 
-Any score of (x, sigma) serves: the exact one (``p.score``), that of the data themselves (``Points(data).score``, an
+Any score of (x, sigma) will do: the exact one (``p.score``), that of the data themselves (``Points(data).score``, an
 average over the data), or a network.
 """
 
@@ -8,36 +8,39 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab.metrics.points import points_of
 from toylab.samplers import clean_point, denoised
+from toylab.samplers.chains import Chains
 from toylab.score import NoiseConditionalScore, at, value_and_jacobian
 from toylab.sde import SDE, plain_noise, require_sde
 
 
 @torch.no_grad()
-def posterior_mean(score: NoiseConditionalScore, x: Tensor, sigma: Tensor | float) -> Tensor:
+def posterior_mean(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tensor | float) -> Tensor:
     """E[X | X + sigma Z = x] = x + sigma^2 s(x, sigma), shape of x: ``samplers.denoised``, checked.
 
     Args:
         score: s(x, sigma), exact or learned.
-        x: noisy points, shape [..., 2].
-        sigma: standard deviation of the noise, a number or one level a point.
+        x: noisy points, shape [..., 2], or chains.
+        sigma: standard deviation of the noise, a number or one level per point.
 
     Source: Robbins 1956 (Tweedie's formula); Efron 2011.
     """
     validate.function("score", score, "p.score")
-    return denoised(score, x, validate.noise_level(sigma, validate.points("x", x)))
+    points = validate.points("x", points_of(x))
+    return denoised(score, points, validate.noise_level(sigma, points))
 
 
 @torch.no_grad()
-def posterior_covariance(score: NoiseConditionalScore, x: Tensor, sigma: Tensor | float) -> Tensor:
+def posterior_covariance(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tensor | float) -> Tensor:
     """Cov[X | X + sigma Z = x] = sigma^2 (I + sigma^2 grad s(x, sigma)), shape [..., 2, 2], by forward mode.
 
-    Of a field that is no gradient it is not symmetric, and of a poor one not positive: then no law has it.
+    For a field that is no gradient it is not symmetric, and for a poor one not positive: no law has such a covariance.
 
     Args:
         score: s(x, sigma), exact or learned; it must treat each point by itself.
-        x: noisy points, shape [..., 2].
-        sigma: standard deviation of the noise, a number or one level a point.
+        x: noisy points, shape [..., 2], or chains.
+        sigma: standard deviation of the noise, a number or one level per point.
 
     Source: Efron 2011, the second-order form of Tweedie's formula.
 
@@ -47,29 +50,30 @@ def posterior_covariance(score: NoiseConditionalScore, x: Tensor, sigma: Tensor 
             [0.0000, 0.5000]])
     """
     validate.function("score", score, "p.score")
-    sigma = validate.noise_level(sigma, validate.points("x", x))
-    _, jacobian = value_and_jacobian(at(score, sigma), x)
-    variance = sigma[..., None, None] ** 2 if isinstance(sigma, Tensor) else sigma**2
-    return variance * (torch.eye(2, dtype=x.dtype, device=x.device) + variance * jacobian)
+    points = validate.points("x", points_of(x))
+    level = validate.noise_level(sigma, points)
+    _, jacobian = value_and_jacobian(at(score, level), points)
+    variance = level[..., None, None] ** 2 if isinstance(level, Tensor) else level**2
+    return variance * (torch.eye(2, dtype=points.dtype, device=points.device) + variance * jacobian)
 
 
 @torch.no_grad()
-def posterior_mean_at(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tensor | float) -> Tensor:
+def posterior_mean_at(sde: SDE, score: NoiseConditionalScore, x: Tensor | Chains, t: Tensor | float) -> Tensor:
     """E[x_0 | x_t = x] = (x + sigma^2 s_t(x)) / alpha, shape of x: ``samplers.clean_point``, checked.
 
     Args:
         sde: such as ``VE()``, ``VP()``.
         score: s(x, sigma), exact or learned on plain noise.
-        x: points at time t, shape [..., 2].
-        t: the time, a number or one a point.
+        x: points at time t, shape [..., 2], or chains.
+        t: the time, a number or one per point.
     """
     validate.function("score", score, "p.score")
-    return clean_point(require_sde(sde), score, validate.points("x", x), t)
+    return clean_point(require_sde(sde), score, validate.points("x", points_of(x)), t)
 
 
-def posterior_covariance_at(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Tensor | float) -> Tensor:
+def posterior_covariance_at(sde: SDE, score: NoiseConditionalScore, x: Tensor | Chains, t: Tensor | float) -> Tensor:
     """Cov[x_0 | x_t = x] = sigma^2 / alpha^2 (I + sigma^2 grad s_t(x)), shape [..., 2, 2].
 
     Arguments as for ``posterior_mean_at``; the score must treat each point by itself.
     """
-    return posterior_covariance(score, *plain_noise(require_sde(sde), validate.points("x", x), t))
+    return posterior_covariance(score, *plain_noise(require_sde(sde), validate.points("x", points_of(x)), t))

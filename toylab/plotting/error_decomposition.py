@@ -1,4 +1,4 @@
-"""Whose fault is it? The error ledger as bars."""
+"""Whose fault is it? The parts of an error as bars."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,32 +8,32 @@ from toylab.metrics import ErrorDecomposition
 from toylab.plotting.style import EXACT, LEARNED, NEUTRAL
 
 _PARTS = (("noising", NEUTRAL), ("discretisation", EXACT), ("estimation", LEARNED))
-_SAID = {
+_LABELS = {
     "noising": "noise: another law was aimed at",
     "discretisation": "sampler: steps too few or too large",
     "estimation": "score: estimated, not exact",
 }
 
 
-def error_decomposition(ledger: ErrorDecomposition, *, ax: Axes | None = None) -> Axes:
-    """A bar a score: the parts of its error stacked from zero, up and down by their sign, and their sum as a dot.
+def error_decomposition(decomposition: ErrorDecomposition, *, ax: Axes | None = None) -> Axes:
+    """One bar per score: the parts of its error stacked from zero, up and down by their sign, and their sum as a dot.
 
     The dot's bar is two standard errors, which is what the finite number of chains leaves open.
 
     Args:
-        ledger: from ``metrics.explain``.
+        decomposition: from ``metrics.explain``.
         ax: where to draw; None makes a figure.
     """
     if ax is None:
         _, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
-    names = list(ledger.accounts)
+    names = list(decomposition.terms)
     up, down = np.zeros(len(names)), np.zeros(len(names))
     for part, color in _PARTS:
-        sizes = [getattr(account, part) for account in ledger.accounts.values()]
-        values = np.array([size if isinstance(size, float) else size.value for size in sizes])
-        ax.bar(names, values, bottom=np.where(values > 0, up, down), width=0.55, color=color, label=_SAID[part])
+        sizes = [getattr(terms, part) for terms in decomposition.terms.values()]
+        values = np.array([float(size) for size in sizes])
+        ax.bar(names, values, bottom=np.where(values > 0, up, down), width=0.55, color=color, label=_LABELS[part])
         up, down = up + values.clip(min=0), down + values.clip(max=0)
-    totals = [account.total for account in ledger.accounts.values()]
+    totals = [terms.total for terms in decomposition.terms.values()]
     heights, errors = [t.value for t in totals], [t.standard_error for t in totals]
     ax.errorbar(
         names, heights, yerr=[2 * e for e in errors], fmt="o", color="black", mec="white", ms=9, lw=2, capsize=5,

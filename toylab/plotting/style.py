@@ -25,20 +25,22 @@ DENSITY_MAP = mpl.colormaps["gray_r"]  # a density, and a histogram of samples o
 GROUND_MAP = _part_of("gray_r", 0.0, 0.45)  # a density as the ground under arrows
 ERROR_MAP = _part_of("magma_r", 0.0, 0.6)  # the size of an error; light enough for arrows on it
 
-_SETTINGS = {
-    "font.size": 13,
-    "axes.titlesize": 15,
-    "axes.labelsize": 13,
-    "figure.titlesize": 17,
-    "legend.fontsize": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",
-    "figure.dpi": 100,
-    "savefig.dpi": 150,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "toylab",  # the same drawing gives the same file
-}
+_SETTINGS = mpl.RcParams(
+    {
+        "font.size": 13,
+        "axes.titlesize": 15,
+        "axes.labelsize": 13,
+        "figure.titlesize": 17,
+        "legend.fontsize": 12,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "figure.facecolor": "white",
+        "figure.dpi": 100,
+        "savefig.dpi": 150,
+        "svg.fonttype": "none",  # text stays text
+        "svg.hashsalt": "toylab",  # the same drawing gives the same file
+    }
+)
 
 
 @contextmanager

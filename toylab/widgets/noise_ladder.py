@@ -12,8 +12,7 @@ from torch import Tensor
 from toylab import plotting
 from toylab._internal import validate
 from toylab.densities import GaussianMixture, isotropic, two_modes
-from toylab.metrics import Extent, ModeWeightTrace, mode_weight_ledger
-from toylab.plotting.fields import histogram
+from toylab.metrics import Extent, ModeWeightTrace, histogram, mode_weight_trace
 from toylab.samplers import Chains, annealed_langevin, uniform_start
 from toylab.schedules import geometric, overlap
 from toylab.widgets.frame import (
@@ -88,7 +87,7 @@ def descended(
             f"{int(chains.diverged.sum())} of {N_CHAINS} chains diverged, the first at step "
             f"{int(chains.diverged_at[chains.diverged].min())}: take a smaller step size α / σ²."
         )
-    return chains, mode_weight_ledger(chains, density)
+    return chains, mode_weight_trace(chains, density)
 
 
 class Picture:

@@ -1,41 +1,17 @@
-"""The Fisher divergence J = 1/2 E|s(X) - grad log p(X)|^2 between a field and the truth."""
+"""Where the Fisher divergence comes from: the region where the mass lies, and the rest."""
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal.display import html_table, text_table
 from toylab.densities.density import Density
-from toylab.densities.quadrature import expectation
-from toylab.metrics.estimate import Estimate, mean_of
-from toylab.metrics.maps import Extent, grid_points, learned
+from toylab.metrics.fisher_divergence import fisher_divergence, half_squared_error
+from toylab.metrics.grid import Extent, grid_points
 from toylab.score import Score
 
 
-@torch.no_grad()
-def fisher_divergence(score: Score, density: Density, sigma: float = 0.0) -> float:
-    """J = 1/2 E|s(X) - grad log p_sigma(X)|^2 under p_sigma, by quadrature on a grid that covers all of it.
-
-    Args:
-        score: the field s; it is called in the density's dtype and on its device.
-        density: the truth; it must give ``bounds`` and ``length_scale``.
-        sigma: noise level of the truth.
-    """
-    return expectation(_half_square(score, density, sigma), density, sigma)
-
-
-@torch.no_grad()
-def fisher_divergence_monte_carlo(
-    score: Score, density: Density, n: int, sigma: float = 0.0, *, generator: torch.Generator | None = None
-) -> Estimate:
-    """The same J from n exact samples of p_sigma, with its standard error."""
-    validate.count("n", n, least=2)
-    law = density.noised(sigma) if sigma > 0 else density
-    return mean_of(_half_square(score, density, sigma)(law.sample((n,), generator=generator).double()))
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FisherByRegion:
     """The Fisher divergence, and where it comes from.
 
@@ -53,6 +29,20 @@ class FisherByRegion:
     outside_area: float
     mass: float
 
+    def __repr__(self) -> str:
+        return text_table("FisherByRegion", self._rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows())
+
+    def _rows(self) -> list[tuple[str, str]]:
+        return [
+            ("overall", f"{self.overall:.5g}"),
+            (f"inside, {self.mass:.1%} of the mass", f"{self.inside:.5g}"),
+            ("outside", f"{self.outside:.5g}"),
+            ("outside, mean over the area", f"{self.outside_area:.5g}"),
+        ]
+
 
 @torch.no_grad()
 def fisher_divergence_by_region(
@@ -68,7 +58,7 @@ def fisher_divergence_by_region(
         extent: the rectangle (left, right, bottom, top).
         mass: share of the probability inside the region, between 0 and 1.
         sigma: noise level of the truth.
-        n: cells a side.
+        n: cells per side.
 
     Raises:
         ValueError: if the rectangle itself holds less than ``mass``.
@@ -83,7 +73,7 @@ def fisher_divergence_by_region(
     if held[-1] < mass:
         raise ValueError(f"extent {extent} holds only {float(held[-1]):.3f} of the mass: enlarge it, or lower mass.")
     n_inside = int((held < mass).sum()) + 1
-    error = _half_square(score, density, sigma)(x)
+    error = half_squared_error(score, density, x, sigma)
     inside, outside = order[:n_inside], order[n_inside:]
     return FisherByRegion(
         overall=fisher_divergence(score, density, sigma),
@@ -92,10 +82,3 @@ def fisher_divergence_by_region(
         outside_area=float(error[outside].mean()),
         mass=float(held[n_inside - 1]),
     )
-
-
-def _half_square(score: Score, density: Density, sigma: float):  # noqa: ANN202
-    def half_square(x: Tensor) -> Tensor:
-        return 0.5 * (learned(score, density, x) - density.score(x, sigma)).square().sum(-1)
-
-    return half_square

@@ -5,12 +5,13 @@ import math
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
 from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.metrics.estimate import Estimate
+from toylab.metrics.points import finite_points
+from toylab.samplers.chains import Chains
 
 
-def mode_weights(samples: Tensor, density: GaussianMixture, sigma: float = 0.0) -> list[Estimate]:
+def mode_weights(samples: Tensor | Chains, density: GaussianMixture, sigma: float = 0.0) -> list[Estimate]:
     """The share of the samples that belongs to each component of a mixture.
 
     A sample is assigned to the component of the highest posterior probability under p_sigma. The standard error is
@@ -18,21 +19,18 @@ def mode_weights(samples: Tensor, density: GaussianMixture, sigma: float = 0.0) 
     is smoothed to (count + 1) / (n + 2) so that an empty mode does not claim to be known exactly.
 
     Args:
-        samples: points, shape [n, 2]; all finite.
+        samples: points, shape [n, 2], or chains; all finite.
         density: the mixture whose modes are counted.
         sigma: noise level of the mixture.
 
     Returns:
-        One estimate a component, in the order of ``density.weights``.
+        One estimate per component, in the order of ``density.weights``.
 
     Raises:
         ValueError: if a sample is nan or inf.
     """
-    validate.cloud("samples", samples)
-    if not samples.isfinite().all():
-        bad = int((~samples.isfinite().all(-1)).sum())
-        raise ValueError(f"samples holds {bad} points that are nan or inf: leave out the chains in Chains.diverged.")
-    n = len(samples)
-    counts = torch.bincount(density.posterior(samples, sigma).argmax(-1), minlength=len(density.weights)).tolist()
+    points = finite_points("samples", samples)
+    n = len(points)
+    counts = torch.bincount(density.posterior(points, sigma).argmax(-1), minlength=len(density.weights)).tolist()
     smooth = [(count + 1) / (n + 2) for count in counts]
     return [Estimate(count / n, math.sqrt(w * (1 - w) / n)) for count, w in zip(counts, smooth, strict=True)]

@@ -14,7 +14,7 @@ def loss_curve(history: History, *, label: str | None = None, ax: Axes | None = 
     """A training on the Fisher axis (mean loss + offset), or as its bare loss where the offset is not known.
 
     The Fisher axis is logarithmic above 0.01 and linear below, so that all objectives are seen to go down to one floor.
-    Where the history has a held-out divergence, exact at each report, it is drawn beside.
+    Where the history has a held-out divergence, exact at each report, it is drawn as well.
 
     Args:
         history: of a ``Fit``; give ``fit`` a ``held_out`` to have the exact curve.

@@ -1,0 +1,49 @@
+"""What `import toylab` gives, and what it leaves for later."""
+
+import subprocess
+import sys
+
+import pytest
+
+import toylab
+
+ROOMS = [
+    "densities", "experiments", "metrics", "museum", "networks", "objectives", "plotting", "samplers", "schedules",
+    "score", "sde", "testing", "training", "widgets",
+]  # fmt: skip
+
+CODE = """
+import sys
+import toylab
+
+def loaded(*names):
+    return [name for name in names if name in sys.modules]
+
+slow = ("arviz_stats", "matplotlib", "ipywidgets", "toylab.museum", "toylab.plotting", "toylab.widgets")
+print(loaded(*slow))
+print(callable(toylab.plotting.score_field), loaded(*slow))
+sys.modules["ipywidgets"] = None  # as where it is not installed
+try:
+    from toylab import widgets
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
+
+def test_dir_shows_what_a_user_needs():
+    assert dir(toylab) == ["__version__", *ROOMS]
+    assert set(toylab.__all__) < set(ROOMS)
+
+
+def test_pictures_and_widgets_are_loaded_when_asked_for_and_name_their_extra():
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=300)
+    assert done.stdout.splitlines() == [
+        "[]",
+        "True ['matplotlib', 'toylab.plotting']",
+        'toylab.widgets needs ipywidgets: pip install "toylab[lab]"',
+    ], done.stderr
+
+
+def test_other_names_are_refused_as_ever():
+    with pytest.raises(AttributeError, match="module 'toylab' has no attribute 'plots'"):
+        toylab.plots  # noqa: B018

@@ -1,0 +1,25 @@
+"""Is a field a gradient, as every score is? It takes the field alone, not the truth."""
+
+import torch
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab.metrics.points import points_of
+from toylab.samplers.chains import Chains
+from toylab.score import Score, value_and_jacobian
+
+
+@torch.no_grad()
+def curl(score: Score, x: Tensor | Chains) -> Tensor:
+    """d s_2 / d x_1 - d s_1 / d x_2, shape [...], by forward mode: 0 everywhere if and only if s is a gradient.
+
+    Args:
+        score: the field s(x), exact or learned; ``at(score, sigma)`` for a noise-conditional one.
+        x: points, shape [..., 2], or chains.
+
+    >>> curl(lambda x: torch.stack([-x[..., 1], x[..., 0]], -1), torch.zeros(2))  # a rotation
+    tensor(2.)
+    """
+    validate.function("score", score, "p.score")
+    _, jacobian = value_and_jacobian(score, validate.points("x", points_of(x)))
+    return jacobian[..., 1, 0] - jacobian[..., 0, 1]

@@ -1,0 +1,39 @@
+"""Is a field the score of one law at all noise levels? It takes the field alone, not the truth."""
+
+import torch
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab.metrics.points import points_of
+from toylab.samplers.chains import Chains
+from toylab.score import NoiseConditionalScore, at, gradient, value_and_divergence, value_and_jvp
+
+
+def fokker_planck_residual(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tensor | float) -> Tensor:
+    """d s / d(sigma^2) - grad (1/2 div s + 1/2 |s|^2), shape of x: 0 if s is the score of one law at all noise levels.
+
+    It is the gradient of the heat equation, d log p / d(sigma^2) = 1/2 (div s + |s|^2). It cannot see which law that
+    is: the exact noised score of a wrong law obeys it too.
+    Source: Lai et al. 2023 (arXiv:2210.04296), the score Fokker-Planck equation, here in sigma^2.
+
+    Args:
+        score: s(x, sigma), exact or learned; it must treat each point by itself.
+        x: points, shape [..., 2], or chains.
+        sigma: standard deviation of the noise, > 0: a number or one level per point.
+    """
+    validate.function("score", score, "p.score")
+    points = validate.points("x", points_of(x))
+    level = validate.noise_level(sigma, points)
+    levels = torch.as_tensor(level, dtype=points.dtype, device=points.device).expand(points.shape[:-1])
+    if levels.device.type == "cpu" and bool((levels == 0).any()):
+        raise ValueError(
+            "sigma is 0: the rate of change with sigma^2 is taken at a noise level above 0. Give sigma > 0."
+        )
+
+    def half_heat(y: Tensor) -> Tensor:
+        s, divergence = value_and_divergence(at(score, levels), y)
+        return 0.5 * (divergence + s.square().sum(-1))
+
+    variance = levels**2
+    _, rate = value_and_jvp(lambda v: score(points, v.sqrt()), variance, torch.ones_like(variance))
+    return (rate - gradient(half_heat, points)).detach()

@@ -1,0 +1,49 @@
+"""The kernel Stein discrepancy of a cloud from a score: no sample of the law is needed."""
+
+import torch
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab.metrics.estimate import Estimate, mean_of
+from toylab.metrics.points import finite_points
+from toylab.metrics.two_sample import MOST_PAIRED
+from toylab.samplers.chains import Chains
+from toylab.score import Score
+
+_ROWS = 50  # of the matrix of pairs at once: few enough for the cache
+
+
+@torch.no_grad()
+def kernel_stein_discrepancy(x: Tensor | Chains, score: Score, *, scale: float = 1.0) -> Estimate:
+    """KSD^2 = E u(X, X'), with u made of the score and an inverse multiquadric kernel: no sample of the law is needed.
+
+        u(x, y) = s(x).s(y) k + s(x).grad_y k + s(y).grad_x k + tr grad_x grad_y k,   k = (c^2 + |x - y|^2)^(-1/2)
+
+    It is zero for samples from the law whose score is given. It sees the score where the samples are, and so hardly
+    sees the weights of far modes, on which the score there hardly depends. The estimate is the unbiased one, its error
+    bar the first-order one of a U-statistic. Source: Liu, Lee & Jordan 2016; Gorham & Mackey 2017 for the kernel.
+
+    Args:
+        x: samples [n, 2], at most 20,000; or chains.
+        score: of the law.
+        scale: c.
+    """
+    x = finite_points("x", x)
+    n = len(x)
+    if n > MOST_PAIRED:
+        raise ValueError(f"x has {n} points: all pairs are summed. Give at most {MOST_PAIRED}.")
+    c2 = validate.positive("scale", scale) ** 2
+    s, x = score(x).double(), x.double()
+    rows = torch.zeros(n, dtype=torch.float64, device=x.device)
+    for k in range(0, n, _ROWS):
+        gap = x[k : k + _ROWS, None] - x
+        square = gap.square().sum(-1)
+        kernel = (c2 + square).rsqrt()
+        cubed = kernel**3
+        left, right = s[k : k + _ROWS, None], s[None]
+        u = (left * right).sum(-1) * kernel + ((left - right) * gap).sum(-1) * cubed
+        u += (2 - 3 * square * kernel**2) * cubed
+        u[torch.arange(len(gap)), k + torch.arange(len(gap))] = 0.0
+        rows[k : k + _ROWS] = u.sum(1) / (n - 1)
+    mean = mean_of(rows)
+    return Estimate(mean.value, 2 * mean.standard_error)

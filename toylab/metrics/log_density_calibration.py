@@ -1,0 +1,25 @@
+"""Is log p at the samples as large as it should be on average?"""
+
+import torch
+from torch import Tensor
+
+from toylab.densities.density import Density
+from toylab.densities.quadrature import expectation
+from toylab.metrics.estimate import Estimate, mean_of
+from toylab.metrics.points import finite_points
+from toylab.samplers.chains import Chains
+
+
+@torch.no_grad()
+def log_density_calibration(samples: Tensor | Chains, density: Density, sigma: float = 0.0) -> Estimate:
+    """E log p(X) over the samples + the entropy of p: 0 for samples from p, below 0 for too wide a cloud.
+
+    Args:
+        samples: points [n, 2], or chains.
+        density: the truth; its entropy is found by quadrature.
+        sigma: noise level of the truth.
+    """
+    points = finite_points("samples", samples)
+    entropy = -expectation(lambda x: density.log_prob(x, sigma), density, sigma)
+    mean = mean_of(density.log_prob(points.double(), sigma))
+    return Estimate(mean.value + entropy, mean.standard_error)

@@ -1,0 +1,38 @@
+"""Metrics and plots take the chains of a sampler wherever they take points or a path: decided here for all of them."""
+
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab.samplers.chains import Chains
+
+
+def points_of(x: Tensor | Chains) -> Tensor:
+    """Where chains ended, ``Chains.samples``; a tensor is passed on as it is."""
+    return x.samples if isinstance(x, Chains) else x
+
+
+def path_of(x: Tensor | Chains) -> Tensor:
+    """The recorded frames of chains, ``Chains.path``; a tensor is passed on as it is.
+
+    Raises:
+        ValueError: for chains that were not recorded.
+    """
+    if not isinstance(x, Chains):
+        return x
+    if len(x.path) == 0:
+        raise ValueError(
+            "the chains hold no path: run the sampler with keep_every=1, or keep_every=n_steps for one frame per level."
+        )
+    return x.path
+
+
+def finite_points(name: str, x: Tensor | Chains) -> Tensor:
+    """``points_of`` x, or raise unless they are a cloud [n, 2] without nan or inf."""
+    points = validate.cloud(name, points_of(x))
+    finite = points.isfinite().all(-1)
+    if not bool(finite.all()):
+        raise ValueError(
+            f"{name} holds {int((~finite).sum())} points that are nan or inf: leave out the chains in Chains.diverged, "
+            "as in chains.samples[~chains.diverged]."
+        )
+    return points

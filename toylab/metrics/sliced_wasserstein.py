@@ -1,0 +1,60 @@
+"""The sliced Wasserstein distance of two clouds: sorting, along many directions."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab._internal.random import uniform
+from toylab.metrics.estimate import Estimate
+from toylab.metrics.jackknife import groupable, jackknife, outside_group
+from toylab.samplers.chains import Chains
+
+
+def sliced_wasserstein(
+    x: Tensor | Chains,
+    y: Tensor | Chains,
+    *,
+    n_directions: int = 256,
+    generator: torch.Generator | None = None,
+) -> Estimate:
+    """sqrt of the mean over directions of W_2^2 between the projections; exact along each, directions equally spaced.
+
+    A random first angle makes the mean over directions unbiased. For two clouds from one law it is not zero: compare
+    with the distance of two fresh samples, the two-sample floor. The error bar is that of ten groups left out in turn.
+    Source: Rabin et al. 2012; Efron & Stein 1981 for the jackknife.
+
+    Args:
+        x: a cloud [n, 2], n >= 10, its order without meaning; or chains.
+        y: another [m, 2], m >= 10.
+        n_directions: directions in the half-circle.
+        generator: source of randomness for the first angle; None is torch's global stream.
+    """
+    x, y = groupable("x", x), groupable("y", y)
+    validate.count("n_directions", n_directions)
+    first = uniform((), dtype=torch.float64, device=x.device, generator=generator)
+    angles = math.pi * (torch.arange(n_directions, dtype=torch.float64, device=x.device) + first) / n_directions
+    directions = torch.stack([angles.cos(), angles.sin()])
+
+    # sorted once: what is left of a sorted cloud without some of its points is sorted too
+    (a, i), (b, j) = ((directions.T @ cloud.to(x).double().T).sort(-1) for cloud in (x, y))
+
+    def without(k: int) -> float:
+        left, right = (values[outside_group(index, k)].view(n_directions, -1) for values, index in ((a, i), (b, j)))
+        return math.sqrt(_mean_square_gap(left, right))
+
+    return jackknife(math.sqrt(_mean_square_gap(a, b)), without)
+
+
+def _mean_square_gap(a: Tensor, b: Tensor) -> float:
+    """Mean over the rows of W_2^2 between sorted samples [r, n] and [r, m]."""
+    if a.shape == b.shape:
+        return float((a - b).square().mean())
+    # quantile functions are steps: both are constant between the merged jumps
+    shares = [torch.arange(1, sample.shape[1] + 1, device=a.device).double() / sample.shape[1] for sample in (a, b)]
+    jumps = torch.cat(shares).sort().values
+    widths = jumps.diff(prepend=jumps.new_zeros(1))
+    middle = jumps - 0.5 * widths
+    i, j = ((middle * sample.shape[1]).long().clamp(max=sample.shape[1] - 1) for sample in (a, b))
+    return float((widths * (a[:, i] - b[:, j]).square()).sum(-1).mean())

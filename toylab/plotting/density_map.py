@@ -1,0 +1,39 @@
+"""A density as an image."""
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+
+from toylab.densities.density import Density
+from toylab.metrics import Extent, grid_points
+from toylab.plotting.axes import square_axes
+from toylab.plotting.style import DENSITY_MAP
+
+
+def density_map(
+    density: Density | np.ndarray,
+    extent: Extent,
+    *,
+    sigma: float = 0.0,
+    n: int = 200,
+    cmap: Colormap = DENSITY_MAP,
+    vmax: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """A density as an image, from 0 to ``vmax`` (its maximum unless given).
+
+    Args:
+        density: a density, evaluated on n x n cells, or its values there already, [rows from the bottom, columns].
+        extent: (left, right, bottom, top).
+        sigma: noise level.
+        n: cells per side.
+        cmap: colours.
+        vmax: the top of the colour scale.
+        ax: where to draw; None makes a figure.
+    """
+    if isinstance(density, Density):
+        density = density.log_prob(grid_points(extent, n, dtype=torch.float64), sigma).exp().numpy()
+    ax = square_axes(ax, extent)
+    ax.imshow(density, extent=extent, origin="lower", cmap=cmap, vmin=0.0, vmax=vmax, interpolation="bilinear")
+    return ax

@@ -1,0 +1,36 @@
+"""Samples as an image, on the colour scale of a density."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from torch import Tensor
+
+from toylab.metrics import Extent, histogram
+from toylab.plotting.density_map import density_map
+from toylab.plotting.style import DENSITY_MAP
+from toylab.samplers.chains import Chains
+
+
+def sample_histogram(
+    samples: Tensor | Chains | np.ndarray,
+    extent: Extent,
+    *,
+    n: int = 64,
+    cmap: Colormap = DENSITY_MAP,
+    vmax: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Samples as a histogram in units of density: counts / (number of all samples x area of a cell).
+
+    Samples outside the rectangle, those that diverged among them, are counted in the total and not drawn, so that the
+    colours stay those of a density.
+
+    Args:
+        samples: points, shape [n, 2], or chains.
+        extent: (left, right, bottom, top).
+        n: cells per side.
+        cmap: colours.
+        vmax: the top of the colour scale: give the density's maximum to compare with it.
+        ax: where to draw; None makes a figure.
+    """
+    return density_map(histogram(samples, extent, n), extent, cmap=cmap, vmax=vmax, ax=ax)
