@@ -8,8 +8,8 @@ import scipy.stats
 import torch
 
 from toylab.densities import Banana, Circle, GaussianMixture, isotropic, ring
-from toylab.samplers import mala, mala_init, mala_step
-from toylab.samplers.mala import value_and_score
+from toylab.samplers import accept_reject, mala, mala_init, mala_step
+from toylab.samplers.accept_reject import value_and_score
 
 MODULE = importlib.import_module("toylab.samplers.mala")  # the package's attribute of this name is the function
 MIXTURE = GaussianMixture(
@@ -39,7 +39,7 @@ def log_acceptance(monkeypatch, log_prob, score, x, y, eps):
     z = (y - x - 0.5 * eps * score(x)) / eps**0.5
     u = torch.empty(len(x), dtype=x.dtype)
     monkeypatch.setattr(MODULE, "normal_like", lambda x, generator: z)
-    monkeypatch.setattr(MODULE, "uniform", lambda *args, **kwargs: u)
+    monkeypatch.setattr(accept_reject, "uniform", lambda *args, **kwargs: u)
     start = mala_init(log_prob, score, x)
 
     def moves(log_u):
@@ -91,20 +91,19 @@ def test_detailed_balance_point_by_point(monkeypatch, law, eps, field):
 
 
 @every_law
-@pytest.mark.parametrize(("factor", "eps"), [(1.0, 0.3), (1.0, 1.0), (0.3, 0.3)])
-def test_exact_law_is_kept(law, factor, eps):
-    """Kolmogorov-Smirnov of log p and of both coordinates against fresh exact draws.
+def test_exact_law_is_kept(law):
+    """Kolmogorov-Smirnov of log p and of both coordinates against fresh exact draws, for a field other than the score.
 
     n = 40,000 on both sides sees a distance of .02 between distribution functions at p = 1e-7; without the
-    acceptance step the p-value of log p is below 1e-50 at these steps. A field other than the score keeps the law too.
+    acceptance step the p-value of log p is below 1e-50 at this step. With the score itself: the contract.
     """
     p, n = LAWS[law], 40_000
     start, fresh = (p.sample((n,), generator=generator(seed)) for seed in (3, 4))
     chains = mala(
         p.log_prob,
-        lambda x: factor * p.score(x),
+        lambda x: 0.3 * p.score(x),
         start,
-        step_size=eps,
+        step_size=0.3,
         n_steps=12,
         generator=generator(5),
         progress=False,

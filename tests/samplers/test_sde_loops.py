@@ -112,8 +112,9 @@ def test_ctrl_c_returns_what_is_done(name, done):
             raise KeyboardInterrupt
         return score(x, sigma)
 
-    with pytest.warns(RuntimeWarning, match=f"{name} was interrupted"):
+    with pytest.warns(RuntimeWarning, match=f"{name} was interrupted") as caught:
         chains = run(name, score=interrupted, keep_every=1)
+    assert caught[0].filename == __file__
     whole = run(name, keep_every=1)
     assert torch.equal(chains.samples, whole.path[done])
     assert torch.equal(chains.path, whole.path[: done + 1])
@@ -128,8 +129,11 @@ def test_some_chains_diverge(name):
 
     x = torch.zeros(4, 2)
     x[1] = 1e4
-    with pytest.warns(RuntimeWarning, match=r"1 of 4 chains diverged .*Take more times, or end at a later one"):
+    with pytest.warns(
+        RuntimeWarning, match=r"1 of 4 chains diverged .*Take more times, or end at a later one"
+    ) as caught:
         chains = run(name, x, score=half, sde=VE(0.1, 2.0))
+    assert caught[0].filename == __file__
     assert chains.diverged.tolist() == [False, True, False, False]
     assert chains.diverged_at.tolist() == [0, 1, 0, 0]
 
@@ -204,9 +208,9 @@ def test_the_flow_leads_back_to_where_it_came_from():
 
 
 def test_the_adaptive_flow_is_the_flow():
-    """Against 1600 steps of RK4, and back again."""
+    """Against 400 steps of RK4, and back again."""
     sde, p, x = VP(), two_modes(), start()
-    fine = probability_flow(sde, p.score, x, uniform(1.0, 0.001, 1601).double(), step=rk4_step, progress=False).samples
+    fine = probability_flow(sde, p.score, x, uniform(1.0, 0.001, 401).double(), step=rk4_step, progress=False).samples
     found = probability_flow_adaptive(sde, p.score, x, 1.0, 0.001, rtol=1e-9, atol=1e-9, progress=False)
     torch.testing.assert_close(found.samples, fine, rtol=1e-7, atol=1e-7)
     assert found.samples.dtype == torch.float64
@@ -252,8 +256,9 @@ def test_ctrl_c_in_the_adaptive_flow_returns_where_it_is():
             raise KeyboardInterrupt
         return two_modes().score(x, sigma)
 
-    with pytest.warns(RuntimeWarning, match="probability_flow_adaptive was interrupted"):
+    with pytest.warns(RuntimeWarning, match="probability_flow_adaptive was interrupted") as caught:
         chains = adaptive(interrupted)
+    assert caught[0].filename == __file__
     assert chains.n_evaluations == 40
     assert chains.samples.isfinite().all()
     assert not torch.equal(chains.samples, start())
@@ -270,7 +275,7 @@ def test_ctrl_c_in_the_adaptive_flow_returns_where_it_is():
         ({"rtol": 0.0}, ValueError, "rtol is 0"),
         ({"atol": -1.0}, ValueError, "atol is -1"),
         ({"max_evaluations": 0}, ValueError, "max_evaluations is 0"),
-        ({"rtol": 1e-8, "x": start(dtype=torch.float32)}, ValueError, "finer than torch.float32 can tell.*double"),
+        ({"rtol": 1e-8, "x": start(dtype=torch.float32)}, ValueError, "finer than torch.float32 can resolve.*double"),
         ({"score": 3}, TypeError, "score is a int"),
     ],
 )

@@ -1,12 +1,14 @@
 """The forward SDE: from data to noise, by small steps."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.cuda_graphs import captured
 from toylab._internal.random import normal_like
-from toylab.samplers.chains import Chains, Recorder, progress_bar
+from toylab.samplers.chains import Chains
+from toylab.samplers.loop import Leg, Recorder, follow
 from toylab.sde import SDE, Time, require_sde
 
 
@@ -28,8 +30,8 @@ def forward_sde(
 ) -> Chains:
     """Follow dx = f(t) x dt + g(t) dw along rising times, by Euler-Maruyama.
 
-    To see how data turn into noise. To draw x_t there is no need of it: x_t = alpha x_0 + sigma z is exact. At t = 0
-    the points are to be draws of the law at that time: of the data for VP, of the data noised by sigma_min for VE.
+    It shows how data turn into noise. It is not needed to draw x_t: x_t = alpha x_0 + sigma z is exact. At t = 0 the
+    points should be draws of the law at that time: of the data for VP, of the data noised by sigma_min for VE.
     Source: Song et al. 2021 (arXiv:2011.13456), eq. 5.
 
     Args:
@@ -47,13 +49,10 @@ def forward_sde(
     validate.cloud("x", x)
     grid = validate.times("times", times, 0.0, rising=True)
     recorder = Recorder(x, len(grid) - 1, keep_every, label=grid[0], remedy="more times")
-    step = captured(
-        lambda x, t, u: forward_sde_step(sde, x, t, u, generator=generator),
-        x.device, generator=generator, uses=[sde],
-    )  # fmt: skip
-    with progress_bar("forward_sde", len(grid) - 1, progress) as shown:
-        for t, u in zip(grid, grid[1:], strict=False):
-            x = step(x, t, u)
-            recorder.append(x, u)
-            shown.update()
+
+    def step(x: Tensor, times: tuple[float, float]) -> Tensor:
+        return forward_sde_step(sde, x, *times, generator=generator)
+
+    leg = Leg(step, list(pairwise(grid)), grid[1:])
+    x = follow("forward_sde", [leg], x, recorder, uses=[sde], generator=generator, progress=progress)
     return recorder.chains(x, 0)
