@@ -29,7 +29,7 @@ from toylab.objectives import (
 )
 from toylab.schedules import geometric
 from toylab.score import divergence, value_and_divergence, value_and_jvp
-from toylab.testing import LAW, check_objective
+from toylab.testing import MIXTURE, check_objective
 
 SIGMA = 0.3
 N = 40_000
@@ -42,8 +42,8 @@ def noise_for(score):
 
 
 SOUND = {
-    "explicit": (Explicit(LAW.score), {}),
-    "explicit, of another law": (Explicit(two_modes().score), {"law": two_modes()}),
+    "explicit": (Explicit(MIXTURE.score), {}),
+    "explicit, of another density": (Explicit(two_modes().score), {"density": two_modes()}),
     "implicit": (Implicit(), {}),
     "sliced": (Sliced(), {}),
     "sliced, plain, three gaussian slices": (Sliced(3, gaussian, False), {}),
@@ -63,7 +63,7 @@ SOUND = {
     ),
     "noise-conditional, log-uniform": (NoiseConditional(CONTINUOUS), {"sigma": CONTINUOUS}),
     "noise-conditional, log-normal": (NoiseConditional(LogNormal(0.0, 0.5)), {"sigma": LogNormal(0.0, 0.5)}),
-    "noise-conditional, explicit": (NoiseConditionalExplicit(LAW.score, SIGMAS), {"sigma": SIGMAS}),
+    "noise-conditional, explicit": (NoiseConditionalExplicit(MIXTURE.score, SIGMAS), {"sigma": SIGMAS}),
 }
 
 
@@ -171,11 +171,11 @@ def batch_mean(score, x, *, generator=None):
 
 
 def a_loss_a_coordinate(score, x, *, generator=None):
-    return (score(x) - LAW.score(x)).square()
+    return (score(x) - MIXTURE.score(x)).square()
 
 
 def normalised_by_the_batch(score, x, *, generator=None):
-    return Explicit(LAW.score)(score, x) / x.std()
+    return Explicit(MIXTURE.score)(score, x) / x.std()
 
 
 def global_stream(score, x, *, generator=None):
@@ -224,7 +224,7 @@ MUTANTS = {
     ),
     "target divided by data squared": Mutant("a course project", museum.DenoisingOverDataSquared(SIGMA), FIELD, AT),
     "noised score that replaces variances": Mutant(
-        "ncsn", NoiseConditionalExplicit(museum.score_replacing_variances(LAW), SIGMAS), FIELD, {"sigma": SIGMAS}
+        "ncsn", NoiseConditionalExplicit(museum.score_replacing_variances(MIXTURE), SIGMAS), FIELD, {"sigma": SIGMAS}
     ),
     # texts
     "z/sigma^2 for z/sigma": Mutant("a blog", over_variance, "converges to s/sigma: the target is z/sigma^2", AT),
@@ -280,11 +280,11 @@ def test_the_trap_is_no_mistake():
 
 
 def test_the_trap_is_the_variance_reduced_form_for_entries_of_size_one():
-    g, x = torch.Generator().manual_seed(0), LAW.sample((50,), generator=torch.Generator().manual_seed(1)).double()
+    g, x = torch.Generator().manual_seed(0), MIXTURE.sample((50,), generator=torch.Generator().manual_seed(1)).double()
     v = torch.where(torch.rand(x.shape, generator=g) < 0.5, -1.0, 1.0).double()
-    trap = value_and_jvp(LAW.score, x, v)
+    trap = value_and_jvp(MIXTURE.score, x, v)
     trap = (v * trap[1]).sum(-1) + 0.5 * (v * trap[0]).square().sum(-1)
-    torch.testing.assert_close(trap, Sliced(projection=lambda x, g: v[None])(LAW.score, x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(trap, Sliced(projection=lambda x, g: v[None])(MIXTURE.score, x), rtol=1e-12, atol=1e-12)
 
 
 def test_a_report_reads_line_by_line():
@@ -331,10 +331,10 @@ def test_a_right_loss_of_one_s_own_needs_no_offset():
     assert "has no offset(density)" in str(report)
 
 
-@pytest.mark.parametrize("law", [two_modes(), GaussianMixture([1.0], [[0.0, 0.0]], [[[2.0, 0.3], [0.3, 1.0]]])])
-def test_other_laws(law):
-    assert check_objective(Implicit(), law=law).passed
-    assert not check_objective(museum.implicit_with_trace_over_d, law=law).passed
+@pytest.mark.parametrize("density", [two_modes(), GaussianMixture([1.0], [[0.0, 0.0]], [[[2.0, 0.3], [0.3, 1.0]]])])
+def test_other_densities(density):
+    assert check_objective(Implicit(), density=density).passed
+    assert not check_objective(museum.implicit_with_trace_over_d, density=density).passed
 
 
 @pytest.mark.parametrize(

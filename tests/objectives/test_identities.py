@@ -12,7 +12,7 @@ import torch
 from toylab.densities import Points
 from toylab.densities.quadrature import expectation, fisher_information
 from toylab.objectives import Denoising, Explicit, Implicit, NoisePrediction, Sliced, denoising
-from toylab.testing import LAW as G3
+from toylab.testing import MIXTURE as G3
 
 A = torch.tensor([[-0.7, 0.4], [0.1, -1.1]], dtype=torch.float64)
 DATA = torch.tensor([[-1.0, 0.3], [0.5, 2.0], [1.5, -0.7], [0.2, 0.1]], dtype=torch.float64)

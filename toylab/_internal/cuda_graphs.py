@@ -5,12 +5,13 @@ Python. A CUDA graph starts them all at once. Elsewhere there is nothing to gain
 """
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from toylab._internal.warn import warn
 
 WARM_UP = 3  # ordinary calls before the recording, in which libraries load and what is kept is made
 
@@ -62,11 +63,7 @@ def captured(
     if record is None and device.type != "cuda":
         return step
     if why := _obstacle(device, generator, uses):
-        warnings.warn(
-            f"running kernel by kernel, several times slower than as a CUDA graph: {why}",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+        warn(f"running kernel by kernel, several times slower than as a CUDA graph: {why}")
         return step
     return _Captured(step, device, counter, record or (lambda run: cuda_graph(run, device, generator)))
 
@@ -130,11 +127,7 @@ class _Captured(Generic[P, R]):
                 self.replay = self._recorded(args, kwargs)
             except RuntimeError as error:
                 self.impossible = True
-                warnings.warn(
-                    f"this step cannot be recorded as a CUDA graph and runs kernel by kernel: {error}",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
+                warn(f"this step cannot be recorded as a CUDA graph and runs kernel by kernel: {error}")
                 return self(*args, **kwargs)
         for i, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor):
