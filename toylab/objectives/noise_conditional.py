@@ -57,7 +57,7 @@ class NoiseConditional:
     def offset(self, density: Density) -> float:
         """Mean over levels of lambda(sigma) (1/2 E|grad log p_sigma|^2 - 1 / sigma^2) (d = 2), by quadrature."""
         return sum(
-            float(w) * float(self.weighting(s)) * (0.5 * fisher_information(density, float(s)) - 1 / float(s) ** 2)
+            float(w * (self.weighting(s) * (0.5 * fisher_information(density, float(s)) - 1 / s**2)))
             for s, w in zip(*level_nodes(self.sigmas), strict=True)
         )
 
