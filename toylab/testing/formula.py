@@ -12,7 +12,7 @@ from toylab.score import NoiseConditionalScore
 from toylab.testing.contract import Losses
 from toylab.testing.report import Finding
 from toylab.testing.slips import explain_factor, explain_minimiser
-from toylab.testing.truth import DIRECTIONS, FIRST, SECOND, TRUTH, Truth
+from toylab.testing.truth import DIRECTIONS, FIRST, SECOND, TRUTH, Truth, direction_of
 from toylab.testing.z_test import Z, is_mean
 
 
@@ -37,7 +37,8 @@ def expand(losses: Losses, truth: Truth, x: Tensor, multiple: float = 1.0) -> Ex
         return losses(lambda y, level: multiple * score(y, level) + h * f(y, level), x)
 
     here = losses_at(score, 0.0) if multiple != 1 else losses(score, x)
-    ends = {name: (losses_at(f, 1.0), losses_at(f, -1.0)) for name in DIRECTIONS for f in [truth.direction(name)]}
+    fields = {name: direction_of(name, truth.density) for name in DIRECTIONS}
+    ends = {name: (losses_at(f, 1.0), losses_at(f, -1.0)) for name, f in fields.items()}
     return Expansion(
         {name: (ahead - behind) / 2 for name, (ahead, behind) in ends.items()},
         {name: (ahead + behind) / 2 - here for name, (ahead, behind) in ends.items()},

@@ -1,6 +1,7 @@
 """What a loss stands for: a density, its levels with their weights, and fields to disturb its score with."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -63,7 +64,6 @@ class Truth:
             (float(share) * float(weight(level) if callable(weight) else weight), float(level))
             for share, level in zip(shares, levels, strict=True)
         ]
-        self._curvatures: dict[str, float] = {}
 
     def score_of(self, field: NoiseConditionalScore) -> Callable[..., Tensor]:
         """The field as an objective calls it: with the level where there are several, without where there is one."""
@@ -77,26 +77,25 @@ class Truth:
 
         return score
 
-    def direction(self, name: str) -> NoiseConditionalScore:
-        """The field of that name, a function of (x, sigma)."""
-
-        def uneven(x: Tensor, sigma: Tensor | float, /) -> Tensor:
-            return x.sum(-1, keepdim=True).tanh() * self.density.score(x, sigma)
-
-        def of_the_point_alone(x: Tensor, sigma: Tensor | float, /) -> Tensor:
-            return fields(x)[name]
-
-        return {TRUTH: self.density.score, UNEVEN: uneven}.get(name, of_the_point_alone)
-
     def curvature(self, name: str) -> float:
-        """The mean of weight 1/2 |f|^2 over p_sigma and the levels, by quadrature."""
-        if name not in self._curvatures:
-            self._curvatures[name] = sum(
-                weight * self._mean_half_square(self.direction(name), level)
-                for weight, level in self.parts
-                if weight > 0
-            )
-        return self._curvatures[name]
+        """The mean of weight 1/2 |f|^2 over p_sigma and the levels, f the field of that name."""
+        return sum(weight * mean_half_square(name, self.density, level) for weight, level in self.parts if weight > 0)
 
-    def _mean_half_square(self, f: NoiseConditionalScore, level: float) -> float:
-        return expectation(lambda y: 0.5 * f(y, level).square().sum(-1), self.density, level)
+
+def direction_of(name: str, density: Density) -> NoiseConditionalScore:
+    """The field of that name, a function of (x, sigma)."""
+
+    def uneven(x: Tensor, sigma: Tensor | float, /) -> Tensor:
+        return x.sum(-1, keepdim=True).tanh() * density.score(x, sigma)
+
+    def of_the_point_alone(x: Tensor, sigma: Tensor | float, /) -> Tensor:
+        return fields(x)[name]
+
+    return {TRUTH: density.score, UNEVEN: uneven}.get(name, of_the_point_alone)
+
+
+@lru_cache(maxsize=1024)
+def mean_half_square(name: str, density: Density, sigma: float) -> float:
+    """E 1/2 |f|^2 over p_sigma, f the field of that name, by quadrature; kept, as one density serves many losses."""
+    f = direction_of(name, density)
+    return expectation(lambda y: 0.5 * f(y, sigma).square().sum(-1), density, sigma)
