@@ -21,6 +21,7 @@ def score_at(sde: SDE, score: NoiseConditionalScore, t: Time) -> Score:
     Returns:
         s_t, a function of x [..., 2].
 
+    >>> import torch
     >>> from toylab.densities import two_modes
     >>> from toylab.sde import VP
     >>> score_at(VP(), two_modes().score, 1.0)(torch.tensor([2.0, 1.0]))  # nearly that of N(0, I)
