@@ -17,7 +17,7 @@ from toylab.metrics import mode_weights
 from toylab.samplers import annealed_langevin
 from toylab.schedules import geometric
 from toylab.score import divergence
-from toylab.testing import LAW
+from toylab.testing import MIXTURE
 
 P, N, SIGMAS = two_modes(), 4000, geometric(20.0, 1.0, 10)
 
@@ -42,7 +42,7 @@ def variance_is(value, exact, n=2000):
 
 def test_the_replaced_score_obeys_the_heat_equation_of_another_law():
     """So that this identity does not reveal it: it is the exact noised score of the means as point masses."""
-    x, h = LAW.to(torch.float64).sample((50,), generator=g()), 1e-4
+    x, h = MIXTURE.to(torch.float64).sample((50,), generator=g()), 1e-4
 
     def residual(score):
         """Of the gradient of the heat equation: d s / d sigma^2 = grad (div s + |s|^2) / 2, at sigma = 0.5."""
@@ -56,10 +56,10 @@ def test_the_replaced_score_obeys_the_heat_equation_of_another_law():
         slope = torch.stack([(right_side(x + d) - right_side(x - d)) / 2e-4 for d in e], -1)
         return float((rate - slope).abs().max())
 
-    assert residual(LAW.score) < 1e-4
-    replaced = museum.score_replacing_variances(LAW)
+    assert residual(MIXTURE.score) < 1e-4
+    replaced = museum.score_replacing_variances(MIXTURE)
     assert residual(replaced) < 1e-2
-    assert float((replaced(x, 0.5) - LAW.score(x, 0.5)).abs().max()) > 1
+    assert float((replaced(x, 0.5) - MIXTURE.score(x, 0.5)).abs().max()) > 1
 
 
 def test_the_replaced_score_loses_the_variance_and_not_the_weights():

@@ -11,7 +11,7 @@ from torch.nn import functional
 from toylab.densities import two_modes
 from toylab.metrics import fisher_divergence
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
-from toylab.objectives import Denoising, Explicit, FiniteDifferenceSliced, Implicit, Sliced
+from toylab.objectives import Denoising, Implicit
 from toylab.score import at, divergence, value_and_divergence, value_and_jacobian, value_and_jvp
 from toylab.training import fit
 
@@ -190,10 +190,10 @@ def test_the_score_of_an_energy_is_minus_its_gradient():
 
 @pytest.mark.parametrize(
     "objective",
-    [Implicit(), Sliced(), FiniteDifferenceSliced(), Denoising(0.5), Explicit(two_modes().score)],
+    [Implicit(), Denoising(0.5)],  # differentiated once more, and not
     ids=lambda objective: type(objective).__name__,
 )
-def test_an_energy_learns_under_every_objective(objective):
+def test_an_energy_learns(objective):
     """Of 1/2 E|s*|^2 = 1 less than a twentieth is left after 400 steps; the law of sigma = 0.5 for denoising."""
     g = generator(2)
     fitted = fit(EnergyMLP(64, generator=g), objective, two_modes(), n_steps=400, generator=g, progress=False)

@@ -1,11 +1,12 @@
-"""The bug museum: mistakes that were published, each to be run beside the right thing.
+"""The bug museum: published mistakes, each to be run beside the right thing.
 
-An exhibit says what is seen, which diagnostic reveals it, and which look right all the while. Nothing here is to be
-used for anything else.
+An exhibit says what is seen, which diagnostic reveals it, and which look right all the while. Nothing here is for
+any other use.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ class Exhibit:
     symptom: str
     revealed_by: str
     hidden_from: str
-    run: Callable
+    run: Callable[..., Any]
 
 
 # Losses, called as objective(score, x, generator=g)
@@ -49,7 +50,7 @@ class DenoisingOfWrongSign:
     sigma: float
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """One loss a point."""
+        """One loss per point."""
         z = normal_like(x, generator)
         return 0.5 * (score(x + self.sigma * z) - z / self.sigma).square().sum(-1)
 
@@ -64,12 +65,12 @@ def implicit_with_trace_over_d(score: Score, x: Tensor, *, generator: torch.Gene
 
 @dataclass(frozen=True)
 class DenoisingOverDataSquared:
-    """1/2 |s(x + sigma z) + sigma z / x^2|^2, entry by entry: the data stand where the noise level should."""
+    """1/2 |s(x + sigma z) + sigma z / x^2|^2, entry by entry: the data in place of the noise level."""
 
     sigma: float
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """One loss a point."""
+        """One loss per point."""
         z = normal_like(x, generator)
         target = -self.sigma * z / x.square().clamp(min=0.1)  # so that a point on an axis does not overflow
         return 0.5 * (score(x + self.sigma * z) - target).square().sum(-1)

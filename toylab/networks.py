@@ -1,4 +1,4 @@
-"""Small networks that stand where a score stands: ``ScoreMLP`` is called as score(x), the other as score(x, sigma).
+"""Small networks called like a score: ``ScoreMLP`` and ``EnergyMLP`` as s(x), ``NoiseConditionalMLP`` as s(x, sigma).
 
 A plain network is a free vector field: nothing makes it the gradient of a log-density.
 """
@@ -6,16 +6,16 @@ A plain network is a free vector field: nothing makes it the gradient of a log-d
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Self, cast
 
 import torch
-import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 from torch.nn import functional
 
 from toylab._internal import validate
 from toylab._internal.mlp_jvp import softplus_with_tangents
 from toylab._internal.random import uniform
+from toylab._internal.torch_private import in_forward_mode
 from toylab.densities.energy import FromEnergy, from_energy
 from toylab.score import gradient
 
@@ -26,14 +26,14 @@ class _MLP(nn.Module):
     """What the networks share: ``layers``, linear ones, with ``activation`` after each but the last.
 
     All that they compute broadcasts, so that weights stacked along a first axis [n, ..] map points [..., n, m, 2],
-    each its own share: ``training.copies`` makes use of it.
+    each its own share: ``training.ensemble`` makes use of it.
     """
 
     layers: nn.ModuleList
     activation: Activation
 
     def redrawn(self, generator: torch.Generator | None = None) -> Self:
-        """A copy of this network whose weights are drawn anew, as at its construction."""
+        """A copy of this network with freshly drawn weights, as at its construction."""
         network = copy.deepcopy(self)
         _draw(network.layers, generator)
         return network
@@ -46,8 +46,8 @@ class ScoreMLP(_MLP):
     implicit and sliced losses differentiate the network, so the activation must be smooth: ReLU learns nothing there.
 
     Args:
-        width: units a hidden layer.
-        depth: hidden layers.
+        width: units per hidden layer.
+        depth: number of hidden layers.
         activation: applied after each hidden layer.
         generator: draws the initial weights (torch's own rule, uniform on +-1/sqrt(inputs)); None is torch's stream.
 
@@ -69,7 +69,7 @@ class ScoreMLP(_MLP):
 
     def __call__(self, x: Tensor) -> Tensor:
         """``forward``, with torch's hooks."""
-        return super().__call__(x)
+        return cast(Tensor, super().__call__(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """The field at the points x [..., 2]; same shape."""
@@ -78,15 +78,15 @@ class ScoreMLP(_MLP):
     def with_tangents(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
         """s(x) [..., 2] and (grad s)(x) v [k, ..., 2]; None unless the activation is softplus.
 
-        ``score.value_and_jvp`` asks for it before it takes forward mode.
+        ``score.value_and_jvp`` prefers it to forward mode.
 
         Args:
             x: points, shape [..., 2].
-            v: k directions a point, shape [k, ..., 2], or [k, 1, .., 1, 2] where they are the same for all points.
+            v: k directions per point, shape [k, ..., 2], or [k, 1, .., 1, 2] where they are the same for all points.
         """
         if self.activation is not functional.softplus or type(self).forward is not ScoreMLP.forward:
             return None
-        layers = [(layer.weight, layer.bias) for layer in self.layers]
+        layers = [(layer.weight, layer.bias) for layer in _linear(self.layers)]
         s, jvp = softplus_with_tangents(layers, x.reshape(-1, 2), v.reshape(len(v), -1, 2))
         return s.view_as(x), jvp.view(len(v), *x.shape)
 
@@ -98,8 +98,8 @@ class EnergyMLP(_MLP):
     one backward pass more. Z need not be known to train or to sample; in two dimensions ``density`` computes it.
 
     Args:
-        width: units a hidden layer.
-        depth: hidden layers.
+        width: units per hidden layer.
+        depth: number of hidden layers.
         activation: applied after each hidden layer; it must be smooth, for it is differentiated to get the score, and
             once more by the implicit and sliced losses.
         generator: draws the initial weights; None is torch's stream.
@@ -126,14 +126,14 @@ class EnergyMLP(_MLP):
 
     def __call__(self, x: Tensor) -> Tensor:
         """``forward``, with torch's hooks."""
-        return super().__call__(x)
+        return cast(Tensor, super().__call__(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """The score -grad E at the points x [..., 2]; same shape."""
         return gradient(lambda y: -self.energy(y), x)
 
     def density(self, extent: Sequence[float], *, n_cells: int = 256) -> FromEnergy:
-        """The law exp(-E) / Z on a box (x_low, x_high, y_low, y_high), Z by quadrature: see ``densities.from_energy``.
+        """The density exp(-E) / Z on a box (left, right, bottom, top), Z by quadrature: see ``densities.from_energy``.
 
         It is that of the network as it is now. Outside the data E is what the network happens to be: take a box that
         ends where the data do.
@@ -143,7 +143,7 @@ class EnergyMLP(_MLP):
 
     def _energy_like(self, x: Tensor) -> Tensor:
         """E in the dtype of x, whatever that of the network."""
-        return self.energy(x.to(self.layers[0].weight)).to(x)
+        return self.energy(x.to(_linear(self.layers)[0].weight)).to(x)
 
 
 class NoiseConditionalMLP(_MLP):
@@ -157,8 +157,8 @@ class NoiseConditionalMLP(_MLP):
     of narrow modes is learned as a ring without its modes.
 
     Args:
-        width: units a hidden layer.
-        depth: hidden layers.
+        width: units per hidden layer.
+        depth: number of hidden layers.
         data_std: sd, about the standard deviation of the data along an axis.
         gain: scale at which F sees its points, in units of t.
         activation: applied after each hidden layer.
@@ -186,7 +186,7 @@ class NoiseConditionalMLP(_MLP):
 
     def __call__(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """``forward``, with torch's hooks."""
-        return super().__call__(x, sigma)
+        return cast(Tensor, super().__call__(x, sigma))
 
     def forward(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """The field at the points x [..., 2] and levels sigma (a number, or broadcasting to x[..., 0])."""
@@ -210,15 +210,19 @@ def _layers(
 
 
 def _draw(layers: nn.ModuleList, generator: torch.Generator | None) -> None:
-    for layer in layers:
+    for layer in _linear(layers):
         bound = 1 / math.sqrt(layer.in_features)
         for p in layer.parameters():
             draw = uniform(p.shape, dtype=p.dtype, device=p.device, generator=generator)
             p.data = bound * (2 * draw - 1)
 
 
+def _linear(layers: nn.ModuleList) -> list[nn.Linear]:
+    return cast(list[nn.Linear], list(layers))
+
+
 def _through(layers: nn.ModuleList, activation: Activation, x: Tensor) -> Tensor:
-    *hidden, last = layers  # a slice of a ModuleList would be a module of its own, made anew at every call
+    *hidden, last = _linear(layers)
     for layer in hidden:
         x = activation(_affine(layer, x))
     return _affine(last, x)
@@ -227,10 +231,10 @@ def _through(layers: nn.ModuleList, activation: Activation, x: Tensor) -> Tensor
 def _affine(layer: nn.Linear, x: Tensor) -> Tensor:
     """W x + b.
 
-    Under forward-mode differentiation torch computes a sum with a constant in Python, 0.15 ms a layer and 0.7 s at its
-    first call; there it is the one product [W b] [x 1].
+    Under forward-mode differentiation torch computes a sum with a constant in Python, 0.15 ms per layer and 0.7 s at
+    its first call; there it is the one product [W b] [x 1].
     """
-    if forward_ad._current_level >= 0:  # torch has no public way to ask that vmap would let pass
+    if in_forward_mode():
         return functional.pad(x, (0, 1), value=1.0) @ torch.cat([layer.weight, layer.bias[..., None]], -1).mT
     if layer.weight.ndim == 2:
         return functional.linear(x, layer.weight, layer.bias)

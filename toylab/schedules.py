@@ -93,7 +93,7 @@ def overlap(sigmas: Tensor) -> Tensor:
 
         1 - g^(-2 / (g^2 - 1)) (1 - 1/g^2)
 
-    It is 1 for equal levels, 0.53 at a ratio of 2, 0.12 at 6. To that extent a chain that leaves one level finds itself
+    It is 1 for equal levels, 0.53 at a ratio of 2, 0.12 at 6. To that extent a chain that leaves one level is
     where the next one has been learned.
     Source: the idea is that of Song & Ermon 2020 (arXiv:2006.09011), section 3.2, there for high dimension.
 
@@ -101,7 +101,7 @@ def overlap(sigmas: Tensor) -> Tensor:
         sigmas: levels, 1-D, positive, strictly decreasing.
 
     Returns:
-        One number a pair of neighbours, shape [n - 1].
+        One number per pair of neighbours, shape [n - 1].
 
     >>> overlap(geometric(4.0, 1.0, 3))
     tensor([0.5275, 0.5275])

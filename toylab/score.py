@@ -4,6 +4,7 @@ The score of a density p is the vector field s(x) = grad log p(x). Exact scores 
 learned ones (a network) are called the same way, so that everything downstream takes either.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -25,7 +26,7 @@ class Score(Protocol):
 class NoiseConditionalScore(Protocol):
     """``score(x, sigma)``: the score of p_sigma, the law of X + sigma Z.
 
-    ``sigma`` is a standard deviation: a number, or one level a point (a tensor that broadcasts to x.shape[:-1]).
+    ``sigma`` is a standard deviation: a number, or one level per point (a tensor that broadcasts to x.shape[:-1]).
     """
 
     def __call__(self, x: Tensor, sigma: Tensor | float, /) -> Tensor:
@@ -50,7 +51,7 @@ def at(score: NoiseConditionalScore, sigma: Tensor | float) -> Score:
 
     Args:
         score: a noise-conditional score, exact (``p.score``) or learned.
-        sigma: standard deviation, a number or one level a point.
+        sigma: standard deviation, a number or one level per point.
 
     Returns:
         The score of p_sigma, a function of x alone.
@@ -75,7 +76,7 @@ def gradient(log_prob: LogProb, x: Tensor) -> Tensor:
     """The score of a log-density by automatic differentiation: grad log p(x).
 
     Args:
-        log_prob: maps points [..., 2] to log-densities [...], one value a point.
+        log_prob: maps points [..., 2] to log-densities [...], one value per point.
         x: points, shape [..., 2].
 
     Returns:
@@ -84,21 +85,21 @@ def gradient(log_prob: LogProb, x: Tensor) -> Tensor:
     """
     with torch.inference_mode(False):
         x = x.clone() if x.is_inference() else x
-        values, pull_back = torch.func.vjp(log_prob, x)
-        return pull_back(torch.ones_like(values))[0]
+        values, pull_back, *_ = torch.func.vjp(log_prob, x)
+        (slope,) = pull_back(torch.ones_like(values))
+    return torch.as_tensor(slope)
 
 
 def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """s(x) and the directional derivative (grad s)(x) v, in one forward-mode pass.
 
     A score that has a method ``with_tangents(x, v)``, of points [..., 2] and k directions each [k, ..., 2] (or
-    [k, 1, .., 1, 2], the same for all points), is asked for s(x) and the derivatives [k, ..., 2] itself; it may answer
-    None.
+    [k, 1, .., 1, 2], the same for all points), gives s(x) and the derivatives [k, ..., 2] itself; it may return None.
 
     Args:
         score: the field s.
         x: points, shape [..., 2].
-        v: a direction a point, shape [..., 2].
+        v: one direction per point, shape [..., 2].
 
     Returns:
         s(x) and (grad s) v, both [..., 2]. Both carry gradients to the parameters of ``score``.
@@ -154,5 +155,6 @@ def _along_both_axes(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _its_own(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
-    own = getattr(score, "with_tangents", None)
+    """What the score's own ``with_tangents`` gives, if it has one."""
+    own: Callable[[Tensor, Tensor], tuple[Tensor, Tensor] | None] | None = getattr(score, "with_tangents", None)
     return None if own is None else own(x, v)

@@ -1,4 +1,4 @@
-"""What every SDE must satisfy: its f and g are those of its alpha and sigma. A new one adds a line to SDES."""
+"""What every SDE must satisfy: its f and g are those of its alpha and sigma. A new one adds one line to SDES."""
 
 import math
 

@@ -320,8 +320,8 @@ def test_first_calls_are_ordinary_and_later_ones_leave_python_out():
     again = captured(step, CPU, record=Tape(g).record)
     x = torch.zeros(2)
     for k in range(10):
-        x = again(x, float(k))
-    assert x.tolist() == [45, 45]
+        x = again(x, float(k % 3))
+    assert x.tolist() == [9, 9]
     assert len(ran) == WARM_UP + 1
 
 

@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 
-from toylab.densities import Circle, Pinwheel, Points, StudentTMixture, TwoMoons, isotropic, two_modes
+from toylab.densities import Circle, Points, StudentTMixture, TwoMoons, isotropic, two_modes
 from toylab.metrics import fisher_divergence
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import Denoising, Explicit, FiniteDifferenceSliced, Implicit, NoiseConditional, Sliced
 from toylab.schedules import geometric
 from toylab.score import at
-from toylab.training import constant, cosine, fit
+from toylab.training import Spread, TrainingDiverged, constant, cosine, fit
 from toylab.training.piecewise_linear import is_piecewise_linear
 
 NORMAL = isotropic([[0.0, 0.0]], 1.0)
@@ -33,14 +33,8 @@ def same_weights(one, other):
 
 @pytest.mark.parametrize(
     ("objective", "sigma"),
-    [
-        (Explicit(two_modes().score), 0.0),
-        (Implicit(), 0.0),
-        (Sliced(), 0.0),
-        (Sliced(variance_reduced=False), 0.0),
-        (Denoising(0.5), 0.5),
-    ],
-    ids=["explicit", "implicit", "sliced", "sliced, plain", "denoising"],
+    [(Sliced(), 0.0), (Denoising(0.5), 0.5)],
+    ids=["sliced", "denoising"],
 )
 def test_learns_two_modes(objective, sigma):
     """Half-Fisher divergence .002 to .003 was measured for this budget, and 1.0 is that of no field at all."""
@@ -140,7 +134,7 @@ def test_held_out_is_measured_on_the_averaged_network_at_each_report():
     assert without.history.held_out.isnan().all()
 
 
-@pytest.mark.parametrize("law", [Circle(2.0), Points([[0.0, 1.0], [1.0, 0.0]]), TwoMoons(), Pinwheel()])
+@pytest.mark.parametrize("law", [Circle(2.0), Points([[0.0, 1.0], [1.0, 0.0]]), TwoMoons()])
 @pytest.mark.parametrize("objective", [Implicit(), Sliced(), FiniteDifferenceSliced()])
 def test_a_clean_curve_is_refused_by_objectives_that_need_its_score(law, objective):
     with pytest.raises(ValueError, match=r"its loss would fall without bound.*Denoising"):
@@ -279,7 +273,7 @@ def failing(step, failure):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_divergence_is_an_error_that_keeps_the_last_sound_result(value):
+def test_divergence_is_an_error_that_keeps_the_last_finite_result(value):
     def run(n_steps, objective):
         return fit(
             small(),
@@ -293,7 +287,7 @@ def test_divergence_is_an_error_that_keeps_the_last_sound_result(value):
             progress=False,
         )
 
-    with pytest.raises(FloatingPointError, match=r"at step 12: .* Lower learning_rate \(now 0.003\)") as caught:
+    with pytest.raises(TrainingDiverged, match=r"at step 12: .* Lower learning_rate \(now 0.003\)") as caught:
         run(20, failing(12, lambda x: torch.full_like(x[:, 0], value, requires_grad=True)))
     assert caught.value.fit.history.steps.tolist() == [5, 10]
     assert same_weights(caught.value.fit.network, run(10, failing(99, None)).network)
@@ -323,8 +317,9 @@ def test_ctrl_c_returns_what_is_learned(done):
             progress=False,
         )
 
-    with pytest.warns(RuntimeWarning, match=f"interrupted after {done} steps"):
+    with pytest.warns(RuntimeWarning, match=f"interrupted after {done} steps") as caught:
         result = run(50, failing(done + 1, interrupt))
+    assert caught[0].filename == __file__
     if done == 0:
         assert same_weights(result.network, small())
         assert result.history.steps.tolist() == []
@@ -358,8 +353,8 @@ BAD = [
     ({"network": NoiseConditionalMLP(4)}, TypeError, "sigma"),
     ({"objective": NoiseConditional(geometric(2.0, 1.0, 3))}, TypeError, None),
     ({"objective": "sliced"}, TypeError, "objective"),
-    ({"objective": lambda score, x, generator=None: score(x).square().mean()}, ValueError, "one loss a point"),
-    ({"objective": lambda score, x, generator=None: score(x)}, ValueError, "one loss a point"),
+    ({"objective": lambda score, x, generator=None: score(x).square().mean()}, ValueError, "one loss per point"),
+    ({"objective": lambda score, x, generator=None: score(x)}, ValueError, "one loss per point"),
     ({"objective": lambda score, x, generator=None: 0.0}, ValueError, "gives float"),
     ({"network": Wide(3), "objective": Explicit(torch.neg)}, ValueError, "Give the last layer 2 outputs"),
     ({"network": Wide(3), "objective": Implicit()}, ValueError, "Give the last layer 2 outputs"),
@@ -391,6 +386,23 @@ def test_bad_input_is_refused(bad, error, message):
     arguments = {"network": small(), "objective": Sliced(), "data": NORMAL, "n_steps": 2, **bad}
     with pytest.raises(error, match=message):
         fit(**arguments, generator=generator(), progress=False)
+
+
+def test_results_print_in_a_few_lines_and_show_the_same_in_a_notebook():
+    result = fit(
+        small(), Sliced(), NORMAL, n_steps=20, n_seeds=2, report_every=5, generator=generator(), progress=False
+    )
+    first, last = (f"{float(result.history.loss[i]):.4f}" for i in (0, -1))
+    lines = repr(result).splitlines()
+    assert lines[0] == "Fit"
+    assert lines[1].split() == ["networks", "2", "ScoreMLP", "of", "114", "weights"]
+    assert f"{first} at first, {last} at last" in lines[3]
+    assert lines[-1].endswith(str(Spread(tuple(float(history.loss[-1]) for history in result.histories))))
+    assert repr(result.history).splitlines()[1:] == lines[2:-1]
+    assert "held out" not in repr(result)
+    for shown in (result, result.history, result.spread(lambda s: 1.0)):
+        assert shown._repr_html_().startswith("<table>")
+    assert f"{first} at first, {last} at last" in result._repr_html_()
 
 
 @pytest.mark.gpu

@@ -5,13 +5,13 @@ Python. A CUDA graph starts them all at once. Elsewhere there is nothing to gain
 """
 
 import dataclasses
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+
+from toylab._internal.warn import warn
 
 WARM_UP = 3  # ordinary calls before the recording, in which libraries load and what is kept is made
 
@@ -58,16 +58,12 @@ def captured(
             recording elsewhere.
 
     Warns:
-        RuntimeWarning: on a CUDA device, where the step cannot be recorded and is taken launch by launch.
+        RuntimeWarning: on a CUDA device, where the step cannot be recorded and runs kernel by kernel.
     """
     if record is None and device.type != "cuda":
         return step
     if why := _obstacle(device, generator, uses):
-        warnings.warn(
-            f"this runs launch by launch, not as a CUDA graph, which is several times as fast: {why}",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+        warn(f"running kernel by kernel, several times slower than as a CUDA graph: {why}")
         return step
     return _Captured(step, device, counter, record or (lambda run: cuda_graph(run, device, generator)))
 
@@ -110,31 +106,28 @@ def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Ite
 class _Captured(Generic[P, R]):
     """A step, the calls of it so far, the memory of its arguments and results, and its replay."""
 
+    results: R
+
     def __init__(self, step: Callable[P, R], device: torch.device, counter: Counter | None, record: Record) -> None:
         self.step, self.device, self.counter, self.record = step, device, counter, record
         self.n_calls, self.n_counted, self.impossible = 0, 0, False
         self.replay: Callable[[], None] | None = None
         self.leaves: list[Tensor | float] = []  # as they were given last
         self.arguments: list[Tensor] = []
-        self.results: list[Any] = []
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        leaves, shape = tree_flatten((args, kwargs))
+        leaves = _leaves((args, tuple(kwargs.values())))
         if self.impossible or self.n_calls < WARM_UP:
             self.n_calls += 1
-            return self._ordinary([self._tensor(leaf) for leaf in leaves], shape)
+            return self._ordinary([self._tensor(leaf) for leaf in leaves], args, kwargs)
         if self.replay is None:
             self.arguments = [self._tensor(leaf).clone() for leaf in leaves]
-            self.leaves = list(leaves)
+            self.leaves = leaves
             try:
-                self.replay = self._recorded(shape)
+                self.replay = self._recorded(args, kwargs)
             except RuntimeError as error:
                 self.impossible = True
-                warnings.warn(
-                    f"this step cannot be recorded as a CUDA graph and is taken launch by launch: {error}",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
+                warn(f"this step cannot be recorded as a CUDA graph and runs kernel by kernel: {error}")
                 return self(*args, **kwargs)
         for i, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor):
@@ -146,16 +139,11 @@ class _Captured(Generic[P, R]):
         self.replay()
         if self.counter is not None:
             self.counter.n += self.n_counted
-        results: R = tree_unflatten(self.results, self.shape)
-        return results
+        return self.results
 
-    def _step(self, leaves: list[Tensor], shape: TreeSpec) -> R:
-        args, kwargs = tree_unflatten(leaves, shape)
-        return self.step(*args, **kwargs)
-
-    def _recorded(self, shape: TreeSpec) -> Callable[[], None]:
+    def _recorded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], None]:
         def run() -> None:
-            self.results, self.shape = tree_flatten(self._step(self.arguments, shape))
+            self.results = self._step(self.arguments, args, kwargs)
 
         before = 0 if self.counter is None else self.counter.n
         try:
@@ -164,24 +152,42 @@ class _Captured(Generic[P, R]):
             if self.counter is not None:  # what was recorded has not been executed
                 self.n_counted, self.counter.n = self.counter.n - before, before
 
-    def _ordinary(self, leaves: list[Tensor], shape: TreeSpec) -> R:
-        """One step, launch by launch; before a recording on a stream of its own, as CUDA graphs ask for."""
+    def _ordinary(self, leaves: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        """One step, kernel by kernel; before a recording on a stream of its own, as CUDA graphs ask for."""
         if self.device.type != "cuda" or self.impossible:
-            return self._step(leaves, shape)
+            return self._step(leaves, args, kwargs)
         with torch.cuda.device(self.device):
             here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
             aside.wait_stream(here)
             with torch.cuda.stream(aside):
-                results = self._step(leaves, shape)
+                results = self._step(leaves, args, kwargs)
             here.wait_stream(aside)
-            for leaf in tree_flatten(results)[0]:
+            for leaf in _leaves(results):
                 leaf.record_stream(here)
         return results
+
+    def _step(self, leaves: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        """The step, called with ``leaves`` in place of the tensors and numbers in ``args`` and ``kwargs``."""
+        rest = iter(leaves)
+        return self.step(*_with_leaves(args, rest), **{name: _with_leaves(part, rest) for name, part in kwargs.items()})
 
     def _tensor(self, leaf: Tensor | float) -> Tensor:
         if isinstance(leaf, Tensor):
             return leaf
         return torch.full((), leaf, dtype=torch.float64, device=self.device)
+
+
+def _leaves(tree: object) -> list[Any]:
+    """The tensors and numbers in nested (named) tuples, from left to right."""
+    return [leaf for part in tree for leaf in _leaves(part)] if isinstance(tree, tuple) else [tree]
+
+
+def _with_leaves(tree: Any, leaves: Iterator[Tensor]) -> Any:  # noqa: ANN401
+    """The same nested (named) tuples of other leaves."""
+    if not isinstance(tree, tuple):
+        return next(leaves)
+    parts = [_with_leaves(part, leaves) for part in tree]
+    return tree._make(parts) if hasattr(tree, "_make") else tuple(parts)
 
 
 def cuda_graph(

@@ -16,29 +16,35 @@ slowly; the way back is written out for the passes over memory that it spares wh
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 from torch.nn import functional
+
+from toylab._internal.torch_private import in_forward_mode
 
 
 def softplus_with_tangents(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """s(x) [n, m, 2] and (grad s)(x) v [n, k, m, 2] of n networks side by side; without n, of one network.
 
     Args:
-        layers: W [n, out, in] and b [n, out] of each, two or more; softplus stands between. Of one network, without n.
+        layers: W [n, out, in] and b [n, out] of each, two or more, with softplus between. Of one network, without n.
         x: points, shape [n, m, 2].
-        v: k directions a point, shape [n, k, m, 2], or [n, k, 1, 2] where they are the same for all points.
+        v: k directions per point, shape [n, k, m, 2], or [n, k, 1, 2] where they are the same for all points.
     """
     if x.ndim == 2:
         s, jvp = softplus_with_tangents([(weight[None], bias[None]) for weight, bias in layers], x[None], v[None])
         return s[0], jvp[0]
-    # the way back written out is for ordinary autograd alone; torch has no public names to ask for the others
-    other = forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
-    if other or not torch.is_grad_enabled():
+    # the way back written out is for ordinary autograd alone
+    if in_forward_mode() or not torch.is_grad_enabled():
         return _forwards(x, v, layers)
-    return _BothWays.apply(x, v, *(part for layer in layers for part in layer))
+    try:
+        parts = (part for layer in layers for part in layer)
+        s, jvp = _BothWays.apply(x, v, *parts)  # type: ignore[no-untyped-call]  # torch gives apply no types
+    except RuntimeError:  # inside a transform of torch.func, which refuses it before anything is computed
+        return _forwards(x, v, layers)
+    return s, jvp
 
 
 def _forwards(
@@ -59,20 +65,20 @@ def _forwards(
 
 class _BothWays(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, v: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN001
+    def forward(ctx: Any, x: Tensor, v: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         kept: list[Tensor] = []
         results = _forwards(x, v, _paired(parameters), kept)
         ctx.save_for_backward(x, v, *parameters, *kept)
         return results
 
     @staticmethod
-    def backward(ctx, g_z: Tensor, g_t: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
+    def backward(ctx: Any, g_z: Tensor, g_t: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         wanted = ctx.needs_input_grad
         inputs, kept = ctx.saved_tensors[: len(wanted)], ctx.saved_tensors[len(wanted) :]
         if torch.is_grad_enabled():  # this derivative is to be differentiated in turn
             return _by_autograd(inputs, wanted, (g_z, g_t))
         x, v, *parameters = inputs
-        weights, gradients = parameters[::2], []
+        weights, gradients = parameters[::2], list[Tensor]()
         for weight, slope, a, u in zip(weights[:0:-1], kept[-3::-3], kept[-2::-3], kept[-1::-3], strict=True):
             gradients[:0] = _of_weight(g_z, a, g_t, u), g_z.sum(1)
             g_a, g_u = _of_inputs(weight, g_z, g_t)

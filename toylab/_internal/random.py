@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from toylab._internal.torch_private import standard_gamma
+
 
 def normal(
     shape: Sequence[int], *, dtype: torch.dtype, device: torch.device, generator: torch.Generator | None = None
@@ -59,5 +61,4 @@ def categorical(probabilities: Tensor, shape: Sequence[int], *, generator: torch
 def gamma(shape: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     """Gamma numbers of rate 1, one for each entry of ``shape`` (their shape parameters)."""
     at = shape.device if generator is None else generator.device
-    # torch's own sampler, behind torch.distributions.Gamma; no public name of it takes a generator
-    return torch._standard_gamma(shape.to(at), generator=generator).to(shape.device)
+    return standard_gamma(shape.to(at), generator).to(shape.device)

@@ -18,12 +18,12 @@ class Denoising:
 
     Its minimiser is the score of p_sigma, not that of p. Source: Vincent 2011, eq. 9.
 
-    As sigma falls the loss of a point is dominated by |z|^2 / (2 sigma^2) + s(x).z / sigma, which tells nothing: its
+    As sigma falls the loss per point is dominated by |z|^2 / (2 sigma^2) + s(x).z / sigma, which tells nothing: its
     standard deviation grows like 1 / sigma^2. Either option below keeps the mean and takes that noise away.
 
     Args:
         sigma: standard deviation of the noise, > 0.
-        antithetic: average the losses of z and -z, in which s(x).z / sigma cancels; two evaluations a point.
+        antithetic: average the losses of z and -z, in which s(x).z / sigma cancels; two evaluations per point.
         control_variate: subtract |z|^2 / (2 sigma^2) and s(x).z / sigma, and add the mean 1 / sigma^2 (d = 2) of the
             first; the second has mean 0. Evaluates s at x too, and its gradient stays unbiased.
     """
@@ -38,7 +38,7 @@ class Denoising:
         )
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """One loss a point, shape [n], for points x [n, 2]."""
+        """One loss per point, shape [n], for points x [n, 2]."""
         z = normal_like(x, generator)
         if self.antithetic:
             x, z = torch.stack([x, x]), torch.stack([z, -z])
@@ -72,7 +72,7 @@ class NoisePrediction:
         validate.positive("sigma", self.sigma, "The noise to be predicted is that of x + sigma z")
 
     def __call__(self, noise_prediction: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """One loss a point, shape [n], for points x [n, 2]; e is called like a score."""
+        """One loss per point, shape [n], for points x [n, 2]; e is called like a score."""
         z = normal_like(x, generator)
         return 0.5 * (noise_prediction(x + self.sigma * z) - z).square().sum(-1)
 

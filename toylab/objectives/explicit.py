@@ -29,7 +29,7 @@ class Explicit:
         validate.function("target", self.target, "Explicit(p.score)")
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """One loss a point, shape [n], for points x [n, 2]. Draws nothing."""
+        """One loss per point, shape [n], for points x [n, 2]. Draws nothing."""
         return 0.5 * (score(x) - self.target(x)).square().sum(-1)
 
     def offset(self, density: Density) -> float:

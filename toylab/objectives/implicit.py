@@ -19,7 +19,7 @@ class Implicit:
     """
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """One loss a point, shape [n], for points x [n, 2]. Draws nothing."""
+        """One loss per point, shape [n], for points x [n, 2]. Draws nothing."""
         s, divergence = value_and_divergence(score, x)
         return divergence + 0.5 * s.square().sum(-1)
 

@@ -17,20 +17,21 @@ Projection = Callable[[Tensor, torch.Generator | None], Tensor]
 
 
 def gaussian(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Directions v ~ N(0, I), one a point, shaped like ``x``."""
+    """Directions v ~ N(0, I), one per point, shaped like ``x``."""
     return normal_like(x, generator)
 
 
 def rademacher(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Directions v with independent entries +1 or -1, one a point, shaped like ``x``."""
+    """Directions v with independent entries +1 or -1, one per point, shaped like ``x``."""
     coin = uniform(x.shape, dtype=x.dtype, device=x.device, generator=generator)
     return torch.where(coin < 0.5, -torch.ones_like(x), torch.ones_like(x))
 
 
 def sphere(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Directions v uniform on the sphere of radius sqrt(d), one a point: of radius 1, E v v^T would be I / d."""
+    """Directions v uniform on the sphere of radius sqrt(d), one per point: of radius 1, E v v^T would be I / d."""
     z = normal_like(x, generator)
-    return math.sqrt(x.shape[-1]) * z / torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+    return math.sqrt(x.shape[-1]) * z / length
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Sliced:
     Source: Song et al. 2019 (arXiv:1905.07088), eqs. 7 and 8.
 
     Args:
-        n_slices: directions a point.
+        n_slices: directions per point.
         projection: draws the directions: ``rademacher``, ``gaussian``, ``sphere``, or your own with E v v^T = I.
         variance_reduced: use |s|^2 instead of its estimate (v^T s)^2.
     """
@@ -56,7 +57,7 @@ class Sliced:
         validate.function("projection", self.projection, "objectives.rademacher")
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """One loss a point, shape [n], for points x [n, 2]."""
+        """One loss per point, shape [n], for points x [n, 2]."""
         x = x.expand(self.n_slices, *x.shape)
         v = self.projection(x, generator)
         s, jvp = value_and_jvp(score, x, v)
@@ -82,7 +83,7 @@ class FiniteDifferenceSliced:
     Args:
         step: h, small against the scale on which the score varies, large against rounding: the difference loses
             eps |s| / h.
-        n_slices: directions a point.
+        n_slices: directions per point.
         projection: draws the directions, with E v v^T = I.
     """
 
@@ -96,10 +97,10 @@ class FiniteDifferenceSliced:
         validate.function("projection", self.projection, "objectives.rademacher")
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """One loss a point, shape [n], for points x [n, 2]."""
+        """One loss per point, shape [n], for points x [n, 2]."""
         x = x.expand(self.n_slices, *x.shape)
         v = self.projection(x, generator)
-        ahead, behind = score(torch.stack([x + self.step * v, x - self.step * v]))
+        ahead, behind = score(torch.stack([x + self.step * v, x - self.step * v])).unbind(0)
         slope = (v * (ahead - behind)).sum(-1) / (2 * self.step)
         return (slope + (ahead + behind).square().sum(-1) / 8).mean(0)
 

@@ -32,5 +32,6 @@ class WeightAverage:
     def update(self) -> None:
         """Take in the weights as they are now."""
         share = (10 / (self.n_steps + 10)).clamp_(min=1 - self.decay)  # 1 - d_k
-        torch._foreach_lerp_(self._average, self._latest, [share.to(w.dtype) for w in self._average])
+        for mean, latest in zip(self._average, self._latest, strict=True):
+            mean.lerp_(latest, share.to(mean.dtype))
         self.n_steps += 1

@@ -1,8 +1,9 @@
 """Several networks of one shape as one module, so that a step of all costs little more than a step of one."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
@@ -42,7 +43,7 @@ class Ensemble(nn.Module):
                 f"the objective calls the score with points {list(x.shape)}: of {self.n} networks side by side it "
                 f"must be [..., {self.n}, m, 2]. Keep the batch dimensions of x in the objective, or leave n_seeds 1."
             )
-        # [n, all points of a network, 2]: one product a layer, whatever the objective has stacked in front
+        # [n, all points of a network, 2]: one product per layer, whatever the objective has stacked in front
         own = x.movedim(-3, 0)
         shape, own = own.shape, own.reshape(self.n, -1, 2)
         levels = [
@@ -51,8 +52,9 @@ class Ensemble(nn.Module):
         ]
         one, weights = self._one[0], dict(zip(self._names, self.weights, strict=True))
 
-        def field(weights: dict, buffers: dict, x: Tensor, *sigma: Tensor | float) -> Tensor:
-            return functional_call(one, (weights, buffers), (x, *sigma))
+        def field(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, *sigma: Tensor | float) -> Tensor:
+            s: Tensor = functional_call(one, (weights, buffers), (x, *sigma))
+            return s
 
         if not self._broadcasts:
             where = [0 if isinstance(s, Tensor) and s.ndim else None for s in levels]
@@ -79,3 +81,23 @@ class Ensemble(nn.Module):
             for name, stack in zip(self._names, self.weights, strict=True):
                 own[name].copy_(stack.detach()[k])
         return networks
+
+
+def redrawn(network: nn.Module, n: int, generator: torch.Generator | None) -> list[nn.Module]:
+    """n more networks like this one, with fresh weights from its method ``redrawn``.
+
+    Raises:
+        TypeError: if it has none.
+    """
+    draw: Callable[[torch.Generator | None], nn.Module] | None = getattr(network, "redrawn", None)
+    if draw is None:
+        raise TypeError(
+            f"network is a {type(network).__name__}, which has no redrawn(generator), so that n_seeds cannot start "
+            "others like it. Give it that method (a copy with fresh weights), or call fit once per seed."
+        )
+    return [draw(generator) for _ in range(n)]
+
+
+def single_networks(network: nn.Module) -> tuple[nn.Module, ...]:
+    """The networks of an ensemble one by one, or the one network."""
+    return network.split() if isinstance(network, Ensemble) else (network,)

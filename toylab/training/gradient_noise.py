@@ -1,17 +1,22 @@
 """How noisy is a training step: the variance of the gradient of a mini-batch loss."""
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.uncalled import refuse_function
 from toylab.densities.density import Density
+from toylab.objectives.objective import Objective
 from toylab.training.ensemble import Ensemble
-from toylab.training.fit import Objective
+from toylab.training.result import Network
+from toylab.training.trial import check_pair
 
 
 def gradient_noise(
-    network: nn.Module,
-    objective: Objective,
+    network: Network,
+    objective: Objective[Network],
     density: Density,
     *,
     batch_size: int = 256,
@@ -29,21 +34,24 @@ def gradient_noise(
     Args:
         network: at whose weights the gradient is taken; it is left as it is.
         objective: as for ``fit``.
-        density: the law of the batches.
-        batch_size: points a batch.
+        density: what the batches are drawn from.
+        batch_size: points per batch.
         n_batches: R, independent batches; their gradients are computed side by side, 16 at a time.
         generator: source of randomness; None is torch's global stream.
     """
+    check_pair(objective, network)
+    refuse_function("density", density)
     validate.count("batch_size", batch_size)
     validate.count("n_batches", n_batches, least=2)
     parameter = next(network.parameters())
-    law = density.to(torch.empty(0, dtype=parameter.dtype, device=parameter.device))
+    density = density.to(torch.empty(0, dtype=parameter.dtype, device=parameter.device))
+    loss: Objective[Any] = objective
     gradients = []
     for n in [16] * (n_batches // 16) + [n_batches % 16] * (n_batches % 16 > 0):
-        copies = Ensemble([network] * n)
-        losses = objective(copies, law.sample((n, batch_size), generator=generator), generator=generator)
+        networks = Ensemble([network] * n)
+        losses = loss(networks, density.sample((n, batch_size), generator=generator), generator=generator)
         gradients.append(
-            _flat(torch.autograd.grad(losses.mean(-1).sum(), list(copies.parameters()), allow_unused=True))
+            _flat(torch.autograd.grad(losses.mean(-1).sum(), list(networks.parameters()), allow_unused=True))
         )
     return float(torch.cat(gradients).double().var(0).sum())
 

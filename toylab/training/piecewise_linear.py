@@ -1,10 +1,11 @@
-"""A mistake that can be told beforehand: an objective that differentiates a network with kinks."""
+"""A mistake that shows before the first step: an objective that differentiates a network with kinks."""
 
-import warnings
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from toylab._internal.warn import warn
 from toylab.networks import EnergyMLP
 
 _PIECEWISE_LINEAR = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardtanh, nn.Threshold)
@@ -18,20 +19,18 @@ def is_piecewise_linear(network: nn.Module) -> bool:
     return callable(activation) and not bool(_second_derivative(activation).any())
 
 
-def warn_piecewise_linear(network: nn.Module, differentiated: bool, stacklevel: int = 2) -> None:
+def warn_piecewise_linear(network: nn.Module, differentiated: bool) -> None:
     """Warn if a network with kinks is differentiated by its objective, or is itself a gradient."""
     if not (differentiated or isinstance(network, EnergyMLP)) or not is_piecewise_linear(network):
         return
     what = "is the gradient of one" if isinstance(network, EnergyMLP) else "is differentiated by this objective"
-    warnings.warn(
+    warn(
         f"the network is piecewise linear (ReLU or the like) and {what}: the gradient of such a loss does not see the "
-        "kinks move, and almost nothing is learned. Use a smooth activation: softplus, silu, tanh.",
-        RuntimeWarning,
-        stacklevel=stacklevel,
+        "kinks move, and almost nothing is learned. Use a smooth activation: softplus, silu, tanh."
     )
 
 
-def _second_derivative(activation: nn.Module) -> torch.Tensor:
+def _second_derivative(activation: Callable[[Tensor], Tensor]) -> Tensor:
     x = torch.linspace(-4.05, 4.05, 82, dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(activation(x).sum(), x, create_graph=True)  # torch.func takes a second to load
     return torch.autograd.grad(slope.sum(), x)[0] if slope.requires_grad else torch.zeros_like(x)

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from collections.abc import Callable
 from os import PathLike
 
 import torch
@@ -9,6 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
+
+SavedNetwork = ScoreMLP | EnergyMLP | NoiseConditionalMLP
 
 _FORMAT, _VERSION = "toylab network", 1
 _NETWORKS = {"ScoreMLP": ScoreMLP, "EnergyMLP": EnergyMLP, "NoiseConditionalMLP": NoiseConditionalMLP}
@@ -20,7 +23,7 @@ _SETTINGS = {
 }
 
 
-def save(network: nn.Module, path: str | PathLike) -> None:
+def save(network: nn.Module, path: str | PathLike[str]) -> None:
     """Write a network of ``toylab.networks`` to a file that ``load`` reads.
 
     Raises:
@@ -28,7 +31,7 @@ def save(network: nn.Module, path: str | PathLike) -> None:
             name in the file. Save their ``state_dict()`` with ``torch.save``.
     """
     kind = type(network).__name__
-    if _NETWORKS.get(kind) is not type(network):
+    if not isinstance(network, SavedNetwork) or _NETWORKS.get(kind) is not type(network):
         raise TypeError(f"network is a {kind}: save writes {', '.join(_NETWORKS)}. Use torch.save on its state_dict().")
     names = [name for name, activation in _ACTIVATIONS.items() if activation is network.activation]
     if not names:
@@ -41,14 +44,14 @@ def save(network: nn.Module, path: str | PathLike) -> None:
     torch.save({**content, "settings": settings, "weights": weights}, path)
 
 
-def load(path: str | PathLike, *, device: torch.device | str = "cpu") -> ScoreMLP | EnergyMLP | NoiseConditionalMLP:
+def load(path: str | PathLike[str], *, device: torch.device | str = "cpu") -> SavedNetwork:
     """Read a network written by ``save``, with ``torch.load(weights_only=True)``: nothing in the file is executed.
 
     Raises:
         ValueError: if the file is not one of ours, is damaged, or comes from a newer version.
         FileNotFoundError: if there is no such file.
     """
-    with open(path, "rb") as file, warnings.catch_warnings():  # a missing or forbidden file is told by open itself
+    with open(path, "rb") as file, warnings.catch_warnings():  # open says itself what is wrong with a missing file
         warnings.simplefilter("ignore")  # torch muses about pickle protocols before it refuses
         try:
             content = torch.load(file, map_location=device, weights_only=True)
@@ -63,7 +66,8 @@ def load(path: str | PathLike, *, device: torch.device | str = "cpu") -> ScoreML
         )
     try:
         activation = _ACTIVATIONS[content["activation"]]
-        network = _NETWORKS[content["kind"]](**content["settings"], activation=activation, generator=torch.Generator())
+        make: Callable[..., SavedNetwork] = _NETWORKS[content["kind"]]
+        network = make(**content["settings"], activation=activation, generator=torch.Generator())
         weights = content["weights"]
         network.to(next(iter(weights.values())).dtype).load_state_dict(weights)
     except (KeyError, TypeError, AttributeError, StopIteration, RuntimeError) as error:

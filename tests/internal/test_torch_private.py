@@ -1,0 +1,111 @@
+"""The private names of torch still do what toylab uses them for, and none is used outside of ``torch_private``."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+import torch.autograd.forward_ad as forward_ad
+
+import toylab
+from toylab._internal.torch_private import in_forward_mode, standard_gamma, version
+
+ROOT = Path(toylab.__file__).parent
+ALLOWED = "torch_private.py"
+TENSOR_PRIVATE = {name for name in dir(torch.Tensor) if name.startswith("_") and not name.startswith("__")}
+
+
+def private_names(source):
+    """Names of torch in a piece of code that begin with an underscore, and ``torch._C`` and the like in imports."""
+    torch_names, found = {"torch"}, []
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            torch_names |= {(alias.asname or "torch") for alias in node.names if alias.name.split(".")[0] == "torch"}
+            found += [alias.name for alias in node.names if _is_private(alias.name)]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "torch":
+            torch_names |= {alias.asname or alias.name for alias in node.names}
+            found += [name for alias in node.names if _is_private(name := f"{node.module}.{alias.name}")]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            root = node.value
+            while isinstance(root, ast.Attribute):
+                root = root.value
+            of_torch = isinstance(root, ast.Name) and root.id in torch_names
+            if of_torch or node.attr in TENSOR_PRIVATE:
+                found.append(ast.unparse(node))
+    return found
+
+
+def _is_private(name):
+    parts = name.split(".")
+    return parts[0] == "torch" and any(part.startswith("_") and not part.startswith("__") for part in parts)
+
+
+def test_no_private_name_of_torch_elsewhere():
+    found = {
+        str(path.relative_to(ROOT)): names
+        for path in ROOT.rglob("*.py")
+        if path.name != ALLOWED and (names := private_names(path.read_text()))
+    }
+    assert not found, f"use a public name of torch, or give it a place and a reason in {ALLOWED}: {found}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch\ntorch._fused_adam_()",
+        "import torch\ntorch._C._are_functorch_transforms_active()",
+        "import torch.autograd.forward_ad as ad\nad._current_level",
+        "from torch.autograd import forward_ad\nforward_ad._current_level",
+        "from torch.utils._pytree import tree_flatten",
+        "import torch.utils._pytree",
+        "from torch._dynamo import disable",
+        "x._version",
+    ],
+)
+def test_it_would_be_seen(source):
+    assert private_names(source)
+    assert not private_names("import torch\nfrom torch import nn\ntorch.__version__\nself._weights\nnn.Linear")
+
+
+def test_forward_mode_is_seen_in_every_transform():
+    """If this fails, ``forward_ad._current_level`` has changed: networks are right without it, but slower."""
+    x, seen = torch.ones(3, 2), []
+
+    def look(y):
+        seen.append(in_forward_mode())
+        return y.sum(-1)
+
+    look(x)
+    torch.func.vjp(look, x)
+    torch.func.vmap(look)(x)
+    assert seen == [False] * 3
+    seen.clear()
+    with forward_ad.dual_level():
+        look(forward_ad.make_dual(x, x))
+        torch.func.vjp(look, forward_ad.make_dual(x, x))
+    torch.func.jvp(look, (x,), (x,))
+    torch.func.jvp(torch.func.vmap(look), (x,), (x,))
+    torch.func.vmap(lambda y: torch.func.jvp(look, (y,), (y,))[1])(x)
+    assert seen == [True] * 5
+
+
+def test_gamma_numbers_follow_a_generator():
+    """If this fails, ``torch._standard_gamma`` has changed: Student's t has no samples that follow a generator.
+
+    Mean and variance are the shape: of 100,000 numbers the mean is known to sqrt(3 / 1e5) = .0055.
+    """
+    shape = torch.full((100_000,), 3.0)
+    one, other = (standard_gamma(shape, torch.Generator().manual_seed(0)) for _ in range(2))
+    assert torch.equal(one, other)
+    assert abs(float(one.mean()) - 3) < 5 * 0.0055
+
+
+def test_a_change_in_place_is_counted():
+    """If this fails, ``Tensor._version`` has changed: levels changed in place may go unnoticed in ``draw_levels``."""
+    x = torch.ones(3)
+    before = version(x)
+    x.mul_(2)
+    assert version(x) > before
+    assert version(x) == version(x)

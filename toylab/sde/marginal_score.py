@@ -1,0 +1,51 @@
+"""The score at a time of an SDE, from a score of plain noise."""
+
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab.score import NoiseConditionalScore, Score
+from toylab.sde.process import SDE, Time
+
+
+def score_at(sde: SDE, score: NoiseConditionalScore, t: Time) -> Score:
+    """The score of x_t from a noise-conditional one: s_t(x) = s(x / alpha; sigma / alpha) / alpha.
+
+    x_t / alpha = x_0 + (sigma / alpha) z is the data with plain noise, so that one score, exact or learned on plain
+    noise, serves every SDE.
+
+    Args:
+        sde: gives alpha and sigma.
+        score: s(x, sigma), exact (``p.score``) or learned.
+        t: the time, a number or one per point.
+
+    Returns:
+        s_t, a function of x [..., 2].
+
+    >>> import torch
+    >>> from toylab.densities import two_modes
+    >>> from toylab.sde import VP
+    >>> score_at(VP(), two_modes().score, 1.0)(torch.tensor([2.0, 1.0]))  # nearly that of N(0, I)
+    tensor([-1.9783, -0.9783])
+    """
+
+    def score_at_t(x: Tensor, /) -> Tensor:
+        return score(*plain_noise(sde, x, t)) / sde.alpha(t).to(x)[..., None]
+
+    return score_at_t
+
+
+def plain_noise(sde: SDE, x: Tensor, t: Time) -> tuple[Tensor, Tensor | float]:
+    """x_t / alpha = x_0 + (sigma / alpha) z as a point with plain noise, and its noise level.
+
+    Args:
+        sde: gives alpha and sigma.
+        x: points at time t, shape [..., 2].
+        t: the time, a number or one per point.
+
+    Returns:
+        x / alpha [..., 2], and sigma / alpha: a number if t is one, else of its shape and the dtype of x.
+    """
+    validate.time(t)
+    alpha, sigma = sde.alpha(t), sde.sigma(t)
+    level = sigma / alpha
+    return x / alpha.to(x)[..., None], level.to(x) if isinstance(t, Tensor) else float(level)

@@ -1,0 +1,31 @@
+"""Times and noise levels, each a number or a tensor, as tensors."""
+
+import torch
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab.sde.process import Time
+
+
+def time_tensor(t: Time) -> Tensor:
+    """``t`` as a tensor; a number is one in float64."""
+    return t if isinstance(t, Tensor) else torch.tensor(validate.finite("t", t), dtype=torch.float64)
+
+
+def level_tensor(level: Tensor | float) -> Tensor:
+    """``level`` as a tensor, or raise unless it is greater than 0."""
+    if not isinstance(level, Tensor):
+        return torch.tensor(validate.positive("level", level), dtype=torch.float64)
+    if level.device.type == "cpu" and not bool((level > 0).all()):
+        raise ValueError(f"level is {level.tolist()}: noise levels are standard deviations, greater than 0.")
+    return level
+
+
+def in_unit_time(t: Tensor, level: Tensor | float) -> Tensor:
+    """Refuse levels that no time in [0, 1] has; the values of a CUDA tensor are not read."""
+    if t.device.type == "cpu" and not bool(((t >= -1e-6) & (t <= 1 + 1e-6)).all()):
+        raise ValueError(
+            f"level is {level.tolist() if isinstance(level, Tensor) else level}: sigma(t) / alpha(t) takes no such "
+            "value for t in [0, 1]. Give a level between those of t = 0 and t = 1."
+        )
+    return t.clamp(0, 1)

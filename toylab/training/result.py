@@ -1,0 +1,66 @@
+"""What a training gives: networks and their histories, also where it diverged."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from torch import nn
+
+from toylab._internal.display import html_table, text_table
+from toylab.training.history import History
+from toylab.training.spread import Spread
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit(Generic[Network]):
+    """Trained networks (the averaged weights, gradients off) and their histories, one per seed.
+
+    Attributes:
+        networks: as many as ``n_seeds``.
+        histories: one per network.
+    """
+
+    networks: tuple[Network, ...]
+    histories: tuple[History, ...]
+
+    @property
+    def network(self) -> Network:
+        """The first network, which started from the weights given."""
+        return self.networks[0]
+
+    @property
+    def history(self) -> History:
+        """The history of the first network."""
+        return self.histories[0]
+
+    def spread(self, measure: Callable[[Network], float]) -> Spread:
+        """A number measured on every network, such as ``lambda s: metrics.fisher_divergence(s, p)``."""
+        return Spread(tuple(float(measure(network)) for network in self.networks))
+
+    def __repr__(self) -> str:
+        return text_table("Fit", self._summary())
+
+    def _repr_html_(self) -> str:
+        return html_table(self._summary())
+
+    def _summary(self) -> list[tuple[str, str]]:
+        n_weights = sum(p.numel() for p in self.network.parameters())
+        networks = f"{len(self.networks)} {type(self.network).__name__} of {n_weights:,} weights"
+        rows = [("networks", networks), *self.history._summary()]
+        if len(self.networks) > 1 and len(self.history.steps):
+            rows += [("last loss of all", str(Spread(tuple(float(history.loss[-1]) for history in self.histories))))]
+        return rows
+
+
+class TrainingDiverged(FloatingPointError):
+    """The loss became nan or inf.
+
+    Attributes:
+        fit: what was learned by the last report before; None if there was none.
+    """
+
+    def __init__(self, message: str, fit: Fit[Any] | None) -> None:
+        super().__init__(message)
+        self.fit = fit
