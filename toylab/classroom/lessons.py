@@ -56,9 +56,9 @@ def working_folder(named: Path | None = None) -> tuple[Path, str]:
     if not copied:
         return own, f"The lessons are in {own}, as you left them."
     if not kept:
-        return own, f"The lessons have been copied to {own}: {len(copied)} files."
+        return own, f"The lessons have been copied to {own} ({len(copied)} files)."
     names = ", ".join(str(path.relative_to(own)) for path in kept)
-    return own, f"The lessons are in {own}: {len(copied)} files were copied; these were there and are kept: {names}."
+    return own, f"The lessons are in {own}. Files copied: {len(copied)}; there already, and kept: {names}."
 
 
 def copy_missing(folder: Path, out: Path) -> tuple[list[Path], list[Path]]:
