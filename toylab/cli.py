@@ -270,7 +270,7 @@ def _lab(options: argparse.Namespace) -> int:
     except (ValueError, ModuleNotFoundError) as error:
         raise UsageError(str(error)) from None
     if copied:
-        print(copied)
+        print(copied, flush=True)
     print(f"JupyterLab is at {lab.address(server)}\n(Ctrl-C ends it)", flush=True)
     if options.share:
         print(f"For the class, with the password: {lab.class_address(server)}", flush=True)
