@@ -17,8 +17,12 @@ STAMP       = $(VENV)/.installed-$(TORCH)
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 PIP         = $(BIN)/python -m pip install --disable-pip-version-check
 
-# One process per core, one file at a time, and one thread each: more would only wait for one another.
-SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+# One process per core, one file at a time, and one thread each: more would only wait for one another. Files go out in
+# the order they are named in, so that the longest come first and both processes end together.
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# Each cell of the notebooks is a test, too: run, and compared with its stored output.
+NOTEBOOKS := --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -33,11 +37,10 @@ env: $(STAMP) ## create .venv with everything, at the versions of constraints.tx
 figures: env ## draw the reference figures into OUT
 	$(BIN)/toylab figures --out "$(OUT)" $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-test: env lint suite ## lint, types, the whole test suite, and every notebook against its stored outputs
-	$(SIDE_BY_SIDE) --nbval --nbval-current-env --nbval-cell-timeout=300 \
-	    --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks/
+test: env lint ## lint, types, the whole test suite, and every notebook against its stored outputs
+	$(SIDE_BY_SIDE) $(NOTEBOOKS) --ignore=tests/browser tests toylab $(ARGS)
 
-suite: env ## the test suite alone
+suite: env ## the test suite alone, or what of it ARGS names
 	$(SIDE_BY_SIDE) --ignore=tests/browser $(ARGS)
 
 floors: ## the test suite with the oldest versions that are promised, in .venv-floors
