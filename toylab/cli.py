@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import toylab
-from toylab.classroom import handout, lab
+from toylab.classroom import handout, lab, lessons
 
 _DRAWN_BY_DEFAULT = ("gallery", "fields", "estimation", "annealing")
 _EXPERIMENTS = (  # all but the first are drawn when asked for
@@ -130,7 +130,10 @@ def _lab_parser(commands: argparse._SubParsersAction) -> None:
         epilog="example:\n  toylab lab --no-browser --port 8890",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", nargs="?", type=Path, help="where the notebooks are (those of this checkout)")
+    parser.add_argument(
+        "folder", nargs="?", type=Path,
+        help=f"where the notebooks are (those of this checkout; without one, copied to {lessons.OWN_COPY})",
+    )  # fmt: skip
     parser.add_argument("--port", type=_port, metavar="N", help="port to listen on (the first free one from 8888)")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
     parser.add_argument(
@@ -153,7 +156,7 @@ def _handout_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("out", type=Path, metavar="DIR", help="folder to write to")
     parser.add_argument(
-        "--notebooks", type=Path, metavar="FOLDER", help="where the notebooks are (those of this checkout)"
+        "--notebooks", type=Path, metavar="FOLDER", help="where the notebooks are (those of this checkout or package)"
     )
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=_handout)
@@ -257,7 +260,7 @@ def _bench_speed(options: argparse.Namespace) -> int:
 def _lab(options: argparse.Namespace) -> int:
     try:
         lab.require_jupyterlab()
-        folder = lab.notebooks_folder(options.folder)
+        folder, copied = lessons.working_folder(options.folder)
         password = None
         if options.share:
             lab.refuse_root()
@@ -266,6 +269,8 @@ def _lab(options: argparse.Namespace) -> int:
         server = lab.prepare(folder, password=password, port=options.port, browser=not options.no_browser)
     except (ValueError, ModuleNotFoundError) as error:
         raise UsageError(str(error)) from None
+    if copied:
+        print(copied, flush=True)
     print(f"JupyterLab is at {lab.address(server)}\n(Ctrl-C ends it)", flush=True)
     if options.share:
         print(f"For the class, with the password: {lab.class_address(server)}", flush=True)
@@ -275,7 +280,7 @@ def _lab(options: argparse.Namespace) -> int:
 
 def _handout(options: argparse.Namespace) -> int:
     try:
-        written = handout.write(lab.notebooks_folder(options.notebooks), options.out, force=options.force)
+        written = handout.write(lessons.source_folder(options.notebooks), options.out, force=options.force)
     except ValueError as error:
         raise UsageError(str(error)) from None
     except OSError as error:

@@ -139,7 +139,7 @@ def test_the_notebook_handed_in_is_left_alone():
 def test_nothing_is_overwritten_unless_asked(tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "06_sde.png").write_text("mine")
-    with pytest.raises(ValueError, match="06_sde.png is there already: --force"):
+    with pytest.raises(ValueError, match="06_sde.png exists already: --force"):
         handout.write(NOTEBOOKS, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
     assert (tmp_path / "pictures" / "06_sde.png").read_text() == "mine"

@@ -117,16 +117,6 @@ def test_a_folder_of_ones_own_opens_as_it_is(tmp_path):
     assert "--LabApp.default_url=/lab" in lab.arguments(tmp_path, "secret")
 
 
-def test_the_notebooks_are_those_of_the_checkout_or_of_the_folder_named(tmp_path, monkeypatch):
-    assert lab.notebooks_folder() == NOTEBOOKS
-    assert lab.notebooks_folder(tmp_path) == tmp_path
-    with pytest.raises(ValueError, match="is no folder"):
-        lab.notebooks_folder(tmp_path / "none")
-    monkeypatch.setattr(lab, "__file__", str(tmp_path / "site-packages" / "toylab" / "lab.py"))
-    with pytest.raises(ValueError, match="not part of the installed package: copy"):
-        lab.notebooks_folder()
-
-
 def test_without_jupyterlab_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "jupyterlab", None)
     monkeypatch.delitem(sys.modules, "jupyterlab.labapp", raising=False)
@@ -165,11 +155,14 @@ def test_root_is_not_shared(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_stranger_is_refused_and_ctrl_c_ends_it(tmp_path):
-    """On a terminal, where Jupyter would ask back."""
+def test_a_stranger_is_refused_whatever_the_configuration_and_ctrl_c_ends_it(tmp_path):
+    """With every door opened by a configuration, and on a terminal, where Jupyter would ask back."""
+    from jupyter_server.auth.security import passwd
+
     terminal, end = pty.openpty()
     command = [sys.executable, "-m", "toylab", "lab", "--no-browser"]
-    server = Running(command, environment(tmp_path), tmp_path / "log", stdin=end)
+    settings = environment(tmp_path, OPEN_DOORS.format(hashed=passwd("theirs")))
+    server = Running(command, settings, tmp_path / "log", stdin=end)
     try:
         assert server.address.startswith("http://127.0.0.1:")
         assert len(server.token) >= 32
@@ -186,21 +179,6 @@ def test_a_stranger_is_refused_and_ctrl_c_ends_it(tmp_path):
         os.close(end)
     assert status == 0
     assert "Traceback" not in server.log.read_text()
-
-
-@pytest.mark.slow
-def test_no_configuration_opens_the_lab(tmp_path):
-    from jupyter_server.auth import passwd
-
-    configuration = OPEN_DOORS.format(hashed=passwd("theirs"))
-    command = [sys.executable, "-m", "toylab", "lab", "--no-browser", str(NOTEBOOKS)]
-    server = Running(command, environment(tmp_path, configuration), tmp_path / "log")
-    try:
-        assert server.address.startswith("http://127.0.0.1:")
-        assert server.status("/api/contents") == 403
-        assert server.status(f"/api/contents?token={server.token}") == 200
-    finally:
-        assert server.ended(signal.SIGINT) == 0
 
 
 @pytest.mark.slow

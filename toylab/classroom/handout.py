@@ -1,4 +1,4 @@
-"""Student copies of the notebooks: each solution gives way to an empty place for the answer.
+"""Student copies of the notebooks, with an empty place for the answer where each solution was.
 
 A solution is what an exercise folds away, ``<details><summary>Solution</summary> ... </details>`` in a markdown cell.
 """
@@ -7,18 +7,20 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
+
+from toylab.classroom.lessons import Notebook, as_bytes, detach
 
 ANSWER = "*Your answer:*"
 
 _SOLUTION = re.compile(r"<details>\s*<summary>\s*Solution\s*</summary>.*?</details>", re.DOTALL)
 _LOOKS_LIKE_ONE = re.compile(r"<summary[^>]*>(?:(?!</summary).)*?(solution|answer)", re.IGNORECASE | re.DOTALL)
-_TO_ELSEWHERE = re.compile(r"(?<!!)\[([^\]]*)\]\(\.\./[^)]*\)")
 
 
-def student_copy(notebook: dict) -> dict:
-    """The notebook without its solutions, every other cell as it is.
+def student_copy(notebook: Notebook) -> Notebook:
+    """The notebook without its solutions, every other cell unchanged.
 
-    A cell with a solution falls apart into the text before, the place for the answer (with an empty code cell if the
+    A cell with a solution is split into the text before, the place for the answer (with an empty code cell if the
     solution has code) and the text after. A link to a page outside the notebooks' folder becomes its text, since that
     page is not handed out.
 
@@ -26,10 +28,11 @@ def student_copy(notebook: dict) -> dict:
         notebook: As in the file, of nbformat 4.
 
     Raises:
-        ValueError: Something is folded away that looks like a solution and is not written as one, so that it would
+        ValueError: Something is folded away that looks like a solution but is not written as one, so that it would
             reach the students.
     """
-    return {**notebook, "cells": [piece for cell in notebook["cells"] for piece in _without_solutions(cell)]}
+    cells = detach(notebook)["cells"]
+    return {**notebook, "cells": [piece for cell in cells for piece in _without_solutions(cell)]}
 
 
 def write(folder: Path, out: Path, *, force: bool = False) -> list[Path]:
@@ -38,7 +41,7 @@ def write(folder: Path, out: Path, *, force: bool = False) -> list[Path]:
     Returns the files that were written.
 
     Raises:
-        ValueError: ``folder`` has no notebooks, is ``out`` itself, a notebook cannot be read, or a file is there
+        ValueError: ``folder`` has no notebooks or is ``out`` itself, a notebook cannot be read, or a file exists
             already and ``force`` is not given.
         OSError: ``out`` cannot be written to.
     """
@@ -50,27 +53,22 @@ def write(folder: Path, out: Path, *, force: bool = False) -> list[Path]:
             copy = student_copy(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: cannot be made a handout ({error}).") from None
-        files[out / path.name] = (json.dumps(copy, indent=1, ensure_ascii=False) + "\n").encode()
+        files[out / path.name] = as_bytes(copy)
     if not files:
         raise ValueError(f"{folder} has no notebooks: name a folder that has.")
     for path in sorted((folder / "pictures").glob("*.*")):
         files[out / "pictures" / path.name] = path.read_bytes()
-    there = [path for path in files if os.path.lexists(path)]
-    if there and not force:
-        raise ValueError(f"{there[0]} is there already: --force overwrites it (and {len(there) - 1} more).")
+    existing = [path for path in files if os.path.lexists(path)]
+    if existing and not force:
+        raise ValueError(f"{existing[0]} exists already: --force overwrites it (and {len(existing) - 1} more).")
     for path, content in files.items():
         _write(path, content)
     return list(files)
 
 
-def _without_solutions(cell: dict) -> list[dict]:
+def _without_solutions(cell: dict[str, Any]) -> list[dict[str, Any]]:
     text = "".join(cell["source"])
-    if cell["cell_type"] != "markdown":
-        return [cell]
-    if _TO_ELSEWHERE.search(text):
-        text = _TO_ELSEWHERE.sub(r"\1", text)
-        cell = {**cell, "source": text.splitlines(keepends=True)}
-    if not re.search("</?details", text, re.IGNORECASE):
+    if cell["cell_type"] != "markdown" or not re.search("</?details", text, re.IGNORECASE):
         return [cell]
     solutions, rest = _SOLUTION.findall(text), _SOLUTION.split(text)
     folded = "".join(rest)
@@ -89,11 +87,11 @@ def _without_solutions(cell: dict) -> list[dict]:
     return pieces
 
 
-def _markdown(name: str, text: str) -> dict:
+def _markdown(name: str, text: str) -> dict[str, Any]:
     return {"cell_type": "markdown", "id": name, "metadata": {}, "source": _lines(text)}
 
 
-def _code(name: str) -> dict:
+def _code(name: str) -> dict[str, Any]:
     return {"cell_type": "code", "execution_count": None, "id": name, "metadata": {}, "outputs": [], "source": []}
 
 

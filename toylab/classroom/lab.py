@@ -1,7 +1,7 @@
-"""JupyterLab on the notebooks: for this machine alone behind a token, or for a class behind a password.
+"""JupyterLab on the lessons: for this machine alone behind a token, or for a class behind a password.
 
-Whoever may use a Jupyter server may run any code as its owner. So the lock is given explicitly, above whatever a
-configuration of Jupyter says, and looked at once more in the server itself before that listens.
+Whoever may use a Jupyter server can run any code as its owner. So who may come in is given explicitly, which
+overrides any configuration of Jupyter, and is checked once more in the server itself before it listens.
 """
 
 import getpass
@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toylab.classroom.lessons import FIRST_PAGE
+
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
 
-FIRST_PAGE = "00_start_here.ipynb"
 PASSWORD_VARIABLE = "TOYLAB_PASSWORD"
 SHORTEST_PASSWORD = 8
 WHAT_SHARING_EXPOSES = """\
@@ -36,27 +37,8 @@ def require_jupyterlab() -> None:
         raise ModuleNotFoundError('toylab lab needs JupyterLab: pip install "toylab[lab]"') from None
 
 
-def notebooks_folder(named: Path | None = None) -> Path:
-    """The folder that was named, or else the notebooks of the checkout that this package lies in, absolute.
-
-    Raises:
-        ValueError: No folder of that name, or none was named and the package was installed without its notebooks.
-    """
-    if named is not None:
-        if not named.is_dir():
-            raise ValueError(f"{str(named)!r} is no folder: name one with notebooks in it.")
-        return named.resolve()
-    folder = Path(__file__).resolve().parents[2] / "notebooks"
-    if not (folder / FIRST_PAGE).is_file():
-        raise ValueError(
-            "the notebooks are not part of the installed package: copy the folder notebooks/ from the project's "
-            "repository, and name your copy."
-        )
-    return folder
-
-
 def refuse_root() -> None:
-    """Raises ValueError for root, whose files are everybody's: nothing to share with a class."""
+    """Raises ValueError for root, who can change every file of the machine: too much to share with a class."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         raise ValueError("--share as root would hand the whole machine to the class: run it as another user.")
 
@@ -64,7 +46,7 @@ def refuse_root() -> None:
 def read_password() -> str:
     """The password of a class: from the environment variable ``TOYLAB_PASSWORD``, or asked for twice.
 
-    The variable is taken away, since every notebook's kernel would inherit it.
+    The variable is removed, since every notebook's kernel would inherit it.
 
     Raises:
         ValueError: Too short, typed differently the second time, or no terminal to ask on.
@@ -86,19 +68,19 @@ def read_password() -> str:
 def arguments(
     folder: Path, token: str, *, hashed_password: str = "", port: int | None = None, browser: bool = True
 ) -> list[str]:
-    """What JupyterLab is started with.
+    """The arguments that JupyterLab is started with.
 
     Args:
-        folder: Where the notebooks are; it opens at their first page if that is there.
-        token: The secret that lets its bearer in.
-        hashed_password: Lets whoever knows the password in as well; where it is given, and only there, the server
-            listens to the network.
-        port: This one and no other; by default the first free one from 8888.
+        folder: Where the notebooks are; JupyterLab opens at their first page if that is there.
+        token: The secret that lets in whoever has it.
+        hashed_password: Lets in whoever knows the password, too; the server listens to the network only if it is
+            given.
+        port: This port and no other; by default the first free one from 8888.
         browser: Whether to open one.
     """
     first = (folder / FIRST_PAGE).is_file()
     lock = [
-        # of the very class: in a configuration file `c.PasswordIdentityProvider.token` beats `--IdentityProvider.token`
+        # by the class's own name: `c.PasswordIdentityProvider.token` of a file overrides `--IdentityProvider.token`
         f"--ServerApp.identity_provider_class={_LOCK}",
         f"--PasswordIdentityProvider.token={token}",
         f"--PasswordIdentityProvider.hashed_password={hashed_password}",
@@ -107,7 +89,7 @@ def arguments(
     if hashed_password:
         reach = ["--ServerApp.ip=0.0.0.0", "--ServerApp.allow_remote_access=True"]
     else:
-        # root may open a lab for itself; handing root to a class is left refused, as it is in Jupyter
+        # root may open a lab for itself; Jupyter goes on refusing to share one
         reach = ["--ServerApp.ip=127.0.0.1", "--ServerApp.allow_root=True"]
     return [
         *lock,
@@ -124,20 +106,20 @@ def arguments(
 def prepare(folder: Path, *, password: str | None = None, port: int | None = None, browser: bool = True) -> "ServerApp":
     """A JupyterLab in this process, ready to `run`.
 
-    Not in another process, since the arguments of one show the token to everybody on the machine.
+    Not in a process of its own, whose arguments would show the token to everybody on this machine.
 
     Args:
         folder: Where the notebooks are.
-        password: Given, the server listens to the network and lets in whoever knows it.
+        password: If given, the server listens to the network and lets in whoever knows it.
         port: See `arguments`.
         browser: Whether to open one.
 
     Raises:
-        ValueError: The port is taken or forbidden, root would be shared, or a configuration of Jupyter changes who may
-            come in.
+        ValueError: The port is taken or not allowed, root would be shared, or a configuration of Jupyter changes who
+            may come in.
     """
     require_jupyterlab()
-    from jupyter_server.auth import passwd
+    from jupyter_server.auth.security import passwd
     from jupyterlab.labapp import LabApp
 
     if password is not None:
@@ -150,7 +132,7 @@ def prepare(folder: Path, *, password: str | None = None, port: int | None = Non
             raise ValueError(f"--port {port}: cannot listen there ({error.strerror}). Give another port.") from None
     token = secrets.token_hex(24)
     hashed_password = "" if password is None else passwd(password)
-    server = LabApp.initialize_server(
+    server: ServerApp = LabApp.initialize_server(
         arguments(folder, token, hashed_password=hashed_password, port=port, browser=browser)
     )
     check_lock(server, ip, token, hashed_password)
@@ -158,16 +140,21 @@ def prepare(folder: Path, *, password: str | None = None, port: int | None = Non
 
 
 def run(server: "ServerApp") -> None:
-    """Answer requests until Ctrl-C, which ends it at once and in order, where Jupyter would ask back."""
+    """Answer requests until Ctrl-C, which stops it at once and in order; Jupyter itself would ask first."""
     signal.signal(signal.SIGINT, lambda number, frame: server.stop(from_signal=True))
     server.start()
 
 
 def check_lock(server: "ServerApp", ip: str, token: str, hashed_password: str) -> None:
     """Raises ValueError unless the server listens where it should, and opens to this token and password alone."""
+    from jupyter_server.auth.identity import PasswordIdentityProvider
+
     lock = server.identity_provider
-    found = (f"{type(lock).__module__}.{type(lock).__name__}", lock.token, lock.hashed_password, server.ip, server.sock)
-    if found != (_LOCK, token, hashed_password, ip, "") or lock.allow_password_change:
+    if (
+        type(lock) is not PasswordIdentityProvider  # a class derived from it may open to anybody
+        or (lock.token, lock.hashed_password, server.ip, server.sock) != (token, hashed_password, ip, "")
+        or lock.allow_password_change
+    ):
         raise ValueError(
             "a configuration of Jupyter on this machine changes who may come in, so nothing was started. "
             "`jupyter --paths` lists where it may lie; or set JUPYTER_NO_CONFIG=1."
@@ -180,10 +167,10 @@ def address(server: "ServerApp") -> str:
 
 
 def class_address(server: "ServerApp") -> str:
-    """Where the others on the network open it; they are asked for the password."""
+    """Where everybody else on the network opens it; they are asked for the password."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # an address kept for documentation; a datagram socket sends nothing here
+            probe.connect(("192.0.2.1", 9))  # an address for documentation only; connecting a UDP socket sends nothing
             host = probe.getsockname()[0]
         except OSError:
             host = socket.gethostname()
