@@ -7,15 +7,16 @@ Python. A CUDA graph starts them all at once. Elsewhere there is nothing to gain
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 WARM_UP = 3  # ordinary calls before the recording, in which libraries load and what is kept is made
 
-Step = Callable[..., object]
+P = ParamSpec("P")  # what a step takes
+R = TypeVar("R")  # what it gives
 Record = Callable[[Callable[[], None]], Callable[[], None]]
 
 
@@ -26,14 +27,14 @@ class Counter(Protocol):
 
 
 def captured(
-    step: Step,
+    step: Callable[P, R],
     device: torch.device,
     *,
     generator: torch.Generator | None = None,
     uses: Iterable[object] = (),
     counter: Counter | None = None,
     record: Record | None = None,
-) -> Step:
+) -> Callable[P, R]:
     """``step`` as it is; on a CUDA device, what replays it: called with the same arguments it gives the same results.
 
     Every call is one step: the first three are ordinary ones, the next is recorded, and from there on all are replays.
@@ -82,12 +83,12 @@ def changes_nothing(f: object) -> bool:
     if isinstance(owner, nn.Module | Tensor):
         return True
     if dataclasses.is_dataclass(owner) and not isinstance(owner, type):
-        return owner.__dataclass_params__.frozen and all(
+        frozen: bool = type(owner).__dataclass_params__.frozen  # type: ignore[attr-defined]  # typeshed leaves it out
+        return frozen and all(
             changes_nothing(part) for part in vars(owner).values() if callable(part) and not isinstance(part, type)
         )
-    return getattr(f, "__closure__", ()) is None and (f.__module__ or "").startswith(
-        f"{__package__.partition('.')[0]}."
-    )
+    ours = f"{__name__.partition('.')[0]}."
+    return getattr(f, "__closure__", ()) is None and (f.__module__ or "").startswith(ours)
 
 
 def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Iterable[object]) -> str:
@@ -106,26 +107,27 @@ def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Ite
     return ""
 
 
-class _Captured:
+class _Captured(Generic[P, R]):
     """A step, the calls of it so far, the memory of its arguments and results, and its replay."""
 
-    def __init__(self, step: Step, device: torch.device, counter: Counter | None, record: Record) -> None:
+    def __init__(self, step: Callable[P, R], device: torch.device, counter: Counter | None, record: Record) -> None:
         self.step, self.device, self.counter, self.record = step, device, counter, record
-        self.n_calls, self.n_counted, self.replay, self.impossible = 0, 0, None, False
+        self.n_calls, self.n_counted, self.impossible = 0, 0, False
+        self.replay: Callable[[], None] | None = None
         self.leaves: list[Tensor | float] = []  # as they were given last
         self.arguments: list[Tensor] = []
-        self.results: list[Tensor] = []
+        self.results: list[Any] = []
 
-    def __call__(self, *arguments: object) -> object:
-        leaves, shape = tree_flatten(arguments)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        leaves, shape = tree_flatten((args, kwargs))
         if self.impossible or self.n_calls < WARM_UP:
             self.n_calls += 1
-            return self._ordinary(tree_unflatten([self._tensor(leaf) for leaf in leaves], shape))
+            return self._ordinary([self._tensor(leaf) for leaf in leaves], shape)
         if self.replay is None:
             self.arguments = [self._tensor(leaf).clone() for leaf in leaves]
             self.leaves = list(leaves)
             try:
-                self._record(shape)
+                self.replay = self._recorded(shape)
             except RuntimeError as error:
                 self.impossible = True
                 warnings.warn(
@@ -133,7 +135,7 @@ class _Captured:
                     RuntimeWarning,
                     stacklevel=2,
                 )
-                return self(*arguments)
+                return self(*args, **kwargs)
         for i, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor):
                 if leaf is not self.arguments[i]:
@@ -144,28 +146,33 @@ class _Captured:
         self.replay()
         if self.counter is not None:
             self.counter.n += self.n_counted
-        return tree_unflatten(self.results, self.shape)
+        results: R = tree_unflatten(self.results, self.shape)
+        return results
 
-    def _record(self, shape: object) -> None:
+    def _step(self, leaves: list[Tensor], shape: TreeSpec) -> R:
+        args, kwargs = tree_unflatten(leaves, shape)
+        return self.step(*args, **kwargs)
+
+    def _recorded(self, shape: TreeSpec) -> Callable[[], None]:
         def run() -> None:
-            self.results, self.shape = tree_flatten(self.step(*tree_unflatten(self.arguments, shape)))
+            self.results, self.shape = tree_flatten(self._step(self.arguments, shape))
 
         before = 0 if self.counter is None else self.counter.n
         try:
-            self.replay = self.record(run)
+            return self.record(run)
         finally:
             if self.counter is not None:  # what was recorded has not been executed
                 self.n_counted, self.counter.n = self.counter.n - before, before
 
-    def _ordinary(self, arguments: tuple) -> object:
+    def _ordinary(self, leaves: list[Tensor], shape: TreeSpec) -> R:
         """One step, launch by launch; before a recording on a stream of its own, as CUDA graphs ask for."""
         if self.device.type != "cuda" or self.impossible:
-            return self.step(*arguments)
+            return self._step(leaves, shape)
         with torch.cuda.device(self.device):
             here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
             aside.wait_stream(here)
             with torch.cuda.stream(aside):
-                results = self.step(*arguments)
+                results = self._step(leaves, shape)
             here.wait_stream(aside)
             for leaf in tree_flatten(results)[0]:
                 leaf.record_stream(here)
