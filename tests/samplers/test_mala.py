@@ -8,8 +8,8 @@ import scipy.stats
 import torch
 
 from toylab.densities import Banana, Circle, GaussianMixture, isotropic, ring
-from toylab.samplers import mala, mala_init, mala_step
-from toylab.samplers.mala import value_and_score
+from toylab.samplers import accept_reject, mala, mala_init, mala_step
+from toylab.samplers.accept_reject import value_and_score
 
 MODULE = importlib.import_module("toylab.samplers.mala")  # the package's attribute of this name is the function
 MIXTURE = GaussianMixture(
@@ -39,7 +39,7 @@ def log_acceptance(monkeypatch, log_prob, score, x, y, eps):
     z = (y - x - 0.5 * eps * score(x)) / eps**0.5
     u = torch.empty(len(x), dtype=x.dtype)
     monkeypatch.setattr(MODULE, "normal_like", lambda x, generator: z)
-    monkeypatch.setattr(MODULE, "uniform", lambda *args, **kwargs: u)
+    monkeypatch.setattr(accept_reject, "uniform", lambda *args, **kwargs: u)
     start = mala_init(log_prob, score, x)
 
     def moves(log_u):

@@ -9,6 +9,9 @@ import torch
 from toylab.densities import GaussianMixture, isotropic, two_modes
 from toylab.metrics import mode_weights
 from toylab.samplers import (
+    State,
+    annealed_langevin,
+    denoised,
     gaussian_start,
     hmc,
     kernel_score,
@@ -20,13 +23,11 @@ from toylab.samplers import (
     parallel_tempering,
     scaled_network_langevin,
     stochastic_gradient_langevin,
+    swap_step,
     temperature,
     uniform_start,
 )
-from toylab.samplers.annealed import annealed_langevin, denoised
 from toylab.samplers.hmc import leapfrog
-from toylab.samplers.mala import State
-from toylab.samplers.tempering import swap_step
 from toylab.schedules import geometric
 
 NORMAL = isotropic([[0.0, 0.0]], 1.0)
@@ -157,7 +158,7 @@ def test_a_schedule_of_steps():
     for k in range(4):
         parts = langevin(NORMAL.score, parts, step_size=0.5 / 2**k, n_steps=1, generator=gen, **QUIET).samples
     assert torch.equal(whole, parts)
-    with pytest.raises(ValueError, match="step_size is 0"):
+    with pytest.raises(ValueError, match=r"step_size\(1\) is 0"):
         langevin(NORMAL.score, x, step_size=lambda k: 1.0 - k, n_steps=4, generator=g(1), **QUIET)
 
 

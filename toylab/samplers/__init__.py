@@ -1,39 +1,35 @@
-"""Samplers: from a score, exact or learned, to samples. Each is a pure step and a loop over a cloud of chains."""
+"""Samplers: from a score, exact or learned, to samples. Each is a pure step and a call of the loop they share."""
 
-from toylab.samplers.ancestral import ancestral, ancestral_step, clean_point, ddim, ddim_step
-from toylab.samplers.annealed import annealed_langevin, denoised
+from toylab.samplers.accept_reject import State, mala_init
+from toylab.samplers.ancestral import ancestral, ancestral_step
+from toylab.samplers.annealed import annealed_langevin
 from toylab.samplers.chains import Chains
+from toylab.samplers.ddim import ddim, ddim_step
 from toylab.samplers.forward_sde import forward_sde, forward_sde_step
 from toylab.samplers.hmc import hmc, hmc_step
+from toylab.samplers.kernel_score import kernel_score
 from toylab.samplers.langevin import langevin, langevin_step
-from toylab.samplers.likelihood import Likelihood, exact_trace, hutchinson, log_likelihood, prior_mismatch
-from toylab.samplers.mala import WarmUp, mala, mala_init, mala_step, mala_warm_up
+from toylab.samplers.likelihood import Likelihood, log_likelihood, prior_mismatch
+from toylab.samplers.mala import mala, mala_step
+from toylab.samplers.mala_warm_up import WarmUp, mala_warm_up
 from toylab.samplers.metropolis import metropolis, metropolis_step
-from toylab.samplers.probability_flow import (
-    euler_step,
-    flow_velocity,
-    heun_step,
-    probability_flow,
-    probability_flow_adaptive,
-    rk4_step,
-)
-from toylab.samplers.reverse_sde import (
-    corrector_step,
-    predictor_corrector,
-    reverse_drift,
-    reverse_sde,
-    reverse_sde_heun,
-    reverse_sde_heun_step,
-    reverse_sde_step,
-)
+from toylab.samplers.ode_steps import euler_step, heun_step, rk4_step
+from toylab.samplers.predictor_corrector import corrector_step, predictor_corrector
+from toylab.samplers.probability_flow import flow_velocity, probability_flow
+from toylab.samplers.probability_flow_adaptive import probability_flow_adaptive
+from toylab.samplers.reverse_sde import reverse_drift, reverse_sde, reverse_sde_step
+from toylab.samplers.reverse_sde_heun import reverse_sde_heun, reverse_sde_heun_step
 from toylab.samplers.scaled_network import scaled_network_langevin, temperature
 from toylab.samplers.starts import gaussian_start, mode_start, uniform_start
-from toylab.samplers.stochastic_gradient import kernel_score, stochastic_gradient_langevin
+from toylab.samplers.stochastic_gradient import stochastic_gradient_langevin
 from toylab.samplers.tempering import parallel_tempering, swap_step
+from toylab.samplers.trace import exact_trace, hutchinson
+from toylab.samplers.tweedie import clean_point, denoised
 
 __all__ = [
     "Chains",
     "Likelihood",
+    "State",
     "WarmUp",
     "ancestral",
     "ancestral_step",

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.cuda_graphs import captured
-from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
+from toylab.samplers.chains import Chains
 from toylab.samplers.langevin import langevin_step
+from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
+from toylab.samplers.step_sizes import StepSize, step_sizes
+from toylab.samplers.tweedie import denoised
 from toylab.score import NoiseConditionalScore, at
 
 
@@ -18,7 +20,7 @@ def annealed_langevin(
     x: Tensor,
     sigmas: Tensor,
     *,
-    step_size: float,
+    step_size: StepSize,
     n_steps: int,
     denoise: bool = False,
     keep_every: int | None = None,
@@ -35,8 +37,9 @@ def annealed_langevin(
         score: s(x, sigma), exact (``p.score``) or learned.
         x: where the chains start, shape [n, 2].
         sigmas: the levels, 1-D, positive, strictly decreasing (``schedules.geometric``).
-        step_size: eps > 0, the step at the last level.
-        n_steps: steps a level.
+        step_size: eps > 0, the step at the last level; or a schedule: a function of the step 0, 1, .. n_steps - 1
+            within a level, the same at all levels.
+        n_steps: steps per level.
         denoise: end with x + sigma_L^2 s(x, sigma_L), the mean of the clean point given the noisy one (``denoised``).
         keep_every: keep every so-many-th frame in ``Chains.path``, its label the noise level; None keeps no path.
             ``keep_every=n_steps`` is a record by level: one frame at the end of each.
@@ -48,30 +51,17 @@ def annealed_langevin(
     """
     validate.function("score", score, "p.score")
     validate.cloud("x", x)
-    validate.positive("step_size", step_size)
-    validate.count("n_steps", n_steps)
-    levels = validate.levels("sigmas", sigmas).tolist()
-    recorder, counted = Recorder(x, n_steps * len(levels), keep_every, label=levels[0]), CountingScore(score)
-    with progress_bar("annealed_langevin", n_steps * len(levels), progress) as shown:
-        for sigma in levels:
-            alpha = step_size * (sigma / levels[-1]) ** 2
-            step = captured(
-                partial(langevin_step, at(counted, sigma), step_size=alpha, generator=generator),
-                x.device, generator=generator, uses=[score], counter=counted,
-            )  # fmt: skip
-            for _ in range(n_steps):
-                x = step(x)
-                recorder.append(x, sigma)
-                shown.update()
+    sizes, levels = step_sizes(step_size, n_steps), validate.levels("sigmas", sigmas).tolist()
+    counted = CountingScore(score)
+    recorder = Recorder(x, n_steps * len(levels), keep_every, label=levels[0])
+
+    def leg(sigma: float) -> Leg[Tensor]:
+        step = partial(langevin_step, at(counted, sigma), generator=generator)
+        return Leg(step, [eps * (sigma / levels[-1]) ** 2 for eps in sizes], [sigma] * n_steps)
+
+    x = follow(
+        "annealed_langevin", map(leg, levels), x, recorder,
+        uses=[score], generator=generator, counter=counted, progress=progress,
+    )  # fmt: skip
     x = denoised(counted, x, levels[-1]) if denoise else x
     return recorder.chains(x, counted.n)
-
-
-def denoised(score: NoiseConditionalScore, x: Tensor, sigma: Tensor | float) -> Tensor:
-    """x + sigma^2 s(x, sigma), with the exact score the mean E[X | X + sigma Z = x] (Tweedie's formula).
-
-    ``sigma`` is a number, or one level a point. ``metrics.posterior_covariance`` is the covariance to this mean.
-    Source: Jolicoeur-Martineau et al. 2020 (arXiv:2009.05475), who end annealed Langevin with it.
-    """
-    variance = sigma[..., None] ** 2 if isinstance(sigma, Tensor) else sigma**2
-    return x + variance * score(x, sigma)

@@ -1,17 +1,10 @@
-"""What every sampler returns, and the two things every loop needs: a record of frames and a way to be stopped."""
+"""What every sampler returns."""
 
-import math
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from toylab._internal import validate
-from toylab._internal.malloc import keep_freed_memory
+from toylab._internal.display import html_table, text_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +14,12 @@ class Chains:
     Attributes:
         samples: where the chains ended, shape [n, 2].
         path: kept frames, shape [frames, n, 2], the start first; no frame unless ``keep_every`` was given.
-        labels: what each frame is labelled with, shape [frames]: the step, the noise level for annealed samplers, or
-            the time of an SDE.
+        labels: the label of each frame, shape [frames]: the step, the noise level for annealed samplers, or the time
+            of an SDE.
         acceptance: share of proposals each chain accepted, shape [n]; all ones for samplers that never refuse.
-        diverged: chains that left to inf or nan, shape [n].
+        diverged: which chains went off to inf or nan, shape [n].
         diverged_at: the step at which each of them did, 0 for those that did not, shape [n].
-        n_evaluations: evaluations of the score for each chain, those of a run that was interrupted included.
+        n_evaluations: evaluations of the score per chain, those of an interrupted run included.
     """
 
     samples: Tensor
@@ -37,73 +30,42 @@ class Chains:
     diverged_at: Tensor
     n_evaluations: int
 
+    def __repr__(self) -> str:
+        return text_table("Chains", self._summary())
 
-class CountingScore:
-    """A score that counts how often it was evaluated; or another function, counted ``together`` with it."""
+    def _repr_html_(self) -> str:
+        return html_table(self._summary())
 
-    def __init__(self, score: Callable[..., Tensor], together: "CountingScore | None" = None) -> None:
-        self.score, self.n, self.together = score, 0, together
-
-    def __call__(self, *arguments: Tensor | float) -> Tensor:
-        """What the score gives; an evaluation that did not come back is not counted."""
-        s = self.score(*arguments)
-        counter = self.together or self
-        counter.n += 1
-        return s
-
-
-class Recorder:
-    """Frames of a running sampler, written into one buffer of the size they will need."""
-
-    def __init__(
-        self, x: Tensor, n_steps: int, keep_every: int | None, label: float = 0.0, remedy: str = "a smaller step_size"
-    ) -> None:
-        self.remedy = remedy  # what to take if chains diverge
-        self.keep_every = None if keep_every is None else validate.count("keep_every", keep_every)
-        frames = 0 if keep_every is None else n_steps // keep_every + 1
-        self.path, self.labels = x.new_empty((frames, *x.shape)), torch.empty(frames, dtype=torch.float64)
-        self.filled = self.step = self.steps_all_alive = 0
-        self.steps_alive = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        if frames:
-            self._write(x, label)
-
-    def append(self, x: Tensor, label: float | None = None) -> None:
-        """Take note of the next step; its label is its number unless ``label`` is given."""
-        self.step += 1
-        if x.device.type == "cpu" and math.isfinite(x.sum().item()):  # quick, and then every term is finite
-            self.steps_all_alive += 1
-        else:
-            self.steps_alive += x.isfinite().all(-1)
-        if self.keep_every and self.step % self.keep_every == 0:
-            self._write(x, self.step if label is None else label)
-
-    def chains(self, x: Tensor, n_evaluations: int, accepted: Tensor | None = None) -> Chains:
-        """The result, for chains that stand at ``x`` and have accepted so many proposals each."""
-        diverged = ~x.isfinite().all(-1)
-        if diverged.any():
-            warnings.warn(
-                f"{int(diverged.sum())} of {len(x)} chains diverged to inf or nan by step {self.step}: they are marked "
-                f"in Chains.diverged. Take {self.remedy}.",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        acceptance = x.new_ones(len(x)) if accepted is None else accepted / max(self.step, 1)
-        diverged_at = torch.where(diverged, self.steps_all_alive + self.steps_alive + 1, 0)
-        x = x.clone() if x.device.type == "cuda" else x  # it may lie in memory that a graph writes to
-        path, labels = self.path[: self.filled], self.labels[: self.filled]
-        return Chains(x, path, labels, acceptance, diverged, diverged_at, n_evaluations)
-
-    def _write(self, x: Tensor, label: float) -> None:
-        self.path[self.filled], self.labels[self.filled] = x, label
-        self.filled += 1
+    def _summary(self) -> list[tuple[str, str]]:
+        """What to know about them, as rows of name and value."""
+        alive = self.samples[~self.diverged].double()
+        rows = [("chains", f"{len(self.samples):,}")]
+        if len(alive):
+            rows.append(("mean", _point(alive.mean(0))))
+        if len(alive) > 1:
+            rows.append(("standard deviation", _point(alive.std(0))))
+        rows.append(("frames", _frames(self.labels)))
+        rows.append(("acceptance", _acceptance(self.acceptance)))
+        rows.append(("diverged", _diverged(self.diverged, self.diverged_at)))
+        rows.append(("evaluations", f"{self.n_evaluations:,} of the score per chain"))
+        return rows
 
 
-@contextmanager
-def progress_bar(name: str, n_steps: int, progress: bool) -> Iterator[tqdm]:
-    """Round a loop: a progress bar, shown if it lasts over a second; Ctrl-C inside ends the block with a warning."""
-    keep_freed_memory()
-    with tqdm(total=n_steps, desc=name, unit="step", delay=1.0, disable=not progress, leave=False) as shown:
-        try:
-            yield shown
-        except KeyboardInterrupt:
-            warnings.warn(f"{name} was interrupted: what is done so far is returned.", RuntimeWarning, stacklevel=3)
+def _point(x: Tensor) -> str:
+    return f"({', '.join(f'{float(entry):.3g}' for entry in x)})"
+
+
+def _frames(labels: Tensor) -> str:
+    if not len(labels):
+        return "none kept"
+    return f"{len(labels):,}, labels {float(labels[0]):g} to {float(labels[-1]):g}"
+
+
+def _acceptance(rates: Tensor) -> str:
+    low, high = float(rates.min()), float(rates.max())
+    return f"{float(rates.double().mean()):.3f}" + (f", chains from {low:.3f} to {high:.3f}" if low < high else "")
+
+
+def _diverged(diverged: Tensor, at: Tensor) -> str:
+    n = int(diverged.sum())
+    return f"{n:,}, the first at step {int(at[diverged].min())}" if n else "none"

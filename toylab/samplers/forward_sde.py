@@ -1,12 +1,14 @@
 """The forward SDE: from data to noise, by small steps."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.cuda_graphs import captured
 from toylab._internal.random import normal_like
-from toylab.samplers.chains import Chains, Recorder, progress_bar
+from toylab.samplers.chains import Chains
+from toylab.samplers.loop import Leg, Recorder, follow
 from toylab.sde import SDE, Time, require_sde
 
 
@@ -47,13 +49,10 @@ def forward_sde(
     validate.cloud("x", x)
     grid = validate.times("times", times, 0.0, rising=True)
     recorder = Recorder(x, len(grid) - 1, keep_every, label=grid[0], remedy="more times")
-    step = captured(
-        lambda x, t, u: forward_sde_step(sde, x, t, u, generator=generator),
-        x.device, generator=generator, uses=[sde],
-    )  # fmt: skip
-    with progress_bar("forward_sde", len(grid) - 1, progress) as shown:
-        for t, u in zip(grid, grid[1:], strict=False):
-            x = step(x, t, u)
-            recorder.append(x, u)
-            shown.update()
+
+    def step(x: Tensor, times: tuple[float, float]) -> Tensor:
+        return forward_sde_step(sde, x, *times, generator=generator)
+
+    leg = Leg(step, list(pairwise(grid)), grid[1:])
+    x = follow("forward_sde", [leg], x, recorder, uses=[sde], generator=generator, progress=progress)
     return recorder.chains(x, 0)

@@ -4,14 +4,15 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.cuda_graphs import captured
 from toylab._internal.random import normal_like
-from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
-from toylab.samplers.mala import State, accept_reject, check_inputs, mala_init
+from toylab.samplers.accept_reject import State, accept_reject, check_inputs, count_accepted, mala_init
+from toylab.samplers.chains import Chains
+from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
+from toylab.samplers.step_sizes import StepSize, step_sizes
 from toylab.score import LogProb, Score
 
 
-def leapfrog(score: Score, x: Tensor, s: Tensor, v: Tensor, h: float, n: int) -> tuple[Tensor, Tensor, Tensor]:
+def leapfrog(score: Score, x: Tensor, s: Tensor, v: Tensor, h: float | Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
     """n steps of v += h/2 s(x), x += h v, v += h/2 s(x): reversible, and of volume 1.
 
     Returns:
@@ -29,7 +30,7 @@ def hmc_step(
     log_prob: LogProb,
     score: Score,
     here: State,
-    step_size: float,
+    step_size: float | Tensor,
     n_leapfrog: int,
     *,
     generator: torch.Generator | None = None,
@@ -39,7 +40,7 @@ def hmc_step(
     H(x, v) = -log p(x) + |v|^2 / 2, and the leapfrog's step is h = sqrt(eps).
 
     Returns:
-        The new position, and which proposals were kept, shape [n].
+        The new state, and which proposals were kept, shape [n].
     """
     v = normal_like(here.x, generator)
     y, s, w = leapfrog(score, here.x, here.score, v, step_size**0.5, n_leapfrog)
@@ -54,7 +55,7 @@ def hmc(
     score: Score,
     x: Tensor,
     *,
-    step_size: float,
+    step_size: StepSize,
     n_leapfrog: int,
     n_steps: int,
     keep_every: int | None = None,
@@ -71,30 +72,27 @@ def hmc(
         score: grad log p; another field still gives the right law, only less well.
         x: where the chains start, shape [n, 2]; log p must be finite there.
         step_size: eps > 0, the square of the leapfrog's step h, so that it compares with Langevin's; the leapfrog is
-            stable on a Gaussian of variance v iff eps < 4 v.
-        n_leapfrog: leapfrog steps a proposal, each an evaluation of the score.
-        n_steps: number of proposals a chain.
+            stable on a Gaussian of variance v iff eps < 4 v. Or a schedule: a function of the step 0, 1, ..
+            n_steps - 1. Each step keeps p, whatever its size.
+        n_leapfrog: leapfrog steps per proposal, each an evaluation of the score.
+        n_steps: number of proposals per chain.
         keep_every: keep every so-many-th frame in ``Chains.path``; None keeps no path.
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
 
     Returns:
-        The chains, with each chain's acceptance rate. Ctrl-C returns what is done so far.
+        The chains, with the acceptance rate of each. Ctrl-C returns what is done so far.
     """
-    check_inputs(log_prob, score, x, step_size, n_steps)
+    check_inputs(log_prob, score, x)
     validate.count("n_leapfrog", n_leapfrog)
-    recorder, accepted = Recorder(x, n_steps, keep_every), x.new_zeros(len(x))
-    counted = CountingScore(score)
+    sizes = step_sizes(step_size, n_steps)
+    counted, recorder = CountingScore(score), Recorder(x, n_steps, keep_every)
 
-    def proposed(here: State, accepted: Tensor) -> tuple[State, Tensor]:
-        here, kept = hmc_step(log_prob, counted, here, step_size, n_leapfrog, generator=generator)
-        return here, accepted + kept.view(torch.uint8)  # from bool it would take six times as long
+    def step(here: State, eps: float) -> tuple[State, Tensor]:
+        return hmc_step(log_prob, counted, here, eps, n_leapfrog, generator=generator)
 
-    step = captured(proposed, x.device, generator=generator, uses=[log_prob, score], counter=counted)
-    here = mala_init(log_prob, counted, x)
-    with progress_bar("hmc", n_steps, progress) as shown:
-        for _ in range(n_steps):
-            here, accepted = step(here, accepted)
-            recorder.append(here.x)
-            shown.update()
+    here, accepted = follow(
+        "hmc", [Leg(count_accepted(step), sizes)], (mala_init(log_prob, counted, x), x.new_zeros(len(x))), recorder,
+        uses=[log_prob, score], generator=generator, counter=counted, progress=progress,
+    )  # fmt: skip
     return recorder.chains(here.x, counted.n, accepted)

@@ -1,14 +1,13 @@
 """Langevin dynamics: a step along the score, and noise."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.cuda_graphs import captured
 from toylab._internal.random import normal_like
-from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
+from toylab.samplers.chains import Chains
+from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
+from toylab.samplers.step_sizes import StepSize, step_sizes
 from toylab.score import Score
 
 
@@ -27,7 +26,7 @@ def langevin_step(
     if isinstance(step_size, Tensor):
         drifted = torch.addcmul(x, score(x), 0.5 * step_size)
         return drifted.addcmul_(normal_like(x, generator), (temperature * step_size).sqrt())
-    drifted = torch.add(x, score(x), alpha=0.5 * step_size)  # one pass over memory a term
+    drifted = torch.add(x, score(x), alpha=0.5 * step_size)  # one pass over memory per term
     return drifted.add_(normal_like(x, generator), alpha=(temperature * step_size) ** 0.5)
 
 
@@ -36,7 +35,7 @@ def langevin(
     score: Score,
     x: Tensor,
     *,
-    step_size: float | Callable[[int], float],
+    step_size: StepSize,
     n_steps: int,
     temperature: float = 1.0,
     keep_every: int | None = None,
@@ -64,18 +63,16 @@ def langevin(
     """
     validate.function("score", score, "p.score")
     validate.cloud("x", x)
-    validate.count("n_steps", n_steps)
     if validate.finite("temperature", temperature) < 0:
         raise ValueError(f"temperature is {temperature}: it must be at least 0; 1 samples p itself.")
-    steps = [validate.positive("step_size", step_size(k) if callable(step_size) else step_size) for k in range(n_steps)]
-    recorder, counted = Recorder(x, n_steps, keep_every), CountingScore(score)
-    step = captured(
-        lambda x, eps: langevin_step(counted, x, eps, temperature=temperature, generator=generator),
-        x.device, generator=generator, uses=[score], counter=counted,
+    sizes = step_sizes(step_size, n_steps)
+    counted, recorder = CountingScore(score), Recorder(x, n_steps, keep_every)
+
+    def step(x: Tensor, eps: float) -> Tensor:
+        return langevin_step(counted, x, eps, temperature=temperature, generator=generator)
+
+    x = follow(
+        "langevin", [Leg(step, sizes)], x, recorder,
+        uses=[score], generator=generator, counter=counted, progress=progress,
     )  # fmt: skip
-    with progress_bar("langevin", n_steps, progress) as shown:
-        for eps in steps:
-            x = step(x, eps)
-            recorder.append(x)
-            shown.update()
     return recorder.chains(x, counted.n)

@@ -1,25 +1,20 @@
 """The log-density of a score model, by the change of variables along its probability flow."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.random import integers
+from toylab._internal.display import html_table, text_table
 from toylab.densities.density import Density
 from toylab.samplers.adaptive import adaptive_steps, check_tolerances
-from toylab.samplers.chains import CountingScore
+from toylab.samplers.loop import CountingScore
 from toylab.samplers.probability_flow import flow_velocity
-from toylab.score import NoiseConditionalScore, Score, value_and_divergence, value_and_jvp
+from toylab.samplers.trace import Trace, exact_trace
+from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE, require_sde
-
-Divergences = Callable[[Score, Tensor], tuple[Tensor, Tensor]]
-"""From a field and points [n, 2] to its values [n, 2] and m estimates of its divergence [m, n]."""
-Trace = Callable[[Tensor], Divergences]
-"""How to take divergences along a whole run that starts at points [n, 2]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,41 +37,21 @@ class Likelihood:
     end: Tensor
     n_evaluations: int
 
+    def __repr__(self) -> str:
+        return text_table("Likelihood", self._summary())
 
-def exact_trace(x: Tensor) -> Divergences:
-    """The divergence itself, by forward mode along both axes."""
+    def _repr_html_(self) -> str:
+        return html_table(self._summary())
 
-    def divergences(field: Score, x: Tensor) -> tuple[Tensor, Tensor]:
-        values, divergence = value_and_divergence(field, x)
-        return values, divergence[None]
-
-    return divergences
-
-
-def hutchinson(n_projections: int = 8, *, generator: torch.Generator | None = None) -> Trace:
-    """Estimates v^T (grad field) v of the divergence, v of random signs, the same all along the run.
-
-    Each is unbiased, since E v v^T = I; in the plane v^T J v = J_11 + J_22 +- (J_12 + J_21), so that all the noise
-    comes from off the diagonal. It is the exact trace that is cheaper in the plane: this is what is done in high
-    dimension. Source: Hutchinson 1990; Grathwohl et al. 2019 (arXiv:1810.01367).
-
-    Args:
-        n_projections: independent v's a point; the standard error needs at least 2.
-        generator: source of randomness; None is torch's global stream.
-    """
-    validate.count("n_projections", n_projections)
-
-    def trace(x: Tensor) -> Divergences:
-        signs = integers(2, (n_projections, *x.shape), device=x.device, generator=generator)
-        v = (2 * signs - 1).to(x)
-
-        def divergences(field: Score, x: Tensor) -> tuple[Tensor, Tensor]:
-            values, jvp = value_and_jvp(field, x.expand_as(v), v)
-            return values[0], (v * jvp).sum(-1)
-
-        return divergences
-
-    return trace
+    def _summary(self) -> list[tuple[str, str]]:
+        low, high = float(self.log_prob.min()), float(self.log_prob.max())
+        error = float(self.standard_error.max())
+        return [
+            ("points", f"{len(self.log_prob):,}"),
+            ("log q", f"mean {float(self.log_prob.mean()):.4g}, from {low:.4g} to {high:.4g}"),
+            ("standard error", "0, traces are exact" if error == 0 else f"at most {error:.2g}"),
+            ("evaluations", f"{self.n_evaluations:,} of the score per point"),
+        ]
 
 
 @torch.no_grad()
@@ -115,8 +90,8 @@ def log_likelihood(
     validate.finite_cloud("x", x)
     validate.function("trace", trace, "exact_trace")
     check_tolerances(x, rtol, atol, max_evaluations)
-    score = CountingScore(score)
-    velocity, divergences = flow_velocity(sde, score), trace(x)
+    counted = CountingScore(score)
+    velocity, divergences = flow_velocity(sde, counted), trace(x)
 
     def rate(y: Tensor, t: float) -> Tensor:
         """Of points and integrals together, [n, 2 + m]."""
@@ -130,7 +105,7 @@ def log_likelihood(
     end, integrals = y[:, :2], y[:, 2:]
     error = integrals.std(-1) / m**0.5 if m > 1 else torch.full_like(x[:, 0], 0 if trace is exact_trace else math.nan)
     log_prior, divergence = sde.prior.log_prob(end), integrals.mean(-1)
-    return Likelihood(log_prior + divergence, log_prior, divergence, error, end, score.n)
+    return Likelihood(log_prior + divergence, log_prior, divergence, error, end, counted.n)
 
 
 def prior_mismatch(sde: SDE, density: Density, x: Tensor) -> Tensor:

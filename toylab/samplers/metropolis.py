@@ -1,17 +1,24 @@
-"""Random-walk Metropolis: a blind step, kept or refused. The yardstick that needs no score."""
+"""Random-walk Metropolis: a blind step, kept or refused. The reference sampler that needs no score."""
 
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.cuda_graphs import captured
 from toylab._internal.random import normal_like, uniform
-from toylab.samplers.chains import Chains, Recorder, progress_bar
+from toylab.samplers.accept_reject import count_accepted
+from toylab.samplers.chains import Chains
+from toylab.samplers.loop import Leg, Recorder, follow
+from toylab.samplers.step_sizes import StepSize, step_sizes
 from toylab.score import LogProb
 
 
 def metropolis_step(
-    log_prob: LogProb, x: Tensor, log_p: Tensor, step_size: float, *, generator: torch.Generator | None = None
+    log_prob: LogProb,
+    x: Tensor,
+    log_p: Tensor,
+    step_size: float | Tensor,
+    *,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Propose y = x + sqrt(eps) z; keep it with probability min(1, p(y) / p(x)).
 
@@ -29,7 +36,7 @@ def metropolis(
     log_prob: LogProb,
     x: Tensor,
     *,
-    step_size: float,
+    step_size: StepSize,
     n_steps: int,
     keep_every: int | None = None,
     generator: torch.Generator | None = None,
@@ -43,29 +50,26 @@ def metropolis(
     Args:
         log_prob: log p up to a constant, [n, 2] -> [n].
         x: where the chains start, shape [n, 2]; log p must be finite there.
-        step_size: eps > 0, the variance of a proposal along an axis.
-        n_steps: number of proposals a chain.
+        step_size: eps > 0, the variance of a proposal along an axis; or a schedule: a function of the step 0, 1, ..
+            n_steps - 1. Each step keeps p, whatever its size.
+        n_steps: number of proposals per chain.
         keep_every: keep every so-many-th frame in ``Chains.path``; None keeps no path.
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
 
     Returns:
-        The chains, with each chain's acceptance rate. Ctrl-C returns what is done so far.
+        The chains, with the acceptance rate of each. Ctrl-C returns what is done so far.
     """
     validate.function("log_prob", log_prob, "p.log_prob")
     validate.cloud("x", x)
-    validate.positive("step_size", step_size)
-    validate.count("n_steps", n_steps)
-    recorder, accepted, log_p = Recorder(x, n_steps, keep_every), x.new_zeros(len(x)), log_prob(x)
+    sizes, recorder = step_sizes(step_size, n_steps), Recorder(x, n_steps, keep_every)
 
-    def proposed(x: Tensor, log_p: Tensor, accepted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, log_p, kept = metropolis_step(log_prob, x, log_p, step_size, generator=generator)
-        return x, log_p, accepted + kept.view(torch.uint8)  # from bool it would take six times as long
+    def step(here: tuple[Tensor, Tensor], eps: float) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        x, log_p, kept = metropolis_step(log_prob, *here, eps, generator=generator)
+        return (x, log_p), kept
 
-    step = captured(proposed, x.device, generator=generator, uses=[log_prob])
-    with progress_bar("metropolis", n_steps, progress) as shown:
-        for _ in range(n_steps):
-            x, log_p, accepted = step(x, log_p, accepted)
-            recorder.append(x)
-            shown.update()
+    (x, _), accepted = follow(
+        "metropolis", [Leg(count_accepted(step), sizes)], ((x, log_prob(x)), x.new_zeros(len(x))), recorder,
+        uses=[log_prob], generator=generator, progress=progress,
+    )  # fmt: skip
     return recorder.chains(x, 0, accepted)

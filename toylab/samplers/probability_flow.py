@@ -1,20 +1,14 @@
 """The probability flow: an ordinary differential equation whose points have the law of the SDE at every time."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.cuda_graphs import captured
-from toylab.samplers.adaptive import adaptive_steps, check_tolerances
-from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
-from toylab.samplers.reverse_sde import begin
+from toylab.samplers.chains import Chains
+from toylab.samplers.ode_steps import Step, Velocity, heun_step
+from toylab.samplers.sde_loop import follow_times
 from toylab.score import NoiseConditionalScore
-from toylab.sde import SDE, Time, require_sde, score_at
-
-Velocity = Callable[[Tensor, Time], Tensor]
-Step = Callable[[Velocity, Tensor, Time, Time], Tensor]
+from toylab.sde import SDE, Time, score_at
 
 
 def flow_velocity(sde: SDE, score: NoiseConditionalScore) -> Velocity:
@@ -28,28 +22,6 @@ def flow_velocity(sde: SDE, score: NoiseConditionalScore) -> Velocity:
         return sde.drift(x, t) - 0.5 * sde.diffusion(t).to(x) ** 2 * score_at(sde, score, t)(x)
 
     return velocity
-
-
-def euler_step(v: Velocity, x: Tensor, t: Time, u: Time) -> Tensor:
-    """x' = x + h v(x, t), h = u - t: order 1, one evaluation."""
-    return x + (u - t) * v(x, t)
-
-
-def heun_step(v: Velocity, x: Tensor, t: Time, u: Time) -> Tensor:
-    """A step of Euler to y, then x' = x + h/2 [v(x, t) + v(y, u)], h = u - t: order 2, two evaluations."""
-    h = u - t
-    here = v(x, t)
-    return x + 0.5 * h * (here + v(x + h * here, u))
-
-
-def rk4_step(v: Velocity, x: Tensor, t: Time, u: Time) -> Tensor:
-    """The classical Runge-Kutta step, x' = x + h/6 (k1 + 2 k2 + 2 k3 + k4), h = u - t: order 4, four evaluations."""
-    h, middle = u - t, (t + u) / 2
-    k1 = v(x, t)
-    k2 = v(x + 0.5 * h * k1, middle)
-    k3 = v(x + 0.5 * h * k2, middle)
-    k4 = v(x + h * k3, u)
-    return x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
 
 
 @torch.no_grad()
@@ -85,67 +57,11 @@ def probability_flow(
     """
     validate.function("step", step, "heun_step")
     rising = isinstance(times, Tensor) and times.ndim == 1 and len(times) > 1 and bool(times[-1] > times[0])
-    grid, recorder = begin(sde, score, x, times, keep_every, rising=rising)
-    counted = CountingScore(score)
-    velocity = flow_velocity(sde, counted)
-    there = captured(
-        lambda x, t, u: step(velocity, x, t, u), x.device, uses=[sde, score, step], counter=counted
+
+    def along_the_flow(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time) -> Tensor:
+        return step(flow_velocity(sde, score), x, t, u)
+
+    return follow_times(
+        "probability_flow", along_the_flow, sde, score, x, times,
+        keep_every=keep_every, progress=progress, rising=rising, uses=(step,),
     )  # fmt: skip
-    with progress_bar("probability_flow", len(grid) - 1, progress) as shown:
-        for t, u in zip(grid, grid[1:], strict=False):
-            x = there(x, t, u)
-            recorder.append(x, u)
-            shown.update()
-    return recorder.chains(x, counted.n)
-
-
-@torch.no_grad()
-def probability_flow_adaptive(
-    sde: SDE,
-    score: NoiseConditionalScore,
-    x: Tensor,
-    first: float,
-    last: float,
-    *,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
-    max_evaluations: int = 10_000,
-    progress: bool = True,
-) -> Chains:
-    """Follow the probability flow from time first to time last in steps that an error estimate chooses.
-
-    By the pair of order 8 of Dormand & Prince, SciPy's. The whole cloud is one system and takes the same steps; the
-    tolerances bound the root mean square of the error of a step over all points, not the greatest one.
-
-    Args:
-        sde: such as ``VE()``, ``VP()``.
-        score: s(x, sigma), exact (``p.score``) or learned on plain noise.
-        x: where the points start, shape [n, 2].
-        first: time of the start, in [sde.t_min, 1].
-        last: time of the end, in [sde.t_min, 1].
-        rtol: relative tolerance of a step; from 6e-6 up for points in float32.
-        atol: absolute tolerance of a step.
-        max_evaluations: of the score, at each point.
-        progress: show a progress bar when it takes long.
-
-    Returns:
-        The chains, without a path. Ctrl-C returns them where they are then, at a time between first and last.
-
-    Raises:
-        FloatingPointError: if the field is nan or inf.
-        RuntimeError: if it takes more than ``max_evaluations``.
-    """
-    require_sde(sde)
-    validate.function("score", score, "p.score")
-    validate.finite_cloud("x", x)
-    check_tolerances(x, rtol, atol, max_evaluations)
-    first, last = validate.finite("first", first), validate.finite("last", last)
-    validate.times("(first, last)", torch.tensor([first, last]).double(), sde.t_min, rising=last > first)
-    score = CountingScore(score)
-    recorder, velocity = Recorder(x, 0, None), flow_velocity(sde, score)
-    steps = adaptive_steps(velocity, x, first, last, rtol=rtol, atol=atol, max_evaluations=max_evaluations)
-    with progress_bar("probability_flow_adaptive", max_evaluations, progress) as shown:
-        for _, x in steps:  # noqa: B020
-            recorder.append(x)
-            shown.update(score.n - shown.n)
-    return recorder.chains(x, score.n)

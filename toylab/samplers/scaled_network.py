@@ -1,10 +1,12 @@
 """Langevin as a tutorial writes it, for a network that outputs sigma times the score: a step of another temperature."""
 
 import torch
+from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import normal_like
-from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
+from toylab.samplers.chains import Chains
+from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
 from toylab.samplers.starts import uniform_start
 from toylab.score import Score
 
@@ -56,10 +58,10 @@ def scaled_network_langevin(
     validate.positive("eta", eta)
     validate.count("n_steps", n_steps)
     x = uniform_start(n, (-1.0, 1.0, -1.0, 1.0), generator=generator)
-    recorder, network = Recorder(x, n_steps, keep_every), CountingScore(network)
-    with progress_bar("scaled_network_langevin", n_steps, progress) as shown:
-        for _ in range(n_steps):
-            x = x + alpha * network(x) + eta * normal_like(x, generator)
-            recorder.append(x)
-            shown.update()
-    return recorder.chains(x.tanh(), network.n)
+    counted, recorder = CountingScore(network), Recorder(x, n_steps, keep_every)
+
+    def step(x: Tensor, alpha: float) -> Tensor:
+        return x + alpha * counted(x) + eta * normal_like(x, generator)
+
+    x = follow("scaled_network_langevin", [Leg(step, [alpha] * n_steps)], x, recorder, progress=progress)
+    return recorder.chains(x.tanh(), counted.n)

@@ -19,7 +19,7 @@ def uniform_start(
     """n points uniform on a rectangle (left, right, bottom, top), shape [n, 2]."""
     validate.count("n", n)
     left, right, bottom, top = validate.extent("extent", extent)
-    u = uniform((n, 2), dtype=dtype or torch.get_default_dtype(), device=device, generator=generator)
+    u = uniform((n, 2), dtype=dtype or torch.get_default_dtype(), device=torch.device(device), generator=generator)
     return u.new_tensor([left, bottom]) + u * u.new_tensor([right - left, top - bottom])
 
 
@@ -34,7 +34,9 @@ def gaussian_start(
     """n points from N(0, std^2 I), shape [n, 2]: what annealed and diffusion samplers start from."""
     validate.count("n", n)
     validate.positive("std", std)
-    return std * normal((n, 2), dtype=dtype or torch.get_default_dtype(), device=device, generator=generator)
+    return std * normal(
+        (n, 2), dtype=dtype or torch.get_default_dtype(), device=torch.device(device), generator=generator
+    )
 
 
 def mode_start(n: int, density: GaussianMixture, k: int) -> Tensor:

@@ -7,25 +7,11 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import integers, normal_like
-from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
+from toylab.samplers.chains import Chains
+from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
+from toylab.samplers.step_sizes import StepSize, step_sizes
 
 BatchScore = Callable[[Tensor, Tensor], Tensor]
-
-
-def kernel_score(h: float) -> BatchScore:
-    """The score of a kernel estimate from a batch: grad log mean_j N(x; y_j, h^2 I), a batch [B, 2] a chain.
-
-    With all the data it is the score of ``Points(data).noised(h)``. From a part of them it is *not* unbiased, being
-    a ratio of means: what it samples is an average of kernel estimates of the parts.
-    """
-    validate.positive("h", h)
-
-    def score(x: Tensor, batch: Tensor) -> Tensor:
-        gap = batch - x[:, None]
-        share = (-gap.square().sum(-1) / (2 * h * h)).softmax(-1)
-        return (share[..., None] * gap).sum(1) / h**2
-
-    return score
 
 
 @torch.no_grad()
@@ -34,7 +20,7 @@ def stochastic_gradient_langevin(
     data: Tensor,
     x: Tensor,
     *,
-    step_size: float,
+    step_size: StepSize,
     batch_size: int,
     n_steps: int,
     keep_every: int | None = None,
@@ -49,13 +35,14 @@ def stochastic_gradient_langevin(
 
         v (1 + eps S / (4 B v^2)) / (1 - eps / (4 v)),    S the variance of the data, B the batch.
 
-    Source: Welling & Teh 2011, eq. 4, at a constant step.
+    Source: Welling & Teh 2011, eq. 4.
 
     Args:
         score: s(x, batch), for points [n, 2] and batches [n, B, 2].
         data: points [N, 2].
         x: where the chains start, shape [n, 2].
-        step_size: eps > 0.
+        step_size: eps > 0, or a schedule: a function of the step 0, 1, .. n_steps - 1. With
+            sum eps = inf and sum eps^2 < inf, such as lambda k: 0.1 / (k + 1)**0.6, both errors die out.
         batch_size: B, drawn with replacement.
         n_steps: number of steps.
         keep_every: keep every so-many-th frame in ``Chains.path``; None keeps no path.
@@ -65,14 +52,14 @@ def stochastic_gradient_langevin(
     validate.function("score", score, "kernel_score(0.3)")
     validate.cloud("data", data)
     validate.cloud("x", x)
-    validate.positive("step_size", step_size)
     validate.count("batch_size", batch_size)
-    validate.count("n_steps", n_steps)
-    recorder, score, data = Recorder(x, n_steps, keep_every), CountingScore(score), data.to(x)
-    with progress_bar("stochastic_gradient_langevin", n_steps, progress) as shown:
-        for _ in range(n_steps):
-            batch = data[integers(len(data), (len(x), batch_size), device=x.device, generator=generator)]
-            x = x + 0.5 * step_size * score(x, batch) + step_size**0.5 * normal_like(x, generator)
-            recorder.append(x)
-            shown.update()
-    return recorder.chains(x, score.n)
+    sizes, data = step_sizes(step_size, n_steps), data.to(x)
+    counted, recorder = CountingScore(score), Recorder(x, n_steps, keep_every)
+
+    def step(x: Tensor, eps: float) -> Tensor:
+        batch = data[integers(len(data), (len(x), batch_size), device=x.device, generator=generator)]
+        root: float = eps**0.5
+        return x + 0.5 * eps * counted(x, batch) + root * normal_like(x, generator)
+
+    x = follow("stochastic_gradient_langevin", [Leg(step, sizes)], x, recorder, progress=progress)
+    return recorder.chains(x, counted.n)

@@ -4,8 +4,11 @@ import torch
 from torch import Tensor
 
 from toylab._internal.random import uniform
-from toylab.samplers.chains import Chains, CountingScore, Recorder, progress_bar
-from toylab.samplers.mala import State, check_inputs, mala_init, mala_step
+from toylab.samplers.accept_reject import State, check_inputs, mala_init
+from toylab.samplers.chains import Chains
+from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
+from toylab.samplers.mala import mala_step
+from toylab.samplers.step_sizes import StepSize, step_sizes
 from toylab.score import LogProb, Score
 
 
@@ -15,13 +18,13 @@ def swap_step(
     """Neighbours k and k + 1 trade places with probability min(1, (p(x_k+1) / p(x_k))^(b_k - b_k+1)).
 
     Args:
-        here: positions [K, n, 2] of n ladders of K temperatures, log p [K, n] untempered.
+        here: points [K, n, 2] of n ladders of K temperatures, with their log p [K, n] and scores, untempered.
         beta: inverse temperatures [K], falling from 1.
         first: 0 or 1: the pairs k = first, first + 2, .. try.
         generator: source of randomness.
 
     Returns:
-        The new position, and which pairs were traded, shape [pairs, n].
+        The new state, and which pairs were traded, shape [pairs, n].
     """
     low = torch.arange(first, len(beta) - 1, 2, device=beta.device)
     gain = here.log_prob[low + 1] - here.log_prob[low]
@@ -41,7 +44,7 @@ def parallel_tempering(
     x: Tensor,
     temperatures: Tensor,
     *,
-    step_size: float,
+    step_size: StepSize,
     n_steps: int,
     keep_every: int | None = None,
     generator: torch.Generator | None = None,
@@ -58,7 +61,8 @@ def parallel_tempering(
         score: grad log p.
         x: where the chains start: [n, 2], alike at all temperatures, or [K, n, 2].
         temperatures: 1-D, 1 = T_1 < T_2 < ...
-        step_size: eps > 0 at T = 1; a chain at T takes steps eps T.
+        step_size: eps > 0 at T = 1, or a schedule: a function of the step 0, 1, .. n_steps - 1. A chain at T takes
+            steps eps T.
         n_steps: MALA steps, each followed by one round of trades.
         keep_every: keep every so-many-th frame of the chain at T = 1; None keeps no path.
         generator: source of randomness; None is torch's global stream.
@@ -68,37 +72,41 @@ def parallel_tempering(
         The chains at T = 1, with the acceptance rate of their MALA steps and the evaluations of the whole ladder.
         Ctrl-C returns what is done so far.
     """
-    check_inputs(log_prob, score, x if getattr(x, "ndim", 2) != 3 else x[0], step_size, n_steps)
-    beta = 1 / _ladder(temperatures).to(x)
+    check_inputs(log_prob, score, x if getattr(x, "ndim", 2) != 3 else x[0])
+    sizes, beta = step_sizes(step_size, n_steps), 1 / _ladder(temperatures).to(x)
     if x.ndim == 3 and len(x) != len(beta):
-        raise ValueError(f"x has shape {list(x.shape)}: give [n, 2], or [{len(beta)}, n, 2], a cloud a temperature.")
+        raise ValueError(
+            f"x has shape {list(x.shape)}: give [n, 2], or [{len(beta)}, n, 2], one cloud per temperature."
+        )
     x = x.expand(len(beta), *x.shape[-2:])
     k, n = x.shape[:2]
     b = beta[:, None].expand(k, n).reshape(-1)
+    counted, recorder = CountingScore(score), Recorder(x[0], n_steps, keep_every)
 
-    def tempered(position: State) -> State:
-        return State(
-            position.x.reshape(-1, 2), b * position.log_prob.reshape(-1), b[:, None] * position.score.reshape(-1, 2)
+    def tempered(here: State) -> State:
+        return State(here.x.reshape(-1, 2), b * here.log_prob.reshape(-1), b[:, None] * here.score.reshape(-1, 2))
+
+    def untempered(here: State) -> State:
+        log_p, s = here.log_prob / b, here.score / b[:, None]
+        return State(here.x.view(k, n, 2), log_p.view(k, n), s.view(k, n, 2))
+
+    def step(
+        state: tuple[Tensor, State, Tensor], setting: tuple[int, float]
+    ) -> tuple[Tensor, State, Tensor]:  # fmt: skip
+        _, here, accepted = state
+        first, eps = setting
+        moved, kept = mala_step(
+            lambda y: b * log_prob(y), lambda y: b[:, None] * counted(y), tempered(here), eps / b, generator=generator
         )
+        here, _ = swap_step(untempered(moved), beta, first, generator=generator)
+        return here.x[0], here, accepted + kept.view(k, n)[0]
 
-    def untempered(position: State) -> State:
-        log_p, s = position.log_prob / b, position.score / b[:, None]
-        return State(position.x.view(k, n, 2), log_p.view(k, n), s.view(k, n, 2))
-
-    recorder, accepted = Recorder(x[0], n_steps, keep_every), x.new_zeros(n)
-    score = CountingScore(score)
-    here = mala_init(log_prob, score, x)
-    with progress_bar("parallel_tempering", n_steps, progress) as shown:
-        for step in range(n_steps):
-            moved, kept = mala_step(
-                lambda y: b * log_prob(y), lambda y: b[:, None] * score(y), tempered(here),
-                step_size / b, generator=generator,
-            )  # fmt: skip
-            here, _ = swap_step(untempered(moved), beta, step % 2, generator=generator)
-            accepted += kept.view(k, n)[0]
-            recorder.append(here.x[0])
-            shown.update()
-    return recorder.chains(here.x[0], k * score.n, accepted)
+    here = mala_init(log_prob, counted, x)
+    settings = [(number % 2, eps) for number, eps in enumerate(sizes)]
+    x, _, accepted = follow(
+        "parallel_tempering", [Leg(step, settings)], (here.x[0], here, x.new_zeros(n)), recorder, progress=progress
+    )
+    return recorder.chains(x, k * counted.n, accepted)
 
 
 def _ladder(temperatures: Tensor) -> Tensor:

@@ -1,0 +1,64 @@
+"""The probability flow in steps that an error estimate chooses."""
+
+import torch
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab.samplers.adaptive import adaptive_steps, check_tolerances
+from toylab.samplers.chains import Chains
+from toylab.samplers.loop import CountingScore, Recorder, progress_bar
+from toylab.samplers.probability_flow import flow_velocity
+from toylab.score import NoiseConditionalScore
+from toylab.sde import SDE, require_sde
+
+
+@torch.no_grad()
+def probability_flow_adaptive(
+    sde: SDE,
+    score: NoiseConditionalScore,
+    x: Tensor,
+    first: float,
+    last: float,
+    *,
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    max_evaluations: int = 10_000,
+    progress: bool = True,
+) -> Chains:
+    """Follow the probability flow from time first to time last in steps that an error estimate chooses.
+
+    By the pair of order 8 of Dormand & Prince, SciPy's. The whole cloud is one system and takes the same steps; the
+    tolerances bound the root mean square of the error of a step over all points, not the greatest one.
+
+    Args:
+        sde: such as ``VE()``, ``VP()``.
+        score: s(x, sigma), exact (``p.score``) or learned on plain noise.
+        x: where the points start, shape [n, 2].
+        first: time of the start, in [sde.t_min, 1].
+        last: time of the end, in [sde.t_min, 1].
+        rtol: relative tolerance of a step; from 6e-6 up for points in float32.
+        atol: absolute tolerance of a step.
+        max_evaluations: of the score, at each point.
+        progress: show a progress bar when it takes long.
+
+    Returns:
+        The chains, without a path. Ctrl-C returns them where they are then, at a time between first and last.
+
+    Raises:
+        FloatingPointError: if the field is nan or inf.
+        RuntimeError: if it takes more than ``max_evaluations``.
+    """
+    require_sde(sde)
+    validate.function("score", score, "p.score")
+    validate.finite_cloud("x", x)
+    check_tolerances(x, rtol, atol, max_evaluations)
+    first, last = validate.finite("first", first), validate.finite("last", last)
+    validate.times("(first, last)", torch.tensor([first, last]).double(), sde.t_min, rising=last > first)
+    counted = CountingScore(score)
+    recorder, velocity = Recorder(x, 0, None), flow_velocity(sde, counted)
+    steps = adaptive_steps(velocity, x, first, last, rtol=rtol, atol=atol, max_evaluations=max_evaluations)
+    with progress_bar("probability_flow_adaptive", max_evaluations, progress) as shown:
+        for _, x in steps:  # noqa: B020
+            recorder.append(x)
+            shown.update(counted.n - shown.n)
+    return recorder.chains(x, counted.n)

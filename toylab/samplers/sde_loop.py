@@ -1,0 +1,58 @@
+"""What the samplers share that follow an SDE, or its probability flow, along a grid of times."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab.samplers.chains import Chains
+from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
+from toylab.score import NoiseConditionalScore
+from toylab.sde import SDE, Time, require_sde
+
+SDEStep = Callable[[SDE, NoiseConditionalScore, Tensor, Time, Time], Tensor]
+"""step(sde, score, x, t, u): from points x [n, 2] at time t to points at time u."""
+
+
+def follow_times(
+    name: str,
+    step: SDEStep,
+    sde: SDE,
+    score: NoiseConditionalScore,
+    x: Tensor,
+    times: Tensor,
+    *,
+    keep_every: int | None,
+    progress: bool,
+    generator: torch.Generator | None = None,
+    rising: bool = False,
+    uses: tuple[object, ...] = (),
+) -> Chains:
+    """Check what was given, and take a step from each time to the next.
+
+    Args:
+        name: of the sampler, for its messages.
+        step: from one time to the next; it draws from ``generator`` alone.
+        sde: such as ``VE()``, ``VP()``.
+        score: s(x, sigma), which is counted.
+        x: where the chains start, shape [n, 2].
+        times: 1-D, strictly falling in [sde.t_min, 1].
+        keep_every: keep every so-many-th frame, its label the time; None keeps no path.
+        progress: show a progress bar when it takes long.
+        generator: what the steps draw from.
+        rising: whether the times rise instead.
+        uses: other functions of the user's that the step calls.
+    """
+    require_sde(sde)
+    validate.function("score", score, "p.score")
+    validate.cloud("x", x)
+    grid = validate.times("times", times, sde.t_min, rising=rising)
+    counted = CountingScore(score)
+    recorder = Recorder(x, len(grid) - 1, keep_every, label=grid[0], remedy="more times, or end at a later one")
+    leg = Leg(lambda x, times: step(sde, counted, x, *times), list(pairwise(grid)), grid[1:])
+    x = follow(
+        name, [leg], x, recorder, uses=[sde, score, *uses], generator=generator, counter=counted, progress=progress
+    )  # fmt: skip
+    return recorder.chains(x, counted.n)
