@@ -28,8 +28,8 @@ def adaptive_steps(
         y: the start, any shape.
         first: time of the start.
         last: time of the end, on either side of first.
-        rtol: relative tolerance of a step.
-        atol: absolute tolerance of a step.
+        rtol: relative tolerance per step.
+        atol: absolute tolerance per step.
         max_evaluations: of the rate.
 
     Yields:
@@ -37,7 +37,7 @@ def adaptive_steps(
 
     Raises:
         FloatingPointError: if the rate is nan or inf.
-        RuntimeError: if it takes more than ``max_evaluations``, or steps below what can be told apart.
+        RuntimeError: if it takes more than ``max_evaluations``, or its steps become too small to change the time.
     """
     from scipy.integrate import DOP853  # slow to load, and needed here alone
 
@@ -47,7 +47,7 @@ def adaptive_steps(
         nonlocal spent
         if spent == max_evaluations:
             raise RuntimeError(
-                f"the solver stands at t = {t:.6g} on the way from {first:g} to {last:g} after max_evaluations = "
+                f"the solver is at t = {t:.6g} on the way from {first:g} to {last:g} after max_evaluations = "
                 f"{max_evaluations} evaluations: the field is too rough for rtol = {rtol:g}. Raise rtol and atol, or "
                 "max_evaluations, or stay away from times where the score explodes."
             )
@@ -63,10 +63,10 @@ def adaptive_steps(
 
     solver = DOP853(flat_rate, first, y.double().cpu().numpy().ravel(), last, rtol=rtol, atol=atol)
     while solver.status == "running":
-        said = solver.step()
+        message = solver.step()
         if solver.status == "failed":
             raise RuntimeError(
-                f"the solver failed at t = {solver.t:.6g} after {spent} evaluations: {said} Raise rtol and atol, or "
+                f"the solver failed at t = {solver.t:.6g} after {spent} evaluations: {message} Raise rtol and atol, or "
                 "stay away from times where the score explodes."
             )
         yield float(solver.t), torch.from_numpy(solver.y).to(y).view(y.shape)
@@ -80,6 +80,6 @@ def check_tolerances(x: Tensor, rtol: float, atol: float, max_evaluations: int) 
     least = 50 * torch.finfo(x.dtype).eps
     if rtol < least:
         raise ValueError(
-            f"rtol is {rtol:g}, finer than {x.dtype} can tell: a solver would take ever smaller steps. Give rtol >= "
+            f"rtol is {rtol:g}, finer than {x.dtype} can resolve: a solver would take ever smaller steps. Give rtol >= "
             f"{least:.1g}, or points (and a network) in float64, by .double()."
         )

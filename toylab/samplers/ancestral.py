@@ -41,8 +41,8 @@ def ancestral(
 ) -> Chains:
     """Ancestral sampling: back from time to time by the Gaussian law of x_u given x_t and a guess of the clean point.
 
-    Exact for data at a single point, however few the times; else right to order 1 in the step. With the variance of
-    the posterior, it is the smaller of the two choices of DDPM.
+    Exact for data at a single point, however few the times; otherwise right to order 1 in the step. Its variance is
+    that of the posterior, the smaller of the two choices of DDPM.
     Source: Ho et al. 2020 (arXiv:2006.11239), eqs. 6 and 7, here for any alpha and sigma.
 
     Args:
@@ -55,8 +55,8 @@ def ancestral(
         progress: show a progress bar when it takes long.
 
     Returns:
-        The chains; one evaluation of the score a step. Some may have diverged; a warning says so. Ctrl-C returns what
-        is done so far.
+        The chains; one evaluation of the score per step. Some may have diverged; a warning says so. Ctrl-C returns
+        what is done so far.
     """
     return follow_times(
         "ancestral", partial(ancestral_step, generator=generator), sde, score, x, times,

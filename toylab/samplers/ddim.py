@@ -42,8 +42,8 @@ def ddim(
         progress: show a progress bar when it takes long.
 
     Returns:
-        The chains; one evaluation of the score a step. Some may have diverged; a warning says so. Ctrl-C returns what
-        is done so far.
+        The chains; one evaluation of the score per step. Some may have diverged; a warning says so. Ctrl-C returns
+        what is done so far.
     """
     return follow_times(
         "ddim", ddim_step, sde, score, x, times,

@@ -30,8 +30,8 @@ def forward_sde(
 ) -> Chains:
     """Follow dx = f(t) x dt + g(t) dw along rising times, by Euler-Maruyama.
 
-    To see how data turn into noise. To draw x_t there is no need of it: x_t = alpha x_0 + sigma z is exact. At t = 0
-    the points are to be draws of the law at that time: of the data for VP, of the data noised by sigma_min for VE.
+    It shows how data turn into noise. It is not needed to draw x_t: x_t = alpha x_0 + sigma z is exact. At t = 0 the
+    points should be draws of the law at that time: of the data for VP, of the data noised by sigma_min for VE.
     Source: Song et al. 2021 (arXiv:2011.13456), eq. 5.
 
     Args:

@@ -45,13 +45,18 @@ class Likelihood:
 
     def _summary(self) -> list[tuple[str, str]]:
         low, high = float(self.log_prob.min()), float(self.log_prob.max())
-        error = float(self.standard_error.max())
         return [
             ("points", f"{len(self.log_prob):,}"),
             ("log q", f"mean {float(self.log_prob.mean()):.4g}, from {low:.4g} to {high:.4g}"),
-            ("standard error", "0, traces are exact" if error == 0 else f"at most {error:.2g}"),
+            ("standard error", _error(float(self.standard_error.max()))),
             ("evaluations", f"{self.n_evaluations:,} of the score per point"),
         ]
+
+
+def _error(greatest: float) -> str:
+    if math.isnan(greatest):
+        return "unknown from a single projection"
+    return f"at most {greatest:.2g}" if greatest > 0 else "0, the divergences are exact"
 
 
 @torch.no_grad()
@@ -76,8 +81,8 @@ def log_likelihood(
         sde: such as ``VE()``, ``VP()``.
         score: s(x, sigma), exact (``p.score``) or learned on plain noise; it must treat each point by itself.
         x: points, shape [n, 2], best in float64.
-        rtol: relative tolerance of a step; from 6e-6 up for points in float32.
-        atol: absolute tolerance of a step.
+        rtol: relative tolerance per step; from 6e-6 up for points in float32.
+        atol: absolute tolerance per step.
         trace: ``exact_trace``, or ``hutchinson(8, generator=g)``.
         max_evaluations: calls of the score, at most.
 

@@ -21,14 +21,14 @@ def corrector_step(
 
     eps = 4 (snr E|z| / |s_t|)^2, E|z| = sqrt(pi/2) in the plane and |s_t| the mean over all chains of the norm of the
     score, those not finite left out. In the paper's convention, x + e s + sqrt(2 e) z, that is
-    e = 2 (snr |z| / |s|)^2. There |z| is the norm of the very noise of the step, in its code averaged over the chains:
-    for many chains the same, and for few the noise would choose its own step. For VP the paper's e has one more
+    e = 2 (snr |z| / |s|)^2. There |z| is the norm of the step's own noise, which its code averages over the chains: with
+    many chains that is the same, and with few the noise would choose its own step. For VP the paper's e has one more
     factor, 1 - beta dt, which goes to 1 as the times get close.
     """
     here = score_at(sde, score, t)(x)
     norms = here.norm(dim=-1)
     finite = norms.isfinite()
-    mean = norms.where(finite, 0.0).sum() / finite.sum()  # to pick them out would wait for a GPU to count them
+    mean = norms.where(finite, 0.0).sum() / finite.sum()  # indexing with a mask would wait for the GPU
     eps = 4 * snr**2 * (math.pi / 2) / mean**2
     return langevin_step(lambda _: here, x, eps, generator=generator)
 
@@ -59,13 +59,13 @@ def predictor_corrector(
         x: where the chains start, shape [n, 2]: ``sde.prior.sample((n,), generator=g)``.
         times: 1-D, strictly falling, in [sde.t_min, 1], such as ``schedules.uniform(1.0, sde.t_min, 501)``.
         snr: signal-to-noise ratio r > 0 of a correction.
-        n_corrections: corrections a step.
+        n_corrections: corrections per step.
         keep_every: keep every so-many-th frame in ``Chains.path``, its label the time; None keeps no path.
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
 
     Returns:
-        The chains; 1 + n_corrections evaluations of the score a step. Some may have diverged; a warning says so.
+        The chains; 1 + n_corrections evaluations of the score per step. Some may have diverged; a warning says so.
         Ctrl-C returns what is done so far.
     """
     validate.positive("snr", snr)

@@ -14,7 +14,7 @@ from toylab.sde import SDE, Time, score_at
 def flow_velocity(sde: SDE, score: NoiseConditionalScore) -> Velocity:
     """v(x, t) = f(t) x - 1/2 g(t)^2 s_t(x), a function of points [..., 2] and a time; dx/dt = v carries p_t along.
 
-    The 1/2 is what tells the flow from the reverse SDE without its noise.
+    The 1/2 is what distinguishes the flow from the reverse SDE without its noise.
     Source: Song et al. 2021 (arXiv:2011.13456), eq. 13.
     """
 
@@ -37,9 +37,9 @@ def probability_flow(
 ) -> Chains:
     """Follow dx/dt = f x - 1/2 g^2 s_t(x) along a grid of times: back, from noise to data, or forth, to its code.
 
-    No noise is drawn: with the exact score a draw of p_t at the first time becomes a draw of p_t at the last, up to
-    the error of the solver, and the way back leads to the same point. The error of a start in ``sde.prior`` it carries
-    to the end undiminished, where the reverse SDE forgets a part: from VE's prior at sigma_max = 20 the left mode of
+    No noise is drawn. With the exact score a draw of p_t at the first time becomes a draw of p_t at the last, up to
+    the error of the solver, and the way back leads to the same point. It carries the error of a start in
+    ``sde.prior`` to the end undiminished, where the reverse SDE forgets a part: from VE's prior at sigma_max = 20 the left mode of
     ``two_modes``, of weight 0.2, gets 0.254 by the exact flow and 0.221 by the exact reverse SDE.
     Source: Song et al. 2021 (arXiv:2011.13456), section 4.3.
 

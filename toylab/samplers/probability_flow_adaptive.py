@@ -36,8 +36,8 @@ def probability_flow_adaptive(
         x: where the points start, shape [n, 2].
         first: time of the start, in [sde.t_min, 1].
         last: time of the end, in [sde.t_min, 1].
-        rtol: relative tolerance of a step; from 6e-6 up for points in float32.
-        atol: absolute tolerance of a step.
+        rtol: relative tolerance per step; from 6e-6 up for points in float32.
+        atol: absolute tolerance per step.
         max_evaluations: of the score, at each point.
         progress: show a progress bar when it takes long.
 

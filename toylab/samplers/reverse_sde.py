@@ -13,7 +13,7 @@ from toylab.sde import SDE, Time, score_at
 
 
 def reverse_drift(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time) -> Tensor:
-    """f(t) x - g(t)^2 s_t(x), shape of x: what dx = [..] dt + g dw runs along, back in time."""
+    """f(t) x - g(t)^2 s_t(x), shape of x: the drift of dx = [..] dt + g dw, back in time."""
     return sde.drift(x, t) - sde.diffusion(t).to(x) ** 2 * score_at(sde, score, t)(x)
 
 
@@ -52,8 +52,8 @@ def reverse_sde(
         progress: show a progress bar when it takes long.
 
     Returns:
-        The chains; one evaluation of the score a step. Some may have diverged; a warning says so. Ctrl-C returns what
-        is done so far.
+        The chains; one evaluation of the score per step. Some may have diverged; a warning says so. Ctrl-C returns
+        what is done so far.
     """
     return follow_times(
         "reverse_sde", partial(reverse_sde_step, generator=generator), sde, score, x, times,

@@ -1,4 +1,4 @@
-"""The reverse SDE by Heun's method: a step, a second look at the drift from where it leads, and one noise for both."""
+"""The reverse SDE by Heun's method: a second look at the drift from where a step leads, with the same noise."""
 
 from functools import partial
 
@@ -38,7 +38,7 @@ def reverse_sde_heun(
     generator: torch.Generator | None = None,
     progress: bool = True,
 ) -> Chains:
-    """The reverse SDE by Heun's method with one noise a step: its law is right to order 2, for g depends on t alone.
+    """The reverse SDE by Heun's method with one noise per step: its law is right to order 2, as g depends on t alone.
 
     Source: Kloeden & Platen 1992, section 15.1, the explicit scheme of weak order 2 for additive noise.
 
@@ -52,8 +52,8 @@ def reverse_sde_heun(
         progress: show a progress bar when it takes long.
 
     Returns:
-        The chains; two evaluations of the score a step. Some may have diverged; a warning says so. Ctrl-C returns what
-        is done so far.
+        The chains; two evaluations of the score per step. Some may have diverged; a warning says so. Ctrl-C returns
+        what is done so far.
     """
     return follow_times(
         "reverse_sde_heun", partial(reverse_sde_heun_step, generator=generator), sde, score, x, times,

@@ -47,7 +47,7 @@ def scaled_network_langevin(
         network: f, such as x -> sigma * p.score(x, sigma), or minus a noise prediction.
         n: chains.
         alpha: step in front of f.
-        eta: standard deviation of the noise of a step.
+        eta: standard deviation of the noise per step.
         n_steps: number of steps.
         keep_every: keep every so-many-th frame, before the tanh, in ``Chains.path``; None keeps no path.
         generator: source of randomness; None is torch's global stream.

@@ -30,7 +30,7 @@ def follow_times(
     rising: bool = False,
     uses: tuple[object, ...] = (),
 ) -> Chains:
-    """Check what was given, and take a step from each time to the next.
+    """Check the arguments, and take a step from each time to the next.
 
     Args:
         name: of the sampler, for its messages.

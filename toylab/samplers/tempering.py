@@ -59,7 +59,7 @@ def parallel_tempering(
     Args:
         log_prob: log p up to a constant, [..., 2] -> [...].
         score: grad log p.
-        x: where the chains start: [n, 2], alike at all temperatures, or [K, n, 2].
+        x: where the chains start: [n, 2], the same at all temperatures, or [K, n, 2].
         temperatures: 1-D, 1 = T_1 < T_2 < ...
         step_size: eps > 0 at T = 1, or a schedule: a function of the step 0, 1, .. n_steps - 1. A chain at T takes
             steps eps T.
@@ -90,9 +90,7 @@ def parallel_tempering(
         log_p, s = here.log_prob / b, here.score / b[:, None]
         return State(here.x.view(k, n, 2), log_p.view(k, n), s.view(k, n, 2))
 
-    def step(
-        state: tuple[Tensor, State, Tensor], setting: tuple[int, float]
-    ) -> tuple[Tensor, State, Tensor]:  # fmt: skip
+    def step(state: tuple[Tensor, State, Tensor], setting: tuple[int, float]) -> tuple[Tensor, State, Tensor]:
         _, here, accepted = state
         first, eps = setting
         moved, kept = mala_step(

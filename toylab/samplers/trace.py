@@ -29,11 +29,11 @@ def hutchinson(n_projections: int = 8, *, generator: torch.Generator | None = No
     """Estimates v^T (grad field) v of the divergence, v of random signs, the same all along the run.
 
     Each is unbiased, since E v v^T = I; in the plane v^T J v = J_11 + J_22 +- (J_12 + J_21), so that all the noise
-    comes from off the diagonal. It is the exact trace that is cheaper in the plane: this is what is done in high
-    dimension. Source: Hutchinson 1990; Grathwohl et al. 2019 (arXiv:1810.01367).
+    comes from off the diagonal. In the plane the exact trace is cheaper; this is what is done in high dimension.
+    Source: Hutchinson 1990; Grathwohl et al. 2019 (arXiv:1810.01367).
 
     Args:
-        n_projections: independent v's a point; the standard error needs at least 2.
+        n_projections: independent v's per point; the standard error needs at least 2.
         generator: source of randomness; None is torch's global stream.
     """
     validate.count("n_projections", n_projections)
