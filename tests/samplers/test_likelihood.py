@@ -17,7 +17,7 @@ CORRELATED = GaussianMixture(
     [[-2.0, 0.0], [1.0, 1.0], [0.0, -3.0]],
     [[[1.0, 0.6], [0.6, 0.8]], [[0.5, -0.3], [-0.3, 1.2]], [[0.3, 0.0], [0.0, 0.4]]],
 )
-LAWS = {"two modes": two_modes(), "ring": ring(), "correlated": CORRELATED}
+DENSITIES = {"two modes": two_modes(), "ring": ring()}
 TAILS = torch.tensor([[20.0, 0.0], [0.0, 0.0], [-15.0, 15.0], [9.0, -9.0]], dtype=torch.float64)
 every_sde = pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
 
@@ -40,31 +40,41 @@ def errors(p, sde, x, **kwargs):
     return found.log_prob + prior_mismatch(sde, p, found.end) - exact(p, sde, x)
 
 
-@every_sde
-@pytest.mark.parametrize("p", LAWS.values(), ids=LAWS)
-def test_it_is_the_exact_log_density(p, sde):
-    """Of 30 draws to 1e-6, and in the tails, where log p falls to -1800, to 1e-6 of it; all in one solve."""
+CASES = [*(("two modes", name) for name in SDES), ("ring", "VP")]  # covariances that are not round come further below
+
+
+@pytest.mark.parametrize(("density", "name"), CASES)
+def test_it_is_the_exact_log_density(density, name):
+    """Of 30 draws to 1e-6, and in the tails, where log p falls to -1800, to 1e-6 of it; all in one solve.
+
+    In the tails of two modes, where log p is -27 to -252, to 1e-6 too; where it is -1400, as beyond the ring, rounding
+    and rtol leave 7e-6.
+    """
+    p, sde = DENSITIES[density], SDES[name]
     x = torch.cat([points(p), TAILS])
-    off = errors(p, sde, x).abs()
+    found = log_likelihood(sde, p.score, x)
+    off = (found.log_prob + prior_mismatch(sde, p, found.end) - exact(p, sde, x)).abs()
     assert float(off[:30].max()) < 1e-6
     assert float((off / (1 + exact(p, sde, x).abs())).max()) < 1e-6
-
-
-@every_sde
-def test_far_tails_of_two_modes_to_a_millionth(sde):
-    """Absolute, where log p is -27 to -252; where it is -1400, as beyond the ring, rounding and rtol leave 7e-6."""
-    assert float(errors(two_modes(), sde, TAILS).abs().max()) < 1e-6
+    if density == "two modes":
+        assert float(off.max()) < 1e-6
+    # and the parts add up
+    torch.testing.assert_close(found.log_prob, found.log_prior + found.divergence)
+    torch.testing.assert_close(found.log_prior, sde.prior.log_prob(found.end))
+    assert torch.equal(found.standard_error, torch.zeros(34, dtype=torch.float64))
+    assert 20 < found.n_evaluations < 1000
 
 
 def test_on_a_law_without_a_density():
     """A circle, at t_min blurred by 0.01."""
     p, sde = Circle(2.0), VE()
-    x = p.noised(0.01).to(torch.float64).sample((20,), generator=generator())
-    assert float(errors(p, sde, x, rtol=1e-9, atol=1e-9).abs().max()) < 1e-6
+    x = p.noised(0.01).to(torch.float64).sample((4,), generator=generator())
+    assert float(errors(p, sde, x).abs().max()) < 1e-6
 
 
-@pytest.mark.parametrize(("tolerance", "bound"), [(1e-3, 0.19), (1e-5, 1.8e-3), (1e-8, 1e-6), (1e-11, 1e-9)])
+@pytest.mark.parametrize(("tolerance", "bound"), [(1e-3, 0.19), (1e-5, 1.8e-3), (1e-11, 1e-9)])
 def test_the_error_follows_the_tolerance(tolerance, bound):
+    """At 1e-8, the default, it is below 1e-6: see above."""
     assert float(errors(two_modes(), VP(), points(two_modes()), rtol=tolerance, atol=tolerance).abs().max()) < bound
 
 
@@ -114,15 +124,6 @@ def test_a_flow_without_its_half_is_seen():
 
 
 @every_sde
-def test_the_parts_add_up(sde):
-    found = log_likelihood(sde, CORRELATED.score, points(CORRELATED), rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(found.log_prob, found.log_prior + found.divergence)
-    torch.testing.assert_close(found.log_prior, sde.prior.log_prob(found.end))
-    assert torch.equal(found.standard_error, torch.zeros(30, dtype=torch.float64))
-    assert 20 < found.n_evaluations < 500
-
-
-@every_sde
 def test_prior_mismatch_of_a_normal_law(sde):
     """log N(x; alpha m, alpha^2 v + sigma^2) - log N(x; 0, prior variance), by hand."""
     m, v, x = torch.tensor([1.0, -2.0]).double(), 0.5, 3 * points(CORRELATED)
@@ -148,8 +149,9 @@ def test_any_network_has_a_density_that_integrates_to_one():
 def test_a_projection_is_enough_where_the_field_has_no_off_diagonal():
     p = GaussianMixture([1.0], [[1.0, -2.0]], [[0.5, 0.0], [0.0, 2.0]])
     x = points(p)
-    whole = log_likelihood(VP(), p.score, x)
-    one = log_likelihood(VP(), p.score, x, trace=hutchinson(1, generator=generator(2)))
+    settings = {"rtol": 1e-5, "atol": 1e-5}  # both take the same steps, whatever their size
+    whole = log_likelihood(VP(), p.score, x, **settings)
+    one = log_likelihood(VP(), p.score, x, trace=hutchinson(1, generator=generator(2)), **settings)
     torch.testing.assert_close(one.log_prob, whole.log_prob, rtol=1e-7, atol=1e-7)
     assert bool(one.standard_error.isnan().all())
 
@@ -176,7 +178,7 @@ def test_the_generator_is_all_the_randomness_there_is():
 
     def run(seed):
         trace = hutchinson(3, generator=generator(seed))
-        return log_likelihood(VP(), CORRELATED.score, x, trace=trace, rtol=1e-4, atol=1e-4).log_prob
+        return log_likelihood(VP(), CORRELATED.score, x, trace=trace, rtol=1e-2, atol=1e-2).log_prob
 
     assert torch.equal(run(1), run(1))
     assert not torch.equal(run(1), run(2))
@@ -187,9 +189,8 @@ def test_single_precision_with_a_tolerance_within_its_reach():
     x, sde = points(CORRELATED), VP()
     single = log_likelihood(sde, CORRELATED.score, x.float(), rtol=1e-4, atol=1e-4)
     assert single.log_prob.dtype == single.end.dtype == torch.float32
-    torch.testing.assert_close(
-        single.log_prob.double(), log_likelihood(sde, CORRELATED.score, x).log_prob, rtol=0, atol=0.02
-    )
+    double = log_likelihood(sde, CORRELATED.score, x, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(single.log_prob.double(), double.log_prob, rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_single_precision_with_a_tolerance_within_its_reach():
         ({"score": ScoreMLP(8, generator=generator()).double()}, TypeError, "positional argument"),
         ({"x": torch.zeros(3, 3)}, ValueError, "x has shape"),
         ({"x": torch.tensor([[0.0, 0.0], [math.nan, 0.0]]).double()}, ValueError, "x holds 1 points that are nan"),
-        ({"x": torch.zeros(3, 2)}, ValueError, "rtol is 1e-08, finer than torch.float32 can tell.*by .double"),
+        ({"x": torch.zeros(3, 2)}, ValueError, "rtol is 1e-08, finer than torch.float32 can resolve.*by .double"),
         ({"trace": 8}, TypeError, "trace is a int"),
         ({"rtol": 0.0}, ValueError, "rtol is 0"),
         ({"max_evaluations": 20}, RuntimeError, r"max_evaluations = 20 evaluations: .*Raise rtol"),

@@ -91,12 +91,12 @@ def test_detailed_balance_point_by_point(monkeypatch, law, eps, field):
 
 
 @every_law
-@pytest.mark.parametrize(("factor", "eps"), [(1.0, 0.3), (1.0, 1.0), (0.3, 0.3)])
+@pytest.mark.parametrize(("factor", "eps"), [(0.3, 0.3)])
 def test_exact_law_is_kept(law, factor, eps):
-    """Kolmogorov-Smirnov of log p and of both coordinates against fresh exact draws.
+    """Kolmogorov-Smirnov of log p and of both coordinates against fresh exact draws, for a field other than the score.
 
     n = 40,000 on both sides sees a distance of .02 between distribution functions at p = 1e-7; without the
-    acceptance step the p-value of log p is below 1e-50 at these steps. A field other than the score keeps the law too.
+    acceptance step the p-value of log p is below 1e-50 at this step. With the score itself: the contract.
     """
     p, n = LAWS[law], 40_000
     start, fresh = (p.sample((n,), generator=generator(seed)) for seed in (3, 4))

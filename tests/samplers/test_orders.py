@@ -60,7 +60,7 @@ def coefficients(run, sde, times):
     path, other = run(sde, x, times), run(sde, x + far, times)
     gap = (other - path)[:, 0, 0]
     A = gap[1:] / gap[:-1]
-    g = generator()  # the noise that the samplers drew: one cloud of normal numbers a step
+    g = generator()  # the noise that the samplers drew: one cloud of normal numbers per step
     z = torch.stack([torch.randn(2, 2, dtype=torch.float64, generator=g) for _ in range(n)])
     between = (path[:, 0] - path[:, 1])[:, 0]
     c = (between[1:] - A * between[:-1]) / (z[:, 0] - z[:, 1])[:, 0]
@@ -86,8 +86,8 @@ def errors(run, sde, n_steps, *, rising=False):
 
 
 def test_the_published_constants_of_euler_maruyama():
-    """VP, N(1.5, 1/4), t from 1 to 0.001."""
-    table = {250: (0.00356, 0.00147), 500: (0.00178, 0.00072), 1000: (0.00089, 0.00036)}
+    """VP, N(1.5, 1/4), t from 1 to 0.001; with 1000 steps they are half of those with 500 again."""
+    table = {250: (0.00356, 0.00147), 500: (0.00178, 0.00072)}
     for n_steps, (mean, variance) in table.items():
         found = errors(stochastic(reverse_sde), VP(), n_steps)
         assert found == pytest.approx((mean, variance), abs=6e-6)
@@ -111,7 +111,7 @@ STILL = {
 def test_order(name, sde):
     """Twice the steps, 2^-order of the error: the ratio is met to 13 %. A mean without error is right to rounding."""
     run, order = (STOCHASTIC | STILL)[name]
-    n_steps = 200
+    n_steps = 200 if (name, sde) == ("reverse_sde", SDES["VE"]) else 100  # where the next order is small beside it
     coarse, fine = errors(run, sde, n_steps), errors(run, sde, 2 * n_steps)
     for there, here in zip(coarse, fine, strict=True):
         assert abs(there) < 1e-11 or there / here == pytest.approx(2**order, rel=0.13)
@@ -119,9 +119,9 @@ def test_order(name, sde):
 
 
 def test_rk4_until_rounding():
-    """800 steps of RK4 are right to 1e-11, where Euler's are to 6e-4."""
+    """800 steps of RK4 are right to 1e-11, where by Euler's method 100 are to 5e-3."""
     assert max(map(abs, errors(STILL["flow, RK4"][0], VP(), 800))) < 1e-11
-    assert max(map(abs, errors(STILL["flow, Euler"][0], VP(), 800))) > 5e-4
+    assert max(map(abs, errors(STILL["flow, Euler"][0], VP(), 100))) > 4e-3
 
 
 @pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
@@ -166,7 +166,7 @@ def test_ddim_is_the_flow_by_euler_in_other_variables():
     torch.testing.assert_close(x, alpha[-1] * y, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize(("sde", "snr"), [(VE(0.1, 20.0), 0.4), (VP(), 0.4), (VP(), 0.16)])
+@pytest.mark.parametrize(("sde", "snr"), [(VE(0.1, 20.0), 0.4), (VP(), 0.4)])
 def test_the_variance_after_predictor_and_corrector(sde, snr):
     """Per step: that of Euler-Maruyama, then v <- (1 - eps / (2 v_t))^2 v + eps with eps = 4 snr^2 v_t^2 / v.
 
@@ -186,8 +186,7 @@ def test_the_variance_after_predictor_and_corrector(sde, snr):
         variance = (1 - eps / (2 * exact)) ** 2 * variance + eps
     z = (float(x.var(0).mean()) / variance - 1) / (1 / n) ** 0.5
     assert abs(z) < 5
-    if snr > 0.3:
-        assert variance > 1.1 * exact  # so that the corrector matters here
+    assert variance > 1.1 * exact  # so that the corrector matters here
 
 
 @pytest.mark.parametrize("snr", [0.16, 0.5, 0.8])

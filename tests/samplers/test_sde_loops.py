@@ -270,7 +270,7 @@ def test_ctrl_c_in_the_adaptive_flow_returns_where_it_is():
         ({"rtol": 0.0}, ValueError, "rtol is 0"),
         ({"atol": -1.0}, ValueError, "atol is -1"),
         ({"max_evaluations": 0}, ValueError, "max_evaluations is 0"),
-        ({"rtol": 1e-8, "x": start(dtype=torch.float32)}, ValueError, "finer than torch.float32 can tell.*double"),
+        ({"rtol": 1e-8, "x": start(dtype=torch.float32)}, ValueError, "finer than torch.float32 can resolve.*double"),
         ({"score": 3}, TypeError, "score is a int"),
     ],
 )

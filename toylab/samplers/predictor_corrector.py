@@ -21,9 +21,9 @@ def corrector_step(
 
     eps = 4 (snr E|z| / |s_t|)^2, E|z| = sqrt(pi/2) in the plane and |s_t| the mean over all chains of the norm of the
     score, those not finite left out. In the paper's convention, x + e s + sqrt(2 e) z, that is
-    e = 2 (snr |z| / |s|)^2. There |z| is the norm of the step's own noise, which its code averages over the chains: with
-    many chains that is the same, and with few the noise would choose its own step. For VP the paper's e has one more
-    factor, 1 - beta dt, which goes to 1 as the times get close.
+    e = 2 (snr |z| / |s|)^2. There |z| is the norm of the step's own noise, which its code averages over the chains:
+    with many chains that is the same, and with few the noise would choose its own step. For VP the paper's e has one
+    more factor, 1 - beta dt, which goes to 1 as the times get close.
     """
     here = score_at(sde, score, t)(x)
     norms = here.norm(dim=-1)

@@ -39,8 +39,8 @@ def probability_flow(
 
     No noise is drawn. With the exact score a draw of p_t at the first time becomes a draw of p_t at the last, up to
     the error of the solver, and the way back leads to the same point. It carries the error of a start in
-    ``sde.prior`` to the end undiminished, where the reverse SDE forgets a part: from VE's prior at sigma_max = 20 the left mode of
-    ``two_modes``, of weight 0.2, gets 0.254 by the exact flow and 0.221 by the exact reverse SDE.
+    ``sde.prior`` to the end undiminished, where the reverse SDE forgets a part: from VE's prior at sigma_max = 20 the
+    left mode of ``two_modes``, of weight 0.2, gets 0.254 by the exact flow and 0.221 by the exact reverse SDE.
     Source: Song et al. 2021 (arXiv:2011.13456), section 4.3.
 
     Args:
