@@ -1,6 +1,8 @@
-"""What all sampler loops share: the record of frames, randomness, interruption, and what they refuse."""
+"""What all sampler loops share: frames, randomness, step schedules, interruption, and what they refuse."""
 
+import linecache
 import math
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -8,13 +10,19 @@ import torch
 from toylab.networks import NoiseConditionalMLP, ScoreMLP
 from toylab.samplers import (
     annealed_langevin,
+    exact_trace,
     hmc,
+    hutchinson,
     langevin,
+    log_likelihood,
     mala,
+    mala_warm_up,
     metropolis,
     parallel_tempering,
+    scaled_network_langevin,
     stochastic_gradient_langevin,
 )
+from toylab.sde import VE
 
 SIGMAS = torch.tensor([4.0, 2.0])
 
@@ -50,7 +58,7 @@ def run_annealed(x, n_steps=10, score=score, step_size=0.2, progress=False, **kw
 
 
 def run_metropolis(x, n_steps=10, score=score, step_size=0.2, progress=False, **kwargs):
-    """It takes no score: here its log p asks for one, once a proposal, so that the same tests serve."""
+    """It takes no score: here its log p asks for one, once per proposal, so that the same tests serve."""
 
     def asking(x):
         score(x)
@@ -169,7 +177,7 @@ def test_quiet_without_progress(name, capfd):
 @every_sampler
 @pytest.mark.parametrize("done", [0, 1, 7])
 def test_ctrl_c_returns_what_is_done(name, done):
-    """The score is asked once a step, by some once more at the start; Ctrl-C comes in the step after ``done``."""
+    """The score is asked once per step, by some once more at the start; Ctrl-C comes in the step after ``done``."""
     calls = 0
 
     def interrupted(x, sigma=0.0):
@@ -179,8 +187,9 @@ def test_ctrl_c_returns_what_is_done(name, done):
             raise KeyboardInterrupt
         return score(x, sigma)
 
-    with pytest.warns(RuntimeWarning, match=f"{name} was interrupted"):
+    with pytest.warns(RuntimeWarning, match=f"{name} was interrupted") as caught:
         chains = SAMPLERS[name](start(), score=interrupted, keep_every=1, generator=generator(1))
+    assert caught[0].filename == __file__
     whole = SAMPLERS[name](start(), keep_every=1, generator=generator(1))
     assert torch.equal(chains.samples, whole.path[done])
     assert torch.equal(chains.path, whole.path[: done + 1])
@@ -198,8 +207,9 @@ def test_some_chains_diverge(name):
 
     x = torch.zeros(4, 2)
     x[1] = 100.0
-    with pytest.warns(RuntimeWarning, match=r"1 of 4 chains diverged to inf or nan by step 10"):
+    with pytest.warns(RuntimeWarning, match=r"1 of 4 chains diverged to inf or nan by step 10") as caught:
         chains = SAMPLERS[name](x, score=half, step_size=0.01, generator=generator())
+    assert caught[0].filename == __file__
     assert chains.diverged.tolist() == [False, True, False, False]
     assert chains.diverged_at.tolist() == [0, 1, 0, 0]
 
@@ -239,22 +249,16 @@ def test_the_wrong_kind_of_score_is_a_type_error(name):
 
 
 BAD = [
-    ({"n_steps": 0}, ValueError, "n_steps"),
-    ({"n_steps": -2}, ValueError, "n_steps"),
-    ({"n_steps": 2.5}, TypeError, "n_steps"),
-    ({"step_size": 0.0}, ValueError, "step_size"),
-    ({"step_size": -0.1}, ValueError, "step_size"),
-    ({"step_size": math.nan}, ValueError, "step_size"),
-    ({"step_size": math.inf}, ValueError, "step_size"),
-    ({"step_size": "small"}, TypeError, "step_size"),
+    ({"n_steps": 0}, ValueError, "n_steps is 0"),
+    ({"n_steps": 2.5}, TypeError, "n_steps is 2.5"),
+    ({"step_size": 0.0}, ValueError, r"step_size is 0.0: .* or a function of the step 0, 1, .. n_steps - 1"),
+    ({"step_size": "small"}, TypeError, "step_size is 'small'"),
+    ({"step_size": lambda k: 0.3 - 0.1 * k}, ValueError, r"step_size\(3\) is .*greater than 0"),
+    ({"step_size": lambda k: None}, TypeError, r"step_size\(0\) is None"),
     ({"keep_every": 0}, ValueError, "keep_every"),
-    ({"keep_every": 1.5}, TypeError, "keep_every"),
     ({"score": None}, TypeError, "score"),
-    ({"x": torch.zeros(2)}, ValueError, "x has shape"),
     ({"x": torch.zeros(2, 5)}, ValueError, "x has shape"),
-    ({"x": torch.zeros(0, 2)}, ValueError, "x has shape"),
     ({"x": torch.zeros(3, 4, 2)}, ValueError, "x has shape"),
-    ({"x": torch.zeros(3, 2, dtype=torch.int64)}, TypeError, "x has dtype"),
     ({"x": [[0.0, 0.0]]}, TypeError, "x is a list"),
 ]
 
@@ -262,9 +266,17 @@ BAD = [
 @every_sampler
 @pytest.mark.parametrize(("bad", "error", "message"), BAD, ids=[str(i) for i in range(len(BAD))])
 def test_bad_input_is_refused(name, bad, error, message):
+    """Before any work is done: the score is not asked."""
+
+    def never(x, sigma=0.0):
+        raise AssertionError("asked before the inputs are checked")
+
     if name == "metropolis" and "score" in bad:
-        pytest.skip("it takes no score")
-    arguments = {"x": start(), "generator": generator(), **bad}
+        message, bad = "log_prob", {"log_prob": None, "x": start(), "step_size": 0.1, "n_steps": 1}
+        with pytest.raises(error, match=message):
+            metropolis(**bad)
+        return
+    arguments = {"x": start(), "score": never, "generator": generator(), **bad}
     with pytest.raises(error, match=message):
         SAMPLERS[name](**arguments)
 
@@ -278,3 +290,120 @@ def test_mala_needs_a_log_density():
 def test_bad_levels_are_refused(sigmas):
     with pytest.raises(ValueError, match="sigmas"):
         annealed_langevin(score, start(), sigmas, step_size=0.1, n_steps=1, progress=False)
+
+
+@pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf])
+def test_a_step_size_is_finite_and_positive(bad):
+    for step_size in (bad, lambda k: bad):
+        with pytest.raises(ValueError, match="must be finite and greater than 0"):
+            run_langevin(start(), step_size=step_size)
+
+
+@every_sampler
+def test_a_schedule_that_never_changes_is_the_number(name):
+    """Bit for bit."""
+    one = SAMPLERS[name](start(), step_size=0.3, keep_every=1, generator=generator(1))
+    other = SAMPLERS[name](start(), step_size=lambda k: 0.3, keep_every=1, generator=generator(1))
+    assert torch.equal(one.path, other.path)
+    assert torch.equal(one.acceptance, other.acceptance)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "annealed_langevin"])
+def test_a_schedule_that_changes_midway_is_two_runs_in_a_row(name):
+    whole = SAMPLERS[name](start(), step_size=lambda k: 0.5 if k < 6 else 0.1, generator=generator(1)).samples
+    g = generator(1)
+    halfway = SAMPLERS[name](start(), step_size=0.5, n_steps=6, generator=g).samples
+    if name == "parallel_tempering":  # the hot chains go on too, which a second run cannot know
+        early = SAMPLERS[name](start(), step_size=lambda k: 0.5 if k < 6 else 0.1, n_steps=6, generator=generator(1))
+        assert torch.equal(early.samples, halfway)
+        assert not torch.equal(whole, SAMPLERS[name](start(), step_size=0.5, generator=generator(1)).samples)
+        return
+    assert torch.equal(whole, SAMPLERS[name](halfway, step_size=0.1, n_steps=4, generator=g).samples)
+
+
+def test_a_schedule_of_annealed_langevin_starts_anew_at_every_level():
+    """Step k at level sigma is eps(k) (sigma / sigma_L)^2: as many runs of a single step, here at levels 4 and 2."""
+    found = run_annealed(start(), n_steps=6, step_size=lambda k: 0.4 / (k + 1), generator=generator(1)).samples
+    x, g = start(), generator(1)
+    for sigma, ratio in ((SIGMAS[:1], 4.0), (SIGMAS[1:], 1.0)):
+        for k in range(3):
+            eps = 0.4 / (k + 1) * ratio
+            x = annealed_langevin(score, x, sigma, step_size=eps, n_steps=1, generator=g, progress=False).samples
+    assert torch.equal(found, x)
+
+
+def test_a_warning_shows_the_line_that_was_called():
+    def line_of(warning):
+        return linecache.getline(warning.filename, warning.lineno).strip()
+
+    with pytest.warns(RuntimeWarning, match="diverged") as caught:
+        langevin(lambda x: 90 * x, start(), step_size=9.0, n_steps=200, generator=generator())
+    assert line_of(caught[0]).startswith("langevin(lambda x: 90 * x")
+
+    def stop(x):
+        raise KeyboardInterrupt
+
+    with pytest.warns(RuntimeWarning, match="interrupted") as caught:
+        scaled_network_langevin(stop, 3, generator=generator())
+    assert line_of(caught[0]) == "scaled_network_langevin(stop, 3, generator=generator())"
+
+
+def cells(found):
+    """The rows that a result shows in a notebook, which are also those that it prints."""
+    rows = {row.find("th").text: row.find("td").text for row in ElementTree.fromstring(found._repr_html_()).iter("tr")}
+    lines = repr(found).splitlines()
+    assert lines[0] == type(found).__name__
+    assert [line.split(maxsplit=1)[0] for line in lines[1:]] == [name.split()[0] for name in rows]
+    assert all(line.endswith(value) for line, value in zip(lines[1:], rows.values(), strict=True))
+    return rows
+
+
+def test_chains_print_in_a_few_telling_lines():
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    chains = langevin(torch.zeros_like, x, step_size=1e-12, n_steps=10, keep_every=5, generator=generator())
+    assert cells(chains) == {
+        "chains": "2",
+        "mean": "(2, 3)",
+        "standard deviation": "(1.41, 1.41)",
+        "frames": "3, labels 0 to 10",
+        "acceptance": "1.000",
+        "diverged": "none",
+        "evaluations": "10 of the score per chain",
+    }
+    chains = run_mala(start(100), step_size=3.0, generator=generator())
+    assert cells(chains)["frames"] == "none kept"
+    low, high = float(chains.acceptance.min()), float(chains.acceptance.max())
+    assert cells(chains)["acceptance"] == f"{float(chains.acceptance.mean()):.3f}, chains from {low:.3f} to {high:.3f}"
+
+
+def test_chains_that_diverged_say_so():
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        chains = langevin(lambda x: x * math.inf, torch.ones(3, 2), step_size=1.0, n_steps=4, generator=generator())
+    assert cells(chains)["diverged"] == "3, the first at step 1"
+    assert "mean" not in cells(chains)
+
+
+def test_a_warm_up_prints_its_step():
+    warm = mala_warm_up(log_prob, score, start(50), step_size=0.5, n_steps=20, generator=generator())
+    assert cells(warm)["step size"] == f"{warm.step_size:.4g}"
+    assert cells(warm)["acceptance"] == f"{float(warm.acceptance[10:].mean()):.3f} over the second half"
+
+
+@pytest.mark.parametrize(
+    ("trace", "error"),
+    [
+        (exact_trace, "0, the divergences are exact"),
+        (hutchinson(1, generator=generator()), "unknown from a single projection"),
+        (hutchinson(2, generator=generator()), "at most "),
+    ],
+)
+def test_a_likelihood_prints_how_sure_it_is(trace, error):
+    def tilted(x, sigma):
+        return torch.stack([-x[..., 0] + x[..., 1], -x[..., 1]], -1) / (1 + sigma**2)
+
+    found = log_likelihood(VE(0.1, 2.0), tilted, start(), rtol=1e-3, atol=1e-3, trace=trace)
+    rows = cells(found)
+    assert rows["points"] == "6"
+    assert rows["log q"].startswith(f"mean {float(found.log_prob.mean()):.4g}, from ")
+    assert rows["standard error"].startswith(error)
+    assert rows["evaluations"] == f"{found.n_evaluations} of the score per point"

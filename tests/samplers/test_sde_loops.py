@@ -112,8 +112,9 @@ def test_ctrl_c_returns_what_is_done(name, done):
             raise KeyboardInterrupt
         return score(x, sigma)
 
-    with pytest.warns(RuntimeWarning, match=f"{name} was interrupted"):
+    with pytest.warns(RuntimeWarning, match=f"{name} was interrupted") as caught:
         chains = run(name, score=interrupted, keep_every=1)
+    assert caught[0].filename == __file__
     whole = run(name, keep_every=1)
     assert torch.equal(chains.samples, whole.path[done])
     assert torch.equal(chains.path, whole.path[: done + 1])
@@ -128,8 +129,11 @@ def test_some_chains_diverge(name):
 
     x = torch.zeros(4, 2)
     x[1] = 1e4
-    with pytest.warns(RuntimeWarning, match=r"1 of 4 chains diverged .*Take more times, or end at a later one"):
+    with pytest.warns(
+        RuntimeWarning, match=r"1 of 4 chains diverged .*Take more times, or end at a later one"
+    ) as caught:
         chains = run(name, x, score=half, sde=VE(0.1, 2.0))
+    assert caught[0].filename == __file__
     assert chains.diverged.tolist() == [False, True, False, False]
     assert chains.diverged_at.tolist() == [0, 1, 0, 0]
 
@@ -252,8 +256,9 @@ def test_ctrl_c_in_the_adaptive_flow_returns_where_it_is():
             raise KeyboardInterrupt
         return two_modes().score(x, sigma)
 
-    with pytest.warns(RuntimeWarning, match="probability_flow_adaptive was interrupted"):
+    with pytest.warns(RuntimeWarning, match="probability_flow_adaptive was interrupted") as caught:
         chains = adaptive(interrupted)
+    assert caught[0].filename == __file__
     assert chains.n_evaluations == 40
     assert chains.samples.isfinite().all()
     assert not torch.equal(chains.samples, start())

@@ -150,18 +150,6 @@ def test_langevin_at_a_temperature(t):
         variance_is(chains.samples, t / (1 - 0.4 / 4))
 
 
-def test_a_schedule_of_steps():
-    """Steps 0.5, 0.25, ..: the same as so many runs of one step each."""
-    x = torch.randn(5, 2, dtype=torch.float64, generator=g())
-    whole = langevin(NORMAL.score, x, step_size=lambda k: 0.5 / 2**k, n_steps=4, generator=g(1), **QUIET).samples
-    gen, parts = g(1), x
-    for k in range(4):
-        parts = langevin(NORMAL.score, parts, step_size=0.5 / 2**k, n_steps=1, generator=gen, **QUIET).samples
-    assert torch.equal(whole, parts)
-    with pytest.raises(ValueError, match=r"step_size\(1\) is 0"):
-        langevin(NORMAL.score, x, step_size=lambda k: 1.0 - k, n_steps=4, generator=g(1), **QUIET)
-
-
 def test_the_denoising_step_is_the_posterior_mean():
     """N(0, v) noised by sigma: E[X | y] = v / (v + sigma^2) y."""
     y = torch.randn(9, 2, dtype=torch.float64, generator=g())
