@@ -118,7 +118,7 @@ def test_tempering_crosses_where_mala_cannot():
     """From a start in the lower mode alone: MALA stays there, tempering finds 0.2 and 0.8."""
     p = two_modes()
     x = mode_start(400, p, 0).double()
-    stays = mala(p.log_prob, p.score, x, step_size=0.5, n_steps=600, generator=g(), **QUIET)
+    stays = mala(p.log_prob, p.score, x, step_size=0.5, n_steps=200, generator=g(), **QUIET)
     assert mode_weights(stays.samples, p)[0].value == 1.0
     ladder = geometric(64.0, 1.0, 7).flip(0)
     crosses = parallel_tempering(p.log_prob, p.score, x, ladder, step_size=0.5, n_steps=1500, generator=g(), **QUIET)
