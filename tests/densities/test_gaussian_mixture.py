@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from toylab.densities import GaussianMixture, fractal_tree, two_modes
+from toylab.densities import Affine, GaussianMixture, Noised, fractal_tree, two_modes
 
 SIGMAS = [0.0, 0.05, 1.0, 20.0]
 
@@ -337,6 +337,72 @@ def test_parameters_that_are_not_numbers_are_refused():
 def test_bad_points_and_levels_are_refused(method, x, sigma, error, said):
     with pytest.raises(error, match=said):
         getattr(two_modes(), method)(x, sigma)
+
+
+# Noised and moved, a mixture of Gaussians is one: against the wrappers, which transform points instead of parameters.
+
+MOTIONS = {
+    "noised": (lambda p: p.noised(0.6), lambda p: Noised(p, 0.6)),
+    "scaled": (lambda p: p.scaled(-1.5), lambda p: Affine(p, factor=-1.5)),
+    "shifted": (lambda p: p.shifted((3.0, -1.0)), lambda p: Affine(p, shift=(3.0, -1.0))),
+    "rotated": (lambda p: p.rotated(2.5), lambda p: Affine(p, angle=2.5)),
+    "all of these": (
+        lambda p: p.scaled(0.3).rotated(-0.4).shifted((1.0, 2.0)).noised(0.1),
+        lambda p: Noised(Affine(p, 0.3, -0.4, (1.0, 2.0)), 0.1),
+    ),
+}
+every_motion = pytest.mark.parametrize(("move", "wrap"), MOTIONS.values(), ids=list(MOTIONS))
+
+
+@every_motion
+@pytest.mark.parametrize("size", [1.0, 1e-6])
+def test_moved_it_is_a_gaussian_mixture_and_the_law_is_the_same(move, wrap, size):
+    """Also for covariances of 1e-12: to 1e-9 of the largest score that is compared."""
+    p = random_mixture(3)
+    p = GaussianMixture(p.weights, p.means, size**2 * p.covariances)
+    q, wrapped = move(p), wrap(p)
+    assert isinstance(q, GaussianMixture)
+    assert torch.equal(q.weights, p.weights)
+    length = wrapped.length_scale()
+    x = q.means[:, None] + 3 * length * points(10, spread=1.0)
+    for sigma in (0.0, length):
+        for method in ("log_prob", "score", "divergence", "posterior"):
+            ours, theirs = getattr(q, method)(x, sigma), getattr(wrapped, method)(x, sigma)
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9 * float(theirs.abs().max()))
+
+
+@every_motion
+def test_moved_its_samples_are_those_of_the_wrapper_in_law(move, wrap):
+    """Kolmogorov-Smirnov of 1e5 draws of each in three directions, p > 1e-6: a std for a variance is at p = 0."""
+    ours, theirs = (
+        way(random_mixture(3)).sample((100_000,), generator=generator(k)) for k, way in ((1, move), (2, wrap))
+    )
+    for angle in (0.0, 1.0, 2.0):
+        e = ours.new_tensor([math.cos(angle), math.sin(angle)])
+        assert scipy.stats.ks_2samp((ours @ e).numpy(), (theirs @ e).numpy()).pvalue > 1e-6
+
+
+def test_moved_it_keeps_its_dtype_and_round_components_stay_round():
+    for dtype in (torch.float32, torch.float64):
+        q = two_modes().to(dtype).scaled(3.0).rotated(0.3).shifted((1.0, 2.0)).noised(0.1)
+        assert q.dtype == q.sample((3,)).dtype == dtype
+    assert two_modes().scaled(0.5) == GaussianMixture([0.2, 0.8], [[-2.5, -2.5], [2.5, 2.5]], 0.25 * torch.eye(2))
+    assert torch.equal(q.covariances, q.covariances[0, 0, 0] * torch.eye(2).double().expand(2, 2, 2))
+    back = random_mixture(3).rotated(0.7).rotated(-0.7)
+    torch.testing.assert_close(back.covariances, random_mixture(3).covariances, rtol=1e-14, atol=1e-14)
+
+
+def test_bad_motions_are_refused():
+    p = two_modes()
+    for factor in (0.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="factor"):
+            p.scaled(factor)
+    with pytest.raises(ValueError, match="sigma is 0.0: it must be finite and greater than 0"):
+        p.noised(0.0)
+    with pytest.raises(ValueError, match="shift has 3 entries: give 2"):
+        p.shifted([1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="angle is nan"):
+        p.rotated(math.nan)
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.7])

@@ -3,6 +3,8 @@
 import copy
 import math
 import pickle
+from dataclasses import dataclass
+from functools import cached_property
 
 import pytest
 import scipy.stats
@@ -12,17 +14,23 @@ from torch.distributions import Laplace as TorchLaplace
 
 from toylab import densities
 from toylab.densities import (
+    Affine,
     Circle,
     ConcentricCircles,
+    Density,
     GaussianMixture,
     Laplace,
     Mixture,
+    Noised,
     Points,
     Segment,
     Square,
     StudentTMixture,
     catalogue,
 )
+from toylab.networks import ScoreMLP
+from toylab.objectives import Denoising
+from toylab.training import fit
 
 METHODS = ["log_prob", "score", "divergence"]
 CATALOGUE = catalogue()
@@ -324,3 +332,227 @@ def test_at_the_centre_and_on_axes_all_is_finite_in_float32(name):
 def test_a_density_is_its_own_in_sets_and_dictionaries():
     laws = {Circle(), Circle(1.0), Circle(2.0), Segment(), Segment((-1, 0), (1, 0))}
     assert len(laws) == 3
+
+
+# Densities of one's own: N(mean, std^2 I) as a plain class, as a dataclass of any kind, and without parameters.
+
+
+def log_normal(x, mean, std, sigma):
+    v = torch.as_tensor(std**2 + sigma**2, dtype=x.dtype)
+    return -(x - mean).square().sum(-1) / (2 * v) - (2 * math.pi * v).log()
+
+
+def normal(p, shape, generator):
+    return torch.randn(*shape, 2, dtype=p.dtype, device=p.device, generator=generator)
+
+
+class Plain(Density):
+    def __init__(self, mean):
+        self._mean = torch.tensor([mean, 0.0])
+
+    def log_prob(self, x, sigma=0.0):
+        return log_normal(x, self._mean, self.std, sigma)
+
+    def sample(self, sample_shape=(), *, generator=None):
+        return self._mean + self.std * normal(self, sample_shape, generator)
+
+    @cached_property
+    def std(self):
+        return torch.ones(2, dtype=self.dtype, device=self.device).mean()
+
+
+class Composed(Density):
+    def __init__(self, mean):
+        super().__init__()
+        self.part, self.grid, self.parts = Plain(mean), torch.arange(3).numpy(), [Circle(), torch.arange(3)]
+
+    def log_prob(self, x, sigma=0.0):
+        return self.part.log_prob(x, sigma)
+
+    def sample(self, sample_shape=(), *, generator=None):
+        return self.part.sample(sample_shape, generator=generator)
+
+
+@dataclass(frozen=True)
+class Frozen(Density):
+    mean: torch.Tensor
+    std: float = 1.0
+
+    def log_prob(self, x, sigma=0.0):
+        return log_normal(x, self.mean, self.std, sigma)
+
+    def sample(self, sample_shape=(), *, generator=None):
+        return self.mean + self.std * normal(self, sample_shape, generator)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Bald(Density):
+    mean: torch.Tensor
+
+    log_prob, sample, std = Frozen.log_prob, Frozen.sample, 1.0
+
+
+@dataclass
+class Thawed(Density):
+    first: float
+    second: float = 0.0
+
+    def log_prob(self, x, sigma=0.0):
+        return log_normal(x, x.new_tensor([self.first, self.second]), 1.0, sigma)
+
+    def sample(self, sample_shape=(), *, generator=None):
+        z = normal(self, sample_shape, generator)
+        return z + z.new_tensor([self.first, self.second])
+
+
+class Bare(Density):
+    def log_prob(self, x, sigma=0.0):
+        return log_normal(x, 0.0, 1.0, sigma)
+
+    def sample(self, sample_shape=(), *, generator=None):
+        return normal(self, sample_shape, generator)
+
+
+OWN = {
+    "plain": (Plain, "Plain()"),  # what its attributes hide is in no repr
+    "composed": (Composed, "Composed(part=Plain(), grid=array([0, 1, 2]), parts=["),
+    "frozen": (lambda mean: Frozen(torch.tensor([mean, 0.0])), "Frozen(mean=[0.0, 0.0], std=1.0)"),
+    "frozen, eq=False": (lambda mean: Bald(torch.tensor([mean, 0.0])), "Bald(mean=[0.0, 0.0])"),
+    "not frozen": (Thawed, "Thawed(first=0.0, second=0.0)"),
+    "bare": (lambda mean: Bare() if mean == 0 else Bare().shifted((mean, 0.0)), "Bare()"),
+}
+every_own = pytest.mark.parametrize(("make", "text"), OWN.values(), ids=list(OWN))
+
+
+@every_own
+def test_one_of_ones_own_is_a_value(make, text):
+    p, again, other, x = make(0.0), make(0.0), make(5.0), ring_of(2.0)
+    expected = p.score(x, 0.5)
+    assert repr(p).startswith(text)
+    assert p == again
+    assert hash(p) == hash(again)
+    assert p != other
+    assert {p: "found"}[again] == "found"
+    assert other not in {p}
+    for twin in (copy.copy(p), copy.deepcopy(p), pickle.loads(pickle.dumps(p))):
+        assert twin == p
+        assert torch.equal(twin.score(x, 0.5), expected)
+        assert torch.equal(twin.sample((3,), generator=generator(1)), p.sample((3,), generator=generator(1)))
+
+
+@every_own
+def test_one_of_ones_own_moves_to_another_dtype(make, text):
+    p = make(0.0)
+    q = p.to(torch.float64)
+    assert (p.dtype, q.dtype) == (torch.float32, torch.float64)
+    assert p.sample((3,)).dtype == torch.float32
+    assert q.sample((3,)).dtype == q.noised(0.1).sample((3,)).dtype == torch.float64
+    assert p != q
+    assert repr(q).endswith(".to(torch.float64)")
+    assert q.to(p.dtype) == p == p.to("cpu")
+    assert p.log_prob(torch.zeros(3, 2)).dtype == torch.float32
+    with pytest.raises(TypeError, match="dtype is torch.int64: samples are floating point. Give torch.float32"):
+        p.to(torch.int64)
+
+
+@every_own
+def test_one_of_ones_own_is_evaluated_noised_and_moved(make, text):
+    """Against the Gaussian of the library: its score and divergence are automatic."""
+    x = ring_of(2.0)
+    for mean in (0.0, 5.0):
+        p, q = make(mean), GaussianMixture([1.0], [[mean, 0.0]], torch.eye(2))
+        for ours, theirs in (
+            (p, q),
+            (p.noised(0.7), q.noised(0.7)),
+            (p.scaled(2.0).rotated(0.3).shifted((1.0, 2.0)), q.scaled(2.0).rotated(0.3).shifted((1.0, 2.0))),
+        ):
+            for method in METHODS:
+                torch.testing.assert_close(getattr(ours, method)(x, 0.5), getattr(theirs, method)(x, 0.5))
+
+
+@every_own
+def test_one_of_ones_own_can_be_learned(make, text):
+    p, g = make(0.0), generator(2)
+    result = fit(ScoreMLP(8, generator=g), Denoising(0.5), p, n_steps=2, batch_size=8, generator=g, progress=False)
+    assert result.network(torch.zeros(3, 2)).isfinite().all()
+    mixed = Mixture([0.5, 0.5], [p, make(5.0)])
+    assert mixed.sample((4,)).shape == (4, 2)
+    assert mixed.to(torch.float64).sample((4,)).dtype == torch.float64
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every_own
+def test_one_of_ones_own_moves_to_the_gpu(make, text):
+    p = make(0.0)
+    q = p.to("cuda")
+    x = q.sample((3,))
+    assert x.device.type == q.score(x).device.type == q.noised(0.1).sample().device.type == "cuda"
+    torch.testing.assert_close(q.score(x).cpu(), p.score(x.cpu()))
+    assert q != p
+    assert q.to("cpu") == p
+
+
+def test_of_numbers_and_tensors_the_tensors_decide_the_dtype():
+    assert Frozen(torch.zeros(2, dtype=torch.float64)).sample((3,)).dtype == torch.float64
+    assert Plain(1.0).noised(0.5).dtype == Plain(1.0).to(torch.float64).noised(0.5).to(torch.float32).dtype
+
+
+def test_what_is_computed_once_belongs_to_no_value():
+    p, q = Plain(0.0), Plain(0.0)
+    assert p.std == 1.0  # kept by cached_property
+    assert p == q
+    assert p.to(torch.float64).std.dtype == torch.float64
+    assert "std" not in repr(p)
+
+
+def refused(name, **body):
+    bases = {"log_prob": lambda self, x: x.sum(-1)} | body
+    return type(name, (Density,), bases)
+
+
+def test_a_class_that_cannot_work_is_refused_with_the_remedy():
+    with pytest.raises(TypeError, match=r"G has __slots__: .* ordinary attributes. Leave out slots=True"):
+        refused("G", __slots__=("mean",))
+    with pytest.raises(TypeError, match="G has __slots__"):
+        dataclass(frozen=True, slots=True)(refused("G", __annotations__={"mean": float}))
+    for name in ("dtype", "device"):
+        with pytest.raises(TypeError, match=rf"G defines {name}: .*density.to\({name}\) changes it. Leave it out"):
+            refused("G", __annotations__={name: object})
+        with pytest.raises(TypeError, match=f"G defines {name}"):
+            refused("G", **{name: None})
+    with pytest.raises(TypeError, match=r"G.sample takes no generator, .*sample_shape=\(\), \*, generator=None\)"):
+        refused("G", sample=lambda self, sample_shape=(): torch.zeros(*sample_shape, 2))
+    assert refused("G", sample=lambda self, sample_shape=(), **options: torch.zeros(*sample_shape, 2))().sample(
+        (3,)
+    ).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "p", [*(example.density for example in CATALOGUE.values()), Bare(), Bare().noised(1.0)], ids=repr
+)
+def test_a_number_is_no_shape(p):
+    for number in (3, 2.0):
+        with pytest.raises(TypeError, match=rf"sample_shape is {number}: it must be a shape. .* give \({number},\)"):
+            p.sample(number)
+
+
+def test_what_a_wrapper_answers_is_what_its_part_can():
+    p = GaussianMixture(WEIGHTS, MEANS, COVARIANCES)
+    mixed = Mixture([0.25, 0.75], [Circle(2.0), Laplace()])
+    points, student = Points(MEANS), StudentTMixture(WEIGHTS, MEANS, COVARIANCES, [3.0, 5.0])
+    x, moved = ring_of(2.0), {"factor": -2.0, "angle": 0.5, "shift": (1.0, 2.0)}
+    for part in (p, mixed, points):
+        torch.testing.assert_close(Noised(part, 0.3).posterior(x, 0.4), part.posterior(x, 0.5))
+        turned = torch.tensor([[math.cos(0.5), -math.sin(0.5)], [math.sin(0.5), math.cos(0.5)]], dtype=torch.float64)
+        y = -2 * x @ turned.T + torch.tensor([1.0, 2.0], dtype=torch.float64)
+        torch.testing.assert_close(Affine(part, **moved).posterior(y, 0.8), part.posterior(x, 0.4))
+    for part in (p, mixed, student):
+        assert torch.equal(part.noised(0.1).weights, part.weights)
+        assert torch.equal(part.scaled(2.0).noised(0.1).rotated(1.0).weights, part.weights)
+    for alone in (Square(), Square().noised(0.1), Square().scaled(2.0).noised(0.1)):
+        assert not hasattr(alone, "weights")
+        with pytest.raises(
+            TypeError, match=r"Square gives no posterior\(x, sigma\): it is not a mixture of components"
+        ):
+            alone.posterior(x, 0.1)

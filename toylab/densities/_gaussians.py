@@ -112,7 +112,7 @@ def score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
 
 
 def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> tuple[Tensor, Tensor]:
-    """Both, for little more than the score alone."""
+    """Both, at little more than the cost of the score."""
 
     def of(pairs: Pairs) -> tuple[Tensor, Tensor]:
         log_p, r = pairs.log_prob_and_weights()
@@ -178,8 +178,8 @@ def _pairs(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Iterator[P
 
 @functools.lru_cache(maxsize=16)
 def _at_one_level(level: float, gaussians: Gaussians) -> Whitening:
-    """The whitening of a level that is a number, which a sampler asks for at every step."""
-    with torch.inference_mode(False), torch.no_grad():  # what is kept must serve in every mode
+    """The whitening of a level that is a number, which a sampler needs at every step."""
+    with torch.inference_mode(False), torch.no_grad():  # what is kept is used in every mode
         return _whitening(level, gaussians)
 
 

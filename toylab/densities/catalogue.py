@@ -18,7 +18,7 @@ from toylab.densities.points import Points
 
 @dataclass(frozen=True)
 class Example:
-    """A density and one line that says what it is.
+    """A density and a one-line description.
 
     Attributes:
         density: the law; 99 % of it or more lies in the square [-5, 5]^2.

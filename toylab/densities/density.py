@@ -35,14 +35,15 @@ _BOOKKEEPING = frozenset({"_dtype", "_device", "_held", "_kept"})  # attributes 
 class Density(ABC):
     """A probability law on the plane: the law of X, and of X + sigma Z with Z ~ N(0, I), for every sigma >= 0.
 
-    Evaluation follows the dtype and device of the points. Samples come in the density's own ``dtype`` and on its own
-    ``device``: those of the tensors it was built from, else torch's default dtype on the CPU; ``to`` changes them.
+    Evaluation follows the dtype and device of the points: the library's densities keep their parameters in float64, as
+    exactly as they were written, and cast them at every call. Samples come in the density's own ``dtype`` and on its
+    own ``device``: those of the tensors it was built from, else torch's default dtype on the CPU; ``to`` changes them.
 
     A density of one's own only has to define ``log_prob``, as a plain class or as a dataclass. Its parameters are its
     attributes, numbers or tensors: they make its equality, its repr and its copies, and ``to`` moves the tensors.
     Without formulas of their own, ``score`` is the automatic gradient of ``log_prob`` and ``divergence`` the automatic
-    divergence of ``score``. A ``log_prob(self, x)`` without ``sigma`` describes the clean law and says nothing of the
-    noised one: then sigma > 0 is refused with a ``ValueError``. With a ``sample`` too, networks can be trained on it.
+    divergence of ``score``. A ``log_prob(self, x)`` without ``sigma`` describes the clean law only: then sigma > 0 is
+    refused with a ``ValueError``. With a ``sample`` too, networks can be trained on it.
 
     Raises:
         TypeError: when a class is defined that cannot work: with ``__slots__``, with a ``dtype`` or ``device`` of its
@@ -74,7 +75,7 @@ class Density(ABC):
                 "Leave out slots=True."
             )
         for name in ("dtype", "device"):
-            if name in own or name in own.get("__annotations__", {}):
+            if name in own or name in inspect.get_annotations(cls):
                 raise TypeError(
                     f"{cls.__name__} defines {name}: every density has one, that of its samples, and "
                     f"density.to({name}) changes it. Leave it out, or choose another name."
@@ -211,7 +212,7 @@ class Density(ABC):
         return mine.keys() == theirs.keys() and all(_same(value, theirs[name]) for name, value in mine.items())
 
     def __hash__(self) -> int:
-        # of the numbers and words alone: whatever else a class keeps need not be hashable
+        # of numbers and words only: other attributes need not be hashable
         return hash((type(self), *(v for v in self._attributes().values() if isinstance(v, float | int | str))))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -252,7 +253,7 @@ class Density(ABC):
         kept: dict[tuple[str, torch.dtype, torch.device], tuple[Any, ...]] = vars(self).setdefault("_kept", {})
         key = (use, like.dtype, like.device)
         if key not in kept:
-            with torch.inference_mode(False), torch.no_grad():  # what is kept must serve in every mode
+            with torch.inference_mode(False), torch.no_grad():  # what is kept is used in every mode
                 kept[key] = tuple(
                     part.to(like) if isinstance(part, Tensor) and part.is_floating_point() else part for part in make()
                 )

@@ -75,7 +75,7 @@ class FromEnergy(Density):
         return torch.where(self._inside(validate.points("x", x)), super().divergence(x, sigma), math.nan)
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
-        """By inverse CDF on the grid; ``sampling_error`` says how far from p."""
+        """By inverse CDF on the grid; ``sampling_error`` is its distance from p."""
         n = self.n_cells
         cell = categorical(self._on_its_device("_masses").flatten(), sample_shape, generator=generator)
         i, j = (cell // n).cpu(), (cell % n).cpu()
@@ -94,7 +94,7 @@ class FromEnergy(Density):
         return low, high
 
     def length_scale(self, sigma: float = 0.0) -> float:
-        """Three sides of a cell: the law is taken to vary no faster than its own grid shows."""
+        """Three sides of a cell: p is taken to vary no faster than its grid resolves."""
         low, high = self.bounds(sigma)
         return 3 * float((high - low).min()) / self.n_cells
 

@@ -177,7 +177,7 @@ class GaussianMixture(Density):
         return _gaussians.score(x, sigma, self._gaussians(x))
 
     def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
-        """Both for little more than the score alone."""
+        """Both, at little more than the cost of the score."""
         return _gaussians.log_prob_and_score(x, sigma, self._gaussians(x))
 
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:

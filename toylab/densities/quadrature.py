@@ -23,7 +23,7 @@ def expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: float = 
 
     Args:
         f: maps points [n, 2] (float64) to values [n].
-        density: the law; it must give ``bounds`` and ``length_scale``.
+        density: p; it must define ``bounds`` and ``length_scale``.
         sigma: noise level of the law.
 
     Returns:
@@ -57,7 +57,7 @@ def _grid(density: Density, sigma: float) -> Iterator[tuple[Tensor, Tensor]]:
     step = density.length_scale(sigma) / _NODES_PER_LENGTH
     n_nodes = math.prod(float(side) / step + 1 for side in high - low) if step > 0 else math.inf
     if n_nodes > _MOST_NODES:
-        density.log_prob(0.5 * (low + high), sigma)  # a law without a density says so itself
+        density.log_prob(0.5 * (low + high), sigma)  # a law without a density raises its own message
         raise ValueError(
             f"the density varies over {step * _NODES_PER_LENGTH:.3g} on a rectangle of sides "
             f"{[round(float(side), 3) for side in high - low]}: a grid would need {n_nodes:.2g} nodes. "

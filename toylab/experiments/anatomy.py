@@ -9,7 +9,7 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from toylab import plotting
-from toylab.densities import two_modes
+from toylab.densities import Noised, two_modes
 from toylab.experiments.result import Result, generator, spread
 from toylab.metrics import Extent, curl, fisher_divergence, fokker_planck_residual, grid_points
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
@@ -52,7 +52,7 @@ def run(
         "n_steps": n_training_steps, "n_seeds": n_networks, "generator": gen, "device": device, "progress": progress
     }  # fmt: skip
     cells = grid_points(EXTENT, _CELLS, dtype=torch.float64).to(device)
-    x = p.noised(SIGMA).sample((n_points,), generator=generator(seed, 1)).double()
+    x = Noised(p, SIGMA).sample((n_points,), generator=generator(seed, 1)).double()
     numbers, arrays = {}, {}
     for name, network in (
         ("free network", ScoreMLP(activation=functional.silu, generator=gen)),
@@ -74,7 +74,7 @@ def run(
     ).networks  # fmt: skip
     numbers["residual"] = {}
     for sigma in LEVELS:
-        x = p.noised(sigma).sample((n_points,), generator=generator(seed, 2)).double()
+        x = Noised(p, sigma).sample((n_points,), generator=generator(seed, 2)).double()
         size = _root_mean_square(p.score(x, sigma))
         learned = [_root_mean_square(fokker_planck_residual(one.double(), x, sigma)) for one in conditional]
         off = [_root_mean_square(at(one, sigma)(x) - p.score(x, sigma)) for one in conditional]

@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from toylab import museum, plotting
-from toylab.densities import two_modes
+from toylab.densities import Noised, two_modes
 from toylab.experiments.result import Result, generator
 from toylab.metrics import (
     Estimate,
@@ -99,7 +99,7 @@ def run(
         return museum.annealed_with_one_noise(p.score, x, SIGMAS, **annealed, generator=g), None
 
     def flow(x: Tensor, g: torch.Generator) -> tuple[Tensor, None]:
-        return museum.flow_without_the_half(p.score, p.noised(10.0).sample((len(x),), generator=g), flow_levels), None
+        return museum.flow_without_the_half(p.score, Noised(p, 10.0).sample((len(x),), generator=g), flow_levels), None
 
     samplers: dict[str, Sampler] = {
         "variances replaced": replaced,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from toylab import plotting
-from toylab.densities import Density, Points, ring
+from toylab.densities import Affine, Density, Points, ring
 from toylab.experiments.conditional import conditional_networks
 from toylab.experiments.result import Result, generator, spread
 from toylab.metrics import Extent, grid_points, posterior_covariance_at
@@ -45,7 +45,7 @@ class State:
 
 def target() -> Density:
     """A ring of eight modes, at the scale that a variance-preserving SDE expects."""
-    return ring().scaled(0.4)
+    return Affine(ring(), factor=0.4)
 
 
 def state(

@@ -12,7 +12,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from toylab import plotting
-from toylab.densities import Density, two_modes
+from toylab.densities import Density, Noised, two_modes
 from toylab.experiments.result import Result, generator
 from toylab.networks import ScoreMLP
 from toylab.objectives import Denoising, Explicit, Implicit, Sliced, gaussian
@@ -66,7 +66,7 @@ def run(
 
 
 def _trained(p: Density, sigma: float, seed: int, n_seeds: int, device: torch.device | str) -> tuple[nn.Module, ...]:
-    law = p.noised(sigma) if sigma > 0 else p
+    law = Noised(p, sigma) if sigma > 0 else p
     result = fit(
         ScoreMLP(generator=generator(seed, 0)), Explicit(law.score), law, n_steps=200, n_seeds=n_seeds,
         generator=generator(seed, 1), device=device, progress=False,
@@ -78,7 +78,7 @@ def _jobs(p: Density) -> list[tuple]:
     """(panel, label, x, law, objective, batch size) of every measurement."""
     jobs = []
     for sigma in _SIGMAS:
-        noised = p.noised(sigma)
+        noised = Noised(p, sigma)
         for label, law, objective in (
             ("denoising", p, Denoising(sigma)),
             ("denoising, control variate", p, Denoising(sigma, control_variate=True)),

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from toylab import plotting
-from toylab.densities import Density, ring, two_modes
+from toylab.densities import Density, Noised, ring, two_modes
 from toylab.experiments.conditional import conditional_networks
 from toylab.experiments.result import Result, generator, spread
 from toylab.metrics import Extent, grid_points, mean_of
@@ -65,7 +65,7 @@ def run(
         learned = log_likelihood(sde, networks[0], cells.view(-1, 2), **tolerance)
         arrays[f"{name}/exact"] = exact.cpu().numpy()
         arrays[f"{name}/learned"] = learned.log_prob.view(n_cells, n_cells).cpu().numpy()
-        x = p.noised(sde.sigma_min).sample((n_points,), generator=generator(seed, 100 * k + 1)).double()
+        x = Noised(p, sde.sigma_min).sample((n_points,), generator=generator(seed, 100 * k + 1)).double()
         truth = p.log_prob(x, sde.sigma_min)
         by_flow = log_likelihood(sde, p.score, x, **tolerance)
         mismatch = prior_mismatch(sde, p, by_flow.end)
