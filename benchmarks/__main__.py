@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import densities, memory, seeds, speed, widgets
-from toylab.experiments.folder import require_writable, write_whole
+from toylab._internal.folder import require_writable, write_whole
 
 MEASURED: dict[str, tuple[str, Callable[[float], dict[str, Any]]]] = {
     "densities": ("densities beside torch.distributions, with their memory", densities.run),

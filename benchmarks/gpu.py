@@ -37,7 +37,7 @@ def rows(share: float, device: torch.device | str = "cuda") -> Iterator[Row]:
 
 
 def _steps(share: float, device: torch.device, why: str) -> Iterator[Row]:
-    n_steps = scaled_count(2000, share, least=20)
+    n_steps = scaled_count(2000, share, least=4)
     for name, objective in trained_objectives().items():
         for n_seeds in (1, 8):
             work = f"training step on a GPU, {name}, batch 128, {n_seeds} at once"

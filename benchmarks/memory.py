@@ -11,17 +11,19 @@ from toylab.densities import ring
 from toylab.experiments.setting import scaled_count
 from toylab.samplers import mala
 
+N_CHAINS = 100_000
+
 
 def run(share: float) -> dict[str, Any]:
     """The peak is that of the whole process, Python and torch included; ``share`` is of the steps."""
-    n_chains, n_steps = 100_000, scaled_count(1000, share)
+    n_steps = scaled_count(1000, share)
     p, g = ring(), torch.Generator().manual_seed(0)
-    x = p.sample((n_chains,), generator=g)
+    x = p.sample((N_CHAINS,), generator=g)
     start = time.perf_counter()
     chains = mala(p.log_prob, p.score, x, step_size=0.05, n_steps=n_steps, generator=g)
     return {
         **made_with(share),
-        "chains": n_chains,
+        "chains": N_CHAINS,
         "steps": n_steps,
         "seconds": time.perf_counter() - start,
         "acceptance": float(chains.acceptance.mean()),

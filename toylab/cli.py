@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 import torch
 
 import toylab
-from toylab.classroom import handout, lab, lessons
+from toylab._internal.folder import require_writable, write_whole
+from toylab.classroom import handout, lab
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -128,7 +129,7 @@ def _seed(text: str) -> int:
 
 
 def _figure(text: str) -> str:
-    from toylab.experiments import EXPERIMENTS  # with matplotlib, which is heavy: loaded where it is needed
+    from toylab.experiments import EXPERIMENTS
 
     if text not in EXPERIMENTS:
         raise argparse.ArgumentTypeError(f"{text!r} is no figure: give one of {', '.join(EXPERIMENTS)}")
@@ -154,17 +155,19 @@ def _writing_to(said: str) -> Iterator[None]:
 
 
 def _figures(options: argparse.Namespace) -> None:
+    device = _device(options.device)
+    with _writing_to(f"--out {options.out}"):
+        require_writable(options.out)
+    # matplotlib is heavy: loaded once the request is known to be sound, and without a window system
     import matplotlib
 
-    matplotlib.use("Agg")  # draws without a window system
+    matplotlib.use("Agg")
     from toylab.experiments import EXPERIMENTS
     from toylab.experiments.drawn import drawn
-    from toylab.experiments.folder import require_writable, write_whole
 
     if options.list:
         print("\n".join(f"{name:<12}{experiment.summary}" for name, experiment in EXPERIMENTS.items()))
         return
-    device = _device(options.device)
     densities = None
     if options.density is not None:
         known = EXPERIMENTS[options.only].densities if options.only else ()
@@ -174,8 +177,6 @@ def _figures(options: argparse.Namespace) -> None:
                 + (f"give one of {', '.join(known)}." if known else "it goes with --only objectives or samplers.")
             )
         densities = [options.density]
-    with _writing_to(f"--out {options.out}"):
-        require_writable(options.out)
     names = [options.only] if options.only else [name for name, e in EXPERIMENTS.items() if e.drawn_by_default]
     numbers = {name: kept for name, kept in _numbers_there(options.out).items() if name in EXPERIMENTS}
     files: dict[str, bytes] = {}

@@ -4,6 +4,8 @@ import ast
 import graphlib
 import subprocess
 import sys
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ FLOORS = {
     5.5: ("",),  # the package itself: the public names of the floors below, and no picture
     6: ("plotting",),
     7: ("experiments",),
-    8: ("widgets", "classroom", "bench"),
+    8: ("widgets", "classroom"),
     9: ("cli",),
     10: ("__main__",),
 }
@@ -68,9 +70,22 @@ def room(module):
     return module.split(".")[1] if "." in module else ""
 
 
+def is_for_types(node):
+    """Whether a statement is `if TYPE_CHECKING:`, which never runs."""
+    return isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING"
+
+
+def running(tree):
+    """Every node that can run."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        for node in child.orelse if is_for_types(child) else [child]:
+            yield from running(node)
+
+
 def sources(tree, module, is_package):
-    """(line, module, name or None) of every import, wherever in the file, relative ones made absolute."""
-    for node in ast.walk(tree):
+    """(line, module, name or None) of every import that runs, wherever in the file, relative ones made absolute."""
+    for node in running(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name, None
@@ -140,6 +155,27 @@ def forbidden(tree):
             yield line, f"{name}: draw on the Axes that is handed in"
 
 
+PEERS = {"torchebm", "blackjax", "jax"}  # what benchmarks/ measures ours against; whoever installs toylab has none
+
+
+def test_no_peer_is_imported():
+    found = {
+        f"{module}:{line} imports {base}"
+        for module, (tree, is_package) in MODULES.items()
+        for line, base, _ in sources(tree, module, is_package)
+        if base.split(".")[0] in PEERS | {"benchmarks"}
+    }
+    assert found == set()
+
+
+def test_the_wheel_has_toylab_and_no_benchmarks():
+    root = PACKAGE.parent
+    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    top_level = {path.parent.name for path in root.glob("*/__init__.py")}
+    assert {name for name in top_level if any(fnmatch(name, pattern) for pattern in patterns)} == {NAME}
+    assert all((path.parent / "__init__.py").exists() for path in PACKAGE.rglob("*.py"))  # setuptools finds packages
+
+
 def test_every_module_has_a_floor():
     assert len(MODULES) > 3
     unknown = {room(module) for module in MODULES} - set(FLOOR_OF)
@@ -194,6 +230,11 @@ def test_import_toylab_is_headless():
 )
 def test_the_rules_catch_what_they_forbid(line):
     assert list(forbidden(ast.parse(line)))
+
+
+def test_what_is_imported_for_types_alone_does_not_count():
+    code = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import jax\nelse:\n    import torch\n"
+    assert [base for _, base, _ in sources(ast.parse(code), "toylab.score", False)] == ["typing", "torch"]
 
 
 def test_the_rules_let_pass_what_is_meant():

@@ -85,7 +85,7 @@ EXPERIMENTS = {
         "quality of every diffusion sampler against the evaluations it spends",
         samplers.run,
         partial(
-            samplers.run, n_chains=60, n_networks=2, n_training_steps=20, budgets=(48,), densities=("two modes", "ring")
+            samplers.run, n_chains=60, n_networks=2, n_training_steps=20, budgets=(48,), densities=("ring",)
         ),
         samplers.draw, densities=tuple(samplers.DENSITIES),
     ),
@@ -102,7 +102,7 @@ EXPERIMENTS = {
     ),
     "anatomy": Experiment(
         "what a learned field is made of: its curl, and how its noise levels fit together",
-        anatomy.run, partial(anatomy.run, n_training_steps=20, n_networks=2, n_points=50), anatomy.draw,
+        anatomy.run, partial(anatomy.run, n_training_steps=20, n_networks=2, n_points=50, n_cells=12), anatomy.draw,
     ),
     "failures": Experiment(
         "five known failures of score matching, each beside its remedy",
@@ -110,11 +110,11 @@ EXPERIMENTS = {
     ),
     "gradients": Experiment(
         "how noisy the gradient of each objective is, and what it costs",
-        gradients.run, partial(gradients.run, n_networks=2, n_batches=3), gradients.draw,
+        gradients.run, partial(gradients.run, n_training_steps=5, n_networks=2, n_batches=3), gradients.draw,
     ),
     "objectives": Experiment(
         "every objective trained on three densities and measured exactly; with its table",
-        objectives.run, partial(objectives.run, n_networks=2, share=0.004, densities=("two_modes",)),
+        objectives.run, partial(objectives.run, n_networks=2, share=0.001, densities=("two_modes",)),
         objectives.draw, table=objectives.table, densities=tuple(targets()),
     ),
 }  # fmt: skip

@@ -23,7 +23,7 @@ from toylab.training import fit
 SIGMA = 0.5
 LEVELS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 MAPPED = (0.2, 1.0, 5.0)  # levels whose residual is drawn over the plane
-_CELLS = 90
+_CONTOUR_CELLS = 90
 
 
 def run(
@@ -34,6 +34,7 @@ def run(
     n_training_steps: int = 2000,
     n_networks: int = 3,
     n_points: int = 2000,
+    n_cells: int = 90,
 ) -> Result:
     """Train a free network and an energy network on ``two_modes`` noised by 0.5, and a noise-conditional one.
 
@@ -47,13 +48,14 @@ def run(
         n_training_steps: optimiser steps.
         n_networks: of each kind; the first is drawn, all give the spread.
         n_points: draws of the noised density for the means.
+        n_cells: cells per side of the maps.
     """
     p = two_modes().to(device)
     gen = generator(seed, 0)
     train = partial(
         fit, n_steps=n_training_steps, n_seeds=n_networks, generator=gen, device=device, progress=progress
     )  # fmt: skip
-    cells = grid_points(WIDE_BOX, _CELLS, dtype=torch.float64).to(device)
+    cells = grid_points(WIDE_BOX, n_cells, dtype=torch.float64).to(device)
     x = Noised(p, SIGMA).sample((n_points,), generator=generator(seed, 1)).double()
     numbers: Numbers = {}
     arrays: Arrays = {}
@@ -87,7 +89,7 @@ def run(
             "error": spread([value / size for value in off]),
         }
         if sigma in MAPPED:
-            wide = grid_points(_window(sigma), _CELLS, dtype=torch.float64).to(device)
+            wide = grid_points(_window(sigma), n_cells, dtype=torch.float64).to(device)
             residual = fokker_planck_residual(conditional[0].double(), wide, sigma).detach()
             arrays[f"residual/{sigma}"] = (residual.norm(dim=-1) * sigma**2 / size).cpu().numpy()
     return Result("anatomy", numbers, arrays)
@@ -101,7 +103,7 @@ def _window(sigma: float) -> Extent:
 
 def _contours(ax: Axes, extent: Extent, sigma: float) -> None:
     """The noised density at one, two, three and four standard deviations of a Gaussian."""
-    cells = grid_points(extent, _CELLS, dtype=torch.float64)
+    cells = grid_points(extent, _CONTOUR_CELLS, dtype=torch.float64)
     depth = two_modes().log_prob(cells, sigma)
     ax.contour(
         cells[..., 0], cells[..., 1], depth - depth.max(), levels=[-8, -4.5, -2, -0.5], colors=plotting.EXACT,

@@ -59,12 +59,13 @@ def run(
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: bool = True,
+    n_training_steps: int = 200,
     n_networks: int = 3,
     n_batches: int = 32,
 ) -> Result:
     """Variance of the gradient of a mini-batch loss (``training.gradient_noise``) on ``two_modes``.
 
-    Everything is measured at networks trained explicitly for 200 steps, at each sigma for the score of p_sigma, so
+    Everything is measured at networks trained explicitly for a short while, at each sigma for the score of p_sigma, so
     that what is seen is the noise left near the end of a training.
 
     1. Against sigma, for objectives that learn the score of p_sigma and so have the same mean gradient: denoising in
@@ -77,11 +78,12 @@ def run(
         seed: of the whole experiment.
         device: where to compute.
         progress: show a progress bar.
+        n_training_steps: optimiser steps before it is measured.
         n_networks: networks at which to measure; the numbers are means over them with their standard deviation.
         n_batches: gradients per measurement.
     """
     p = two_modes().to(device)
-    networks = {sigma: _trained(p, sigma, seed, n_networks, device) for sigma in (0.0, *_SIGMAS)}
+    networks = {sigma: _trained(p, sigma, seed, n_training_steps, n_networks, device) for sigma in (0.0, *_SIGMAS)}
     arrays: Arrays = {}
     jobs = _jobs(p)
     with tqdm(total=len(jobs) * n_networks, desc="gradients", disable=not progress) as shown:
@@ -100,10 +102,12 @@ def run(
     return Result("gradients", _costs(p, networks[_AT_SIGMA][0], arrays, seed), arrays)
 
 
-def _trained(p: Density, sigma: float, seed: int, n_networks: int, device: torch.device | str) -> tuple[nn.Module, ...]:
+def _trained(
+    p: Density, sigma: float, seed: int, n_steps: int, n_networks: int, device: torch.device | str
+) -> tuple[nn.Module, ...]:
     noised = Noised(p, sigma) if sigma > 0 else p
     result = fit(
-        ScoreMLP(generator=generator(seed, 0)), Explicit(noised.score), noised, n_steps=200, n_seeds=n_networks,
+        ScoreMLP(generator=generator(seed, 0)), Explicit(noised.score), noised, n_steps=n_steps, n_seeds=n_networks,
         generator=generator(seed, 1), device=device, progress=False,
     )  # fmt: skip
     return tuple(network.requires_grad_(True) for network in result.networks)
