@@ -129,9 +129,9 @@ def _named(networks: tuple[nn.Module, ...]) -> dict[str, nn.Module]:
 def decomposition_of(numbers: Numbers) -> ErrorDecomposition:
     """An ``ErrorDecomposition`` from the numbers of one panel."""
     terms = {}
-    for name, account in numbers["terms"].items():
-        parts = (Estimate(**account[part]) for part in ("discretisation", "estimation", "total"))
-        terms[name] = ErrorTerms(account["noising"], *parts)
+    for name, found in numbers["terms"].items():
+        parts = (Estimate(**found[part]) for part in ("discretisation", "estimation", "total"))
+        terms[name] = ErrorTerms(found["noising"], *parts)
     return ErrorDecomposition(numbers["truth"], numbers["sigma"], terms)
 
 
