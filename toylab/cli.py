@@ -12,7 +12,7 @@ import torch
 
 import toylab
 from toylab._internal.folder import require_writable, write_whole
-from toylab.classroom import handout, lab
+from toylab.classroom import handout, lab, lessons
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -95,7 +95,12 @@ def _add_figures(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_lab(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", nargs="?", type=Path, help="where the notebooks are (those of this checkout)")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        help=f"where the notebooks are (those of this checkout; without one, copied to {lessons.OWN_COPY})",
+    )
     parser.add_argument("--port", type=_port, metavar="N", help="port to listen on (the first free one from 8888)")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
     parser.add_argument(
@@ -225,7 +230,7 @@ def _lab(options: argparse.Namespace) -> None:
 def _handout(options: argparse.Namespace) -> None:
     try:
         with _writing_to(str(options.out)):
-            written = handout.write(lab.notebooks_folder(options.notebooks), options.out, force=options.force)
+            written = handout.write(lessons.source_folder(options.notebooks), options.out, force=options.force)
     except ValueError as error:
         raise UsageError(str(error)) from None
     print("\n".join(map(str, written)))

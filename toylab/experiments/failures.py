@@ -62,7 +62,7 @@ class _Trainer:
         average: float = 0.99,
         report_every: int = 100,
         held_out: Callable[[nn.Module], float] | None = None,
-    ) -> Fit:
+    ) -> Fit[nn.Module]:
         """Train on a random stream of its own."""
         gen = generator(self.seed, stage)
         with warnings.catch_warnings():
