@@ -1,119 +1,119 @@
-"""Densities beside torch.distributions, in one process: python benchmarks/densities.py [--write].
+"""log p and its score beside ``MixtureSameFamily`` with autograd; their memory, and the price of each density."""
 
-Medians of interleaved repeats, so that what else the machine does falls on both sides alike. ``--write`` keeps the
-table in benchmarks/results/densities.json.
-"""
-
-import argparse
-import json
-import platform
 import statistics
-import subprocess
-import sys
-import time
-from datetime import date
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
+from torch import Tensor
+from torch.distributions import MixtureSameFamily
 
-import toylab
+from benchmarks.fresh_process import in_a_fresh_process
+from benchmarks.machine import made_with
+from benchmarks.row import Row
+from benchmarks.timing import interleaved
 from toylab.densities import GaussianMixture, catalogue, fractal_tree, ring
+from toylab.experiments.setting import scaled_count
 
-N = 100_000
-RESULTS = Path(__file__).parent / "results" / "densities.json"
-PEAK = """
-import torch
+N_POINTS, _AT_ONCE = 100_000, 10_000
+_PEAK = """
+import sys, torch
+from benchmarks.peak import peak_gb
 from toylab.densities import fractal_tree
-def peak():
-    return [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
-p, x = fractal_tree(), torch.randn({n}, 2)
-before = peak()
+p, x = fractal_tree(), torch.randn(int(sys.argv[1]), 2)
+before = peak_gb()
 with torch.no_grad():
     p.log_prob_and_score(x), p.divergence(x)
-print(before, peak())
+print(before, peak_gb())
 """
 
 
-def interleaved(functions, repeats):
-    """Median seconds of each function."""
-    for function in functions:
-        function()
-    seconds = [[] for _ in functions]
-    for _ in range(repeats):
-        for times, function in zip(seconds, functions, strict=True):
-            start = time.perf_counter()
-            function()
-            times.append(time.perf_counter() - start)
-    return [statistics.median(times) for times in seconds]
+def rows(share: float) -> Iterator[Row]:
+    """Eight round components and 1,016 correlated ones at 10^5 points."""
+    n = scaled_count(N_POINTS, share, least=100)
+    x = torch.randn(n, 2, generator=torch.Generator().manual_seed(0))
+    for p, points, repeats in ((ring(), 4 * x, 15), (fractal_tree(), x / 2, 3)):
+        peer = p.to_torch()
+        times = interleaved(
+            lambda p=p, x=points: ours(p, x),
+            lambda peer=peer, x=points: theirs(peer, x),
+            repeats=scaled_count(repeats, share, least=2),
+        )
+        gaps = [
+            float((a - b).abs().max() / b.abs().max())
+            for a, b in zip(ours(p, points), theirs(peer, points), strict=True)
+        ]
+        reached = "largest gap {:.0e} of log p, {:.0e} of the score".format(*gaps)
+        work = f"log p and score, K = {len(p.weights):,}, {n:,} points"
+        yield Row(work, "MixtureSameFamily, autograd", 1 / 5, *times, reached)
 
 
-def correlated(n_components, generator):
-    weights = torch.rand(n_components, generator=generator) + 0.1
-    root = torch.randn(n_components, 2, 2, generator=generator) / 2
-    means = 4 * torch.randn(n_components, 2, generator=generator)
-    return GaussianMixture(weights / weights.sum(), means, root @ root.mT + 0.2 * torch.eye(2))
+@torch.no_grad()
+def ours(p: GaussianMixture, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Log p [n] and its score [n, 2]."""
+    return p.log_prob_and_score(x)
 
 
-def beside_torch(p, x, repeats):
-    """log_prob and score: together, one after the other, and by MixtureSameFamily with autograd."""
-    weights, means, covariances = p.weights.float(), p.means.float(), p.covariances.float()
-    peer = MixtureSameFamily(Categorical(weights), MultivariateNormal(means, covariances))
+@torch.no_grad()
+def ours_apart(p: GaussianMixture, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The same in two calls."""
+    return p.log_prob(x), p.score(x)
 
-    @torch.no_grad()
-    def together():
-        return p.log_prob_and_score(x)
 
-    @torch.no_grad()
-    def apart():
-        return p.log_prob(x), p.score(x)
-
-    def theirs():
-        y = x.clone().requires_grad_()
+def theirs(peer: MixtureSameFamily, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The same by autograd, in parts, for all pairs at once would not fit into memory: so they are faster, too."""
+    log_probs, scores = [], []
+    for part in x.split(_AT_ONCE):
+        y = part.clone().requires_grad_()
         log_p = peer.log_prob(y)
-        return log_p.detach(), torch.autograd.grad(log_p.sum(), y)[0]
-
-    for ours, reference in zip(together(), theirs(), strict=True):
-        torch.testing.assert_close(ours, reference, rtol=1e-3, atol=1e-3 * float(reference.abs().max()))
-    one, two, three = interleaved([together, apart, theirs], repeats)
-    return {"together_ms": 1e3 * one, "apart_ms": 1e3 * two, "torch_ms": 1e3 * three,
-            "times_faster": three / one, "times_faster_apart": three / two}  # fmt: skip
+        log_probs.append(log_p.detach())
+        scores.append(torch.autograd.grad(log_p.sum(), y)[0])
+    return torch.cat(log_probs), torch.cat(scores)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help=f"keep the numbers in {RESULTS.name}")
-    options = parser.parse_args()
+def run(share: float) -> dict[str, Any]:
+    """log_prob and score together, one after the other, and by the peer; memory; microseconds per point."""
     g = torch.Generator().manual_seed(0)
-    x = 4 * torch.randn(N, 2, generator=g)
-    numbers = {
-        "made with": {
-            "date": date.today().isoformat(),
-            "torch": torch.__version__,
-            "toylab": toylab.__version__,
-            "python": platform.python_version(),
-            "cpu_threads": torch.get_num_threads(),
-        },
-        f"log_prob and score at {N} points": {
-            "ring, K = 8": beside_torch(ring(), x, 30),
-            "correlated, K = 8": beside_torch(correlated(8, g), x, 30),
-            "tree, K = 1016, 10000 points": beside_torch(fractal_tree(), x[:10_000] / 8, 5),
-        },
-    }
-    answer = subprocess.run([sys.executable, "-c", PEAK.format(n=N)], capture_output=True, text=True, check=True)
-    before, after = (int(kilobytes) / 1e6 for kilobytes in answer.stdout.split())
-    numbers[f"memory of the tree, K = 1016, at {N} points"] = {"before_gb": before, "peak_gb": after}
+    n = scaled_count(N_POINTS, share, least=100)
+    x = 4 * torch.randn(n, 2, generator=g)
+    few = x[:_AT_ONCE]
+    tree = {f"tree, K = 1016, {len(few)} points": _beside_torch(fractal_tree(), few / 8, scaled_count(5, share))}
+    before, after = (float(word) for word in in_a_fresh_process(_PEAK, str(n)).split())
     microseconds = {}
     for name, example in catalogue().items():
         noisy = example.density.noised(0.3)
         points = noisy.sample((5000,), generator=g)
-        (seconds,) = interleaved([lambda law=noisy, at=points: law.score(at)], 3)
-        microseconds[name] = 1e6 * seconds / len(points)
-    numbers["score at sigma = 0.3, microseconds a point"] = microseconds
-    print(json.dumps(numbers, indent=2))
-    if options.write:
-        RESULTS.write_text(json.dumps(numbers, indent=2) + "\n")
+        (times,) = interleaved(lambda p=noisy, x=points: p.score(x), repeats=3)
+        microseconds[name] = 1e6 * statistics.median(times) / len(points)
+    return {
+        "made with": made_with(share),
+        f"log_prob and score at {n} points": {
+            "ring, K = 8": _beside_torch(ring(), x, scaled_count(30, share)),
+            "correlated, K = 8": _beside_torch(_correlated(8, g), x, scaled_count(30, share)),
+            **tree,
+        },
+        f"memory of the tree, K = 1016, at {n} points": {"before_gb": before, "peak_gb": after},
+        "score at sigma = 0.3, microseconds a point": microseconds,
+    }
 
 
-if __name__ == "__main__":
-    main()
+def _beside_torch(p: GaussianMixture, x: Tensor, repeats: int) -> dict[str, float]:
+    peer = p.to_torch()
+    for mine, reference in zip(ours(p, x), theirs(peer, x), strict=True):
+        torch.testing.assert_close(mine, reference, rtol=1e-3, atol=1e-3 * float(reference.abs().max()))
+    times = interleaved(lambda: ours(p, x), lambda: ours_apart(p, x), lambda: theirs(peer, x), repeats=repeats)
+    together, apart, by_torch = (statistics.median(column) for column in times)
+    return {
+        "together_ms": 1e3 * together,
+        "apart_ms": 1e3 * apart,
+        "torch_ms": 1e3 * by_torch,
+        "times_faster": by_torch / together,
+        "times_faster_apart": by_torch / apart,
+    }
+
+
+def _correlated(n_components: int, generator: torch.Generator) -> GaussianMixture:
+    weights = torch.rand(n_components, generator=generator) + 0.1
+    root = torch.randn(n_components, 2, 2, generator=generator) / 2
+    means = 4 * torch.randn(n_components, 2, generator=generator)
+    return GaussianMixture(weights / weights.sum(), means, root @ root.mT + 0.2 * torch.eye(2))

@@ -1,29 +1,22 @@
-"""Networks side by side against one: python benchmarks/seeds.py [--write].
+"""Networks trained side by side: beside as many single trainings, and what one more of them costs."""
 
-Medians of interleaved short trainings, a step each. ``one_more`` is what one network more costs among two to four,
-whose tensors still fit into the cache: arithmetic alone, in steps of one. With these kernels
-eight cost about 1 + 7 of it (repeats differ by 30 %).
-``--write`` keeps the table in benchmarks/results/seeds.json.
-"""
-
-import argparse
-import json
-import platform
 import statistics
-from datetime import date
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 
-import toylab
+from benchmarks.machine import made_with
+from benchmarks.row import Row
+from benchmarks.step import trained_objectives
+from benchmarks.timing import interleaved
 from toylab.densities import two_modes
+from toylab.experiments.setting import scaled_count
 from toylab.networks import ScoreMLP
-from toylab.objectives import Denoising, Explicit, Implicit, Sliced
+from toylab.objectives.objective import Objective
 from toylab.training import fit
 
-RESULTS = Path(__file__).parent / "results" / "seeds.json"
-P, N_STEPS, REPEATS = two_modes(), 100, 7
-OBJECTIVES = {"explicit": Explicit(P.score), "denoising": Denoising(0.5), "sliced": Sliced(), "implicit": Implicit()}
+N_SEEDS, BATCH = 8, 128
 SHAPES = {
     "batch 64, width 64": (64, 64),
     "batch 128, width 64": (128, 64),
@@ -32,43 +25,56 @@ SHAPES = {
 }
 
 
-def milliseconds_a_step(objective, n_seeds, batch_size, width):
-    g = torch.Generator().manual_seed(0)
-    result = fit(ScoreMLP(width, generator=g), objective, P, n_steps=N_STEPS, batch_size=batch_size, n_seeds=n_seeds,
-                 generator=g, progress=False)  # fmt: skip
-    return 1e3 * float(result.history.seconds[-1]) / N_STEPS
+def seconds(
+    objective: Objective[Any], n_seeds: int, *, n_steps: int, batch_size: int = BATCH, width: int = 128, seed: int = 0
+) -> float:
+    """Of the steps alone, without the set-up, for ``n_seeds`` networks at once."""
+    g = torch.Generator().manual_seed(seed)
+    result = fit(
+        ScoreMLP(width, generator=g), objective, two_modes(), n_steps=n_steps, batch_size=batch_size, n_seeds=n_seeds,
+        generator=g, progress=False,
+    )  # fmt: skip
+    return float(result.history.seconds[-1])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help=f"keep the numbers in {RESULTS.name}")
-    options = parser.parse_args()
-    numbers = {
-        "made with": {
-            "date": date.today().isoformat(),
-            "torch": torch.__version__,
-            "toylab": toylab.__version__,
-            "python": platform.python_version(),
-            "cpu_threads": torch.get_num_threads(),
-        }
-    }
-    for label, objective in OBJECTIVES.items():
+def rows(share: float) -> Iterator[Row]:
+    """Eight networks 2-128-128-2 at once beside eight single trainings."""
+    n_steps = scaled_count(40, share, least=2)
+    for name, objective in trained_objectives().items():
+        times = interleaved(
+            lambda o=objective: seconds(o, N_SEEDS, n_steps=n_steps),
+            lambda o=objective: sum(seconds(o, 1, n_steps=n_steps, seed=seed) for seed in range(N_SEEDS)),
+            repeats=scaled_count(15, share, least=2),
+        )
+        work = f"{N_SEEDS} networks at once, {name}, batch {BATCH}"
+        yield Row(work, f"{N_SEEDS} single trainings", 3 / 8, *times, f"{n_steps} steps each")
+
+
+def run(share: float) -> dict[str, Any]:
+    """Milliseconds per step of one and of eight networks, and the ratio, for each objective and shape.
+
+    ``one_more`` is what one network more costs among two to four, whose tensors still fit into the cache: arithmetic
+    alone, in steps of one. With these kernels eight cost about 1 + 7 of it (repeats differ by 30 %).
+    """
+    n_steps = scaled_count(100, share, least=2)
+    numbers: dict[str, Any] = {"made with": made_with(share)}
+    for label, objective in trained_objectives().items():
         numbers[label] = {}
         for shape, (batch_size, width) in SHAPES.items():
-            rows = [
-                [milliseconds_a_step(objective, n, batch_size, width) for n in (1, 2, 4, 8)] for _ in range(REPEATS)
-            ]
-            one, two, four, eight = (statistics.median(column) for column in zip(*rows, strict=True))
+            times = interleaved(
+                *(
+                    lambda o=objective, n=n, b=batch_size, w=width: seconds(
+                        o, n, n_steps=n_steps, batch_size=b, width=w
+                    )
+                    for n in (1, 2, 4, 8)
+                ),
+                repeats=scaled_count(7, share, least=2),
+            )
+            one, two, four, eight = (1e3 * statistics.median(column) / n_steps for column in times)
             numbers[label][shape] = {
                 "one_ms": one,
                 "eight_ms": eight,
                 "ratio": eight / one,
                 "one_more": (four - two) / 2 / one,
             }
-    print(json.dumps(numbers, indent=2))
-    if options.write:
-        RESULTS.write_text(json.dumps(numbers, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    return numbers

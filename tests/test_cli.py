@@ -4,18 +4,18 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
 import toylab
 from toylab.classroom import lab
 from toylab.cli import main
-
-
-def toylab_command(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "toylab", *arguments], capture_output=True, text=True, timeout=300)
+from toylab.experiments import EXPERIMENTS, Experiment, Result
 
 
 def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
@@ -32,14 +32,14 @@ def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
     return err
 
 
-def test_module_is_the_command():
-    done = toylab_command("--version")
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, f"toylab {toylab.__version__}", "")
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr() == (f"toylab {toylab.__version__}\n", "")
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["figures", "--help"], ["bench", "--help"], ["lab", "--help"], ["handout", "--help"]]
-)
+@pytest.mark.parametrize("arguments", [["--help"], ["figures", "--help"], ["lab", "--help"], ["handout", "--help"]])
 def test_help_has_an_example(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
@@ -55,12 +55,9 @@ def test_help_has_an_example(arguments, capsys):
         (["figures", "--seed", "-1"], "-1"),
         (["figures", "--seed", "1.5"], "1.5"),
         (["figures", "--device", "tpu"], "tpu"),
-        (["bench"], "what"),
-        (["bench", "samplers"], "samplers"),
-        (["bench", "objectives", "--seeds", "0"], "0"),
-        (["bench", "objectives", "--share", "2"], "2"),
-        (["bench", "objectives", "--share", "none"], "none"),
-        (["bench", "objectives", "--law", "moon"], "moon"),
+        (["figures", "--density", "ring"], "--only"),
+        (["figures", "--only", "fields", "--density", "ring"], "--only"),
+        (["figures", "--only", "objectives", "--density", "moon"], "give one of two_modes, ring, checkerboard"),
         (["lab", "--port", "0"], "0"),
         (["lab", "--port", "web"], "web"),
         (["lab", "no such folder"], "no such folder"),
@@ -89,8 +86,10 @@ def test_unwritable_folder(tmp_path, capsys):
 
 def test_no_traceback_from_the_real_command(tmp_path):
     (tmp_path / "a_file").touch()
-    done = toylab_command("figures", "--out", str(tmp_path / "a_file"))
+    command = [sys.executable, "-m", "toylab", "figures", "--out", str(tmp_path / "a_file")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
+    assert done.stderr.startswith("toylab: --out ")
     assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1
 
@@ -107,41 +106,65 @@ def test_figures_writes_pictures_and_numbers(tmp_path, capsys):
     assert numbers["fields"]["two modes"]["half_fisher_information"] == pytest.approx(1.0, abs=1e-9)
 
 
-def test_only_keeps_the_numbers_of_the_other_figures_and_quiet_is_quiet(tmp_path, capsys):
-    (tmp_path / "numbers.json").write_text(json.dumps({"annealing": {"kept": 1}, "stranger": 2}))
-    assert main(["figures", "--only", "fields", "--out", str(tmp_path), "--quiet"]) == 0
-    assert capsys.readouterr() == ("", "")
-    numbers = json.loads((tmp_path / "numbers.json").read_text())
-    assert numbers["annealing"] == {"kept": 1}
-    assert set(numbers) == {"annealing", "fields"}
-
-
 def test_interrupted_leaves_nothing(tmp_path, capsys, monkeypatch):
-    from toylab.experiments import fields
-
     def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fields, "run", interrupted)
+    monkeypatch.setitem(EXPERIMENTS, "fields", replace(EXPERIMENTS["fields"], run=interrupted))
     assert main(["figures", "--only", "fields", "--out", str(tmp_path / "new")]) == 130
     assert "nothing was written" in capsys.readouterr().err
     assert not Path(tmp_path / "new").exists()
 
 
-def test_bench_writes_the_table_and_its_numbers(tmp_path, capsys):
-    arguments = ["bench", "objectives", "--law", "ring", "--seeds", "1", "--share", "0.002", "--device", "cpu"]
-    assert main([*arguments, "--out", str(tmp_path / "new")]) == 0
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-        "objectives.json",
-        "objectives.md",
-        "objectives.npz",
-    ]
-    table = (tmp_path / "new" / "objectives.md").read_text()
-    assert capsys.readouterr().out.strip() == table.strip()
-    numbers = json.loads((tmp_path / "new" / "objectives.json").read_text())
-    assert numbers["made with"]["seed"] == 0
-    assert set(numbers) == {"ring", "made with"}
-    assert all(f"| {label} |" in table for label in numbers["ring"])
+@pytest.fixture
+def tiny(monkeypatch):
+    """An experiment that costs nothing in place of the objectives; returns the settings that it was run with."""
+    asked = {}
+
+    def run(size: str = "full", **settings: object) -> Result:
+        asked.update(settings, size=size)
+        return Result("objectives", {"one": {"number": 1.0}}, {})
+
+    experiment = Experiment(
+        "tiny", run, partial(run, size="quick"), lambda _: plt.figure(), table=lambda _: "| one |", densities=("a", "b")
+    )
+    monkeypatch.setitem(EXPERIMENTS, "objectives", experiment)
+    return asked
+
+
+def test_a_table_is_written_where_there_is_one(tmp_path, capsys, tiny):
+    out = tmp_path / "new"
+    assert main(["figures", "--only", "objectives", "--density", "b", "--device", "cpu", "--out", str(out)]) == 0
+    names = ["objectives.png", "objectives.svg", "objectives.md", "numbers.json"]
+    assert capsys.readouterr().out.split() == [str(out / name) for name in names]
+    assert (out / "objectives.md").read_text() == "| one |\n"
+    assert tiny == {"seed": 0, "device": "cpu", "progress": True, "densities": ("b",), "size": "full"}
+    numbers = json.loads((out / "numbers.json").read_text())["objectives"]
+    made_with = {"seed", "device", "toylab", "torch", "python", "cpu_threads", "seconds"}
+    assert numbers["one"] == {"number": 1.0}
+    assert set(numbers["made with"]) == made_with
+
+
+def test_a_quick_look_says_that_it_is_one(tmp_path, tiny):
+    assert main(["figures", "--only", "objectives", "--quick", "--quiet", "--out", str(tmp_path)]) == 0
+    assert (tiny["size"], "densities" in tiny) == ("quick", False)
+    assert json.loads((tmp_path / "numbers.json").read_text())["objectives"]["made with"]["quick"] is True
+
+
+def test_only_keeps_the_numbers_of_the_other_figures_and_quiet_is_quiet(tmp_path, capsys, tiny):
+    (tmp_path / "numbers.json").write_text(json.dumps({"annealing": {"kept": 1}, "stranger": 2}))
+    assert main(["figures", "--only", "objectives", "--out", str(tmp_path), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert numbers["annealing"] == {"kept": 1}
+    assert set(numbers) == {"annealing", "objectives"}
+
+
+def test_every_figure_is_listed(capsys):
+    assert main(["figures", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(EXPERIMENTS)
+    assert all(line.endswith(e.summary) for line, e in zip(lines, EXPERIMENTS.values(), strict=True))
 
 
 def test_a_taken_port_is_one_line(capsys):

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import speed
 from toylab import museum
-from toylab.bench import speed
 from toylab.densities import two_modes
 from toylab.experiments import Result, blame, objectives, reference, samplers
+from toylab.experiments.budgeted_samplers import FLOWS, NOISY
+from toylab.experiments.setting import BOX
 from toylab.metrics import annealed_langevin_law
 
 ROOT = Path(__file__).parents[1]
@@ -77,7 +79,7 @@ def test_the_reference_experiment_is_the_recorded_one():
 
 
 def test_the_weights_are_settled_below_the_level_that_is_said():
-    settings = {"step_size": 0.1, "n_steps": 100, "extent": reference.EXTENT}
+    settings = {"step_size": 0.1, "n_steps": 100, "extent": BOX}
     law = annealed_langevin_law(two_modes(), reference.SIGMAS, **settings)
     (level,) = [k for k, sigma in enumerate(law.sigmas.tolist()) if f"{sigma:.1f}" == "2.7"]
     assert float((law.mode_weights[level:, 1] - law.mode_weights[-1, 1]).abs().max()) < 0.005
@@ -113,15 +115,15 @@ DIFFUSION_PAGE = (ROOT / "docs" / "diffusion.md").read_text()
 
 def test_speed_and_quality_are_the_recorded_ones():
     numbers = recorded("samplers")
-    for label in (*samplers.FLOWS, *samplers.NOISY):
+    for label in (*FLOWS, *NOISY):
         cells = []
-        for law in samplers.LAWS:
+        for law in samplers.DENSITIES:
             for budget in (24, 192):
                 within = [row for row in numbers[law][label] if row["evaluations"] <= budget]
                 best = max(within, key=lambda row: row["evaluations"])
                 cells.append(f"{best['mean']:.3f} ± {best['std']:.3f}")
         assert f"| {label} | {' | '.join(cells)} |" in DIFFUSION_PAGE
-    floors = [numbers[law]["floor"] for law in samplers.LAWS]
+    floors = [numbers[law]["floor"] for law in samplers.DENSITIES]
     cells = " | ".join(f"– | {floor['mean']:.3f} ± {floor['std']:.3f}" for floor in floors)
     assert f"| two fresh samples | {cells} |" in DIFFUSION_PAGE
     assert f"distance to {numbers['points']:,} fresh samples" in DIFFUSION_PAGE

@@ -4,6 +4,8 @@ import ast
 import graphlib
 import subprocess
 import sys
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ FLOORS = {
     5.5: ("",),  # the package itself: the public names of the floors below, and no picture
     6: ("plotting",),
     7: ("experiments",),
-    8: ("widgets", "classroom", "bench"),
+    8: ("widgets", "classroom"),
     9: ("cli",),
     10: ("__main__",),
 }
@@ -138,6 +140,27 @@ def forbidden(tree):
             yield line, f"{name}: use toylab._internal.random"
         elif name.startswith("matplotlib.pyplot.") and name.split(".")[2] not in EXPLICIT_PYPLOT:
             yield line, f"{name}: draw on the Axes that is handed in"
+
+
+PEERS = {"torchebm", "blackjax", "jax"}  # what benchmarks/ measures ours against; whoever installs toylab has none
+
+
+def test_no_peer_is_imported():
+    found = {
+        f"{module}:{line} imports {base}"
+        for module, (tree, is_package) in MODULES.items()
+        for line, base, _ in sources(tree, module, is_package)
+        if base.split(".")[0] in PEERS | {"benchmarks"}
+    }
+    assert found == set()
+
+
+def test_the_wheel_has_toylab_and_no_benchmarks():
+    root = PACKAGE.parent
+    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    top_level = {path.parent.name for path in root.glob("*/__init__.py")}
+    assert {name for name in top_level if any(fnmatch(name, pattern) for pattern in patterns)} == {NAME}
+    assert all((path.parent / "__init__.py").exists() for path in PACKAGE.rglob("*.py"))  # setuptools finds packages
 
 
 def test_every_module_has_a_floor():

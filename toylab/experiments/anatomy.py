@@ -1,4 +1,6 @@
-"""What a learned field is made of: its curl, and whether its noise levels belong to one law."""
+"""What a learned field is made of: its curl, and whether its noise levels belong to one density."""
+
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,18 +12,18 @@ from tqdm.auto import tqdm
 
 from toylab import plotting
 from toylab.densities import Noised, two_modes
-from toylab.experiments.result import Result, generator, spread
+from toylab.experiments.result import Arrays, Result
+from toylab.experiments.setting import WIDE_BOX, Numbers, generator, spread
 from toylab.metrics import Extent, curl, fisher_divergence, fokker_planck_residual, grid_points
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import Denoising, LogUniform, NoiseConditional
 from toylab.score import at
 from toylab.training import fit
 
-EXTENT: Extent = (-9.0, 9.0, -9.0, 9.0)
 SIGMA = 0.5
 LEVELS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 MAPPED = (0.2, 1.0, 5.0)  # levels whose residual is drawn over the plane
-_CELLS = 90
+_CONTOUR_CELLS = 90
 
 
 def run(
@@ -32,11 +34,12 @@ def run(
     n_training_steps: int = 2000,
     n_networks: int = 3,
     n_points: int = 2000,
+    n_cells: int = 90,
 ) -> Result:
     """Train a free network and an energy network on ``two_modes`` noised by 0.5, and a noise-conditional one.
 
     Of the first two the curl, of the third the residual of the score Fokker-Planck equation at several levels, beside
-    those of the exact score. Means over draws of the noised law are root mean squares.
+    those of the exact score. Means over draws of the noised density are root mean squares.
 
     Args:
         seed: of the whole experiment.
@@ -44,23 +47,25 @@ def run(
         progress: show progress bars.
         n_training_steps: optimiser steps.
         n_networks: of each kind; the first is drawn, all give the spread.
-        n_points: draws of the noised law for the means.
+        n_points: draws of the noised density for the means.
+        n_cells: cells per side of the maps.
     """
     p = two_modes().to(device)
     gen = generator(seed, 0)
-    training = {
-        "n_steps": n_training_steps, "n_seeds": n_networks, "generator": gen, "device": device, "progress": progress
-    }  # fmt: skip
-    cells = grid_points(EXTENT, _CELLS, dtype=torch.float64).to(device)
+    train = partial(
+        fit, n_steps=n_training_steps, n_seeds=n_networks, generator=gen, device=device, progress=progress
+    )  # fmt: skip
+    cells = grid_points(WIDE_BOX, n_cells, dtype=torch.float64).to(device)
     x = Noised(p, SIGMA).sample((n_points,), generator=generator(seed, 1)).double()
-    numbers, arrays = {}, {}
+    numbers: Numbers = {}
+    arrays: Arrays = {}
     for name, network in (
         ("free network", ScoreMLP(activation=functional.silu, generator=gen)),
         ("energy network", EnergyMLP(activation=functional.silu, generator=gen)),
     ):
         if progress:
             tqdm.write(f"anatomy: {name}")
-        trained = [one.double() for one in fit(network, Denoising(SIGMA, antithetic=True), p, **training).networks]
+        trained = [one.double() for one in train(network, Denoising(SIGMA, antithetic=True), p).networks]
         arrays[name] = curl(trained[0], cells).detach().cpu().numpy()
         numbers[name] = {
             "curl": spread([_root_mean_square(curl(one, x)) for one in trained]),
@@ -68,9 +73,9 @@ def run(
         }
     if progress:
         tqdm.write("anatomy: noise-conditional networks")
-    conditional = fit(
+    conditional = train(
         NoiseConditionalMLP(generator=gen), NoiseConditional(LogUniform(0.05, 20.0), antithetic=True), p,
-        batch_size=512, learning_rate=3e-3, **training,
+        batch_size=512, learning_rate=3e-3,
     ).networks  # fmt: skip
     numbers["residual"] = {}
     for sigma in LEVELS:
@@ -84,21 +89,21 @@ def run(
             "error": spread([value / size for value in off]),
         }
         if sigma in MAPPED:
-            wide = grid_points(_window(sigma), _CELLS, dtype=torch.float64).to(device)
+            wide = grid_points(_window(sigma), n_cells, dtype=torch.float64).to(device)
             residual = fokker_planck_residual(conditional[0].double(), wide, sigma).detach()
             arrays[f"residual/{sigma}"] = (residual.norm(dim=-1) * sigma**2 / size).cpu().numpy()
     return Result("anatomy", numbers, arrays)
 
 
 def _window(sigma: float) -> Extent:
-    """The square that the law noised by sigma fills."""
-    reach = EXTENT[1] + 2 * sigma
+    """The square that ``two_modes`` noised by sigma fills."""
+    reach = WIDE_BOX[1] + 2 * sigma
     return (-reach, reach, -reach, reach)
 
 
 def _contours(ax: Axes, extent: Extent, sigma: float) -> None:
-    """The noised law at one, two, three and four standard deviations of a Gaussian."""
-    cells = grid_points(extent, _CELLS, dtype=torch.float64)
+    """The noised density at one, two, three and four standard deviations of a Gaussian."""
+    cells = grid_points(extent, _CONTOUR_CELLS, dtype=torch.float64)
     depth = two_modes().log_prob(cells, sigma)
     ax.contour(
         cells[..., 0], cells[..., 1], depth - depth.max(), levels=[-8, -4.5, -2, -0.5], colors=plotting.EXACT,
@@ -121,9 +126,9 @@ def draw(result: Result) -> Figure:
             above, ("free network", "energy network"), ("a free network", "an energy network"), strict=False
         ):
             image = ax.imshow(
-                np.abs(result.arrays[name]), origin="lower", extent=EXTENT, cmap=plotting.ERROR_MAP, vmin=0, vmax=top
+                np.abs(result.arrays[name]), origin="lower", extent=WIDE_BOX, cmap=plotting.ERROR_MAP, vmin=0, vmax=top
             )
-            _contours(ax, EXTENT, SIGMA)
+            _contours(ax, WIDE_BOX, SIGMA)
             found = result.numbers[name]
             ax.set_title(f"|curl| of {title}", color=plotting.LEARNED, fontweight="bold")
             ax.set_xlabel(
@@ -151,7 +156,7 @@ def draw(result: Result) -> Figure:
     return figure
 
 
-def _draw_residual(ax: Axes, rows: dict) -> None:
+def _draw_residual(ax: Axes, rows: Numbers) -> None:
     sigmas = [float(sigma) for sigma in rows]
     for key, color, marker, label in (
         ("learned", plotting.LEARNED, "o", "learned: residual"),

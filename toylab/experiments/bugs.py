@@ -10,7 +10,8 @@ from tqdm.auto import tqdm
 
 from toylab import museum, plotting
 from toylab.densities import Noised, two_modes
-from toylab.experiments.result import Result, generator
+from toylab.experiments.result import Arrays, Result
+from toylab.experiments.setting import BOX, TRUE_WEIGHT, Numbers, generator, in_the_upper_mode
 from toylab.metrics import (
     Estimate,
     Extent,
@@ -25,7 +26,6 @@ from toylab.samplers import annealed_langevin, uniform_start
 from toylab.schedules import geometric
 
 EXTENT: Extent = (-11.0, 11.0, -11.0, 11.0)
-BOX: Extent = (-8.0, 8.0, -8.0, 8.0)
 SIGMAS = geometric(20.0, 1.0, 10)
 SEEN_AT = 5.0  # standard errors: a false alarm in 1.7 million
 _CELLS = 55
@@ -40,7 +40,6 @@ PANELS = {
     "flow without its half": museum.flow_without_the_half,
 }
 """The samplers and the score of ``museum`` that are run on ``two_modes``, by a short name."""
-
 
 Sampler = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor | None]]  # last points, and acceptance if any
 
@@ -62,41 +61,49 @@ def run(
         seed: of the whole experiment.
         device: where it runs.
         progress: show a progress bar.
-        n_chains: chains a sampler.
+        n_chains: chains per sampler.
         n_steps: steps of Langevin and MALA; annealed Langevin takes a tenth of them at each level.
     """
     p = two_modes().to(device)
-    annealed = {"step_size": 0.1, "n_steps": max(1, n_steps // 10)}
+    eps_annealed, n_steps_per_level = 0.1, max(1, n_steps // 10)
     flow_levels = geometric(10.0, 0.01, 2000)
 
-    def law(eps: float) -> tuple[float, float]:
+    def exact_law(eps: float) -> tuple[float, float]:
         found = langevin_law(two_modes(), step_size=eps, n_steps=n_steps, extent=BOX)
         return float(found.mode_weights[-1, 1]), float(found.variances[-1, 1])
 
-    right_annealed = annealed_langevin_law(two_modes(), SIGMAS, extent=BOX, **annealed)
+    right_annealed = annealed_langevin_law(
+        two_modes(), SIGMAS, step_size=eps_annealed, n_steps=n_steps_per_level, extent=BOX
+    )
     of_annealed = float(right_annealed.mode_weights[-1, 1]), float(right_annealed.variances[-1, 1])
     right = {
         "variances replaced": of_annealed,
         "one noise for all levels": of_annealed,
-        "rand for randn": law(0.1),
-        "half missing": law(0.1),
-        "MALA of two kernels": (law(0.3)[0], 1.0),
-        "MALA without a choice": (law(0.5)[0], 1.0),
-        "flow without its half": (0.8, 1.0),
+        "rand for randn": exact_law(0.1),
+        "half missing": exact_law(0.1),
+        "MALA of two kernels": (exact_law(0.3)[0], 1.0),
+        "MALA without a choice": (exact_law(0.5)[0], 1.0),
+        "flow without its half": (TRUE_WEIGHT, 1.0),
     }
 
-    def plain(bug: Callable) -> Sampler:
+    def plain(bug: Callable[..., Tensor]) -> Sampler:
         return lambda x, g: (bug(p.score, x, step_size=0.1, n_steps=n_steps, generator=g), None)
 
-    def adjusted(bug: Callable, eps: float) -> Sampler:
+    def adjusted(bug: Callable[..., tuple[Tensor, Tensor]], eps: float) -> Sampler:
         return lambda x, g: bug(p.log_prob, p.score, x, step_size=eps, n_steps=n_steps, generator=g)
 
     def replaced(x: Tensor, g: torch.Generator) -> tuple[Tensor, None]:
-        score = museum.score_replacing_variances(p)
-        return annealed_langevin(score, x, SIGMAS, **annealed, generator=g, progress=False).samples, None
+        chains = annealed_langevin(
+            museum.score_replacing_variances(p), x, SIGMAS, step_size=eps_annealed, n_steps=n_steps_per_level,
+            generator=g, progress=False,
+        )  # fmt: skip
+        return chains.samples, None
 
     def one_noise(x: Tensor, g: torch.Generator) -> tuple[Tensor, None]:
-        return museum.annealed_with_one_noise(p.score, x, SIGMAS, **annealed, generator=g), None
+        samples = museum.annealed_with_one_noise(
+            p.score, x, SIGMAS, step_size=eps_annealed, n_steps=n_steps_per_level, generator=g
+        )
+        return samples, None
 
     def flow(x: Tensor, g: torch.Generator) -> tuple[Tensor, None]:
         return museum.flow_without_the_half(p.score, Noised(p, 10.0).sample((len(x),), generator=g), flow_levels), None
@@ -110,13 +117,13 @@ def run(
         "MALA without a choice": adjusted(museum.mala_without_a_choice, 0.5),
         "flow without its half": flow,
     }
-    numbers: dict = {"chains": n_chains}
-    arrays = {"density": p.log_prob(grid_points(EXTENT, _CELLS).to(device)).exp().cpu().numpy()}
+    numbers: Numbers = {"chains": n_chains}
+    arrays: Arrays = {"density": p.log_prob(grid_points(EXTENT, _CELLS).to(device)).exp().cpu().numpy()}
     for stage, name in enumerate(tqdm(PANELS, desc="bugs", unit="sampler", disable=not progress)):
         gen = generator(seed, stage)
         samples, acceptance = samplers[name](uniform_start(n_chains, BOX, generator=gen).to(device), gen)
         weight = mode_weights(samples, p)[1]
-        in_upper = samples[p.posterior(samples).argmax(-1) == 1].double()
+        in_upper = in_the_upper_mode(samples, p)
         mean = mean_of(in_upper.mean(1))
         variance = mean_of((in_upper - in_upper.mean(0)).square().mean(1))
         numbers[name] = {
@@ -130,7 +137,7 @@ def run(
     return Result("bugs", numbers, arrays)
 
 
-def _held(found: Estimate, right: float) -> dict:
+def _held(found: Estimate, right: float) -> Numbers:
     z = (found.value - right) / max(found.standard_error, 1e-12)
     return {"value": found.value, "standard_error": found.standard_error, "right": right, "seen": abs(z) > SEEN_AT}
 

@@ -23,11 +23,11 @@ def conditional_networks(
     device: torch.device | str,
     progress: bool,
 ) -> tuple[nn.Module, ...]:
-    """Networks s(x, sigma) of one law, side by side, at levels log-uniform between ``low`` and ``high``.
+    """Networks s(x, sigma) of one density, side by side, at levels log-uniform between ``low`` and ``high``.
 
     Args:
-        name: said before the progress bar.
-        density: the law.
+        name: printed before the progress bar.
+        density: the truth.
         std: about its standard deviation along an axis.
         low: least level.
         high: largest level.

@@ -1,71 +1,33 @@
 """Figure 2: the exact score, the score learned by sliced score matching, and their difference."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from toylab import plotting
-from toylab._internal.random import normal_like
-from toylab.densities import Banana, Circle, Density, two_modes
-from toylab.experiments.result import Result, generator
+from toylab.densities import Density, two_modes
+from toylab.experiments import fields
+from toylab.experiments.reference_training import train_as_the_reference
+from toylab.experiments.result import Arrays, Result
+from toylab.experiments.setting import Numbers, generator, spread
 from toylab.metrics import Extent, error_map, fisher_divergence, fisher_divergence_by_region, grid_points
 from toylab.metrics.evaluate import evaluate
 from toylab.networks import ScoreMLP
 from toylab.objectives import Sliced
-from toylab.training import Spread, fit
+from toylab.training import fit
 
 _ARROWS, _CELLS, _DATA = 16, 100, 1280
 
 
 def targets() -> dict[str, tuple[Density, Extent]]:
-    """The laws whose score is learned, and the square each is shown on."""
-    return {
-        "two modes": (two_modes(), (-8.0, 8.0, -8.0, 8.0)),
-        "banana": (Banana(width=0.8, bend=0.25), (-6.0, 6.0, -4.5, 7.5)),
-        "noised circle, σ = 0.5": (Circle(3.0).noised(0.5), (-5.0, 5.0, -5.0, 5.0)),
-    }
-
-
-def train_as_the_reference(
-    density: Density, *, n_steps: int = 10_000, gen: torch.Generator, device: torch.device | str = "cpu", progress: bool
-) -> ScoreMLP:
-    """The reference settings: the same network and loss, trained as in 2019.
-
-    Variance-reduced sliced score matching with one Gaussian slice, differentiated by a double backward pass; Adam at
-    a constant 1e-3; fresh batches of 128; 10,000 steps; no averaging (Song & Ermon 2019, arXiv:1907.05600, toy
-    experiments). It is here to be measured beside ours in the same run, at its best: with torch's fused Adam, and on
-    one thread, since two make steps this small slower.
-    """
-    network = ScoreMLP(generator=gen).to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
-    with _one_thread():
-        for _ in tqdm(range(n_steps), desc="estimation: reference settings", unit="step", disable=not progress):
-            x = density.sample((128,), generator=gen).requires_grad_()
-            v = normal_like(x, gen)
-            s = network(x)
-            (jacobian_v,) = torch.autograd.grad((s * v).sum(), x, create_graph=True)
-            loss = ((jacobian_v * v).sum(-1) + 0.5 * s.square().sum(-1)).mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-    return network
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    """Three of the densities of Figure 1, whose score is learned, and the square each is shown on."""
+    return {name: target for name, target in fields.targets().items() if name != "ring of 8"}
 
 
 def run(
@@ -73,11 +35,11 @@ def run(
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: bool = True,
-    n_steps: int = 300,
+    n_training_steps: int = 300,
     n_reference_steps: int = 10_000,
-    n_seeds: int = 3,
+    n_networks: int = 3,
 ) -> Result:
-    """Train one network a target, and the reference settings on ``two modes``; measure both against the truth.
+    """Train one network per target, and the reference settings on ``two modes``; measure both against the truth.
 
     The network that is timed and drawn is trained alone; the others of its spread, side by side.
 
@@ -85,39 +47,39 @@ def run(
         seed: of the whole experiment.
         device: where the training runs.
         progress: show progress bars.
-        n_steps: optimiser steps of ours (batches of 512, one-cycle rate up to 0.02, averaged weights).
+        n_training_steps: optimiser steps of ours (batches of 512, one-cycle rate up to 0.02, averaged weights).
         n_reference_steps: optimiser steps at the reference settings.
-        n_seeds: trainings a target, over which the divergence has its mean and standard deviation; at least 2.
+        n_networks: trainings per target, over which the divergence has its mean and standard deviation; at least 2.
     """
     # torch loads parts of itself at the first optimiser and the first forward-mode pass: before any clock starts
     fit(ScoreMLP(generator=generator(seed, 9)), Sliced(), two_modes(), n_steps=1, device=device, progress=False)
-    numbers, arrays = {}, {}
+    numbers: Numbers = {}
+    arrays: Arrays = {}
     for stage, (name, (density, extent)) in enumerate(targets().items()):
         density, gen = density.to(device), generator(seed, stage, device)
         if progress:
             tqdm.write(f"estimation: {name}")
-        settings = {"n_steps": n_steps, "batch_size": 512, "learning_rate": 0.02, "device": device}
+        train = partial(
+            fit, n_steps=n_training_steps, batch_size=512, learning_rate=0.02, device=device, progress=progress
+        )  # fmt: skip
         start = time.perf_counter()
-        network = fit(
-            ScoreMLP(generator=gen), Sliced(), density, generator=gen, progress=progress, **settings
-        ).network  # fmt: skip
+        network = train(ScoreMLP(generator=gen), Sliced(), density, generator=gen).network
         seconds = time.perf_counter() - start
         numbers[name] = {"extent": list(extent), **_measured(network, density, extent), "training_seconds": seconds}
         other_gen = generator(seed, 20 + stage, device)
-        others = fit(
-            ScoreMLP(generator=other_gen), Sliced(), density, n_seeds=max(1, n_seeds - 1), generator=other_gen,
-            progress=progress, **settings,
-        ).spread(lambda s, p=density: fisher_divergence(s, p))  # fmt: skip
-        spread = Spread((numbers[name]["fisher_divergence"], *others.values))
-        numbers[name]["fisher_divergence_over_seeds"] = {
-            "mean": spread.mean, "std": spread.std, "values": list(spread.values)
-        }  # fmt: skip
+        others = train(
+            ScoreMLP(generator=other_gen), Sliced(), density, n_seeds=max(1, n_networks - 1), generator=other_gen
+        ).networks
+        divergences = [numbers[name]["fisher_divergence"], *(fisher_divergence(one, density) for one in others)]
+        numbers[name]["fisher_divergence_over_seeds"] = spread(divergences)
         arrays.update({f"{name}/{key}": value for key, value in _pictures(network, density, extent, gen).items()})
         numbers[name]["longest_arrow"] = float(torch.as_tensor(arrays[f"{name}/exact"]).norm(dim=-1).max())
 
     gen, density = generator(seed, 10, device), two_modes().to(device)
     start = time.perf_counter()
-    reference = train_as_the_reference(density, n_steps=n_reference_steps, gen=gen, device=device, progress=progress)
+    reference = train_as_the_reference(
+        density, n_steps=n_reference_steps, generator=gen, device=device, progress=progress
+    )
     seconds = time.perf_counter() - start
     numbers["reference settings, two modes"] = {
         "fisher_divergence": fisher_divergence(reference, density),
@@ -127,7 +89,7 @@ def run(
     return Result("estimation", numbers, arrays)
 
 
-def _measured(network: ScoreMLP, density: Density, extent: Extent) -> dict[str, float]:
+def _measured(network: nn.Module, density: Density, extent: Extent) -> dict[str, float]:
     j = fisher_divergence_by_region(network, density, extent)
     return {
         "fisher_divergence": j.overall,
@@ -137,7 +99,7 @@ def _measured(network: ScoreMLP, density: Density, extent: Extent) -> dict[str, 
     }
 
 
-def _pictures(network: ScoreMLP, density: Density, extent: Extent, gen: torch.Generator) -> dict:
+def _pictures(network: nn.Module, density: Density, extent: Extent, gen: torch.Generator) -> Arrays:
     x: Tensor = grid_points(extent, _ARROWS, dtype=torch.float64)
     with torch.no_grad():
         exact, estimate = density.score(x), evaluate(network, density, x)
@@ -178,7 +140,7 @@ def _draw_column(figure: Figure, column: list[Axes], name: str, result: Result) 
     fields = (arrays["exact"], arrays["learned"], arrays["learned"] - arrays["exact"])
     colors = (plotting.EXACT, plotting.LEARNED, plotting.ERROR)
     for ax, field, color in zip(column, fields, colors, strict=True):
-        ax.scatter(*arrays["data"].T, s=4, color=plotting.NEUTRAL, alpha=0.25, linewidths=0)
+        ax.scatter(arrays["data"][:, 0], arrays["data"][:, 1], s=4, color=plotting.NEUTRAL, alpha=0.25, linewidths=0)
         plotting.score_field(field, extent, longest=longest, color=color, ax=ax)
         ax.set(xticks=[], yticks=[])
     column[0].set_title(f"{name}\nlongest arrow: |s| = {longest:.1f}")

@@ -1,38 +1,93 @@
-"""Known failures of score matching, kept with their numbers: what goes wrong, how it looks, and what mends it."""
+"""Known failures of score matching, kept with their numbers: what goes wrong, how it looks, and its remedy."""
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
 from toylab import plotting
 from toylab.densities import Circle, Density, ring, two_modes
 from toylab.densities.quadrature import fisher_information
-from toylab.experiments.result import Result, generator
+from toylab.experiments.result import Arrays, Result
+from toylab.experiments.setting import Numbers, generator, scaled_count, spread
 from toylab.metrics import fisher_divergence
-from toylab.networks import NoiseConditionalMLP, ScoreMLP
+from toylab.networks import Activation, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import Denoising, Explicit, FiniteDifferenceSliced, Implicit, NoiseConditional
+from toylab.objectives.objective import Objective
 from toylab.schedules import geometric
 from toylab.score import at
-from toylab.training import Fit, Spread, fit
+from toylab.training import Fit, fit
 
 _SMALL_SIGMAS = (0.01, 0.05, 0.2, 0.5)
 _RING_LEVEL = 0.55
 
 
-def run(
-    *, seed: int = 0, device: torch.device | str = "cpu", progress: bool = True, n_seeds: int = 3, share: float = 1.0
-) -> Result:
-    """Train into five failures, each beside what mends it.
+@dataclass
+class _Trainer:
+    """The settings that all trainings share.
 
-    1. Implicit matching of a network with kinks (ReLU), which explicit matching and finite differences learn well.
+    Attributes:
+        seed: of the whole experiment.
+        device: where to train.
+        n_networks: networks per training.
+        share: of the optimiser steps.
+        shown: the progress bar, a step per training.
+    """
+
+    seed: int
+    device: torch.device | str
+    n_networks: int
+    share: float
+    shown: tqdm
+
+    def __call__(
+        self,
+        stage: int,
+        network: Callable[[torch.Generator], nn.Module],
+        objective: Objective[Any],
+        data: Density | Tensor,
+        n_steps: int,
+        *,
+        batch_size: int = 256,
+        learning_rate: float = 5e-3,
+        average: float = 0.99,
+        report_every: int = 100,
+        held_out: Callable[[nn.Module], float] | None = None,
+    ) -> Fit[nn.Module]:
+        """Train on a random stream of its own."""
+        gen = generator(self.seed, stage)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "the network is piecewise linear")  # it is what is shown here
+            result = fit(
+                network(gen), objective, data, n_steps=scaled_count(n_steps, self.share), batch_size=batch_size,
+                learning_rate=learning_rate, average=average, n_seeds=self.n_networks, held_out=held_out,
+                report_every=report_every, generator=gen, device=self.device, progress=False,
+            )  # fmt: skip
+        self.shown.update()
+        return result
+
+
+def run(
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: bool = True,
+    n_networks: int = 3,
+    share: float = 1.0,
+) -> Result:
+    """Train into five failures, each beside its remedy.
+
+    1. Implicit matching of a piecewise linear network (ReLU), which explicit matching and finite differences learn
+       well.
     2. Implicit matching on a bare curve, whose loss falls without bound.
     3. Implicit matching on 100 fixed points: the loss falls, the divergence rises.
     4. Denoising at small sigma on the ring, plain and antithetic.
@@ -42,77 +97,66 @@ def run(
         seed: of the whole experiment.
         device: where the training runs.
         progress: show a progress bar over the trainings.
-        n_seeds: networks a training; every number quoted is their mean, with their standard deviation.
+        n_networks: networks per training; every number quoted is their mean, with their standard deviation.
         share: of the optimiser steps to take; 1 is what the numbers in the documentation were made with.
     """
     p, r = two_modes().to(device), ring().to(device)
-    numbers, arrays = {}, {}
+    numbers: Numbers = {}
+    arrays: Arrays = {}
     with tqdm(total=18, desc="failures", disable=not progress) as shown:
-
-        def train(stage: int, make: Callable[[torch.Generator], nn.Module], objective: Callable,
-                  data: Density | torch.Tensor, n_steps: int, **settings: object) -> Fit:  # fmt: skip
-            gen = generator(seed, stage)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "the network is piecewise linear")  # it is what is shown here
-                result = fit(make(gen), objective, data, n_steps=max(1, round(share * n_steps)), n_seeds=n_seeds,
-                             generator=gen, device=device, progress=False, **settings)  # fmt: skip
-            shown.update()
-            return result
-
+        train = _Trainer(seed, device, n_networks, share, shown)
         numbers["kinks"] = _kinks(train, p)
-        numbers["curve"], arrays["curve/steps"], arrays["curve/loss"] = _curve(train, seed)
-        numbers["100 points"], few = _few_points(train, p, seed)
-        arrays.update(few)
+        numbers["curve"], curve = _curve(train)
+        numbers["100 points"], few = _few_points(train, p)
+        arrays.update({**curve, **few})
         numbers["small sigma"] = _small_sigma(train, r)
         numbers["ring without modes"] = _without_modes(train, r)
     return Result("failures", numbers, arrays)
 
 
-def _mlp(activation: Callable = functional.silu, width: int = 64) -> Callable[[torch.Generator], nn.Module]:
+def _mlp(activation: Activation = functional.silu, width: int = 64) -> Callable[[torch.Generator], nn.Module]:
     return lambda gen: ScoreMLP(width, activation=activation, generator=gen)
 
 
-def _said(spread: Spread) -> dict[str, float]:
-    return {"mean": spread.mean, "std": spread.std}
-
-
-def _kinks(train: Callable, p: Density) -> dict:
+def _kinks(train: _Trainer, p: Density) -> Numbers:
     """Fisher divergence on two modes, where doing nothing has 1."""
-    objectives = {
+    objectives: dict[str, Objective[Any]] = {
         "implicit": Implicit(),
         "sliced by finite differences": FiniteDifferenceSliced(),
         "explicit": Explicit(p.score),
     }
-    activations = {"ReLU": torch.relu, "SiLU": functional.silu}
-    return {
-        f"{activation}, {label}": _said(
-            train(stage, _mlp(activations[activation]), objective, p, 600).spread(lambda s: fisher_divergence(s, p))
-        )
-        for stage, (activation, label, objective) in enumerate(
-            (a, label, objective) for label, objective in objectives.items() for a in activations
-        )
-    }
+    activations: dict[str, Activation] = {"ReLU": torch.relu, "SiLU": functional.silu}
+    numbers, stage = {}, 0
+    for label, objective in objectives.items():
+        for name, activation in activations.items():
+            networks = train(stage, _mlp(activation), objective, p, 600).networks
+            numbers[f"{name}, {label}"] = spread([fisher_divergence(one, p) for one in networks])
+            stage += 1
+    return numbers
 
 
-def _curve(train: Callable, seed: int) -> tuple[dict, np.ndarray, np.ndarray]:
-    """Loss on 100,000 points of a circle, as points: of the law itself ``fit`` would refuse."""
-    data = Circle(2.0).sample((100_000,), generator=generator(seed, 90))
+def _curve(train: _Trainer) -> tuple[Numbers, Arrays]:
+    """Loss on 100,000 points of a circle, as points: on the density itself ``fit`` would refuse."""
+    data = Circle(2.0).sample((100_000,), generator=generator(train.seed, 90))
     result = train(10, _mlp(), Implicit(), data, 600, report_every=10)
-    loss = torch.stack([history.loss for history in result.histories]).numpy()
-    last = Spread(tuple(loss[:, -1].tolist()))
-    return {"loss at the end": _said(last)}, result.history.steps.numpy(), loss
+    loss = torch.stack([history.loss for history in result.histories])
+    numbers = {"loss at the end": spread(loss[:, -1].tolist())}
+    return numbers, {"curve/steps": result.history.steps.numpy(), "curve/loss": loss.numpy()}
 
 
-def _few_points(train: Callable, p: Density, seed: int) -> tuple[dict, dict[str, np.ndarray]]:
-    data = p.sample((100,), generator=generator(seed, 91))
-    result = train(11, _mlp(width=128), Implicit(), data, 1000, average=0.0, report_every=50,
-                   held_out=lambda s: fisher_divergence(s, p))  # fmt: skip
+def _few_points(train: _Trainer, p: Density) -> tuple[Numbers, Arrays]:
+    """Loss and exact divergence on 100 points that never change."""
+    data = p.sample((100,), generator=generator(train.seed, 91))
+    result = train(
+        11, _mlp(width=128), Implicit(), data, 1000, average=0.0, report_every=50,
+        held_out=lambda network: fisher_divergence(network, p),
+    )  # fmt: skip
     held_out = torch.stack([history.held_out for history in result.histories])
     loss = torch.stack([history.loss for history in result.histories])
     numbers = {
-        "least divergence": _said(Spread(tuple(held_out.min(1).values.tolist()))),
-        "divergence at the end": _said(Spread(tuple(held_out[:, -1].tolist()))),
-        "loss at the end": _said(Spread(tuple(loss[:, -1].tolist()))),
+        "least divergence": spread(held_out.min(1).values.tolist()),
+        "divergence at the end": spread(held_out[:, -1].tolist()),
+        "loss at the end": spread(loss[:, -1].tolist()),
     }
     return numbers, {
         "few/steps": result.history.steps.numpy(),
@@ -121,36 +165,42 @@ def _few_points(train: Callable, p: Density, seed: int) -> tuple[dict, dict[str,
     }
 
 
-def _small_sigma(train: Callable, r: Density) -> dict:
+def _small_sigma(train: _Trainer, r: Density) -> Numbers:
     """Divergence from p_sigma as a share of 1/2 I(p_sigma), after 1,000 steps."""
     numbers = {}
-    for stage, sigma in enumerate(_SMALL_SIGMAS):
+    for stage, sigma in enumerate(_SMALL_SIGMAS, start=20):
         half = 0.5 * fisher_information(r, sigma)
         for antithetic in (False, True):
-            result = train(20 + stage, _mlp(), Denoising(sigma, antithetic=antithetic), r, 1000, learning_rate=2e-3)
+            objective = Denoising(sigma, antithetic=antithetic)
+            networks = train(stage, _mlp(), objective, r, 1000, learning_rate=2e-3).networks
             label = f"{sigma}, {'antithetic' if antithetic else 'plain'}"
-            numbers[label] = _said(result.spread(lambda s, at=sigma, unit=half: fisher_divergence(s, r, at) / unit))
+            numbers[label] = spread([fisher_divergence(one, r, sigma) / half for one in networks])
     return numbers
 
 
-def _without_modes(train: Callable, r: Density) -> dict:
+def _without_modes(train: _Trainer, r: Density) -> Numbers:
     """Divergence at sigma = 0.55 as a share of 1/2 I there; along the radius, and around the ring."""
     sigmas, half = geometric(8.0, 0.05, 20), 0.5 * fisher_information(r, _RING_LEVEL)
+
+    def conditional(gain: float) -> Callable[[torch.Generator], nn.Module]:
+        return lambda gen: NoiseConditionalMLP(gain=gain, data_std=2.85, generator=gen)
+
     numbers = {}
     for label, gain, antithetic, batch_size in (
         ("gain 1, plain", 1.0, False, 512),
         ("gain 3, antithetic", 3.0, True, 256),
     ):
-        result = train(
-            30, lambda gen, gain=gain: NoiseConditionalMLP(gain=gain, data_std=2.85, generator=gen),
-            NoiseConditional(sigmas, antithetic=antithetic), r, 1500, batch_size=batch_size, learning_rate=2e-3,
-        )  # fmt: skip
-        numbers[label] = _said(result.spread(lambda s: fisher_divergence(at(s, _RING_LEVEL), r, _RING_LEVEL) / half))
+        objective = NoiseConditional(sigmas, antithetic=antithetic)
+        networks = train(
+            30, conditional(gain), objective, r, 1500, batch_size=batch_size, learning_rate=2e-3
+        ).networks  # fmt: skip
+        off = [fisher_divergence(at(one, _RING_LEVEL), r, _RING_LEVEL) for one in networks]
+        numbers[label] = spread([value / half for value in off])
     return numbers
 
 
 def draw(result: Result) -> Figure:
-    """Five panels, one a failure; bars are means over the seeds, whiskers their standard deviation."""
+    """Five panels, one per failure; bars are means over the seeds, whiskers their standard deviation."""
     numbers, arrays = result.numbers, result.arrays
     with plotting.look():
         figure, axes = plt.subplots(2, 3, figsize=(18, 10.5), layout="constrained")
@@ -195,9 +245,9 @@ Ring: the points at a larger scale
 (gain 3), antithetic noise."""
 
 
-def _bars(ax: Axes, numbers: dict[str, dict[str, float]], title: str, label: str, *, log: bool = False) -> None:
+def _bars(ax: Axes, numbers: Numbers, title: str, label: str, *, log: bool = False) -> None:
     names, means = list(numbers), [row["mean"] for row in numbers.values()]
-    stds = [0.0 if np.isnan(row["std"]) else row["std"] for row in numbers.values()]
+    stds = [row["std"] for row in numbers.values()]
     where = np.arange(len(names))[::-1]
     ax.barh(where, means, xerr=stds, color=plotting.LEARNED, height=0.62, error_kw={"lw": 2, "capsize": 4})
     for y, mean, std in zip(where, means, stds, strict=True):

@@ -7,25 +7,27 @@ from matplotlib.figure import Figure
 from toylab import plotting
 from toylab.densities import Banana, Circle, Density, ring, two_modes
 from toylab.densities.quadrature import fisher_information
-from toylab.experiments.result import Result
+from toylab.experiments.result import Arrays, Result
+from toylab.experiments.setting import BOX, RING_BOX, SMALL_BOX, Numbers
 from toylab.metrics import Extent, grid_points
 
 _ARROWS = 16
 
 
 def targets() -> dict[str, tuple[Density, Extent]]:
-    """The four laws of the figure and the square each is shown on."""
+    """The four densities of the figure and the square each is shown on."""
     return {
-        "two modes": (two_modes(), (-8.0, 8.0, -8.0, 8.0)),
-        "ring of 8": (ring(std=0.5), (-6.0, 6.0, -6.0, 6.0)),
+        "two modes": (two_modes(), BOX),
+        "ring of 8": (ring(std=0.5), RING_BOX),
         "banana": (Banana(width=0.8, bend=0.25), (-6.0, 6.0, -4.5, 7.5)),
-        "noised circle, σ = 0.5": (Circle(3.0).noised(0.5), (-5.0, 5.0, -5.0, 5.0)),
+        "noised circle, σ = 0.5": (Circle(3.0).noised(0.5), SMALL_BOX),
     }
 
 
 def run(*, seed: int = 0, device: torch.device | str = "cpu", progress: bool = True) -> Result:
     """Evaluate densities and scores. Nothing here is random or slow: ``seed`` and ``progress`` change nothing."""
-    numbers, arrays = {}, {}
+    numbers: Numbers = {}
+    arrays: Arrays = {}
     for name, (density, extent) in targets().items():
         x = grid_points(extent, 200, dtype=torch.float64)
         arrays[f"{name}/density"] = density.log_prob(x.to(device)).exp().cpu().numpy()
@@ -40,7 +42,7 @@ def run(*, seed: int = 0, device: torch.device | str = "cpu", progress: bool = T
 
 
 def draw(result: Result) -> Figure:
-    """One panel a law: its density in grey, its score as arrows, the arrows' scale and 1/2 E|s|^2 below."""
+    """One panel per density: its values in grey, its score as arrows, their scale and 1/2 E|s|^2 below."""
     with plotting.look():
         figure, axes = plt.subplots(
             1, len(result.numbers), figsize=(3.7 * len(result.numbers), 4.9), layout="constrained"

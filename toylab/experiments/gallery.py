@@ -6,27 +6,28 @@ from matplotlib.figure import Figure, SubFigure
 
 from toylab import plotting
 from toylab.densities import catalogue
-from toylab.experiments.result import Result, generator
-from toylab.metrics import Extent, grid_points
+from toylab.experiments.result import Arrays, Result
+from toylab.experiments.setting import SMALL_BOX, Numbers, generator
+from toylab.metrics import grid_points
 
 SIGMAS = (0.0, 0.2, 0.5, 1.0)
-_EXTENT: Extent = (-5.0, 5.0, -5.0, 5.0)
 _ARROWS, _POINTS = 15, 400
 _SHOWN = 0.01  # arrows are drawn where p is at least this share of its largest value
 _BLOCKS = 3
 
 
-def run(*, seed: int = 0, device: torch.device | str = "cpu", progress: bool = True, n_pixels: int = 72) -> Result:
+def run(*, seed: int = 0, device: torch.device | str = "cpu", progress: bool = True, n_cells: int = 72) -> Result:
     """Evaluate every density and score. Only the points that stand for a clean curve are random.
 
     Args:
         seed: of these points.
         device: where to evaluate.
         progress: changes nothing: it takes seconds.
-        n_pixels: of a panel, along each side.
+        n_cells: cells of a panel along each side.
     """
-    numbers, arrays = {}, {}
-    pixels, arrows = (grid_points(_EXTENT, n, dtype=torch.float64).to(device) for n in (n_pixels, _ARROWS))
+    numbers: Numbers = {}
+    arrays: Arrays = {}
+    pixels, arrows = (grid_points(SMALL_BOX, n, dtype=torch.float64).to(device) for n in (n_cells, _ARROWS))
     for name, example in catalogue().items():
         density = example.density
         numbers[name] = {"description": example.description, "longest_arrow": {}}
@@ -46,7 +47,7 @@ def run(*, seed: int = 0, device: torch.device | str = "cpu", progress: bool = T
 
 
 def draw(result: Result) -> Figure:
-    """Four panels a density, three densities a row; the number is the size of the panel's longest arrow."""
+    """Four panels per density, three densities per row; the number is the size of the panel's longest arrow."""
     names = list(result.numbers)
     rows = -(-len(names) // _BLOCKS)
     with plotting.look():
@@ -65,7 +66,7 @@ def _row(block: SubFigure, name: str, result: Result) -> None:
     panels = block.subplots(1, len(SIGMAS))
     panels[0].set_title(name.replace("_", " "), fontsize=15, fontweight="bold", loc="left")
     for ax, sigma in zip(panels, SIGMAS, strict=True):
-        ax.set(xticks=[], yticks=[], xlim=_EXTENT[:2], ylim=_EXTENT[2:], aspect="equal")
+        ax.set(xticks=[], yticks=[], xlim=SMALL_BOX[:2], ylim=SMALL_BOX[2:], aspect="equal")
         ax.spines[["top", "right"]].set_visible(True)
         label = "clean" if sigma == 0 else f"σ = {sigma:g}"
         if f"{name}/{sigma}/density" not in result.arrays:
@@ -75,8 +76,8 @@ def _row(block: SubFigure, name: str, result: Result) -> None:
             continue
         longest = result.numbers[name]["longest_arrow"][str(sigma)]
         height = result.arrays[f"{name}/{sigma}/density"]
-        plotting.density_map(height, _EXTENT, cmap=plotting.GROUND_MAP, ax=ax)
+        plotting.density_map(height, SMALL_BOX, cmap=plotting.GROUND_MAP, ax=ax)
         if longest > 0:
             score = result.arrays[f"{name}/{sigma}/score"]
-            plotting.score_field(score, _EXTENT, longest=longest, ax=ax)
+            plotting.score_field(score, SMALL_BOX, longest=longest, ax=ax)
         ax.set_xlabel(f"{label}: |s| to {longest:.3g}", fontsize=12)

@@ -1,7 +1,8 @@
 """How noisy the gradient of each objective is: why denoising won, and where it does not."""
 
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,9 +14,11 @@ from tqdm.auto import tqdm
 
 from toylab import plotting
 from toylab.densities import Density, Noised, two_modes
-from toylab.experiments.result import Result, generator
+from toylab.experiments.result import Arrays, Result
+from toylab.experiments.setting import Numbers, generator, spread
 from toylab.networks import ScoreMLP
 from toylab.objectives import Denoising, Explicit, Implicit, Sliced, gaussian
+from toylab.objectives.objective import Objective
 from toylab.score import at
 from toylab.training import fit, gradient_noise
 
@@ -25,121 +28,147 @@ _BATCHES = (16, 64, 256, 1024)
 _BATCH, _AT_SIGMA = 256, 0.5
 
 
+@dataclass(frozen=True)
+class _Job:
+    """One point of a curve: the variance to measure.
+
+    Attributes:
+        panel: "sigma", "slices" or "batch": what grows along its axis.
+        label: of the curve.
+        x: where on the axis.
+        density: of the batches.
+        objective: whose gradient is measured.
+        batch_size: points per batch.
+    """
+
+    panel: str
+    label: str
+    x: float
+    density: Density
+    objective: Objective[Any]
+    batch_size: int = _BATCH
+
+    @property
+    def sigma(self) -> float:
+        """The noise level of the score that the network has learned."""
+        return self.x if self.panel == "sigma" else 0.0
+
+
 def run(
-    *, seed: int = 0, device: torch.device | str = "cpu", progress: bool = True, n_seeds: int = 3, n_batches: int = 32
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: bool = True,
+    n_training_steps: int = 200,
+    n_networks: int = 3,
+    n_batches: int = 32,
 ) -> Result:
     """Variance of the gradient of a mini-batch loss (``training.gradient_noise``) on ``two_modes``.
 
-    Everything is measured at networks trained explicitly for 200 steps, at each sigma for the score of p_sigma, so
+    Everything is measured at networks trained explicitly for a short while, at each sigma for the score of p_sigma, so
     that what is seen is the noise left near the end of a training.
 
     1. Against sigma, for objectives that learn the score of p_sigma and so have the same mean gradient: denoising in
        its forms, and implicit and sliced matching of noised points.
-    2. Against slices, on clean data, with the exact trace beside.
-    3. Against the batch.
-    4. Milliseconds of one gradient, for what it costs to make up for noise by a larger batch.
+    2. Against the number of slices, on clean data, with the exact trace beside.
+    3. Against the batch size.
+    4. Milliseconds of one gradient: the price of making up for noise by a larger batch.
 
     Args:
         seed: of the whole experiment.
         device: where to compute.
         progress: show a progress bar.
-        n_seeds: networks at which to measure; what is quoted is the mean over them with its standard deviation.
-        n_batches: gradients a measurement.
+        n_training_steps: optimiser steps before it is measured.
+        n_networks: networks at which to measure; the numbers are means over them with their standard deviation.
+        n_batches: gradients per measurement.
     """
     p = two_modes().to(device)
-    networks = {sigma: _trained(p, sigma, seed, n_seeds, device) for sigma in (0.0, *_SIGMAS)}
-    arrays: dict[str, np.ndarray] = {}
+    networks = {sigma: _trained(p, sigma, seed, n_training_steps, n_networks, device) for sigma in (0.0, *_SIGMAS)}
+    arrays: Arrays = {}
     jobs = _jobs(p)
-    with tqdm(total=len(jobs) * n_seeds, desc="gradients", disable=not progress) as shown:
-        for panel, label, x, law, objective, batch_size in jobs:
+    with tqdm(total=len(jobs) * n_networks, desc="gradients", disable=not progress) as shown:
+        for job in jobs:
             values = []
-            for network in networks[x if panel == "sigma" else 0.0]:
+            for network in networks[job.sigma]:
                 values.append(
-                    gradient_noise(network, objective, law, batch_size=batch_size,
-                                   n_batches=n_batches * (2 if panel == "slices" else 1),
+                    gradient_noise(network, job.objective, job.density, batch_size=job.batch_size,
+                                   n_batches=n_batches * (2 if job.panel == "slices" else 1),
                                    generator=generator(seed, 100))
                 )  # fmt: skip
                 shown.update()
-            rows = arrays.setdefault(f"{panel}/{label}", np.empty((0, 1 + n_seeds)))
-            arrays[f"{panel}/{label}"] = np.vstack([rows, [x, *values]])
+            name = f"{job.panel}/{job.label}"
+            rows = arrays.setdefault(name, np.empty((0, 1 + n_networks)))
+            arrays[name] = np.vstack([rows, [job.x, *values]])
     return Result("gradients", _costs(p, networks[_AT_SIGMA][0], arrays, seed), arrays)
 
 
-def _trained(p: Density, sigma: float, seed: int, n_seeds: int, device: torch.device | str) -> tuple[nn.Module, ...]:
-    law = Noised(p, sigma) if sigma > 0 else p
+def _trained(
+    p: Density, sigma: float, seed: int, n_steps: int, n_networks: int, device: torch.device | str
+) -> tuple[nn.Module, ...]:
+    noised = Noised(p, sigma) if sigma > 0 else p
     result = fit(
-        ScoreMLP(generator=generator(seed, 0)), Explicit(law.score), law, n_steps=200, n_seeds=n_seeds,
+        ScoreMLP(generator=generator(seed, 0)), Explicit(noised.score), noised, n_steps=n_steps, n_seeds=n_networks,
         generator=generator(seed, 1), device=device, progress=False,
     )  # fmt: skip
     return tuple(network.requires_grad_(True) for network in result.networks)
 
 
-def _jobs(p: Density) -> list[tuple]:
-    """(panel, label, x, law, objective, batch size) of every measurement."""
-    jobs = []
-    for sigma in _SIGMAS:
-        noised = Noised(p, sigma)
-        for label, law, objective in (
-            ("denoising", p, Denoising(sigma)),
-            ("denoising, control variate", p, Denoising(sigma, control_variate=True)),
-            ("denoising, antithetic", p, Denoising(sigma, antithetic=True)),
-            ("implicit on noised points", noised, Implicit()),
-            ("sliced on noised points", noised, Sliced()),
-            ("explicit on noised points", noised, Explicit(at(p.score, sigma))),
-        ):
-            jobs.append(("sigma", label, sigma, law, objective, _BATCH))
+def _of_noised(p: Density, sigma: float) -> dict[str, tuple[Density, Objective[Any]]]:
+    """Six ways to learn the score of p_sigma: the density of the batches, and the objective."""
+    noised = Noised(p, sigma)
+    return {
+        "denoising": (p, Denoising(sigma)),
+        "denoising, control variate": (p, Denoising(sigma, control_variate=True)),
+        "denoising, antithetic": (p, Denoising(sigma, antithetic=True)),
+        "implicit on noised points": (noised, Implicit()),
+        "sliced on noised points": (noised, Sliced()),
+        "explicit on noised points": (noised, Explicit(at(p.score, sigma))),
+    }
+
+
+def _jobs(p: Density) -> list[_Job]:
+    """Every measurement."""
+    jobs = [
+        _Job("sigma", label, sigma, density, objective)
+        for sigma in _SIGMAS
+        for label, (density, objective) in _of_noised(p, sigma).items()
+    ]
     for n in _SLICES:
-        for label, objective in (
-            ("Gaussian, plain", Sliced(n, gaussian, False)),
-            ("Gaussian, variance-reduced", Sliced(n, gaussian)),
-            ("Rademacher, plain", Sliced(n, variance_reduced=False)),
-            ("Rademacher, variance-reduced", Sliced(n)),
-        ):
-            jobs.append(("slices", label, n, p, objective, _BATCH))
-    jobs.append(("slices", "exact trace (implicit)", 0, p, Implicit(), _BATCH))
+        jobs += [
+            _Job("slices", "Gaussian, plain", n, p, Sliced(n, gaussian, False)),
+            _Job("slices", "Gaussian, variance-reduced", n, p, Sliced(n, gaussian)),
+            _Job("slices", "Rademacher, plain", n, p, Sliced(n, variance_reduced=False)),
+            _Job("slices", "Rademacher, variance-reduced", n, p, Sliced(n)),
+        ]
+    jobs.append(_Job("slices", "exact trace (implicit)", 0, p, Implicit()))
     for n in _BATCHES:
-        for label, objective in (
-            ("implicit", Implicit()),
-            ("sliced", Sliced()),
-            (f"denoising {_AT_SIGMA}", Denoising(_AT_SIGMA)),
-        ):
-            jobs.append(("batch", label, n, p, objective, n))
+        jobs += [
+            _Job("batch", "implicit", n, p, Implicit(), n),
+            _Job("batch", "sliced", n, p, Sliced(), n),
+            _Job("batch", f"denoising {_AT_SIGMA}", n, p, Denoising(_AT_SIGMA), n),
+        ]
     return jobs
 
 
-def _costs(p: Density, network: ScoreMLP, arrays: dict, seed: int) -> dict:
+def _costs(p: Density, network: nn.Module, arrays: Arrays, seed: int) -> Numbers:
     """Milliseconds of one gradient of the objectives of the first panel, beside their variances."""
-    costs = {}
-    objectives: dict[str, Callable] = {
-        "denoising": Denoising(_AT_SIGMA),
-        "denoising, control variate": Denoising(_AT_SIGMA, control_variate=True),
-        "denoising, antithetic": Denoising(_AT_SIGMA, antithetic=True),
-        "implicit on noised points": Implicit(),
-        "sliced on noised points": Sliced(),
-        "explicit on noised points": Explicit(at(p.score, _AT_SIGMA)),
-    }
-    x, gen, parameters = (
-        p.sample((_BATCH,), generator=generator(seed, 90)),
-        generator(seed, 91),
-        list(network.parameters()),
-    )
-    for label, objective in objectives.items():
+    costs: Numbers = {}
+    x, gen = p.sample((_BATCH,), generator=generator(seed, 90)), generator(seed, 91)
+    parameters = list(network.parameters())
+    for label, (_, objective) in _of_noised(p, _AT_SIGMA).items():
         seconds = []
         for _ in range(12):
             start = time.perf_counter()
             torch.autograd.grad(objective(network, x, generator=gen).mean(), parameters)
             seconds.append(time.perf_counter() - start)
-        median = float(np.median(seconds))
-        rows = arrays[f"sigma/{label}"]
-        costs[label] = {"milliseconds": 1e3 * median} | {
-            f"variance at sigma = {row[0]:g}": {"mean": float(row[1:].mean()), "std": float(row[1:].std(ddof=1))}
-            for row in rows
-        }
+        costs[label] = {"milliseconds": 1e3 * float(np.median(seconds))}
+        for sigma, *values in arrays[f"sigma/{label}"].tolist():
+            costs[label][f"variance at sigma = {sigma:g}"] = spread(values)
     return costs
 
 
 def draw(result: Result) -> Figure:
-    """Three panels on logarithmic axes: against sigma, against slices, against the batch."""
+    """Three panels on logarithmic axes: against sigma, the number of slices, and the batch size."""
     with plotting.look():
         figure, axes = plt.subplots(1, 3, figsize=(19, 7.2), layout="constrained")
         milliseconds = {label: row["milliseconds"] for label, row in result.numbers.items()}
@@ -151,7 +180,7 @@ def draw(result: Result) -> Figure:
                 "Slices against the exact trace\n(clean data)",
                 "The batch: all fall as 1 / n",
             ),
-            ("noise level σ", "slices a point", "points a batch n"),
+            ("noise level σ", "slices per point", "points per batch n"),
             strict=True,
         ):
             curves = {k.split("/", 1)[1]: v for k, v in result.arrays.items() if k.startswith(f"{panel}/")}
@@ -176,7 +205,7 @@ _STYLES = (
 )
 
 
-def _panel(ax: Axes, curves: dict[str, np.ndarray], milliseconds: dict[str, float]) -> None:
+def _panel(ax: Axes, curves: Arrays, milliseconds: dict[str, float]) -> None:
     for (label, rows), (color, marker, line) in zip(curves.items(), _STYLES, strict=False):
         label = f"{label} ({milliseconds[label]:.1f} ms)" if label in milliseconds else label
         if rows[0, 0] == 0:  # no slices at all: a line across

@@ -1,25 +1,27 @@
 """The likelihood map: the log-density of a learned score by its probability flow, beside the exact one."""
 
+from functools import partial
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from numpy.typing import NDArray
 
 from toylab import plotting
 from toylab.densities import Density, Noised, ring, two_modes
 from toylab.experiments.conditional import conditional_networks
-from toylab.experiments.result import Result, generator, spread
+from toylab.experiments.result import Arrays, Result
+from toylab.experiments.setting import AXIS_STD, RING_BOX, WIDE_BOX, Numbers, generator, spread
 from toylab.metrics import Extent, grid_points, mean_of
 from toylab.samplers import log_likelihood, prior_mismatch
 from toylab.sde import VE
 
-LAWS: dict[str, tuple[Density, Extent, float]] = {
-    "two modes": (two_modes(), (-9.0, 9.0, -9.0, 9.0), 4.0),
-    "ring": (ring(), (-6.0, 6.0, -6.0, 6.0), 3.0),
-}
-"""The laws, the squares that are drawn, and about the standard deviation of each along an axis."""
+DENSITIES: dict[str, tuple[Density, Extent]] = {"two modes": (two_modes(), WIDE_BOX), "ring": (ring(), RING_BOX)}
+"""The densities, and the squares that are drawn."""
 
 _DEEP = 30.0  # log p is drawn down to so much below its maximum
 
@@ -37,39 +39,41 @@ def run(
 ) -> Result:
     """Train noise-conditional networks, and follow their flow from every cell of a map to the prior.
 
-    The SDE is variance exploding, from 0.05 to 20 times the law's standard deviation: the law at t = 0 is that noised
-    by 0.05. What the prior has wrong is part of the learned law, and so of its KL; along the exact flow it is told
+    The SDE is variance exploding, from 0.05 to 20 times the standard deviation of the density, which at t = 0 is noised
+    by 0.05. The error of the prior is part of the learned density, and so of its KL; along the exact flow it is kept
     apart as ``prior_mismatch``, and what remains is the solver's error.
 
     Args:
         seed: of the whole experiment.
         device: where it runs.
         progress: show progress bars.
-        n_cells: cells a side of the map.
-        n_points: draws of the law, for KL(p || q) = E[log p - log q].
-        n_networks: networks a law; the first is drawn, the others give the spread of KL.
+        n_cells: cells per side of the map.
+        n_points: draws of the density, for KL(p || q) = E[log p - log q].
+        n_networks: networks per density; the first is drawn, the others give the spread of KL.
         n_training_steps: optimiser steps.
         rtol: relative and absolute tolerance of the solver.
     """
-    numbers, arrays = {}, {}
-    for k, (name, (density, extent, std)) in enumerate(LAWS.items()):
+    numbers: Numbers = {}
+    arrays: Arrays = {}
+    for k, (name, (density, extent)) in enumerate(DENSITIES.items()):
+        std = AXIS_STD[name]
         p, sde = density.to(device), VE(0.05, 20 * std)
-        networks = conditional_networks(
+        follow = partial(log_likelihood, sde, rtol=rtol, atol=rtol)
+        trained = conditional_networks(
             f"likelihood, {name}", p, std=std, low=sde.sigma_min, high=sde.sigma_max, n_steps=n_training_steps,
             n_networks=n_networks, generator=generator(seed, 100 * k), device=device, progress=progress,
         )  # fmt: skip
-        networks = [network.double() for network in networks]
-        tolerance = {"rtol": rtol, "atol": rtol}
+        networks = [network.double() for network in trained]
         cells = grid_points(extent, n_cells, dtype=torch.float64).to(device)
         exact = p.log_prob(cells, sde.sigma_min)
-        learned = log_likelihood(sde, networks[0], cells.view(-1, 2), **tolerance)
+        learned = follow(networks[0], cells.view(-1, 2))
         arrays[f"{name}/exact"] = exact.cpu().numpy()
         arrays[f"{name}/learned"] = learned.log_prob.view(n_cells, n_cells).cpu().numpy()
         x = Noised(p, sde.sigma_min).sample((n_points,), generator=generator(seed, 100 * k + 1)).double()
         truth = p.log_prob(x, sde.sigma_min)
-        by_flow = log_likelihood(sde, p.score, x, **tolerance)
+        by_flow = follow(p.score, x)
         mismatch = prior_mismatch(sde, p, by_flow.end)
-        gaps = [mean_of(truth - log_likelihood(sde, network, x, **tolerance).log_prob) for network in networks]
+        gaps = [mean_of(truth - follow(network, x).log_prob) for network in networks]
         numbers[name] = {
             "kl": {**spread([gap.value for gap in gaps]), "standard_error": gaps[0].standard_error},
             "prior_mismatch": {"mean": float(mismatch.mean()), "least": float(mismatch.min()),
@@ -84,13 +88,17 @@ def run(
 
 
 def draw(result: Result) -> Figure:
-    """A row a law: exact log p, learned log p, their difference where p is not negligible."""
+    """One row per density: exact log p, learned log p, their difference where p is not negligible."""
     with plotting.look():
         figure, axes = plt.subplots(
             len(result.numbers), 3, figsize=(15, 5.6 * len(result.numbers)), layout="constrained"
         )
         for row, (name, numbers) in zip(axes.reshape(-1, 3), result.numbers.items(), strict=True):
-            extent, exact, learned = LAWS[name][1], result.arrays[f"{name}/exact"], result.arrays[f"{name}/learned"]
+            extent, exact, learned = (
+                DENSITIES[name][1],
+                result.arrays[f"{name}/exact"],
+                result.arrays[f"{name}/learned"],
+            )
             top = float(exact.max())
             for ax, values, title, color in (
                 (row[0], exact, f"{name}: exact log p", plotting.EXACT),
@@ -120,7 +128,7 @@ def draw(result: Result) -> Figure:
     return figure
 
 
-def _log_density(ax: Axes, values: np.ndarray, top: float, extent: Extent) -> AxesImage:
-    """Colours by the root of the depth below the maximum, which spaces the tails of a Gaussian evenly."""
+def _log_density(ax: Axes, values: NDArray[Any], top: float, extent: Extent) -> AxesImage:
+    """An image coloured by the root of the depth below the maximum, which spaces the tails of a Gaussian evenly."""
     depth = -np.sqrt(np.clip(top - values, 0.0, _DEEP))
     return ax.imshow(depth, origin="lower", extent=extent, cmap=plotting.DENSITY_MAP, vmin=-np.sqrt(_DEEP), vmax=0)

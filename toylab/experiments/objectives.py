@@ -1,193 +1,98 @@
-"""Every objective on the same footing: trained on three laws, measured exactly, over several seeds."""
+"""Every objective on the same footing: trained on three densities, measured exactly, several networks each."""
 
-import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import nn
-from torch.nn import functional
 from tqdm.auto import tqdm
 
 from toylab import plotting
-from toylab.densities import Checkerboard, Density, Points, bandwidth, ring, two_modes
+from toylab.densities import two_modes
 from toylab.densities.quadrature import fisher_information
-from toylab.experiments.result import Result, generator
-from toylab.metrics import Extent, fisher_divergence, fisher_divergence_by_region
-from toylab.networks import NoiseConditionalMLP, ScoreMLP
-from toylab.objectives import (
-    Denoising,
-    Explicit,
-    FiniteDifferenceSliced,
-    Implicit,
-    NoiseConditional,
-    NoiseConditionalExplicit,
-    NoisePrediction,
-    Sliced,
-)
-from toylab.schedules import geometric
-from toylab.score import Score, at
-from toylab.training import Spread, fit
+from toylab.experiments.result import Arrays, Result
+from toylab.experiments.setting import Numbers, generator, scaled_count, spread
+from toylab.experiments.trained_objectives import Target, Training, targets, trainings
+from toylab.metrics import fisher_divergence, fisher_divergence_by_region
+from toylab.networks import ScoreMLP
+from toylab.objectives import Implicit
+from toylab.training import fit
 
-_N_DATA, _N_LOSSES, _N_REPORTS, _CURVES_OF = 1000, 20_000, 25, "two_modes"
-_LABELS = {"two_modes": "two modes", "ring": "ring of 8", "checkerboard": "checkerboard, noised at 0.1"}
-
-
-def targets() -> dict[str, tuple[Density, Extent, float]]:
-    """The laws, the square on which errors are measured, and the noise that denoising adds."""
-    return {
-        "two_modes": (two_modes(), (-8.0, 8.0, -8.0, 8.0), 0.5),
-        "ring": (ring(), (-6.0, 6.0, -6.0, 6.0), 0.2),
-        "checkerboard": (Checkerboard().noised(0.1), (-5.0, 5.0, -5.0, 5.0), 0.1),
-    }
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An objective with the settings it is trained with.
-
-    Attributes:
-        objective: made for a law.
-        sigma: whose score it learns: that of p_sigma.
-        network: drawn from a generator.
-        score: of the trained network, a function of x alone.
-        n_steps: optimiser steps.
-        batch_size: points a step.
-        average: decay of the weight average.
-    """
-
-    objective: Callable
-    sigma: float
-    network: Callable[[torch.Generator], nn.Module]
-    score: Callable[[Callable, nn.Module], Score]
-    n_steps: int
-    batch_size: int
-    average: float = 0.995
-
-
-def entries(density: Density, sigma: float, gen: torch.Generator) -> dict[str, Entry]:
-    """All objectives for a law, with their settings: Adam, one-cycle rate up to 0.01, weight average 0.995.
-
-    Losses that differentiate the network get one with softplus, the others one with SiLU and more steps, for these
-    cost less. ``gen`` draws the data of the kernel estimate.
-    """
-    data = density.sample((_N_DATA,), generator=gen)
-    levels = geometric(8.0, 0.1, 20)
-
-    def smooth(g: torch.Generator) -> nn.Module:
-        return ScoreMLP(generator=g)
-
-    def quick(g: torch.Generator) -> nn.Module:
-        return ScoreMLP(activation=functional.silu, generator=g)
-
-    def conditional(g: torch.Generator) -> nn.Module:
-        return NoiseConditionalMLP(gain=3.0, generator=g)
-
-    def itself(objective: Callable, network: nn.Module) -> Score:
-        return network
-
-    def lowest(objective: Callable, network: nn.Module) -> Score:
-        return at(network, float(levels[-1]))
-
-    def converted(objective: NoisePrediction, network: nn.Module) -> Score:
-        return objective.score(network)
-
-    kernel = Points(data).noised(bandwidth.leave_one_out(data))
-    level = float(levels[-1])
-    return {
-        "explicit": Entry(Explicit(density.score), 0.0, quick, itself, 2000, 512),
-        "explicit, kernel estimate of 1,000 points": Entry(Explicit(kernel.score), 0.0, quick, itself, 2000, 256),
-        "implicit": Entry(Implicit(), 0.0, smooth, itself, 1500, 320),
-        "sliced, variance-reduced": Entry(Sliced(), 0.0, smooth, itself, 1500, 512),
-        "sliced, plain": Entry(Sliced(variance_reduced=False), 0.0, smooth, itself, 1500, 512),
-        "sliced, finite differences": Entry(FiniteDifferenceSliced(), 0.0, smooth, itself, 2000, 512),
-        f"denoising {sigma}": Entry(Denoising(sigma), sigma, quick, itself, 2500, 512),
-        f"denoising {sigma}, antithetic": Entry(Denoising(sigma, antithetic=True), sigma, quick, itself, 3000, 256),
-        f"noise prediction {sigma}": Entry(NoisePrediction(sigma), sigma, quick, converted, 3000, 512),
-        f"noise-conditional, at {level:g}": Entry(
-            NoiseConditional(levels, antithetic=True), level, conditional, lowest, 2000, 256
-        ),
-        f"noise-conditional explicit, at {level:g}": Entry(
-            NoiseConditionalExplicit(density.score, levels), level, conditional, lowest, 2000, 256
-        ),
-    }
+_N_LOSSES, _N_REPORTS = 20_000, 25
 
 
 def run(
     *,
     seed: int = 0,
-    n_seeds: int = 5,
     device: torch.device | str = "cpu",
     progress: bool = True,
-    only: tuple[str, ...] | None = None,
+    n_networks: int = 5,
     share: float = 1.0,
+    densities: tuple[str, ...] = ("two_modes", "ring", "checkerboard"),
 ) -> Result:
-    """Train every objective on every law, once a seed, and measure each network exactly.
+    """Train every objective on every density, and measure each network exactly.
 
     Args:
         seed: of the whole experiment.
-        n_seeds: trainings of each objective on each law.
         device: where the training runs.
         progress: show a progress bar over all trainings.
-        only: names of the laws, of ``targets``; None is all.
+        n_networks: trainings of each objective on each density.
         share: of the optimiser steps to take; 1 is what the numbers in the documentation were made with.
+        densities: names of ``trained_objectives.targets``; the curves that are drawn are of the first.
     """
-    chosen = {name: target for name, target in targets().items() if only is None or name in only}
+    chosen = {name: targets()[name] for name in densities}
     # torch loads parts of itself at the first optimiser and the first forward-mode pass: before any clock starts
     fit(ScoreMLP(generator=generator(seed, 99)), Implicit(), two_modes(), n_steps=1, device=device, progress=False)
-    numbers, arrays = {}, {}
-    made = {name: entries(density, sigma, generator(seed, 98)) for name, (density, _, sigma) in chosen.items()}
-    with tqdm(total=n_seeds * sum(map(len, made.values())), desc="objectives", disable=not progress) as shown:
-        for name, (density, extent, _) in chosen.items():
+    numbers: Numbers = {}
+    arrays: Arrays = {}
+    made = {name: trainings(target.density, target.sigma, generator(seed, 98)) for name, target in chosen.items()}
+    with tqdm(total=n_networks * sum(map(len, made.values())), desc="objectives", disable=not progress) as shown:
+        for name, target in chosen.items():
             numbers[name] = {}
-            for label, entry in made[name].items():
-                rows = []
-                for k in range(n_seeds):
-                    row, curves = _train(entry, density.to(device), extent, generator(seed, k), device, share,
-                                         with_curves=k == 0 and name == _CURVES_OF)  # fmt: skip
+            for label, training in made[name].items():
+                n_steps, rows = scaled_count(training.n_steps, share), []
+                for k in range(n_networks):
+                    with_curves = k == 0 and name == densities[0]
+                    row, curves = _train(training, n_steps, target, generator(seed, k), device, with_curves=with_curves)
                     rows.append(row)
                     arrays.update({f"{label}/{key}": values for key, values in curves.items()})
                     shown.update()
-                information = fisher_information(density, entry.sigma)
                 numbers[name][label] = {
-                    "sigma": entry.sigma,
-                    "n_steps": max(1, round(share * entry.n_steps)),
-                    "batch_size": entry.batch_size,
-                    "half_fisher_information": 0.5 * information,
+                    "sigma": training.sigma,
+                    "n_steps": n_steps,
+                    "batch_size": training.batch_size,
+                    "half_fisher_information": 0.5 * fisher_information(target.density, training.sigma),
                     **{key: [row[key] for row in rows] for key in rows[0]},
                 }
     return Result("objectives", numbers, arrays)
 
 
 def _train(
-    entry: Entry,
-    density: Density,
-    extent: Extent,
+    training: Training,
+    n_steps: int,
+    target: Target,
     gen: torch.Generator,
     device: torch.device | str,
-    share: float,
     *,
     with_curves: bool,
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+) -> tuple[dict[str, float], Arrays]:
     """One training: its numbers, and for the figure its history."""
+    density = target.density.to(device)
 
     def divergence(network: nn.Module) -> float:
-        return fisher_divergence(entry.score(entry.objective, network), density, entry.sigma)
+        return fisher_divergence(training.score(network), density, training.sigma)
 
-    n_steps = max(1, round(share * entry.n_steps))
     result = fit(
-        entry.network(gen), entry.objective, density, n_steps=n_steps, batch_size=entry.batch_size,
-        learning_rate=0.01, average=entry.average, report_every=max(1, n_steps // _N_REPORTS),
+        training.network(gen), training.objective, density, n_steps=n_steps, batch_size=training.batch_size,
+        learning_rate=0.01, average=training.average, report_every=max(1, n_steps // _N_REPORTS),
         held_out=divergence if with_curves else None, generator=gen, device=device, progress=False,
     )  # fmt: skip
-    score = entry.score(entry.objective, result.network)
-    j = fisher_divergence_by_region(score, density, extent, sigma=entry.sigma)
+    j = fisher_divergence_by_region(training.score(result.network), density, target.extent, sigma=training.sigma)
     x = density.sample((_N_LOSSES,), generator=gen)
     with torch.no_grad():
-        losses = entry.objective(result.network, x, generator=gen)
+        losses = training.objective(result.network, x, generator=gen)
     row = {
         "fisher_divergence": j.overall,
         "inside": j.inside,
@@ -206,12 +111,12 @@ def _train(
 
 
 def table(result: Result) -> str:
-    """The numbers as Markdown, a table a law: mean ± standard deviation over the seeds."""
-    parts = []
+    """The numbers as Markdown, one table per density: mean ± standard deviation over the networks."""
+    labels, parts = {name: target.label for name, target in targets().items()}, []
     for name, rows in result.numbers.items():
         if name == "made with":
             continue
-        parts.append(f"**{_LABELS[name]}**\n")
+        parts.append(f"**{labels[name]}**\n")
         parts.append(
             "| objective | steps × batch | of ½ I(p_σ), % | where 95 % of the mass is | outside, by mass "
             "| outside, by area | seconds | sd of a loss |"
@@ -219,23 +124,24 @@ def table(result: Result) -> str:
         parts.append("|---|---|---|---|---|---|---|---|")
         for label, row in rows.items():
             relative = [100 * j / row["half_fisher_information"] for j in row["fisher_divergence"]]
-            cells = [f"{row['n_steps']} × {row['batch_size']}", _spread(relative)]
-            cells += [_spread(row[key]) for key in ("inside", "outside", "outside_area", "seconds", "loss_std")]
+            cells = [f"{row['n_steps']} × {row['batch_size']}", _mean_and_std(relative)]
+            cells += [_mean_and_std(row[key]) for key in ("inside", "outside", "outside_area", "seconds", "loss_std")]
             parts.append(f"| {label} | " + " | ".join(cells) + " |")
         parts.append("")
     return "\n".join(parts)
 
 
-def _spread(values: list[float]) -> str:
-    mean = statistics.mean(values)
-    digits = max(0, 1 - int(np.floor(np.log10(abs(mean))))) if mean else 2
-    if len(values) < 2:
-        return f"{mean:.{digits}f}"
-    return f"{mean:.{digits}f} ± {statistics.stdev(values):.{digits}f}"
+def _mean_and_std(values: Sequence[float]) -> str:
+    """With two digits of the mean; the mean alone of a single value."""
+    found = spread(values)
+    digits = max(0, 1 - math.floor(math.log10(abs(found["mean"])))) if found["mean"] else 2
+    mean, std = (f"{found[key]:.{digits}f}" for key in ("mean", "std"))
+    return mean if len(values) < 2 else f"{mean} ± {std}"
 
 
 def draw(result: Result) -> Figure:
-    """One panel an objective, all on one axis: mean loss + offset beside the exact divergence of the same network."""
+    """One panel per objective, all on one axis: mean loss + offset beside the exact divergence of the same network."""
+    name = next(iter(result.numbers))
     labels = [key.removesuffix("/steps") for key in result.arrays if key.endswith("/steps")]
     labels = [label for label in labels if not label.startswith("noise")]  # these count another divergence
     with plotting.look():
@@ -248,14 +154,14 @@ def draw(result: Result) -> Figure:
             ax.plot(steps, exact, color=plotting.EXACT, lw=2.5, label="exact, held out")
             ax.axhline(0.0, color="0.8", lw=1, zorder=0)
             ax.set_yscale("symlog", linthresh=0.01)
-            ends = Spread(tuple(result.numbers[_CURVES_OF][label]["fisher_divergence"]))
-            ax.set_title(f"{label}\n{len(ends.values)} seeds: {ends.mean:.2g} ± {ends.std:.1g}")
+            ends = spread(result.numbers[name][label]["fisher_divergence"])
+            ax.set_title(f"{label}\n{len(ends['values'])} seeds: {ends['mean']:.2g} ± {ends['std']:.1g}")
         for ax in axes[:, 0]:
             ax.set_ylabel("Fisher divergence")
         for ax in axes[-1]:
             ax.set_xlabel("step")
         axes.flat[0].legend(frameon=False, loc="upper right")
         figure.suptitle(
-            f"{_LABELS[_CURVES_OF]}: every loss plus its offset is the same divergence, read with more or less noise"
+            f"{targets()[name].label}: every loss plus its offset is the same divergence, read with more or less noise"
         )
     return figure

@@ -15,12 +15,13 @@ from tqdm.auto import tqdm
 
 from toylab import museum, plotting
 from toylab.densities import two_modes
-from toylab.experiments.result import Result, generator, spread
-from toylab.metrics import Extent, annealed_langevin_law, langevin_law, mode_weight_trace
+from toylab.experiments.result import Arrays, Result
+from toylab.experiments.setting import BOX, TRUE_WEIGHT, Numbers, generator, spread, variance_in_the_upper_mode
+from toylab.metrics import annealed_langevin_law, langevin_law, mode_weight_trace
 from toylab.samplers import Chains, annealed_langevin, langevin, uniform_start
 from toylab.schedules import geometric
+from toylab.score import NoiseConditionalScore
 
-EXTENT: Extent = (-8.0, 8.0, -8.0, 8.0)
 SIGMAS = geometric(20.0, 1.0, 10)
 
 PLAIN = "Langevin"
@@ -36,7 +37,7 @@ def run(
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: bool = True,
-    n_seeds: int = 20,
+    n_repeats: int = 20,
     n_chains: int = 1280,
 ) -> Result:
     """Langevin, annealed Langevin with the reference's noised score (it replaces variances), and with the correct one.
@@ -47,15 +48,15 @@ def run(
         seed: of the whole experiment.
         device: where it runs.
         progress: show a progress bar.
-        n_seeds: repeats, each with random numbers of its own.
-        n_chains: chains a repeat.
+        n_repeats: repeats, each with random numbers of its own.
+        n_chains: chains per repeat.
     """
-    density, eps, extent = two_modes().to(device), 0.1, EXTENT
+    density, eps = two_modes().to(device), 0.1
 
     def plain(x: Tensor, gen: torch.Generator) -> Chains:
         return langevin(density.score, x, step_size=eps, n_steps=1000, keep_every=1000, generator=gen, progress=False)
 
-    def annealed(score: Callable[[Tensor, float], Tensor]) -> Callable[[Tensor, torch.Generator], Chains]:
+    def annealed(score: NoiseConditionalScore) -> Callable[[Tensor, torch.Generator], Chains]:
         return lambda x, gen: annealed_langevin(
             score, x, SIGMAS, step_size=eps, n_steps=100, keep_every=100, generator=gen, progress=False
         )
@@ -65,30 +66,29 @@ def run(
         REPLACED: annealed(museum.score_replacing_variances(density)),
         CORRECT: annealed(density.score),
     }
-    laws = {
-        PLAIN: langevin_law(two_modes(), step_size=eps, n_steps=1000, extent=extent),
+    exact_laws = {
+        PLAIN: langevin_law(two_modes(), step_size=eps, n_steps=1000, extent=BOX),
         REPLACED: annealed_langevin_law(
-            two_modes(), SIGMAS, step_size=eps, n_steps=100, extent=extent, score_variance=0.0
+            two_modes(), SIGMAS, step_size=eps, n_steps=100, extent=BOX, score_variance=0.0
         ),
-        CORRECT: annealed_langevin_law(two_modes(), SIGMAS, step_size=eps, n_steps=100, extent=extent),
+        CORRECT: annealed_langevin_law(two_modes(), SIGMAS, step_size=eps, n_steps=100, extent=BOX),
     }
-    numbers: dict = {"true_upper_mode_weight": 0.8, "chains": n_chains}
-    arrays = {}
-    with tqdm(total=len(samplers) * n_seeds, desc="reference", unit="run", disable=not progress) as shown:
+    numbers: Numbers = {"true_upper_mode_weight": TRUE_WEIGHT, "chains": n_chains}
+    arrays: Arrays = {}
+    with tqdm(total=len(samplers) * n_repeats, desc="reference", unit="run", disable=not progress) as shown:
         for stage, (name, sampler) in enumerate(samplers.items()):
             courses, variances = [], []
-            for repeat in range(n_seeds):
+            for repeat in range(n_repeats):
                 gen = generator(seed, 100 * stage + repeat)
-                chains = sampler(uniform_start(n_chains, extent, generator=gen).to(device), gen)
+                chains = sampler(uniform_start(n_chains, BOX, generator=gen).to(device), gen)
                 courses.append(mode_weight_trace(chains, density).weights[1:, 1])
-                upper = chains.samples[density.posterior(chains.samples).argmax(-1) == 1].double()
-                variances.append(float(upper.var(0).mean()))
+                variances.append(variance_in_the_upper_mode(chains.samples, density))
                 shown.update()
-            by_level, law = torch.stack(courses).numpy(), laws[name]
+            by_level, law = torch.stack(courses).numpy(), exact_laws[name]
             arrays[f"{name}/weights"] = by_level
             arrays[f"{name}/law"] = law.mode_weights[:, 1].numpy()
             numbers[name] = {
-                "upper_mode_weight": spread(by_level[:, -1]),
+                "upper_mode_weight": spread(by_level[:, -1].tolist()),
                 "variance_in_the_upper_mode": spread(variances),
                 "law": {
                     "upper_mode_weight": float(law.mode_weights[-1, 1]),
@@ -103,7 +103,7 @@ def draw(result: Result) -> Figure:
     with plotting.look():
         figure, axes = plt.subplots(1, 3, figsize=(17, 5.8), layout="constrained", width_ratios=(1, 0.9, 1))
         weight, variance, course = axes
-        weight.axvline(0.8, color=plotting.NEUTRAL, lw=2, ls="--", zorder=0)
+        weight.axvline(TRUE_WEIGHT, color=plotting.NEUTRAL, lw=2, ls="--", zorder=0)
         weight.text(0.81, 0.42, "truth 0.8", color=plotting.NEUTRAL, fontsize=13)
         _draw_ends(weight, result, "upper_mode_weight", 3)
         _draw_ends(variance, result, "variance_in_the_upper_mode", 2)
@@ -138,7 +138,7 @@ def _draw_ends(ax: Axes, result: Result, what: str, digits: int) -> None:
 
 
 def _draw_course(ax: Axes, result: Result) -> None:
-    ax.axhline(0.8, color=plotting.NEUTRAL, lw=2, ls="--", zorder=0)
+    ax.axhline(TRUE_WEIGHT, color=plotting.NEUTRAL, lw=2, ls="--", zorder=0)
     ax.text(20, 0.803, "truth 0.8", color=plotting.NEUTRAL, fontsize=13, va="bottom")
     sigmas = SIGMAS.numpy()
     for shift, name in ((0.97, REPLACED), (1.03, CORRECT)):

@@ -16,7 +16,7 @@ class Objective(Protocol[AnyScore]):
     An ``Objective[Score]`` calls score(x), an ``Objective[NoiseConditionalScore]`` score(x, sigma).
     """
 
-    def __call__(self, score: AnyScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(self, score: AnyScore, x: Tensor, /, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
         ...
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from toylab import plotting
 from toylab._internal import validate
 from toylab.densities import Density
-from toylab.experiments.diffusion import COLUMNS, EXTENT, State, state
+from toylab.experiments.diffusion import COLUMNS
+from toylab.experiments.flow_state import EXTENT, FlowState, flow_state
 from toylab.metrics import Extent
 from toylab.samplers import probability_flow, rk4_step
 from toylab.schedules import uniform
@@ -34,7 +35,7 @@ class Film:
     """
 
     times: tuple[float, ...]
-    columns: dict[str, tuple[State, ...]]
+    columns: dict[str, tuple[FlowState, ...]]
     extent: Extent
 
 
@@ -83,7 +84,7 @@ def filmed(
                 x = probability_flow(
                     sde, score, x, uniform(times[k - 1], t, _STEPS + 1), step=rk4_step, progress=False
                 ).samples
-            states.append(state(sde, score, density, x, t, extent))
+            states.append(flow_state(sde, score, density, x, t, extent))
         columns[name] = tuple(states)
     return Film(tuple(times), columns, extent)
 

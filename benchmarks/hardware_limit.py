@@ -1,14 +1,14 @@
-"""The machine's floor: how fast torch multiplies matrices, takes exponentials and draws random numbers on it."""
+"""What the hardware can do at best: how fast torch multiplies matrices, takes exponentials and draws random numbers."""
 
 from dataclasses import dataclass
 
 import torch
 
-from toylab.bench.row import interleaved
+from benchmarks.timing import interleaved
 
 
 @dataclass(frozen=True)
-class Floor:
+class HardwareLimit:
     """Seconds of one unit of work each, with all of torch's threads.
 
     Attributes:
@@ -24,8 +24,8 @@ class Floor:
     uniform: float
 
 
-def measured(repeats: int = 15, device: torch.device | str = "cpu") -> Floor:
-    """The floor of this machine, or of its GPU, now."""
+def hardware_limit(repeats: int = 15, device: torch.device | str = "cpu") -> HardwareLimit:
+    """The limit of this machine, or of its GPU, measured now."""
     device = torch.device(device)
     on_cpu = device.type == "cpu"
     g = torch.Generator(device).manual_seed(0)
@@ -35,18 +35,18 @@ def measured(repeats: int = 15, device: torch.device | str = "cpu") -> Floor:
     result = torch.empty_like(block)
     many = 1 << (18 if on_cpu else 24)
     seconds = interleaved(
-        lambda: waited_for([torch.mm(a, b, out=product) for _ in range(10)], device),
-        lambda: waited_for([torch.exp(block, out=result) for _ in range(10)], device),
-        lambda: waited_for(torch.randn(many, device=device, generator=g), device),
-        lambda: waited_for(torch.rand(many, device=device, generator=g), device),
+        lambda: wait_for([torch.mm(a, b, out=product) for _ in range(10)], device),
+        lambda: wait_for([torch.exp(block, out=result) for _ in range(10)], device),
+        lambda: wait_for(torch.randn(many, device=device, generator=g), device),
+        lambda: wait_for(torch.rand(many, device=device, generator=g), device),
         repeats=repeats,
     )
     units = (10 * 2 * 4096 * 128 * 128, 10 * block.numel(), many, many)
-    # the least, not the median: a floor is what the machine can do when nothing disturbs it
-    return Floor(*(min(times) / unit for times, unit in zip(seconds, units, strict=True)))
+    # the least, not the median: the limit is what the machine can do when nothing disturbs it
+    return HardwareLimit(*(min(times) / unit for times, unit in zip(seconds, units, strict=True)))
 
 
-def waited_for(result: object, device: torch.device) -> None:
-    """Wait until a GPU has done what was asked of it."""
+def wait_for(result: object, device: torch.device) -> None:
+    """Wait until the GPU has computed the result."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,6 +1,9 @@
 import pytest
 
-from toylab.bench.row import Row, interleaved, missing, some, table
+from benchmarks.peers import why_missing
+from benchmarks.row import Row, table
+from benchmarks.timing import interleaved
+from toylab.experiments.setting import scaled_count
 
 
 def test_sides_take_turns_after_a_run_that_does_not_count():
@@ -46,10 +49,10 @@ def test_numbers_have_two_digits_that_count(seconds, said):
     assert f"| {said} |" in table([Row("one", "peer", 1.0, ours=(seconds,), theirs=(1.0,))])
 
 
-def test_a_missing_package_is_told_with_its_remedy():
-    assert missing("torch") == ""
-    assert missing("no-such-package") == 'no-such-package is not installed: pip install -e ".[bench]"'
+def test_a_missing_package_is_named_with_its_remedy():
+    assert why_missing("torch") == ""
+    assert why_missing("no-such-package") == 'no-such-package is not installed: pip install -e ".[bench]"'
 
 
 def test_share_of_a_number():
-    assert (some(1000, 0.1), some(3, 0.01), some(7, 0.01, least=2)) == (100, 1, 2)
+    assert (scaled_count(1000, 0.1), scaled_count(3, 0.01), scaled_count(7, 0.01, least=2)) == (100, 1, 2)

@@ -1,19 +1,21 @@
-"""How the time grows with the work: where it stops being overhead, and how far from the machine's floor it ends."""
+"""How the time grows with the work: where it stops being overhead, and how far from the hardware's limit it ends."""
 
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from toylab.bench.chains import STEP_SIZE
-from toylab.bench.floor import Floor, measured
-from toylab.bench.row import some
-from toylab.bench.step import SIGMA
+from benchmarks.chains import STEP_SIZE
+from benchmarks.hardware_limit import HardwareLimit, hardware_limit
+from benchmarks.step import SIGMA
 from toylab.densities import GaussianMixture, isotropic, ring, two_modes
+from toylab.experiments.setting import scaled_count
 from toylab.networks import ScoreMLP
 from toylab.objectives import Denoising, Implicit, Sliced
+from toylab.objectives.objective import Objective
 from toylab.samplers import langevin, mala
 from toylab.training import fit
 
@@ -27,15 +29,15 @@ class Sweep:
         size: what grows.
         sizes: how large it is.
         seconds: median seconds at each size.
-        floor: the least that the machine needs at each size for the matrix products, exponentials and random numbers
-            of the work, everything else free.
+        hardware_limit: the least seconds that the machine needs at each size for the matrix products, exponentials and
+            random numbers of the work, if everything else were free.
     """
 
     work: str
     size: str
     sizes: tuple[int, ...]
     seconds: tuple[float, ...]
-    floor: tuple[float, ...]
+    hardware_limit: tuple[float, ...]
 
     @property
     def overhead_up_to(self) -> int:
@@ -43,45 +45,50 @@ class Sweep:
         return max(n for n, t in zip(self.sizes, self.seconds, strict=True) if t < 2 * self.seconds[0])
 
     @property
-    def times_the_floor(self) -> float:
+    def times_the_limit(self) -> float:
         """At the largest size."""
-        return self.seconds[-1] / self.floor[-1]
+        return self.seconds[-1] / self.hardware_limit[-1]
 
 
 def sweeps(share: float) -> list[Sweep]:
     """All sweeps; ``share`` of the repeats, and below 1 without the largest sizes."""
-    p, found = ring(), []
+    p = ring()
+    found: list[Sweep] = []
 
     def sweep(
-        work: str, size: str, sizes: Sequence[int], run: Callable[[int], float], least: Callable[[int, Floor], float]
+        work: str,
+        size: str,
+        sizes: Sequence[int],
+        run: Callable[[int], float],
+        least: Callable[[int, HardwareLimit], float],
     ) -> None:
-        """``run(n)`` returns the seconds of a unit of work; ``least(n, floor)`` is the floor of one.
+        """``run(n)`` returns the seconds of a unit of work; ``least(n, limit)`` the least that the hardware needs.
 
-        The floor is measured in turns with the work, for the machine's own speed drifts.
+        The limit is measured in turns with the work, for the machine's own speed drifts.
         """
-        seconds, floors = [], []
+        seconds, limits = [], []
         for n in sizes if share == 1 else sizes[:-1]:
-            turns = [(run(n), least(n, measured(repeats=5))) for _ in range(some(3, share))]
+            turns = [(run(n), least(n, hardware_limit(repeats=5))) for _ in range(scaled_count(3, share))]
             seconds.append(statistics.median(turn[0] for turn in turns))
-            floors.append(statistics.median(turn[1] for turn in turns))
-        found.append(Sweep(work, size, tuple(sizes[: len(seconds)]), tuple(seconds), tuple(floors)))
+            limits.append(statistics.median(turn[1] for turn in turns))
+        found.append(Sweep(work, size, tuple(sizes[: len(seconds)]), tuple(seconds), tuple(limits)))
 
     chains = (100, 1000, 10_000, 100_000, 1_000_000)
     sweep(
         "Langevin on the ring, a step", "chains", chains, lambda n: _langevin(p, n),
-        lambda n, floor: n * langevin_floor(8, floor),
+        lambda n, limit: n * langevin_limit(8, limit),
     )  # fmt: skip
     sweep(
         "MALA on the ring, a step", "chains", chains, lambda n: _mala(p, n),
-        lambda n, floor: n * mala_floor(8, floor),
+        lambda n, limit: n * mala_limit(8, limit),
     )  # fmt: skip
     sweep(
         "Langevin, 1,280 chains, a step", "components", (1, 10, 100, 1000), lambda k: _langevin(_mixture(k), 1280),
-        lambda k, floor: 1280 * langevin_floor(k, floor),
+        lambda k, limit: 1280 * langevin_limit(k, limit),
     )  # fmt: skip
     sweep(
         "Langevin on the ring, 1,280 chains, a run", "steps", (1, 10, 100, 1000),
-        lambda n: n * _langevin(p, 1280, n), lambda n, floor: n * 1280 * langevin_floor(8, floor),
+        lambda n: n * _langevin(p, 1280, n), lambda n, limit: n * 1280 * langevin_limit(8, limit),
     )  # fmt: skip
     # a forward derivative doubles the points that go through the products, two of them treble them
     for name, objective, passes in (
@@ -91,17 +98,17 @@ def sweeps(share: float) -> list[Sweep]:
     ):
         sweep(
             f"training step, {name}, width 128", "batch", (16, 64, 256, 1024, 4096),
-            lambda n, o=objective: _training(o, n, 128), lambda n, floor, k=passes: products(n, 128, k, floor),
+            lambda n, o=objective: _training(o, n, 128), lambda n, limit, k=passes: products(n, 128, k, limit),
         )  # fmt: skip
     sweep(
         "training step, sliced, batch 256", "hidden width", (16, 64, 256, 1024),
-        lambda n: _training(Sliced(), 256, n), lambda n, floor: products(256, n, 2, floor),
+        lambda n: _training(Sliced(), 256, n), lambda n, limit: products(256, n, 2, limit),
     )  # fmt: skip
     return found
 
 
 def _langevin(p: GaussianMixture, n_chains: int, n_steps: int | None = None) -> float:
-    """Seconds a step."""
+    """Seconds per step."""
     g = torch.Generator().manual_seed(0)
     x, n_steps = p.sample((n_chains,), generator=g), n_steps or _steps(n_chains * len(p.weights))
     start = time.perf_counter()
@@ -118,7 +125,7 @@ def _mala(p: GaussianMixture, n_chains: int) -> float:
 
 
 def _steps(pairs: int) -> int:
-    """So many that a run lasts about half a second: 10 ns a pair of chain and component, 0.2 ms of overhead a step.
+    """So many that a run lasts about half a second: 10 ns per pair of chain and component, 0.2 ms of overhead per step.
 
     At least 100, among which the first evaluation of MALA, which is no step and takes half of one, does not count.
     """
@@ -130,40 +137,43 @@ def _mixture(n_components: int) -> GaussianMixture:
     return isotropic((4 * torch.randn(n_components, 2, generator=g)).tolist(), std=0.3)
 
 
-def _training(objective: Callable, batch_size: int, width: int) -> float:
+def _training(objective: Objective[Any], batch_size: int, width: int) -> float:
     g = torch.Generator().manual_seed(0)
     n_steps = max(20, min(60, round(2e6 / (batch_size * width))))
-    settings = {"n_steps": n_steps, "batch_size": batch_size, "generator": g, "progress": False}
-    return float(fit(ScoreMLP(width, generator=g), objective, two_modes(), **settings).history.seconds[-1]) / n_steps
+    result = fit(
+        ScoreMLP(width, generator=g), objective, two_modes(), n_steps=n_steps, batch_size=batch_size, generator=g,
+        progress=False,
+    )  # fmt: skip
+    return float(result.history.seconds[-1]) / n_steps
 
 
-def langevin_floor(n_components: int, floor: Floor) -> float:
-    """Seconds of one chain's step on a mixture: an exponential a component, two normal numbers."""
-    return n_components * floor.exp + 2 * floor.normal
+def langevin_limit(n_components: int, limit: HardwareLimit) -> float:
+    """Seconds of one chain's step on a mixture: one exponential per component, two normal numbers."""
+    return n_components * limit.exp + 2 * limit.normal
 
 
-def mala_floor(n_components: int, floor: Floor) -> float:
+def mala_limit(n_components: int, limit: HardwareLimit) -> float:
     """Beside that a uniform number and two logarithms, of that and of p, each at the price of an exponential."""
-    return langevin_floor(n_components + 2, floor) + floor.uniform
+    return langevin_limit(n_components + 2, limit) + limit.uniform
 
 
-def products(batch_size: int, width: int, passes: int, floor: Floor) -> float:
+def products(batch_size: int, width: int, passes: int, limit: HardwareLimit) -> float:
     """Seconds of a training step of a network 2-width-width-2 if nothing but these cost anything.
 
-    Products forwards and, for weights and inputs, backwards, but for the gradient of the points; two exponentials a
-    hidden unit: the activation and its derivative. ``passes`` counts the points and their tangents.
+    Products forwards and, for weights and inputs, backwards, but for the gradient of the points; two exponentials
+    per hidden unit: the activation and its derivative. ``passes`` counts the points and their tangents.
     """
     weights = 2 * width + width**2 + 2 * width
-    return batch_size * (passes * (6 * weights - 2 * 2 * width) * floor.flop + 4 * width * floor.exp)
+    return batch_size * (passes * (6 * weights - 2 * 2 * width) * limit.flop + 4 * width * limit.exp)
 
 
 def table(found: Sequence[Sweep]) -> str:
-    """One line a sweep, as Markdown."""
+    """One line per sweep, as Markdown."""
     lines = [
-        "| work | growing | times | overhead up to | times the floor at the largest |",
+        "| work | growing | times | overhead up to | times the limit at the largest |",
         "|---|---|---|---|---|",
     ]
     for s in found:
         times = ", ".join(f"{n:,}: {1e3 * t:.3g}" for n, t in zip(s.sizes, s.seconds, strict=True))
-        lines.append(f"| {s.work} | {s.size} | {times} ms | {s.overhead_up_to:,} | {s.times_the_floor:.1f} |")
+        lines.append(f"| {s.work} | {s.size} | {times} ms | {s.overhead_up_to:,} | {s.times_the_limit:.1f} |")
     return "\n".join(lines)

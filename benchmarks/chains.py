@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from toylab.bench.row import Row, interleaved, missing, some
+from benchmarks.peers import why_missing
+from benchmarks.row import Row
+from benchmarks.timing import interleaved
 from toylab.densities import GaussianMixture, ring
+from toylab.experiments.setting import scaled_count
 from toylab.samplers import langevin, mala
 
 N_CHAINS, N_STEPS, STEP_SIZE = (1280, 20_000), 1000, 0.05
@@ -17,10 +20,10 @@ def mala_rows(share: float) -> Iterator[Row]:
 
     Its acceptance is counted in the carry, so that it keeps no path, as ours.
     """
-    p, n_steps = ring(), some(N_STEPS, share)
+    p, n_steps = ring(), scaled_count(N_STEPS, share)
     for n in N_CHAINS:
         work = f"MALA on the ring, {n:,} × {n_steps:,}"
-        if why := missing("blackjax"):
+        if why := why_missing("blackjax"):
             yield Row(work, "blackjax", 1.0, skipped=why)
             continue
         x = p.sample((n,), generator=torch.Generator().manual_seed(0))
@@ -31,19 +34,19 @@ def mala_rows(share: float) -> Iterator[Row]:
             lambda x=x, found=found: found.update(ours=our_mala(p, x, STEP_SIZE, n_steps)),
             lambda x=x, found=found, theirs=theirs: found.update(theirs=theirs(x)),
             lambda x=x: blackjax_mala(p, STEP_SIZE, n_steps)(x),  # a new function is compiled anew
-            repeats=some(5, share, least=2),
+            repeats=scaled_count(5, share, least=2),
         )
-        said = f"acceptance {found['ours'][1]:.3f} and {found['theirs'][1]:.3f}; {_laws(p, found)}"
-        yield Row(work, "blackjax, compiled before", 1.0, ours, ran, said)
-        yield Row(work, "blackjax, with compiling", 1 / 2, ours, compiled, said)
+        reached = f"acceptance {found['ours'][1]:.3f} and {found['theirs'][1]:.3f}; {_variances(p, found)}"
+        yield Row(work, "blackjax, compiled before", 1.0, ours, ran, reached)
+        yield Row(work, "blackjax, with compiling", 1 / 2, ours, compiled, reached)
 
 
 def langevin_rows(share: float) -> Iterator[Row]:
     """Beside torchebm's ``LangevinDynamics`` on a lean energy, differentiated by autograd as it does."""
-    p, n_steps = ring(), some(N_STEPS, share)
+    p, n_steps = ring(), scaled_count(N_STEPS, share)
     for n in N_CHAINS:
         work = f"Langevin on the ring, {n:,} × {n_steps:,}"
-        if why := missing("torchebm"):
+        if why := why_missing("torchebm"):
             yield Row(work, "torchebm", 1 / 4, skipped=why)
             continue
         x = p.sample((n,), generator=torch.Generator().manual_seed(0))
@@ -51,9 +54,9 @@ def langevin_rows(share: float) -> Iterator[Row]:
         times = interleaved(
             lambda x=x, found=found: found.update(ours=(our_langevin(p, x, STEP_SIZE, n_steps), 1.0)),
             lambda x=x, found=found: found.update(theirs=(torchebm_langevin(p, x, STEP_SIZE, n_steps), 1.0)),
-            repeats=some(5, share, least=2),
+            repeats=scaled_count(5, share, least=2),
         )
-        yield Row(work, "torchebm LangevinDynamics", 1 / 4, *times, _laws(p, found))
+        yield Row(work, "torchebm LangevinDynamics", 1 / 4, *times, _variances(p, found))
 
 
 def our_mala(p: GaussianMixture, x: Tensor, step_size: float, n_steps: int) -> tuple[Tensor, float]:
@@ -116,7 +119,7 @@ def torchebm_langevin(p: GaussianMixture, x: Tensor, step_size: float, n_steps: 
     return sampler.sample(x, n_steps=n_steps, generator=torch.Generator(x.device).manual_seed(1))
 
 
-def _laws(p: GaussianMixture, found: dict[str, tuple[Tensor, float]]) -> str:
+def _variances(p: GaussianMixture, found: dict[str, tuple[Tensor, float]]) -> str:
     """The variance about the nearest mode, along an axis, on both sides."""
     variances = []
     for side in ("ours", "theirs"):

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from toylab.bench.row import Row, interleaved, some
+from benchmarks.row import Row
+from benchmarks.timing import interleaved
 from toylab.densities import two_modes
+from toylab.experiments.setting import scaled_count
 from toylab.metrics import mode_weights
 from toylab.networks import NoiseConditionalMLP
 from toylab.objectives import NoiseConditional
@@ -18,12 +20,12 @@ SIGMAS, STEP_SIZE, N_CHAINS, N_STEPS = geometric(20.0, 1.0, 10), 0.1, 1280, 100
 
 
 def rows(share: float) -> Iterator[Row]:
-    """1,280 chains, 10 levels, 100 steps a level, one network on both sides."""
-    p, n_steps = two_modes(), some(N_STEPS, share)
+    """1,280 chains, 10 levels, 100 steps per level, one network on both sides."""
+    p, n_steps = two_modes(), scaled_count(N_STEPS, share)
     g = torch.Generator().manual_seed(0)
     objective = NoiseConditional(SIGMAS, antithetic=True)
     network = fit(
-        NoiseConditionalMLP(generator=g), objective, p, n_steps=some(1000, share), generator=g, progress=False
+        NoiseConditionalMLP(generator=g), objective, p, n_steps=scaled_count(1000, share), generator=g, progress=False
     )
     network, trained = network.network, network.network.requires_grad_(True)  # as an optimiser leaves it
     x = 16 * torch.rand(N_CHAINS, 2, generator=g) - 8
@@ -47,11 +49,11 @@ def rows(share: float) -> Iterator[Row]:
             for points, weight in zip(inputs, weights, strict=True):
                 points @ weight
 
-    own, loop, alone = interleaved(ours, theirs, products, repeats=some(5, share, least=2))
+    own, loop, alone = interleaved(ours, theirs, products, repeats=scaled_count(5, share, least=2))
     weights = [mode_weights(found[side], p)[1].value for side in ("ours", "theirs")]
-    said = "weight of the upper mode {:.3f} and {:.3f}".format(*weights)
+    reached = "weight of the upper mode {:.3f} and {:.3f}".format(*weights)
     work = f"annealed Langevin, a network, {N_CHAINS:,} × 10 × {n_steps}"
-    yield Row(work, "the reference's loop", 1 / 2, own, loop, said)
+    yield Row(work, "the reference's loop", 1 / 2, own, loop, reached)
     yield Row(f"{work}: its products of matrices alone", "the reference's loop", 1 / 2, alone, loop, "no sample")
 
 

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
+from benchmarks import gpu
+from benchmarks.hardware_limit import hardware_limit
+from benchmarks.step import trained_objectives
 from toylab._internal.cuda_graphs import changes_nothing
-from toylab.bench import gpu
-from toylab.bench.floor import measured
 
 
 def test_every_row_is_measured_where_there_is_a_device():
@@ -27,12 +28,12 @@ def test_without_cuda_every_row_says_so():
 
 
 def test_the_two_sides_are_one_recorded_and_one_not():
-    for objective in gpu.objectives().values():
+    for objective in trained_objectives().values():
         assert changes_nothing(objective)
         assert not changes_nothing(gpu.launched(objective))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_the_floor_of_a_gpu():
-    floor = measured(repeats=2, device="cuda")
-    assert all(0 < seconds < 1e-8 for seconds in (floor.flop, floor.exp, floor.normal, floor.uniform))
+def test_the_limit_of_a_gpu():
+    limit = hardware_limit(repeats=2, device="cuda")
+    assert all(0 < seconds < 1e-8 for seconds in (limit.flop, limit.exp, limit.normal, limit.uniform))

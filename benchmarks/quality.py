@@ -3,10 +3,10 @@
 import time
 from collections.abc import Iterator
 
-from toylab.bench.row import Row, some
+from benchmarks.row import Row
 from toylab.densities import two_modes
-from toylab.experiments.estimation import train_as_the_reference
-from toylab.experiments.result import generator, spread
+from toylab.experiments.reference_training import train_as_the_reference
+from toylab.experiments.setting import generator, scaled_count, spread
 from toylab.metrics import fisher_divergence
 from toylab.networks import ScoreMLP
 from toylab.objectives import Sliced
@@ -24,18 +24,19 @@ def rows(share: float) -> Iterator[Row]:
     """
     p = two_modes()
     names = ["theirs", *(f"{goal:g}" for goal, *_ in GOALS)]
-    seconds, divergences = ({name: [] for name in names} for _ in range(2))
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    divergences: dict[str, list[float]] = {name: [] for name in names}
     fit(ScoreMLP(generator=generator(0, 99)), Sliced(), p, n_steps=1, progress=False)
-    for seed in range(some(3, share)):
+    for seed in range(scaled_count(3, share)):
         for stage, name in enumerate(names):
             gen = generator(seed, stage)
             start = time.perf_counter()
             if name == "theirs":
-                network = train_as_the_reference(p, n_steps=some(10_000, share), gen=gen, progress=False)
+                network = train_as_the_reference(p, n_steps=scaled_count(10_000, share), generator=gen, progress=False)
             else:
                 _, n_steps, batch_size, _ = GOALS[stage - 1]
                 network = fit(
-                    ScoreMLP(generator=gen), Sliced(), p, n_steps=some(n_steps, share), batch_size=batch_size,
+                    ScoreMLP(generator=gen), Sliced(), p, n_steps=scaled_count(n_steps, share), batch_size=batch_size,
                     learning_rate=0.02, generator=gen, progress=False,
                 ).network  # fmt: skip
             seconds[name].append(time.perf_counter() - start)
@@ -43,8 +44,8 @@ def rows(share: float) -> Iterator[Row]:
     theirs = spread(divergences["theirs"])["mean"]
     for name, (divergence, n_steps, batch_size, goal) in zip(names[1:], GOALS, strict=True):
         yield Row(
-            f"half-Fisher divergence {divergence:g} on two modes, {some(n_steps, share)} × {batch_size}",
-            f"reference settings, {some(10_000, share):,} × 128",
+            f"half-Fisher divergence {divergence:g} on two modes, {scaled_count(n_steps, share)} × {batch_size}",
+            f"reference settings, {scaled_count(10_000, share):,} × 128",
             goal,
             tuple(seconds[name]),
             tuple(seconds["theirs"]),

@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from toylab.bench import annealed, chains, densities, processes, quality, row, scaling, seeds, step
-from toylab.bench.floor import Floor, measured
+from benchmarks import annealed, chains, densities, peers, processes, quality, scaling, seeds, step
+from benchmarks.fresh_process import in_a_fresh_process
+from benchmarks.hardware_limit import HardwareLimit, hardware_limit
+from benchmarks.peak import peak_gb
 from toylab.densities import fractal_tree, ring, two_modes
-from toylab.experiments.result import generator
+from toylab.experiments.setting import generator
 from toylab.metrics import fisher_divergence
 from toylab.networks import ScoreMLP
 from toylab.objectives import Denoising, Implicit, Sliced
@@ -102,9 +104,9 @@ def test_quality_holds_ours_against_the_reference():
 )
 def test_an_absent_peer_is_skipped_with_a_line(rows, package, n, monkeypatch):
     def absent(name: str) -> str:
-        raise row.metadata.PackageNotFoundError(name)
+        raise peers.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(row.metadata, "version", absent)
+    monkeypatch.setattr(peers.metadata, "version", absent)
     found = list(rows(0.01))
     assert len(found) == n
     assert {r.skipped for r in found} == {f'{package} is not installed: pip install -e ".[bench]"'}
@@ -125,16 +127,18 @@ def test_eight_at_once_stand_beside_eight_in_a_row(monkeypatch):
 
 
 def test_processes_are_held_against_their_limits(monkeypatch):
-    assert processes._python("import sys; print(sys.argv[1])", "word") == "word\n"
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # an import is timed as that of who keeps its bytecode
-    assert processes._python("import sys; print(sys.dont_write_bytecode)") == "False\n"
-    monkeypatch.setattr(processes, "_python", lambda code, folder: "90.0 1.2\n")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # an import is timed as that of a user who keeps bytecode
+    code = "import sys; from benchmarks.peak import peak_gb; print(sys.argv[1], sys.dont_write_bytecode, peak_gb())"
+    word, without_bytecode, peak = in_a_fresh_process(code, "word").split()
+    assert (word, without_bytecode) == ("word", "False")
+    assert 0.001 < float(peak) < peak_gb()  # nothing is loaded there
+    monkeypatch.setattr(processes, "in_a_fresh_process", lambda code, folder: "90.0 1.2\n")
     seconds, peak = processes.figures_rows(1.0)
     assert (seconds.ratio, seconds.met) == (1.5, False)
     assert (peak.ratio, peak.met, peak.unit) == (pytest.approx(0.8), True, "GB")
 
 
-def test_the_floor_of_training_counts_the_products_that_torch_does():
+def test_the_limit_of_training_counts_the_products_that_torch_does():
     from torch.utils.flop_counter import FlopCounterMode
 
     batch_size, width = 32, 48
@@ -143,26 +147,26 @@ def test_the_floor_of_training_counts_the_products_that_torch_does():
     )
     with FlopCounterMode(display=False) as counter:
         network(torch.zeros(batch_size, 2)).sum().backward()
-    only_products = Floor(flop=1.0, exp=0.0, normal=0.0, uniform=0.0)
+    only_products = HardwareLimit(flop=1.0, exp=0.0, normal=0.0, uniform=0.0)
     assert scaling.products(batch_size, width, 1, only_products) == counter.get_total_flops()
 
 
-def test_a_sweep_says_where_overhead_ends_and_how_far_the_floor_is():
+def test_a_sweep_says_where_overhead_ends_and_how_far_the_limit_is():
     sweep = scaling.Sweep("work", "chains", (10, 100, 1000), (1.0, 1.9, 8.0), (0.02, 0.2, 2.0))
     assert sweep.overhead_up_to == 100
-    assert sweep.times_the_floor == 4.0
+    assert sweep.times_the_limit == 4.0
     assert "| work | chains | 10: 1e+03, 100: 1.9e+03, 1,000: 8e+03 ms | 100 | 4.0 |" in scaling.table([sweep])
 
 
-def test_the_floor_of_a_chain_counts_what_its_step_must_do():
+def test_the_limit_of_a_chain_counts_what_its_step_must_do():
     """On the ring: eight exponentials and two normal numbers; MALA a uniform one, its logarithm, and that of p."""
     one = {"flop": 0.0, "exp": 0.0, "normal": 0.0, "uniform": 0.0}
     for name, langevin, mala in (("flop", 0, 0), ("exp", 8, 10), ("normal", 2, 2), ("uniform", 0, 1)):
-        floor = Floor(**{**one, name: 1.0})
-        assert scaling.langevin_floor(8, floor) == langevin
-        assert scaling.mala_floor(8, floor) == mala
+        limit = HardwareLimit(**{**one, name: 1.0})
+        assert scaling.langevin_limit(8, limit) == langevin
+        assert scaling.mala_limit(8, limit) == mala
 
 
-def test_the_floor_is_measured():
-    floor = measured(repeats=1)
-    assert all(0 < seconds < 1e-3 for seconds in (floor.flop, floor.exp, floor.normal, floor.uniform))
+def test_the_limit_is_measured():
+    limit = hardware_limit(repeats=1)
+    assert all(0 < seconds < 1e-3 for seconds in (limit.flop, limit.exp, limit.normal, limit.uniform))

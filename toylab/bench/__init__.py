@@ -1,1 +1,0 @@
-"""Our code beside what would be used instead, in one run, by ratio: ``toylab bench speed``."""

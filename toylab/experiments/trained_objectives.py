@@ -1,0 +1,124 @@
+"""Every objective with the settings it is trained with, so that all stand on the same footing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from toylab.densities import Checkerboard, Density, Points, bandwidth, ring, two_modes
+from toylab.experiments.setting import BOX, RING_BOX, SMALL_BOX
+from toylab.metrics import Extent
+from toylab.networks import NoiseConditionalMLP, ScoreMLP
+from toylab.objectives import (
+    Denoising,
+    Explicit,
+    FiniteDifferenceSliced,
+    Implicit,
+    NoiseConditional,
+    NoiseConditionalExplicit,
+    NoisePrediction,
+    Sliced,
+)
+from toylab.objectives.objective import Objective
+from toylab.schedules import geometric
+from toylab.score import Score, at
+
+_N_DATA = 1000
+
+
+@dataclass(frozen=True)
+class Target:
+    """A density to learn.
+
+    Attributes:
+        label: its name in the table.
+        density: the truth.
+        extent: the square on which errors are measured.
+        sigma: the noise that denoising adds.
+    """
+
+    label: str
+    density: Density
+    extent: Extent
+    sigma: float
+
+
+def targets() -> dict[str, Target]:
+    """The densities that every objective learns, by the name that ``densities=`` knows."""
+    return {
+        "two_modes": Target("two modes", two_modes(), BOX, 0.5),
+        "ring": Target("ring of 8", ring(), RING_BOX, 0.2),
+        "checkerboard": Target("checkerboard, noised at 0.1", Checkerboard().noised(0.1), SMALL_BOX, 0.1),
+    }
+
+
+@dataclass(frozen=True)
+class Training:
+    """An objective with the settings it is trained with.
+
+    Attributes:
+        objective: made for one density.
+        sigma: it learns the score of p_sigma.
+        network: drawn from a generator.
+        score: of the trained network, a function of x alone.
+        n_steps: optimiser steps.
+        batch_size: points per step.
+        average: decay of the weight average.
+    """
+
+    objective: Objective[Any]
+    sigma: float
+    network: Callable[[torch.Generator], nn.Module]
+    score: Callable[[nn.Module], Score]
+    n_steps: int
+    batch_size: int
+    average: float = 0.995
+
+
+def trainings(density: Density, sigma: float, gen: torch.Generator) -> dict[str, Training]:
+    """All objectives for one density, with their settings: Adam, one-cycle rate up to 0.01, weight average 0.995.
+
+    Losses that differentiate the network get one with softplus; the others one with SiLU, and more steps, since
+    theirs cost less. ``gen`` draws the data of the kernel estimate.
+    """
+    data = density.sample((_N_DATA,), generator=gen)
+    levels = geometric(8.0, 0.1, 20)
+    level = float(levels[-1])
+
+    def smooth(g: torch.Generator) -> nn.Module:
+        return ScoreMLP(generator=g)
+
+    def quick(g: torch.Generator) -> nn.Module:
+        return ScoreMLP(activation=functional.silu, generator=g)
+
+    def conditional(g: torch.Generator) -> nn.Module:
+        return NoiseConditionalMLP(gain=3.0, generator=g)
+
+    def itself(network: nn.Module) -> Score:
+        return network
+
+    def lowest(network: nn.Module) -> Score:
+        return at(network, level)
+
+    kernel = Points(data).noised(bandwidth.leave_one_out(data))
+    noise = NoisePrediction(sigma)
+    return {
+        "explicit": Training(Explicit(density.score), 0.0, quick, itself, 2000, 512),
+        "explicit, kernel estimate of 1,000 points": Training(Explicit(kernel.score), 0.0, quick, itself, 2000, 256),
+        "implicit": Training(Implicit(), 0.0, smooth, itself, 1500, 320),
+        "sliced, variance-reduced": Training(Sliced(), 0.0, smooth, itself, 1500, 512),
+        "sliced, plain": Training(Sliced(variance_reduced=False), 0.0, smooth, itself, 1500, 512),
+        "sliced, finite differences": Training(FiniteDifferenceSliced(), 0.0, smooth, itself, 2000, 512),
+        f"denoising {sigma}": Training(Denoising(sigma), sigma, quick, itself, 2500, 512),
+        f"denoising {sigma}, antithetic": Training(Denoising(sigma, antithetic=True), sigma, quick, itself, 3000, 256),
+        f"noise prediction {sigma}": Training(noise, sigma, quick, noise.score, 3000, 512),
+        f"noise-conditional, at {level:g}": Training(
+            NoiseConditional(levels, antithetic=True), level, conditional, lowest, 2000, 256
+        ),
+        f"noise-conditional explicit, at {level:g}": Training(
+            NoiseConditionalExplicit(density.score, levels), level, conditional, lowest, 2000, 256
+        ),
+    }
