@@ -20,7 +20,14 @@ import toylab
 from toylab.densities import Points
 from toylab.experiments.diffusion import target
 from toylab.sde import VP
-from toylab.widgets import diffusion_film, filmed, langevin_playground, noise_ladder, score_explorer, training_theatre
+from toylab.widgets import (
+    diffusion_film,
+    langevin_playground,
+    noise_ladder,
+    record_film,
+    score_explorer,
+    training_theatre,
+)
 
 RESULTS = Path(__file__).parent / "results" / "widgets.json"
 
@@ -36,37 +43,37 @@ def median(move, n=40):
 
 
 def explorer():
-    law, noise = (box := score_explorer().children[0]).children[1].children[0], box.children[2]
-    found, laws = {}, dict(law.options)
-    for name, density in law.options:
-        law.value = density
+    density, noise = (box := score_explorer().children[0]).children[1].children[0], box.children[2]
+    found = {}
+    for name in density.options:
+        density.value = name
         found[name] = median(lambda k: setattr(noise, "value", 0.1 * 1.1**k), 20)
-    two = [laws["two_modes"], laws["ring"]]
-    return {"moved": found, "chosen": {"law": median(lambda k: setattr(law, "value", two[k % 2]))}}
+    two = ["two_modes", "ring"]
+    return {"moved": found, "chosen": {"density": median(lambda k: setattr(density, "value", two[k % 2]))}}
 
 
 def playground():
     box = langevin_playground()
-    (lesson, law, _), play = box.children[0].children, box.children[3].children[0]
+    (lesson, density, _), play = box.children[0].children, box.children[3].children[0]
     found = {}
     for name, chosen in lesson.options[1:]:
         lesson.value = chosen
         found[name] = median(lambda _: setattr(play, "value", play.value + 1))
-    return {"moved": found, "chosen": {"law": median(lambda k: setattr(law, "value", law.options[k % 2]))}}
+    return {"moved": found, "chosen": {"density": median(lambda k: setattr(density, "value", density.options[k % 2]))}}
 
 
 def ladder():
     box = noise_ladder()
-    law, n = box.children[0].children[1], box.children[1].children[0]
+    density, n = box.children[0].children[1], box.children[1].children[0]
     moved = {"levels L": median(lambda k: setattr(n, "value", 2 + k % 25))}
-    return {"moved": moved, "chosen": {"law": median(lambda k: setattr(law, "value", law.options[k % 2]))}}
+    return {"moved": moved, "chosen": {"density": median(lambda k: setattr(density, "value", density.options[k % 2]))}}
 
 
 def theatre():
     box = training_theatre()
-    law, seed = box.children[1].children[0], box.children[2].children[2]
+    density, seed = box.children[1].children[0], box.children[2].children[2]
     chosen = {
-        "law": median(lambda k: setattr(law, "value", law.options[k % 2])),
+        "density": median(lambda k: setattr(density, "value", density.options[k % 2])),
         "seed": median(lambda k: setattr(seed, "value", k)),
     }
     return {"moved": {}, "chosen": chosen}
@@ -75,7 +82,7 @@ def theatre():
 def film():
     p, g = target(), torch.Generator().manual_seed(0)
     data = Points(p.sample((24,), generator=g))
-    box = diffusion_film(filmed(VP(), {"exact": (p.score, p), "empirical": (data.score, data)}, generator=g))
+    box = diffusion_film(record_film(VP(), {"exact": (p.score, p), "empirical": (data.score, data)}, generator=g))
     slider = box.children[0].children[1]
     return {"moved": {"time t": median(lambda k: setattr(slider, "value", k % 41))}, "chosen": {}}
 

@@ -35,7 +35,7 @@ def show_errors_beside(line: ipywidgets.HTML) -> Iterator[None]:
     """
     recording = warnings.catch_warnings(record=True)
     with taking_turns:  # so that this recording lies wholly inside or wholly around those of the handlers
-        caught = recording.__enter__() or []
+        caught = recording.__enter__()
         warnings.simplefilter("always")
     texts: list[str] = []
     try:
