@@ -8,7 +8,7 @@ try:
     import ipywidgets as _ipywidgets
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f'toylab.widgets needs {error.name}, which is not installed: pip install "toylab[lab]".', name=error.name
+        f'toylab.widgets needs {error.name}: pip install "toylab[lab]"', name=error.name
     ) from None
 
 from toylab.widgets.animate import animate
