@@ -15,7 +15,7 @@ EXTENT: Extent = (-8.0, 8.0, -8.0, 8.0)
 
 @dataclass(frozen=True)
 class Ladder:
-    """n levels from ``first`` to ``last``, n_steps per level with alpha_i = rate sigma_i^2, on a density by its name."""
+    """n levels from ``first`` to ``last``, n_steps per level with alpha_i = rate sigma_i^2; the density by its name."""
 
     density: str
     n: int
