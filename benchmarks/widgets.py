@@ -17,7 +17,14 @@ from benchmarks.machine import made_with
 from toylab.densities import Points
 from toylab.experiments.diffusion import target
 from toylab.sde import VP
-from toylab.widgets import diffusion_film, filmed, langevin_playground, noise_ladder, score_explorer, training_theatre
+from toylab.widgets import (
+    diffusion_film,
+    langevin_playground,
+    noise_ladder,
+    record_film,
+    score_explorer,
+    training_theatre,
+)
 
 Numbers = dict[str, dict[str, float]]
 
@@ -46,11 +53,11 @@ def _median(move: Callable[[int], object], n: int = 40) -> float:
 
 def _explorer() -> Numbers:
     density, noise = (box := score_explorer().children[0]).children[1].children[0], box.children[2]
-    found, densities = {}, dict(density.options)
-    for name, value in density.options:
-        density.value = value
+    found = {}
+    for name in density.options:
+        density.value = name
         found[name] = _median(lambda k: setattr(noise, "value", 0.1 * 1.1**k), 20)
-    two = [densities["two_modes"], densities["ring"]]
+    two = ["two_modes", "ring"]
     return {"moved": found, "chosen": {"density": _median(lambda k: setattr(density, "value", two[k % 2]))}}
 
 
@@ -84,6 +91,6 @@ def _theatre() -> Numbers:
 def _film() -> Numbers:
     p, g = target(), torch.Generator().manual_seed(0)
     data = Points(p.sample((24,), generator=g))
-    box = diffusion_film(filmed(VP(), {"exact": (p.score, p), "empirical": (data.score, data)}, generator=g))
+    box = diffusion_film(record_film(VP(), {"exact": (p.score, p), "empirical": (data.score, data)}, generator=g))
     slider = box.children[0].children[1]
     return {"moved": {"time t": _median(lambda k: setattr(slider, "value", k % 41))}, "chosen": {}}

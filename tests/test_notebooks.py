@@ -1,5 +1,6 @@
-"""The notebooks as they are committed: executed, whole, small. That their outputs are right is nbval's to say."""
+"""The notebooks as they are committed: executed, whole, small. That their outputs are right is for nbval to say."""
 
+import ast
 import json
 import re
 from datetime import datetime
@@ -48,7 +49,7 @@ def test_it_ran_in_the_time_that_the_first_page_promises(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_picture_is_told_in_words_under_it(path):
+def test_every_picture_is_described_under_it(path):
     cells = json.loads(path.read_text())["cells"]
     for cell, below in zip(cells, [*cells[1:], None], strict=True):
         if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
@@ -72,3 +73,46 @@ def test_every_cell_that_draws_shows_a_picture(path):
     for cell in json.loads(path.read_text())["cells"]:
         if cell["cell_type"] == "code" and "plotting.look()" in "".join(cell["source"]):
             assert any("image/png" in output.get("data", {}) for output in cell["outputs"]), cell["source"]
+
+
+def programs(cells):
+    """The code of the cells, and that of the solutions in the text."""
+    for cell in cells:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            yield source
+        else:
+            yield from re.findall(r"^```python\n(.*?)^```$", source, re.MULTILINE | re.DOTALL)
+
+
+def names_used(program):
+    """Every name that a program imports, and every attribute that it reads."""
+    for node in ast.walk(ast.parse(program)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+
+
+def is_private(name):
+    return any(part.startswith("_") and not part.endswith("__") for part in name.split("."))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_lessons_use_public_names_alone(path):
+    """A student may copy any line of them."""
+    names = {name for program in programs(json.loads(path.read_text())["cells"]) for name in names_used(program)}
+    assert not {name for name in names if is_private(name)}
+
+
+def test_private_names_are_found():
+    program = (
+        "from toylab._internal.random import normal_like\nfrom toylab.densities import _boxes, two_modes\np._hold()"
+    )
+    assert {name for name in names_used(program) if is_private(name)} == {
+        "toylab._internal.random.normal_like",
+        "toylab.densities._boxes",
+        "_hold",
+    }

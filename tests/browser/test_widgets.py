@@ -43,12 +43,12 @@ import torch
 from toylab.densities import Points
 from toylab.experiments.diffusion import target
 from toylab.sde import VP
-from toylab.widgets import diffusion_film, filmed
+from toylab.widgets import diffusion_film, record_film
 
 def shot(g):
     p = target()
     data = Points(p.sample((24,), generator=g))
-    return filmed(VP(), {"exact": (p.score, p), "empirical": (data.score, data)}, n_frames=21, generator=g)
+    return record_film(VP(), {"exact": (p.score, p), "empirical": (data.score, data)}, n_frames=21, generator=g)
 
 diffusion_film({"one": shot, "other": shot})
 """,

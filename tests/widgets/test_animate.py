@@ -48,7 +48,7 @@ def test_a_gif_has_every_frame(moved, tmp_path):
             assert column_of_red(film) == pytest.approx(0.1 + 0.2 * k, abs=0.01)
 
 
-def test_bad_input_is_told(moved):
+def test_bad_input_is_refused(moved):
     figure, draw = moved
     with pytest.raises(TypeError, match="draw"):
         animate(figure, None, 3)

@@ -1,4 +1,4 @@
-"""The ladder: its bands are quantiles, its run is the sampler's, its lessons show what they say."""
+"""The ladder: its bands are quantiles, what is drawn is what was run, its lessons show what they say."""
 
 import numpy as np
 import pytest
@@ -6,38 +6,24 @@ import torch
 from scipy import stats
 
 from toylab.densities import Circle
-from toylab.samplers import annealed_langevin, uniform_start
 from toylab.schedules import geometric, overlap
 from toylab.widgets import noise_ladder
-from toylab.widgets.noise_ladder import EXTENT, LAWS, LESSONS, N_CHAINS, Ladder, descended
-
-PAPER = "two far modes, as in the paper"
+from toylab.widgets.noise_descent import EXTENT, descend
+from toylab.widgets.noise_lessons import DENSITIES, LESSONS
 
 
 def parts(box):
-    (lesson, law), (n, n_steps), (largest, smallest), (rate, seed, run) = (row.children for row in box.children[:4])
-    return lesson, law, n, n_steps, largest, smallest, rate, seed, run, box.children[4], box.children[5]
+    (lesson, density), (n, n_steps), (largest, smallest), (rate, seed, run) = (row.children for row in box.children[:4])
+    return lesson, density, n, n_steps, largest, smallest, rate, seed, run, box.children[4], box.children[5]
 
 
 def test_bars_are_where_nine_tenths_of_the_noise_are():
     *_, stage, _ = parts(noise_ladder())
     for bar, sigma in zip(stage.figure.axes[0].patches, geometric(20.0, 1.0, 10).tolist(), strict=False):
-        law = stats.rayleigh(scale=sigma)
-        assert law.cdf(bar.get_x()) == pytest.approx(0.05, rel=1e-4)
-        assert law.cdf(bar.get_x() + bar.get_width()) == pytest.approx(0.95, rel=1e-4)
+        length = stats.rayleigh(scale=sigma)
+        assert length.cdf(bar.get_x()) == pytest.approx(0.05, rel=1e-4)
+        assert length.cdf(bar.get_x() + bar.get_width()) == pytest.approx(0.95, rel=1e-4)
     assert [bar.get_visible() for bar in stage.figure.axes[0].patches].count(True) == 10
-
-
-def test_a_descent_is_annealed_langevin_with_alpha_a_share_of_sigma_squared():
-    ladder, law = Ladder(PAPER, 5, 20.0, 0.5, 20, 0.2), LAWS[PAPER]
-    chains, ledger = descended(law, ladder, EXTENT, torch.Generator().manual_seed(3))
-    g = torch.Generator().manual_seed(3)
-    x = uniform_start(N_CHAINS, EXTENT, generator=g)
-    same = annealed_langevin(
-        law.score, x, geometric(20.0, 0.5, 5), step_size=0.2 * 0.5**2, n_steps=20, generator=g, progress=False
-    )
-    assert chains.samples.equal(same.samples)
-    assert len(ledger.weights) == 6
 
 
 def share(stage):
@@ -60,7 +46,7 @@ def test_lessons_show_what_they_say():
     assert float(stage.alt.split("variance ")[1].split(",")[0]) == pytest.approx(17.0, rel=0.2)  # 1 + 4^2; +-2 %
     assert shares["the ladder of the paper"] == pytest.approx(0.8, abs=0.084)
     assert shares["the first level too small: the start is never forgotten"] < 0.8 - 0.084
-    assert shares["too few steps a level"] < 0.8 - 0.084
+    assert shares["too few steps per level"] < 0.8 - 0.084
     assert shares["one level alone: plain Langevin"] == pytest.approx(0.5, abs=0.084)
     assert shares["a narrow mode is found last"] == pytest.approx(0.7, abs=0.084)
 
@@ -77,24 +63,24 @@ def test_the_sliders_move_the_bands_and_the_overlap():
 
 
 def test_what_is_drawn_is_what_was_run():
-    lesson, *_, seed, run, stage, _ = parts(noise_ladder())
+    lesson, *_, seed, run, stage, _ = parts(noise_ladder(n_chains=200))
     chosen = LESSONS["a narrow mode is found last"]
     lesson.value = chosen
     run.click()
-    chains, ledger = descended(LAWS[chosen.law], chosen, EXTENT, torch.Generator().manual_seed(0))
+    chains, trace = descend(DENSITIES[chosen.density], chosen, 200, EXTENT, torch.Generator().manual_seed(0))
     bands, course, ends = stage.figure.axes
     assert bands.lines[0].get_xdata() == pytest.approx(chosen.sigmas.numpy())
     drawn = next(line for line in course.lines if len(line.get_xdata()) == chosen.n + 1)
-    assert drawn.get_ydata() == pytest.approx(ledger.weights[:, 1].numpy())
+    assert drawn.get_ydata() == pytest.approx(trace.weights[:, 1].numpy())
     image = np.asarray(ends.images[0].get_array())  # rows from the bottom
     x = chains.samples.numpy()
     counts, _, _ = np.histogram2d(x[:, 1], x[:, 0], bins=48, range=[[-8, 8], [-8, 8]])
-    assert image == pytest.approx(counts / N_CHAINS / (16 / 48) ** 2)
+    assert image == pytest.approx(counts / 200 / (16 / 48) ** 2)
     assert not np.array_equal(image, image.T)
 
 
 def test_a_descent_that_diverges_says_what_to_change():
-    *_, rate, seed, run, stage, message = parts(noise_ladder())
+    *_, rate, seed, run, stage, message = parts(noise_ladder(n_chains=100))
     kept = stage.png
     for bad in (100.0, 1e38):
         rate.value = bad
@@ -107,8 +93,8 @@ def test_a_descent_that_diverges_says_what_to_change():
     assert stage.png == kept
 
 
-def test_bad_values_are_told_and_nothing_is_lost():
-    _, _, n, _, largest, smallest, rate, seed, run, stage, message = parts(noise_ladder())
+def test_bad_values_give_messages_and_lose_nothing():
+    _, _, n, _, largest, smallest, rate, seed, run, stage, message = parts(noise_ladder(n_chains=100))
     run.click()
     kept = stage.png
     smallest.value = 30.0
@@ -128,7 +114,7 @@ def test_bad_values_are_told_and_nothing_is_lost():
 
 
 def test_the_same_seed_runs_the_same():
-    *_, seed, run, stage, _ = parts(noise_ladder())
+    *_, seed, run, stage, _ = parts(noise_ladder(n_chains=100))
     run.click()
     first = stage.png
     seed.value = 1
@@ -139,10 +125,12 @@ def test_the_same_seed_runs_the_same():
     assert stage.png == first
 
 
-def test_every_control_is_labelled_and_bad_input_is_told():
+def test_every_control_is_labelled_and_bad_input_refused():
     for control in parts(noise_ladder())[:9]:
         assert control.description
-    with pytest.raises(ValueError, match="laws is empty"):
+    with pytest.raises(ValueError, match="densities is empty"):
         noise_ladder({})
-    with pytest.raises(TypeError, match="give a mixture"):
+    with pytest.raises(TypeError, match="give a GaussianMixture"):
         noise_ladder({"circle": Circle(1.0)})
+    with pytest.raises(ValueError, match="n_chains"):
+        noise_ladder(n_chains=0)

@@ -38,7 +38,7 @@ def test_moving_artists_are_drawn_over_what_stands(figure, seen):
 
 def test_a_click_arrives_in_the_units_of_its_axes(figure):
     placed = []
-    stage = Stage(figure, [], placed=lambda ax, x, y: placed.append((ax, x, y)))
+    stage = Stage(figure, [], on_click=lambda ax, x, y: placed.append((ax, x, y)))
     for ax, share, expected in (
         (figure.axes[0], (0.75, 0.2), (0.5, 2.0)),
         (figure.axes[1], (1 / 3, 0.9), (10.0, 4.0)),  # a logarithmic axis
@@ -53,8 +53,8 @@ def test_a_click_arrives_in_the_units_of_its_axes(figure):
 
 
 def test_the_cross_starts_within_the_first_axes(figure):
-    stage = Stage(figure, [], placed=lambda *_: None)
+    stage = Stage(figure, [], on_click=lambda *_: None)
     box = figure.axes[0].get_position()
     assert stage.cross == pytest.approx([box.x0 + box.width / 2, 1 - (box.y0 + box.height / 2)])
-    assert stage.places
-    assert not Stage(figure, []).places
+    assert stage.clickable
+    assert not Stage(figure, []).clickable

@@ -1,20 +1,34 @@
-"""Controls for the classroom, in JupyterLab: thin layers over samplers and plotting, with no maths of their own."""
+"""Controls for the classroom, in JupyterLab: thin layers over samplers and plotting, with no maths of their own.
+
+Each instrument is three files: what is computed (no widgets, no figures), its picture, and its controls.
+"""
+
+try:
+    import anywidget as _anywidget
+    import ipywidgets as _ipywidgets
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f'toylab.widgets needs {error.name}: pip install "toylab[lab]"', name=error.name
+    ) from None
 
 from toylab.widgets.animate import animate
-from toylab.widgets.diffusion_film import Film, diffusion_film, filmed
+from toylab.widgets.diffusion_film import diffusion_film
+from toylab.widgets.diffusion_states import Film, record_film
 from toylab.widgets.langevin_playground import langevin_playground
 from toylab.widgets.noise_ladder import noise_ladder
 from toylab.widgets.score_explorer import score_explorer
 from toylab.widgets.training_theatre import TrainingTheatre, training_theatre
+
+del _anywidget, _ipywidgets
 
 __all__ = [
     "Film",
     "TrainingTheatre",
     "animate",
     "diffusion_film",
-    "filmed",
     "langevin_playground",
     "noise_ladder",
+    "record_film",
     "score_explorer",
     "training_theatre",
 ]

@@ -17,23 +17,27 @@ def animate(
     ``IPython.display.HTML``); ``animate(...).save("film.gif", writer="pillow")`` is a GIF, which moves on GitHub too.
 
     Args:
-        figure: whose artists move, such as that of a picture of a widget.
+        figure: whose artists move, such as that of a widget's picture.
         draw: moves them to frame k; what it returns is not used.
         frames: how many, from 0; or which.
         interval: milliseconds from frame to frame.
 
     Example, the film of a diffusion:
 
-        from toylab.widgets.diffusion_film import Picture
+        from toylab.widgets.diffusion_picture import DiffusionPicture
 
-        picture = Picture(film)
-        animate(picture.figure, picture.at, len(film.times)).save("diffusion.gif", writer="pillow")
+        picture = DiffusionPicture(film)
+        animate(picture.figure, picture.show_frame, len(film.times)).save("diffusion.gif", writer="pillow")
     """
     if not isinstance(figure, Figure):
         raise TypeError(f"figure is a {type(figure).__name__}: give a matplotlib Figure, such as picture.figure.")
-    validate.function("draw", draw, "picture.at")
+    validate.function("draw", draw, "picture.show_frame")
     validate.positive("interval", interval)
     frames = range(validate.count("frames", frames)) if isinstance(frames, int) else list(frames)
     if not frames:
         raise ValueError("frames is empty: give a number of frames, or which to show, such as range(0, 41, 2).")
-    return FuncAnimation(figure, draw, frames=frames, interval=interval, repeat=True, cache_frame_data=False)
+
+    def show(frame: int) -> None:
+        draw(frame)
+
+    return FuncAnimation(figure, show, frames=frames, interval=interval, repeat=True, cache_frame_data=False)

@@ -1,11 +1,8 @@
-"""What every widget has round its picture: a seed, a line for messages, and an end when its cell is run again."""
+"""The controls that every widget has: lists to choose from, lessons, a seed; and checks of the densities in them."""
 
-import html
-import sys
-import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import ipywidgets
 import torch
@@ -13,15 +10,16 @@ import torch
 from toylab.densities import Density, GaussianMixture
 
 LARGEST_SEED = 10**12
-_LABEL = {"description_width": "initial"}
-taking_turns = threading.RLock()
-_live: dict[tuple[str, str], tuple[int, list[ipywidgets.Widget]]] = {}  # by kind and cell: the run, what it made
+LABEL = {"description_width": "initial"}  # the whole description is shown, however long
+
+
+Lesson = TypeVar("Lesson")
 
 
 def seed_box(seed: int = 0) -> ipywidgets.IntText:
     """A box for the seed."""
     return ipywidgets.IntText(
-        seed, description="seed", layout={"width": "130px"}, style=_LABEL, continuous_update=False,
+        seed, description="seed", layout={"width": "130px"}, style=LABEL, continuous_update=False,
         tooltip="the same seed gives the same numbers",
     )  # fmt: skip
 
@@ -37,16 +35,28 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def choice(names: Sequence[str], value: str, description: str, width: int) -> ipywidgets.Dropdown:
+    """A list to choose one name from, ``width`` pixels wide."""
+    return ipywidgets.Dropdown(
+        options=list(names), value=value, description=description, style=LABEL, layout={"width": f"{width}px"}
+    )
+
+
 def lesson_list(lessons: Mapping[str, object]) -> ipywidgets.Dropdown:
     """A list of lessons by name; its value is None until one is chosen, and ``index = 0`` makes it so again."""
     return ipywidgets.Dropdown(
-        options=[("choose…", None), *lessons.items()], index=0, description="lesson", style=_LABEL,
+        options=[("choose…", None), *lessons.items()], index=0, description="lesson", style=LABEL,
         layout={"width": "460px"},
     )  # fmt: skip
 
 
+def on_choice(lessons: ipywidgets.Dropdown, call: Callable[[Lesson], None]) -> None:
+    """Have ``call`` called with each lesson that is chosen from the list."""
+    lessons.observe(lambda change: None if change["new"] is None else call(change["new"]), "value")
+
+
 @contextmanager
-def paused_observers(call: Callable, controls: Sequence[ipywidgets.Widget]) -> Iterator[None]:
+def paused_observers(call: Callable[..., None], controls: Sequence[ipywidgets.Widget]) -> Iterator[None]:
     """Inside the block several controls are set without ``call`` being called for each."""
     for control in controls:
         control.unobserve(call, "value")
@@ -57,84 +67,33 @@ def paused_observers(call: Callable, controls: Sequence[ipywidgets.Widget]) -> I
             control.observe(call, "value")
 
 
-def mixtures(laws: Mapping[str, Density]) -> dict[str, GaussianMixture]:
-    """The laws, or raise unless there is one and each is a mixture, whose modes can be counted."""
-    if not laws:
-        raise ValueError("laws is empty: give at least one, such as {'two modes': two_modes()}.")
-    for name, density in laws.items():
+def check_densities(densities: Mapping[str, Density]) -> dict[str, Density]:
+    """The densities.
+
+    Raises:
+        ValueError: if there is none.
+        TypeError: if one is not a density.
+    """
+    if not densities:
+        raise ValueError("densities is empty: give at least one, such as {'two modes': two_modes()}.")
+    for name, density in densities.items():
+        if not isinstance(density, Density):
+            raise TypeError(f"densities[{name!r}] is a {type(density).__name__}: give a density, such as two_modes().")
+    return dict(densities)
+
+
+def check_mixtures(densities: Mapping[str, Density]) -> dict[str, GaussianMixture]:
+    """The densities, each a Gaussian mixture, whose modes can be counted.
+
+    Raises:
+        ValueError: if there is none.
+        TypeError: if one is not a Gaussian mixture.
+    """
+    mixtures = {}
+    for name, density in check_densities(densities).items():
         if not isinstance(density, GaussianMixture):
-            raise TypeError(f"laws[{name!r}] is a {type(density).__name__}: its modes are counted, so give a mixture.")
-    return dict(laws)
-
-
-def message_line() -> ipywidgets.HTML:
-    """An empty line for messages, read out by screen readers when it changes."""
-    return ipywidgets.HTML(layout={"min_height": "28px"})
-
-
-@contextmanager
-def show_errors(line: ipywidgets.HTML) -> Iterator[None]:
-    """Errors of a bad value and warnings inside the block become text in the line; nothing else is lost by them.
-
-    One block at a time: JupyterLab may call the handlers of different controls in threads of their own, and neither a
-    picture nor Python's warnings bear two at once.
-    """
-    with taking_turns, show_errors_beside(line):
-        yield
-
-
-@contextmanager
-def show_errors_beside(line: ipywidgets.HTML) -> Iterator[None]:
-    """The same for long work in its own thread, beside which others have their turns; one such work at a time.
-
-    Whatever is drawn inside must be drawn ``with taking_turns``.
-    """
-    recording = warnings.catch_warnings(record=True)
-    with taking_turns:  # so that this recording holds those of the others, or is held by one, and never crosses it
-        caught = recording.__enter__()
-        warnings.simplefilter("always")
-    said: list[str] = []
-    try:
-        yield
-    except (ValueError, TypeError, FloatingPointError, RuntimeError) as error:  # the last: torch's own
-        said = [str(error)]
-    finally:
-        with taking_turns:
-            recording.__exit__(None, None, None)
-            said += [str(warning.message) for warning in caught if issubclass(warning.category, RuntimeWarning)]
-    line.value = as_message(" ".join(said[:1]))
-
-
-def as_message(text: str) -> str:
-    """The text as a message: in bold, and after a sign, so that colour is not all that tells."""
-    return f'<b role="status" style="color:#661144">&#9888; {html.escape(text)}</b>' if text else ""
-
-
-def replace_previous(kind: str, box: ipywidgets.Widget) -> ipywidgets.Widget:
-    """The box, once those that the same cell made in an earlier run are closed, so that their figures can go."""
-    cell, run = _cell()
-    if cell is not None:
-        last, made = _live.get((kind, cell), (run, []))
-        if last != run:
-            for old in made:
-                close(old)
-            made = []
-        _live[kind, cell] = (run, [*made, box])
-    return box
-
-
-def close(box: ipywidgets.Widget) -> None:
-    """Close a widget and all that is in it, and let go of it: a notebook's history of outputs keeps the box itself."""
-    for child in getattr(box, "children", ()):
-        close(child)
-    box.close()
-    if hasattr(box, "children"):
-        box.children = ()
-
-
-def _cell() -> tuple[str | None, int]:
-    """Which cell is running, and in which run; None where that is not known."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if not hasattr(shell, "get_parent"):
-        return None, 0
-    return shell.get_parent().get("metadata", {}).get("cellId"), shell.execution_count
+            raise TypeError(
+                f"densities[{name!r}] is a {type(density).__name__}: its modes are counted, so give a GaussianMixture."
+            )
+        mixtures[name] = density
+    return mixtures

@@ -22,7 +22,7 @@ function render({ model, el }) {
   model.on("change:alt", tell);
   model.on("change:width", size);
   show(); tell(); size();
-  if (!model.get("places")) return;
+  if (!model.get("clickable")) return;
 
   const cross = document.createElement("div");
   cross.style.cssText = "position:absolute; width:19px; height:19px; margin:-10px 0 0 -10px; pointer-events:none;"

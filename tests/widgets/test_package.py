@@ -1,0 +1,27 @@
+"""What the package needs, and that its computations need no widgets."""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import toylab.widgets
+
+
+@pytest.mark.parametrize("name", ["ipywidgets", "anywidget"])
+def test_a_missing_package_names_the_extra(monkeypatch, name):
+    for module in [module for module in sys.modules if f"{module}.".startswith("toylab.widgets.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ModuleNotFoundError, match=re.escape(f'needs {name}: pip install "toylab[lab]"')):
+        importlib.import_module("toylab.widgets")
+
+
+@pytest.mark.parametrize(
+    "name", ["diffusion_states", "langevin_run", "noise_descent", "score_reading", "training_task"]
+)
+def test_computations_know_neither_widgets_nor_figures(name):
+    source = (Path(toylab.widgets.__file__).parent / f"{name}.py").read_text()
+    assert not re.search(r"ipywidgets|anywidget|matplotlib|plotting|stage", source)

@@ -1,0 +1,59 @@
+"""The picture of the explorer: density, field and noised samples, and what the score at one point says."""
+
+import numpy as np
+import torch
+from matplotlib.patches import FancyArrowPatch
+from torch import Tensor
+
+from toylab import plotting
+from toylab.densities import Density
+from toylab.metrics import Extent, grid_points
+from toylab.widgets.score_reading import Reading, read_score
+from toylab.widgets.stage import empty_field, off_screen
+
+_CELLS, _ARROWS = 80, 20
+
+
+class ScorePicture:
+    """Density, field, noised samples, and the posterior mean of one point as an arrow."""
+
+    def __init__(self, extent: Extent) -> None:
+        self.cells = grid_points(extent, _CELLS, dtype=torch.float64)
+        self.arrows_at = grid_points(extent, _ARROWS, dtype=torch.float64)
+        self.cell = max(extent[1] - extent[0], extent[3] - extent[2]) / _CELLS
+        self.arrow_length = 1.5 * (extent[1] - extent[0]) / _ARROWS
+        with plotting.look():
+            self.figure = off_screen(7.0, 7.25)
+            ax = self.figure.add_axes((0.01, 0.05, 0.98, 0.945))
+            plotting.density_map(np.zeros((_CELLS, _CELLS)), extent, cmap=plotting.GROUND_MAP, ax=ax)
+            self.image = ax.images[0]
+            (self.dots,) = ax.plot([], [], "o", color=plotting.NEUTRAL, ms=4, mec="white", mew=0.4)
+            self.quiver = empty_field(extent, _ARROWS, self.arrow_length, plotting.EXACT, ax)
+            self.arrow = FancyArrowPatch(
+                (0, 0), (0, 0), arrowstyle="-|>", mutation_scale=24, color=plotting.LEARNED, lw=3, shrinkA=0, shrinkB=0
+            )
+            ax.add_patch(self.arrow)
+            (self.here,) = ax.plot([], [], "X", color="black", mec="white", ms=14)
+            (self.mean,) = ax.plot([], [], "*", color=plotting.LEARNED, mec="white", ms=18)
+            ax.set(xticks=[], yticks=[])
+            self.caption = self.figure.text(0.5, 0.012, "", ha="center")
+        self.moving = (self.image, self.dots, self.quiver, self.arrow, self.here, self.mean, self.caption)
+
+    def draw(self, density: Density, sigma: float, point: tuple[float, float], clean: Tensor, noise: Tensor) -> Reading:
+        """Show this density, noise and point; the samples drawn are ``clean`` + sigma ``noise``."""
+        reading = read_score(density, sigma, point)
+        # each cell shows about its mean: otherwise a density finer than the cells would fall between them
+        p = density.log_prob(self.cells, float(np.hypot(sigma, 0.5 * self.cell))).exp().numpy()
+        s = density.score(self.arrows_at, sigma).numpy()
+        self.image.set_data(p)
+        self.image.set_clim(0.0, float(p.max()))
+        longest = float(np.linalg.norm(s, axis=-1).max())
+        s = s / longest * self.arrow_length
+        self.quiver.set_UVC(s[..., 0], s[..., 1])
+        samples = (clean + sigma * noise).numpy()
+        self.dots.set_data(samples[:, 0], samples[:, 1])
+        self.here.set_data([point[0]], [point[1]])
+        self.mean.set_data([reading.mean[0]], [reading.mean[1]])
+        self.arrow.set_positions(point, reading.mean)
+        self.caption.set_text(f"longest arrow: a score of {longest:.3g}; black: density up to {float(p.max()):.2g}")
+        return reading
