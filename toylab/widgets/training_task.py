@@ -65,7 +65,7 @@ class Task:
     truth: Density
     generator: torch.Generator
 
-    def train(self, n_steps: int, report: Callable[[nn.Module], float]) -> Fit:
+    def train(self, n_steps: int, report: Callable[[nn.Module], float]) -> Fit[ScoreMLP]:
         """Train; ``report`` is called with the averaged network every ``REPORT_EVERY`` steps."""
         return fit(
             self.network, self.objective, self.data, n_steps=n_steps, learning_rate=self.learning_rate,

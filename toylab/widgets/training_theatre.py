@@ -10,6 +10,7 @@ from torch import nn
 from toylab._internal import validate
 from toylab.densities import Density
 from toylab.metrics import Extent, grid_points
+from toylab.networks import ScoreMLP
 from toylab.training import Fit
 from toylab.widgets.frame import (
     LABEL,
@@ -40,7 +41,7 @@ class TrainingTheatre(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has 
         training: the thread of the training; None before the first.
     """
 
-    fit: Fit | None = None
+    fit: Fit[ScoreMLP] | None = None
     training: threading.Thread | None = None
 
 
