@@ -1,13 +1,21 @@
 """What the pages under docs claim, checked."""
 
+import contextlib
+import functools
+import importlib.util
+import inspect
+import io
+import itertools
 import json
 import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import speed
 from toylab import museum
+from toylab.cli import _parser
 from toylab.densities import two_modes
 from toylab.experiments import Result, blame, objectives, reference, samplers
 from toylab.experiments.budgeted_samplers import FLOWS, NOISY
@@ -15,13 +23,138 @@ from toylab.experiments.setting import BOX
 from toylab.metrics import annealed_langevin_law
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+WITH_CODE = [page for page in PAGES if "```python" in page.read_text()]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def name_of(page):
+    return str(page.relative_to(ROOT / "docs"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+    for target in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@functools.cache
+def run(name):
+    """Run the python blocks of a page one after the other; what they print, and the names they leave."""
+    text = (ROOT / "docs" / name).read_text()
+    out, names = io.StringIO(), {"__name__": name}
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+            exec(compile(code, name, "exec", dont_inherit=True), names)
+    return out.getvalue(), names
+
+
+def test_every_page_with_code_is_run_below():
+    """A page that gets its first block of code gets a test."""
+    source = Path(__file__).read_text()
+    for page in WITH_CODE:
+        assert f'run("{name_of(page)}")' in source
+
+
+def test_density_examples_run():
+    _, names = run("densities.md")
+    x = torch.zeros(3, 2)
+    for name in ("p", "kernel", "own"):
+        assert names[name].score(x).isfinite().all()
+
+
+def test_speed_of_mixtures_is_the_recorded_one():
+    numbers = recorded("densities")["log_prob and score at 100000 points"]
+    round_, correlated = (numbers[name]["times_faster"] for name in ("ring, K = 8", "correlated, K = 8"))
+    page = (ROOT / "docs" / "densities.md").read_text()
+    assert f"is {round_:.0f} times (round ones) and {correlated:.0f} times (correlated ones) as fast" in page
+
+
+def test_the_wrong_loss_is_named():
+    out, _ = run("objectives.md")
+    assert out.startswith("converges to -s: sign of the target")
+
+
+def test_the_likelihood_is_exact_and_the_flow_is_counted():
+    out, names = run("diffusion.md")
+    found, sde, p, x = (names[name] for name in ("found", "sde", "p", "x"))
+    alpha, sigma = float(sde.alpha(sde.t_min)), float(sde.sigma(sde.t_min))
+    exact = p.scaled(alpha).noised(sigma).log_prob(x)
+    log_p = found.log_prob + names["prior_mismatch"](sde, p, found.end)
+    assert float((log_p - exact).abs().max()) < 1e-6
+    assert out.splitlines()[-1] == "200"
+
+
+def test_the_decomposition_blames_the_sampler():
+    """Langevin's weight is .3 short with the clean and with the noised score; the kernel's own part is small."""
+    out, _ = run("samplers.md")
+    rows = {line.split()[0]: [float(cell) for cell in re.findall(r"-?\d+\.\d+", line)] for line in out.splitlines()}
+    for name in ("clean", "exact", "kernel"):
+        noising, sampler, error, score, *_ = rows[name]
+        assert abs(noising) < 1e-3
+        assert abs(sampler + 0.3) < 5 * error + 0.02
+        assert abs(score) < 0.05
+
+
+def test_how_fast_the_widgets_answer_is_the_recorded_one():
+    kinds = [kind for name, row in recorded("widgets").items() if name != "made with" for kind in row.values()]
+    medians = [value for kind in kinds for value in kind.values()]
+    page = (ROOT / "docs" / "classroom.md").read_text()
+    assert f"{min(medians):.0f} to {max(medians):.0f} ms in the kernel" in page
+    assert max(medians) < 100
+
+
+def contracts(page, kind):
+    """Hold what a page adds against every test of its kind, by the very line that the page tells to add."""
+    names = run(page)[1]
+    spec = importlib.util.spec_from_file_location(f"contracts_{kind}", ROOT / "tests" / "contracts" / f"test_{kind}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = (ROOT / "docs" / page).read_text()
+    (line,) = re.findall(rf"<!-- contract: {kind} -->\n```text\n(.*?),\n```", text, flags=re.DOTALL)
+    case = eval(line, vars(module) | {name: thing for name, thing in names.items() if name not in vars(module)})
+    ran = 0
+    for name, test in inspect.getmembers(module, inspect.isfunction):
+        wanted = name.startswith("test_") and getattr(test, "__test__", True)
+        if not wanted or "case" not in inspect.signature(test).parameters:
+            continue
+        marks = [mark.args for mark in getattr(test, "pytestmark", []) if mark.name == "parametrize"]
+        settings = [
+            [dict([(names, value)] if isinstance(names, str) else zip(names, value, strict=True)) for value in values]
+            for names, values in marks
+            if names != "case"
+        ]
+        for chosen in itertools.product(*settings):
+            test(case, **{name: value for part in chosen for name, value in part.items()})
+            ran += 1
+    return ran
+
+
+def test_a_density_with_parameters_is_added_from_its_page_alone():
+    assert contracts("extend/density.md", "densities") >= 13
+    out, _ = run("extend/density.md")
+    assert "Cross(center=[1.0, -0.5], long=2.0, short=0.5)\ntorch.float64\n" in out
+    assert out.endswith("Ring(scale=2.0) False\n")
+
+
+def test_an_objective_is_added_from_its_page_alone():
+    assert contracts("extend/objective.md", "objectives") >= 12
+    out, _ = run("extend/objective.md")
+    wrong, passed, loss = out.splitlines()
+    assert wrong.startswith("is 0.09 times w 1/2 |s - s*|^2: a weight sigma^2")
+    assert passed == "True"
+    assert 0 < float(re.search(r"[\d.]+", loss).group()) < 2  # 1, but for a Fisher divergence, is the loss of s = 0
+
+
+def test_a_sampler_is_added_from_its_page_alone():
+    assert contracts("extend/sampler.md", "samplers") == 1
+    out, _ = run("extend/sampler.md")
+    assert 0.2 < float(re.search(r"[\d.]+", out).group()) < 0.95
+
+
+def test_the_page_of_the_command_has_every_part_of_it():
+    page = (ROOT / "docs" / "command.md").read_text()
+    parts = {*_parser()._subparsers._group_actions[0].choices}
+    assert parts == {*re.findall(r"^\.\. help:: (\w+)", page, flags=re.MULTILINE)}
 
 
 def test_the_table_of_objectives_is_the_recorded_one():
@@ -86,7 +219,7 @@ def test_the_weights_are_settled_below_the_level_that_is_said():
     assert abs(float(law.mode_weights[level - 1, 1] - law.mode_weights[-1, 1])) > 0.005
 
 
-def test_the_ledger_of_errors_is_the_recorded_one():
+def test_the_decomposition_of_errors_is_the_recorded_one():
     for panel, numbers in recorded("blame").items():
         if panel == "made with":
             continue
