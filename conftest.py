@@ -6,6 +6,8 @@ go to stderr. Nothing else is left out.
 
 import pytest
 
+collect_ignore = ["tests/static_types.py"]  # for mypy alone; to run it is to make the mistakes it lists
+
 SKIPPED = ("image/png", "application/vnd.jupyter.widget-view+json", "stderr")
 
 

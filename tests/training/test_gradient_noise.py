@@ -34,6 +34,14 @@ def check(measured, exact, n_batches):
     assert measured == pytest.approx(exact, rel=5 * math.sqrt(2 / (n_batches - 1)))
 
 
+def test_a_network_whose_gradients_are_off_is_measured_like_any_other():
+    """``fit`` returns such networks; how noisy a further step would be is a fair question."""
+    frozen = Linear().requires_grad_(False)
+    arguments = {"batch_size": 50, "n_batches": 20}
+    plain, off = (gradient_noise(s, Implicit(), NORMAL, **arguments, generator=generator()) for s in (Linear(), frozen))
+    assert plain == off
+
+
 @pytest.mark.parametrize("batch_size", [50, 400])
 def test_explicit_on_a_normal_law(batch_size):
     """loss = (1 - a)^2 |x|^2 / 2 at b = 0: d/da = -(1 - a) |x|^2, d/db = (1 - a) x; |x|^2 has variance 4."""

@@ -21,7 +21,7 @@ from toylab.training.ensemble import Ensemble, redrawn
 from toylab.training.history_builder import HistoryBuilder
 from toylab.training.learning_rates import one_cycle
 from toylab.training.result import Fit, Network
-from toylab.training.trial import check_counts, check_pair, offset_or_nan, try_once, try_side_by_side
+from toylab.training.trial import check_counts, check_pair, check_trainable, offset_or_nan, try_once, try_side_by_side
 
 
 def fit(
@@ -76,6 +76,7 @@ def fit(
         TrainingDiverged: when the loss is nan or inf, naming the step; its ``fit`` holds the last finite result.
     """
     check_pair(objective, network)
+    check_trainable(network)
     validate.function("rate", rate, "training.cosine")
     check_counts(n_steps=n_steps, batch_size=batch_size, n_seeds=n_seeds, report_every=report_every)
     validate.positive("learning_rate", learning_rate)

@@ -18,12 +18,21 @@ AnyScore = TypeVar("AnyScore")
 
 
 def check_pair(objective: Objective[AnyScore], network: nn.Module) -> None:
-    """Raise ``TypeError`` unless the objective can be called and the network has weights to train."""
+    """Raise ``TypeError`` unless the objective can be called and the network is a torch module with parameters."""
     refuse_class("objective", objective)
     refuse_class("network", network)
     validate.function("objective", objective, "objectives.Sliced()")
-    if not isinstance(network, nn.Module) or not any(p.requires_grad for p in network.parameters()):
+    if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
         raise TypeError("network has nothing to train: give a torch module with parameters, such as ScoreMLP().")
+
+
+def check_trainable(network: nn.Module) -> None:
+    """Raise ``TypeError`` if the gradients of all parameters are off, as in a network that ``fit`` returned."""
+    if not any(p.requires_grad for p in network.parameters()):
+        raise TypeError(
+            "network has nothing to train: its gradients are off, as in one that fit returned. "
+            "Turn them on with network.requires_grad_()."
+        )
 
 
 def check_counts(**counts: int) -> None:
