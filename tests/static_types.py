@@ -5,7 +5,8 @@ Each line with an ignore is a mistake: were it accepted, mypy would call the ign
 
 import torch
 
-from toylab.densities import two_modes
+from toylab.densities import Banana, Mixture, two_modes
+from toylab.metrics import mode_weights
 from toylab.networks import NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import Denoising, NoiseConditional, Sliced
 from toylab.samplers import annealed_langevin, langevin
@@ -33,6 +34,10 @@ fit(NoiseConditionalMLP(), Sliced(), p)  # type: ignore[misc]
 # what was trained keeps its type
 langevin(fit(ScoreMLP(), Sliced(), p).network, x, step_size=0.1, n_steps=3)
 annealed_langevin(fit(ScoreMLP(), Sliced(), p).network, x, sigmas, step_size=0.1, n_steps=3)  # type: ignore[arg-type]
+
+# the modes of any mixture can be counted
+mode_weights(x, Mixture([0.5, 0.5], [two_modes(), Banana()]))
+mode_weights(x, p.noised(0.5))
 
 # classes and functions that were not called
 fit(ScoreMLP(), Sliced, p)  # type: ignore[arg-type]

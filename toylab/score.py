@@ -86,6 +86,11 @@ def gradient(log_prob: LogProb, x: Tensor) -> Tensor:
     with torch.inference_mode(False):
         x = x.clone() if x.is_inference() else x
         values, pull_back, *_ = torch.func.vjp(log_prob, x)
+        if values.shape != x.shape[:-1]:
+            raise ValueError(
+                f"log_prob gives {list(values.shape)} for points {list(x.shape)}: it must give one value per point, "
+                f"{list(x.shape[:-1])}. A sum over the coordinates is .sum(-1)."
+            )
         (slope,) = pull_back(torch.ones_like(values))
     return torch.as_tensor(slope)
 

@@ -380,3 +380,27 @@ def test_a_log_density_of_x_alone_is_taken_as_the_clean_one():
             getattr(p, method)(x, 0.3)
     with pytest.raises(TypeError, match="Plain gives no sample"):
         p.sample((3,))
+
+
+def test_a_log_prob_that_is_not_summed_is_refused():
+    class Unsummed(Density):
+        def log_prob(self, x):
+            return -x.square() / 2
+
+    with pytest.raises(
+        ValueError, match=r"gives \[3, 2\] for points \[3, 2\]: .*one value per point, \[3\]. .*\.sum\(-1\)"
+    ):
+        Unsummed().score(torch.zeros(3, 2))
+
+
+def test_a_sample_of_another_shape_is_refused():
+    class One(Density):
+        def log_prob(self, x):
+            return -x.square().sum(-1) / 2
+
+        def sample(self, sample_shape=(), *, generator=None):
+            return torch.zeros(2)
+
+    assert One().sample().shape == (2,)
+    with pytest.raises(ValueError, match=r"One\.sample gives \[2\] for the shape \[3\]: it must give points, \[3, 2\]"):
+        One().sample((3,))

@@ -122,6 +122,34 @@ def test_function():
     with pytest.raises(TypeError, match=r"score is a Tensor: give a function, for example p\.score"):
         validate.function("score", torch.ones(2), "p.score")
 
+    class Trained:
+        network = abs
+
+    with pytest.raises(TypeError, match=r"score is a Trained: give its network, as in trained\.network"):
+        validate.function("score", Trained(), "p.score")
+
+
+def test_score():
+    def of_x(x):
+        return x
+
+    def of_both(x, sigma):
+        return x
+
+    def of_either(x, sigma=0.0):
+        return x
+
+    for good in (of_x, of_either, torch.neg):  # the last, written in C, does not tell what it takes
+        assert validate.score("score", good) is good
+    for good in (of_both, of_either, torch.neg):
+        assert validate.score("score", good, of_sigma=True) is good
+    with pytest.raises(TypeError, match=r"which cannot be called as s\(x\): fix its .* toylab\.score\.at\(s, sigma\)"):
+        validate.score("s", of_both)
+    with pytest.raises(TypeError, match=r"which cannot be called as score\(x, sigma\): give a score of every noise"):
+        validate.score("score", of_x, of_sigma=True)
+    with pytest.raises(TypeError, match=r"score is a Tensor: give a function, for example p\.score"):
+        validate.score("score", torch.ones(2))
+
 
 def test_times():
     assert validate.times("times", torch.tensor([1.0, 0.5, 0.25]), 0.25) == [1.0, 0.5, 0.25]

@@ -107,3 +107,8 @@ def test_bad_input():
     assert acceptance(still).value == 1
     with pytest.raises(TypeError, match="chains is a Tensor: give the Chains"):
         acceptance(still.acceptance)
+
+
+def test_a_density_in_place_of_its_log_prob_is_refused():
+    with pytest.raises(TypeError, match=r"log_prob is a GaussianMixture: give a function, for example p\.log_prob"):
+        convergence(torch.zeros(4, 3, 2), two_modes())

@@ -8,7 +8,7 @@ import torch
 
 from toylab.densities import Circle, isotropic, two_modes
 from toylab.metrics import fisher_divergence, fisher_divergence_by_region, fisher_divergence_monte_carlo
-from toylab.networks import ScoreMLP
+from toylab.networks import NoiseConditionalMLP, ScoreMLP
 
 NORMAL = isotropic([[0.0, 0.0]], 1.0)
 BOX = (-10.0, 10.0, -10.0, 10.0)
@@ -16,6 +16,14 @@ BOX = (-10.0, 10.0, -10.0, 10.0)
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def test_a_score_that_cannot_be_called_is_refused():
+    for measure in (fisher_divergence, lambda score, p: fisher_divergence_monte_carlo(score, p, 10)):
+        with pytest.raises(TypeError, match=r"score is a GaussianMixture: give a function, for example p\.score"):
+            measure(NORMAL, NORMAL)
+        with pytest.raises(TypeError, match=r"fix its noise level by toylab\.score\.at\(score, sigma\)"):
+            measure(NoiseConditionalMLP(8, 2, generator=generator()), NORMAL)
 
 
 def linear(a):

@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 import torch
 
-from toylab.densities import isotropic, ring, two_modes
+from toylab.densities import Density, isotropic, ring, two_modes
 from toylab.metrics import Estimate, error_map, grid_points, mean_of, mode_weights
 
 
@@ -142,3 +142,17 @@ def test_estimate_as_a_number_and_as_text():
     )
     assert f"{e:.1f}|{e:+.2e}|{e:.1%}|{e:7.3f}" == "0.8 ± 0.0|+7.97e-01 ± 5.03e-03|79.7% ± 0.5%|  0.797 ±   0.005"
     assert f"{e:>15}|{e:<15s}|{Estimate(-2.0, 0.1)}" == "  0.797 ± 0.005|0.797 ± 0.005  |-2.000 ± 0.100"
+
+
+def test_a_density_of_ones_own_has_its_modes_counted_by_its_posterior():
+    class Halves(Density):  # what lies left of the axis, and what lies right
+        def log_prob(self, x):
+            return -x.square().sum(-1) / 2 - math.log(2 * math.pi)
+
+        def posterior(self, x, sigma=0.0):
+            right = (x[..., 0] > 0).to(x)
+            return torch.stack([1 - right, right], -1)
+
+    samples = torch.tensor([[-1.0, 2.0], [0.5, -2.0], [1.5, 0.0], [2.5, 0.0]])
+    assert [e.value for e in mode_weights(samples, Halves())] == [0.25, 0.75]
+    assert [e.value for e in mode_weights(samples[1:], Halves())] == [0.0, 1.0]

@@ -155,3 +155,8 @@ def test_colours_of_exact_learned_and_error_differ_in_lightness():
     L = sorted(lightness(np.array(colours)))
     assert L[1] - L[0] > 8
     assert L[2] - L[1] > 8
+
+
+def test_a_loss_curve_of_something_else_is_refused():
+    with pytest.raises(TypeError, match=r"history is a dict: give that of a training, as in trained\.history"):
+        plotting.loss_curve({})

@@ -198,7 +198,7 @@ def test_single_precision_with_a_tolerance_within_its_reach():
     [
         ({"sde": VP}, TypeError, "sde is the class VP"),
         ({"score": 1.0}, TypeError, "score is a float"),
-        ({"score": ScoreMLP(8, generator=generator()).double()}, TypeError, "positional argument"),
+        ({"score": ScoreMLP(8, generator=generator()).double()}, TypeError, r"cannot be called as score\(x, sigma\)"),
         ({"x": torch.zeros(3, 3)}, ValueError, "x has shape"),
         ({"x": torch.tensor([[0.0, 0.0], [math.nan, 0.0]]).double()}, ValueError, "x holds 1 points that are nan"),
         ({"x": torch.zeros(3, 2)}, ValueError, "rtol is 1e-08, finer than torch.float32 can resolve.*by .double"),

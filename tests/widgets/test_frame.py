@@ -10,8 +10,9 @@ import ipywidgets
 import pytest
 import torch
 
+from toylab.densities import two_modes
 from toylab.widgets import score_explorer
-from toylab.widgets.frame import generator, paused_observers
+from toylab.widgets.frame import check_densities, generator, paused_observers
 from toylab.widgets.messages import message_line, show_errors
 from toylab.widgets.rerun import replace_previous
 
@@ -99,3 +100,8 @@ def test_outside_a_notebook_nothing_is_closed():
     replace_previous("kind", first)
     replace_previous("kind", second)
     assert first.comm is not None
+
+
+def test_a_density_without_a_name_is_refused():
+    with pytest.raises(TypeError, match=r"densities is a GaussianMixture: give them by name, such as \{'two modes'"):
+        check_densities(two_modes())

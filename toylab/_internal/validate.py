@@ -3,6 +3,7 @@
 All of them run once, at the public boundary, before any work is done.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -243,8 +244,32 @@ def covariances(name: str, matrices: Tensor) -> Tensor:
 def function(name: str, value: object, example: str) -> Callable[..., Any]:
     """Return ``value``, or raise ``TypeError`` unless it can be called."""
     if not callable(value):
-        raise TypeError(f"{name} is a {type(value).__name__}: give a function, for example {example}.")
+        remedy = (
+            "its network, as in trained.network" if hasattr(value, "network") else f"a function, for example {example}"
+        )
+        raise TypeError(f"{name} is a {type(value).__name__}: give {remedy}.")
     return value
+
+
+def score(name: str, value: object, *, of_sigma: bool = False, remedy: str | None = None) -> Callable[..., Any]:
+    """Return ``value``, or raise ``TypeError`` unless it can be called with x, or with x and a noise level."""
+    called = function(name, value, "p.score")
+    try:
+        parameters = inspect.signature(called)
+    except (TypeError, ValueError):  # of a function written in C: it is found out at the first call
+        return called
+    try:
+        parameters.bind(*(None, None) if of_sigma else (None,))
+    except TypeError:
+        call = f"{name}(x, sigma)" if of_sigma else f"{name}(x)"
+        remedy = remedy or (
+            "give a score of every noise level, such as p.score or a trained NoiseConditionalMLP"
+            if of_sigma
+            else f"fix its noise level by toylab.score.at({name}, sigma), or give a score of x alone, such as a "
+            "trained ScoreMLP"
+        )
+        raise TypeError(f"{name} is a {type(value).__name__}, which cannot be called as {call}: {remedy}.") from None
+    return called
 
 
 def _number(name: str, value: float) -> float:

@@ -292,7 +292,13 @@ def _with_a_shape(name: str, sample: Callable[..., Tensor]) -> Callable[..., Ten
     def of_a_shape(
         self: Density, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None
     ) -> Tensor:
-        return sample(self, validate.shape("sample_shape", sample_shape), generator=generator)
+        x = sample(self, validate.shape("sample_shape", sample_shape), generator=generator)
+        if x.shape != (*sample_shape, 2):
+            raise ValueError(
+                f"{name}.sample gives {list(x.shape)} for the shape {list(sample_shape)}: it must give points, "
+                f"{[*sample_shape, 2]}."
+            )
+        return x
 
     return of_a_shape
 

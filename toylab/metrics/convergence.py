@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from toylab._internal import validate
 from toylab._internal.display import html_table
 from toylab.metrics.points import path_of
 from toylab.samplers.chains import Chains
@@ -72,6 +73,8 @@ def convergence(path: Tensor | Chains, log_prob: LogProb | None = None) -> Conve
 def draws_of(path: Tensor | Chains, log_prob: LogProb | None = None) -> list[np.ndarray]:
     """x1, x2 and, if asked for, log p along a path of at least 4 frames, each an array [chains, frames]."""
     frames = path_of(path)
+    if log_prob is not None:
+        validate.function("log_prob", log_prob, "p.log_prob")
     if not isinstance(frames, Tensor) or frames.ndim != 3 or frames.shape[-1] != 2 or len(frames) < 4:
         given = list(frames.shape) if isinstance(frames, Tensor) else type(frames).__name__
         raise ValueError(f"path is {given}: give chains with 4 frames [n, 2] or more, run with keep_every=1.")

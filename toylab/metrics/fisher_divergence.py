@@ -20,6 +20,7 @@ def fisher_divergence(score: Score, density: Density, sigma: float = 0.0) -> flo
         density: the truth; it must give ``bounds`` and ``length_scale``.
         sigma: noise level of the truth.
     """
+    validate.score("score", score)
     return expectation(lambda x: half_squared_error(score, density, x, sigma), density, sigma)
 
 
@@ -28,6 +29,7 @@ def fisher_divergence_monte_carlo(
     score: Score, density: Density, n: int, sigma: float = 0.0, *, generator: torch.Generator | None = None
 ) -> Estimate:
     """The same J from n exact samples of p_sigma, with its standard error."""
+    validate.score("score", score)
     validate.count("n", n, least=2)
     noised = density.noised(sigma) if sigma > 0 else density
     x = noised.sample((n,), generator=generator).double()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal.display import html_table, text_table
-from toylab.densities.gaussian_mixture import GaussianMixture
+from toylab.densities.density import Density
 from toylab.metrics.estimate import Estimate
 from toylab.metrics.mode_weights import mode_weights
 from toylab.metrics.points import path_of
@@ -52,14 +52,14 @@ class ModeWeightTrace:
         return rows if unseen <= 0 else [*rows, ("...", f"{unseen} more modes")]
 
 
-def mode_weight_trace(chains: Chains, density: GaussianMixture) -> ModeWeightTrace:
+def mode_weight_trace(chains: Chains, density: Density) -> ModeWeightTrace:
     """Mode weights along the recorded path of a run, each chain assigned to its likeliest mode of the clean law.
 
     For annealed Langevin with ``keep_every=n_steps`` it has one row per noise level.
 
     Args:
         chains: of a run with ``keep_every``.
-        density: the mixture whose modes are counted.
+        density: the mixture whose modes are counted; any density with a ``posterior``.
 
     Raises:
         ValueError: if no path was recorded, or it holds nan or inf.

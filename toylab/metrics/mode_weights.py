@@ -5,13 +5,13 @@ import math
 import torch
 from torch import Tensor
 
-from toylab.densities.gaussian_mixture import GaussianMixture
+from toylab.densities.density import Density
 from toylab.metrics.estimate import Estimate
 from toylab.metrics.points import finite_points
 from toylab.samplers.chains import Chains
 
 
-def mode_weights(samples: Tensor | Chains, density: GaussianMixture, sigma: float = 0.0) -> list[Estimate]:
+def mode_weights(samples: Tensor | Chains, density: Density, sigma: float = 0.0) -> list[Estimate]:
     """The share of the samples that belongs to each component of a mixture.
 
     A sample is assigned to the component of the highest posterior probability under p_sigma. The standard error is
@@ -20,17 +20,19 @@ def mode_weights(samples: Tensor | Chains, density: GaussianMixture, sigma: floa
 
     Args:
         samples: points, shape [n, 2], or chains; all finite.
-        density: the mixture whose modes are counted.
+        density: the mixture whose modes are counted; any density with a ``posterior``.
         sigma: noise level of the mixture.
 
     Returns:
-        One estimate per component, in the order of ``density.weights``.
+        One estimate per component, in the order of the components.
 
     Raises:
         ValueError: if a sample is nan or inf.
+        TypeError: if the density is no mixture.
     """
     points = finite_points("samples", samples)
     n = len(points)
-    counts = torch.bincount(density.posterior(points, sigma).argmax(-1), minlength=len(density.weights)).tolist()
+    posterior = density.posterior(points, sigma)
+    counts = torch.bincount(posterior.argmax(-1), minlength=posterior.shape[-1]).tolist()
     smooth = [(count + 1) / (n + 2) for count in counts]
     return [Estimate(count / n, math.sqrt(w * (1 - w) / n)) for count, w in zip(counts, smooth, strict=True)]

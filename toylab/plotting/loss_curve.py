@@ -20,7 +20,12 @@ def loss_curve(history: History, *, label: str | None = None, ax: Axes | None = 
         history: of a ``Fit``; give ``fit`` a ``held_out`` to have the exact curve.
         label: of the curve in the legend.
         ax: where to draw; None makes a figure.
+
+    Raises:
+        TypeError: if ``history`` is something else.
     """
+    if not isinstance(history, History):
+        raise TypeError(f"history is a {type(history).__name__}: give that of a training, as in trained.history.")
     if ax is None:
         _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
     known = not np.isnan(history.fisher_divergence.numpy()).any()

@@ -86,5 +86,5 @@ _CALLS = ("log_prob", "score", "log_prob_and_score")
 def check_inputs(log_prob: LogProb, score: Score, x: Tensor) -> None:
     """Raise unless these can be sampled with."""
     validate.function("log_prob", log_prob, "p.log_prob")
-    validate.function("score", score, "p.score")
+    validate.score("score", score)
     validate.cloud("x", x)

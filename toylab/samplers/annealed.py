@@ -49,7 +49,7 @@ def annealed_langevin(
     Returns:
         The chains. Some may have diverged; a warning says so. Ctrl-C returns what is done so far.
     """
-    validate.function("score", score, "p.score")
+    validate.score("score", score, of_sigma=True)
     validate.cloud("x", x)
     sizes, levels = step_sizes(step_size, n_steps), validate.levels("sigmas", sigmas).tolist()
     counted = CountingScore(score)

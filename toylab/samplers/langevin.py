@@ -61,7 +61,7 @@ def langevin(
     Returns:
         The chains. Some may have diverged; a warning says so. Ctrl-C returns what is done so far.
     """
-    validate.function("score", score, "p.score")
+    validate.score("score", score)
     validate.cloud("x", x)
     if validate.finite("temperature", temperature) < 0:
         raise ValueError(f"temperature is {temperature}: it must be at least 0; 1 samples p itself.")

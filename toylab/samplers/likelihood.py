@@ -91,7 +91,7 @@ def log_likelihood(
         RuntimeError: if it takes more than ``max_evaluations``.
     """
     require_sde(sde)
-    validate.function("score", score, "p.score")
+    validate.score("score", score, of_sigma=True)
     validate.finite_cloud("x", x)
     validate.function("trace", trace, "exact_trace")
     check_tolerances(x, rtol, atol, max_evaluations)

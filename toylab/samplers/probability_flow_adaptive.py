@@ -49,7 +49,7 @@ def probability_flow_adaptive(
         RuntimeError: if it takes more than ``max_evaluations``.
     """
     require_sde(sde)
-    validate.function("score", score, "p.score")
+    validate.score("score", score, of_sigma=True)
     validate.finite_cloud("x", x)
     check_tolerances(x, rtol, atol, max_evaluations)
     first, last = validate.finite("first", first), validate.finite("last", last)

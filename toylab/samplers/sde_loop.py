@@ -46,7 +46,7 @@ def follow_times(
         uses: other functions of the user's that the step calls.
     """
     require_sde(sde)
-    validate.function("score", score, "p.score")
+    validate.score("score", score, of_sigma=True)
     validate.cloud("x", x)
     grid = validate.times("times", times, sde.t_min, rising=rising)
     counted = CountingScore(score)

@@ -74,7 +74,12 @@ def try_once(network: nn.Module, objective: Objective[Any], x: Tensor) -> None:
     def score(x: Tensor, *sigma: Tensor | float) -> Tensor:
         nonlocal differentiated
         differentiated = differentiated or x.requires_grad or forward_ad.unpack_dual(x).tangent is not None
-        s = network(x, *sigma)
+        other = (
+            "give a NoiseConditionalMLP(), or an objective at one noise level"
+            if sigma
+            else "give a ScoreMLP(), or an objective over noise levels, such as NoiseConditional(sigmas)"
+        )
+        s = validate.score("network", network, of_sigma=bool(sigma), remedy=other)(x, *sigma)
         if not isinstance(s, Tensor) or s.shape != x.shape:
             raise ValueError(
                 f"the network gives {_what(s)} for points {list(x.shape)}: a score has the shape of its points. "

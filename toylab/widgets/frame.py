@@ -72,8 +72,12 @@ def check_densities(densities: Mapping[str, Density]) -> dict[str, Density]:
 
     Raises:
         ValueError: if there is none.
-        TypeError: if one is not a density.
+        TypeError: if one is not a density, or has no name.
     """
+    if not isinstance(densities, Mapping):
+        raise TypeError(
+            f"densities is a {type(densities).__name__}: give them by name, such as {{'two modes': two_modes()}}."
+        )
     if not densities:
         raise ValueError("densities is empty: give at least one, such as {'two modes': two_modes()}.")
     for name, density in densities.items():
