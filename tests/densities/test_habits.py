@@ -330,8 +330,8 @@ def test_at_the_centre_and_on_axes_all_is_finite_in_float32(name):
 
 
 def test_a_density_is_its_own_in_sets_and_dictionaries():
-    laws = {Circle(), Circle(1.0), Circle(2.0), Segment(), Segment((-1, 0), (1, 0))}
-    assert len(laws) == 3
+    distinct = {Circle(), Circle(1.0), Circle(2.0), Segment(), Segment((-1, 0), (1, 0))}
+    assert len(distinct) == 3
 
 
 # Densities of one's own: N(mean, std^2 I) as a plain class, as a dataclass of any kind, and without parameters.

@@ -272,11 +272,11 @@ def _with_sigma(name: str, log_prob: Callable[..., Tensor]) -> Callable[..., Ten
         return log_prob
 
     @functools.wraps(log_prob)
-    def of_the_clean_law(self: Density, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+    def log_prob_of_clean(self: Density, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         validate.only_clean(sigma, x, name)
         return log_prob(self, x)
 
-    return of_the_clean_law
+    return log_prob_of_clean
 
 
 def _with_a_shape(name: str, sample: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -289,7 +289,7 @@ def _with_a_shape(name: str, sample: Callable[..., Tensor]) -> Callable[..., Ten
         )
 
     @functools.wraps(sample)
-    def of_a_shape(
+    def sample_of_shape(
         self: Density, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None
     ) -> Tensor:
         x = sample(self, validate.shape("sample_shape", sample_shape), generator=generator)
@@ -300,7 +300,7 @@ def _with_a_shape(name: str, sample: Callable[..., Tensor]) -> Callable[..., Ten
             )
         return x
 
-    return of_a_shape
+    return sample_of_shape
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -128,5 +128,5 @@ def prior_mismatch(sde: SDE, density: Density, x: Tensor) -> Tensor:
     """
     if not isinstance(density, Density):
         raise TypeError(f"density is a {type(density).__name__}: give the true law, a Density such as two_modes().")
-    law = density.scaled(float(require_sde(sde).alpha(1.0))).noised(float(sde.sigma(1.0)))
-    return law.log_prob(x) - sde.prior.log_prob(x)
+    p_1 = density.scaled(float(require_sde(sde).alpha(1.0))).noised(float(sde.sigma(1.0)))
+    return p_1.log_prob(x) - sde.prior.log_prob(x)
