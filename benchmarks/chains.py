@@ -7,7 +7,7 @@ from torch import Tensor
 
 from benchmarks.peers import why_missing
 from benchmarks.row import Row
-from benchmarks.timing import interleaved
+from benchmarks.timing import time_in_turns
 from toylab.densities import GaussianMixture, ring
 from toylab.experiments.setting import scaled_count
 from toylab.samplers import langevin, mala
@@ -30,7 +30,7 @@ def mala_rows(share: float) -> Iterator[Row]:
         found: dict[str, tuple[Tensor, float]] = {}
         theirs = blackjax_mala(p, STEP_SIZE, n_steps)
 
-        ours, ran, compiled = interleaved(
+        ours, ran, compiled = time_in_turns(
             lambda x=x, found=found: found.update(ours=our_mala(p, x, STEP_SIZE, n_steps)),
             lambda x=x, found=found, theirs=theirs: found.update(theirs=theirs(x)),
             lambda x=x: blackjax_mala(p, STEP_SIZE, n_steps)(x),  # a new function is compiled anew
@@ -51,7 +51,7 @@ def langevin_rows(share: float) -> Iterator[Row]:
             continue
         x = p.sample((n,), generator=torch.Generator().manual_seed(0))
         found: dict[str, tuple[Tensor, float]] = {}
-        times = interleaved(
+        times = time_in_turns(
             lambda x=x, found=found: found.update(ours=(our_langevin(p, x, STEP_SIZE, n_steps), 1.0)),
             lambda x=x, found=found: found.update(theirs=(torchebm_langevin(p, x, STEP_SIZE, n_steps), 1.0)),
             repeats=scaled_count(5, share, least=2),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from benchmarks.fresh_process import in_a_fresh_process
 from benchmarks.row import Row
-from benchmarks.timing import interleaved
+from benchmarks.timing import time_in_turns
 from toylab.experiments.setting import scaled_count
 
 _FIGURES = """
@@ -20,7 +20,7 @@ print(time.perf_counter() - start, peak_gb())
 
 def import_rows(share: float) -> Iterator[Row]:
     """A fresh interpreter each time; the first, which compiles and fills the disk cache, is not counted."""
-    times = interleaved(
+    times = time_in_turns(
         lambda: in_a_fresh_process("import toylab"),
         lambda: in_a_fresh_process("import torch"),
         repeats=scaled_count(13, share, least=2),

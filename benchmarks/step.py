@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.peers import why_missing
 from benchmarks.row import Row
-from benchmarks.timing import interleaved
+from benchmarks.timing import time_in_turns
 from toylab._internal.random import normal_like
 from toylab.densities import Density, two_modes
 from toylab.experiments.setting import scaled_count
@@ -43,7 +43,7 @@ def rows(share: float) -> Iterator[Row]:
             if why := why_missing("torchebm"):
                 yield Row(work, "torchebm", GOALS[name], skipped=why)
                 continue
-            times = interleaved(
+            times = time_in_turns(
                 lambda o=objective, b=batch_size: our_step(o, p, b, n_steps),
                 lambda k=name, b=batch_size: their_step(k, p, b, n_steps),
                 repeats=scaled_count(15, share, least=2),

@@ -168,7 +168,7 @@ def _figures(options: argparse.Namespace) -> None:
 
     matplotlib.use("Agg")
     from toylab.experiments import EXPERIMENTS
-    from toylab.experiments.drawn import drawn
+    from toylab.experiments.run_and_draw import run_and_draw
 
     if options.list:
         print("\n".join(f"{name:<12}{experiment.summary}" for name, experiment in EXPERIMENTS.items()))
@@ -186,7 +186,7 @@ def _figures(options: argparse.Namespace) -> None:
     numbers = {name: kept for name, kept in _numbers_there(options.out).items() if name in EXPERIMENTS}
     files: dict[str, bytes] = {}
     for name in names:
-        numbers[name], of_this = drawn(
+        numbers[name], of_this = run_and_draw(
             name, EXPERIMENTS[name], seed=options.seed, device=device, progress=not options.quiet,
             quick=options.quick, densities=densities,
         )  # fmt: skip

@@ -26,7 +26,7 @@ class Counter(Protocol):
     n: int
 
 
-def captured(
+def capture_step(
     step: Callable[P, R],
     device: torch.device,
     *,
@@ -65,7 +65,7 @@ def captured(
     if why := _obstacle(device, generator, uses):
         warn(f"running kernel by kernel, several times slower than as a CUDA graph: {why}")
         return step
-    return _Captured(step, device, counter, record or (lambda run: cuda_graph(run, device, generator)))
+    return _CapturedStep(step, device, counter, record or (lambda run: cuda_graph(run, device, generator)))
 
 
 def changes_nothing(f: object) -> bool:
@@ -103,7 +103,7 @@ def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Ite
     return ""
 
 
-class _Captured(Generic[P, R]):
+class _CapturedStep(Generic[P, R]):
     """A step, the calls of it so far, the memory of its arguments and results, and its replay."""
 
     results: R
@@ -124,7 +124,7 @@ class _Captured(Generic[P, R]):
             self.arguments = [self._tensor(leaf).clone() for leaf in leaves]
             self.leaves = leaves
             try:
-                self.replay = self._recorded(args, kwargs)
+                self.replay = self._make_replay(args, kwargs)
             except RuntimeError as error:
                 self.impossible = True
                 warn(f"this step cannot be recorded as a CUDA graph and runs kernel by kernel: {error}")
@@ -141,7 +141,7 @@ class _Captured(Generic[P, R]):
             self.counter.n += self.n_counted
         return self.results
 
-    def _recorded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], None]:
+    def _make_replay(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], None]:
         def run() -> None:
             self.results = self._step(self.arguments, args, kwargs)
 

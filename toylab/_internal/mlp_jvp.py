@@ -67,7 +67,7 @@ class _BothWays(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, v: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         kept: list[Tensor] = []
-        results = _forwards(x, v, _paired(parameters), kept)
+        results = _forwards(x, v, _pair_up(parameters), kept)
         ctx.save_for_backward(x, v, *parameters, *kept)
         return results
 
@@ -88,7 +88,7 @@ class _BothWays(torch.autograd.Function):
         return *(_of_inputs(weights[0], g_z, g_t) if any(wanted[:2]) else (None, None)), *gradients
 
 
-def _paired(parameters: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+def _pair_up(parameters: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     return list(zip(parameters[::2], parameters[1::2], strict=True))
 
 
@@ -118,6 +118,6 @@ def _by_autograd(
     """What ``backward`` gives, as something that can be differentiated again."""
     x, v, *parameters = inputs
     variables = [part for part, is_wanted in zip(inputs, wanted, strict=True) if is_wanted]
-    results = _forwards(x, v, _paired(parameters))
+    results = _forwards(x, v, _pair_up(parameters))
     found = iter(torch.autograd.grad(results, variables, gradients, create_graph=True, allow_unused=True))
     return tuple(next(found) if is_wanted else None for is_wanted in wanted)

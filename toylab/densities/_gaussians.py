@@ -86,11 +86,11 @@ class Pairs(NamedTuple):
 
 
 def frames(means: Tensor, covariances: Tensor) -> Tensor:
-    """m and the columns of L, L L^T = C, of each Gaussian [K, 3, 2]: what ``placed`` takes."""
+    """m and the columns of L, L L^T = C, of each Gaussian [K, 3, 2]: what ``place`` takes."""
     return torch.cat([means[:, None], torch.linalg.cholesky(covariances).mT], 1)
 
 
-def placed(frames: Tensor, z: Tensor) -> Tensor:
+def place(frames: Tensor, z: Tensor) -> Tensor:
     """m + L z, for one frame [..., 3, 2] per point z [..., 2]."""
     mean, first, second = frames.unbind(-2)
     return torch.addcmul(mean, first, z[..., :1]).addcmul_(second, z[..., 1:])
@@ -108,7 +108,7 @@ def posterior(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
 
 def score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
     """sum_k P(k | x) (C_k + sigma^2 I)^-1 (m_k - x), shape [..., 2]."""
-    return _in_chunks(lambda pairs: (_interleaved(pairs.score(pairs.log_joint.softmax(0))),), x, sigma, gaussians)[0]
+    return _in_chunks(lambda pairs: (_interleave(pairs.score(pairs.log_joint.softmax(0))),), x, sigma, gaussians)[0]
 
 
 def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> tuple[Tensor, Tensor]:
@@ -116,7 +116,7 @@ def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -
 
     def of(pairs: Pairs) -> tuple[Tensor, Tensor]:
         log_p, r = pairs.log_prob_and_weights()
-        return log_p, _interleaved(pairs.score(r))
+        return log_p, _interleave(pairs.score(r))
 
     log_p, s = _in_chunks(of, x, sigma, gaussians)
     return log_p, s
@@ -139,7 +139,7 @@ def _sum(column: Tensor, terms: Tensor) -> Tensor:
     return (column * terms).sum(-2)  # a product of matrices may drop digits on a GPU (TF32)
 
 
-def _interleaved(planes: Tensor) -> Tensor:
+def _interleave(planes: Tensor) -> Tensor:
     """torch.stack([planes[0], planes[1]], -1), which takes ten times as long."""
     return torch.view_as_real(torch.complex(planes[0], planes[1]))
 

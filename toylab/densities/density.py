@@ -90,7 +90,7 @@ class Density(ABC):
     @property
     def dtype(self) -> torch.dtype:
         """Of the samples; ``to`` changes it."""
-        return self._dtype or _promoted([part.dtype for part in self._parts()]) or torch.get_default_dtype()
+        return self._dtype or _promote([part.dtype for part in self._parts()]) or torch.get_default_dtype()
 
     @property
     def device(self) -> torch.device:
@@ -190,7 +190,7 @@ class Density(ABC):
             raise TypeError(f"dtype is {like.dtype}: samples are floating point. Give torch.float32 or torch.float64.")
         other = copy.copy(self)
         vars(other).update(
-            {name: _moved(value, like) for name, value in self._attributes().items() if name not in self._held},
+            {name: _move(value, like) for name, value in self._attributes().items() if name not in self._held},
             _dtype=like.dtype,
             _device=like.device,
         )
@@ -239,12 +239,12 @@ class Density(ABC):
 
         Samples follow the tensors among them in dtype and device.
         """
-        held = {name: _held(name, value) for name, value in parameters.items()}
+        held = {name: _to_float64(name, value) for name, value in parameters.items()}
         given = [value for value in parameters.values() if isinstance(value, Tensor)]
         vars(self).update(
             held,
             _held=self._held | held.keys(),
-            _dtype=self._dtype or _promoted([value.dtype for value in given if value.is_floating_point()]),
+            _dtype=self._dtype or _promote([value.dtype for value in given if value.is_floating_point()]),
             _device=self._device or (given[0].device if given else None),
         )
 
@@ -434,11 +434,11 @@ def _graph_as_of(x: Tensor, result: Tensor) -> Tensor:
     return result.detach() if plain else result
 
 
-def _promoted(dtypes: list[torch.dtype]) -> torch.dtype | None:
+def _promote(dtypes: list[torch.dtype]) -> torch.dtype | None:
     return functools.reduce(torch.promote_types, dtypes) if dtypes else None
 
 
-def _held(name: str, value: Matrices | Vector) -> Tensor:
+def _to_float64(name: str, value: Matrices | Vector) -> Tensor:
     try:
         held = torch.as_tensor(value, dtype=torch.float64).detach().to("cpu", copy=True)
     except (TypeError, ValueError) as error:
@@ -448,12 +448,12 @@ def _held(name: str, value: Matrices | Vector) -> Tensor:
     return held
 
 
-def _moved(value: Any, like: Tensor) -> Any:  # noqa: ANN401  (whatever a class keeps)
+def _move(value: Any, like: Tensor) -> Any:  # noqa: ANN401  (whatever a class keeps)
     if isinstance(value, Density):
         return value.to(like)
     if isinstance(value, Tensor):
         return value.to(like) if value.is_floating_point() else value.to(like.device)
-    return type(value)(_moved(part, like) for part in value) if type(value) in (tuple, list) else value
+    return type(value)(_move(part, like) for part in value) if type(value) in (tuple, list) else value
 
 
 def _same(a: Any, b: Any) -> bool:  # noqa: ANN401

@@ -193,7 +193,7 @@ class GaussianMixture(Density):
         k = categorical(self._on_its_device("weights"), sample_shape, generator=generator)
         z = normal((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
         (frames,) = self._cast(z, lambda: (_gaussians.frames(self.means, self.covariances),), "samples")
-        return _gaussians.placed(frames[k], z)
+        return _gaussians.place(frames[k], z)
 
     def noised(self, sigma: float) -> "GaussianMixture":
         """The law of X + sigma Z: the mixture with covariances C_k + sigma^2 I."""

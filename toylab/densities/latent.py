@@ -73,7 +73,7 @@ def _evaluate(
         centre, first, last, alive = _peaks(integrand, low.detach(), high.detach(), n_peaks, n_scan)
         for _ in range(_MOST_ROUNDS):
             before = last - first
-            centre, first, last = _zoomed(integrand, centre, first, last)
+            centre, first, last = _zoom(integrand, centre, first, last)
             if not bool((last - first < 0.7 * before).any()):
                 break
     width = last - first
@@ -115,7 +115,7 @@ def _peaks(
     return centre[..., None], first[..., None], last[..., None], (top > -math.inf)[..., None]
 
 
-def _zoomed(integrand: Integrand, centre: Tensor, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _zoom(integrand: Integrand, centre: Tensor, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The window [first, last] about a centre, shrunk to where the integrand is not negligible, about its top."""
     scan = torch.linspace(0, 1, _ZOOM, dtype=centre.dtype, device=centre.device)
     step = first + (last - first) * scan

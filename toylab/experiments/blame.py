@@ -97,11 +97,11 @@ def run(
     for name, quantity in quantities.items():
         decompositions = {
             "langevin": explain(
-                density, {"kernel": at_kernel, **_named(networks)}, plain_once, start,
+                density, {"kernel": at_kernel, **_by_name(networks)}, plain_once, start,
                 exact=noised, quantity=quantity, sigma=SIGMA, clean=density.score, seed=seed,
             ),
             "annealed": explain(
-                density, {"kernel": kernel.score, **_named(conditional)}, annealed_once, start,
+                density, {"kernel": kernel.score, **_by_name(conditional)}, annealed_once, start,
                 exact=density.score, quantity=quantity, sigma=SIGMA, seed=seed,
             ),
         }  # fmt: skip
@@ -122,7 +122,7 @@ def _once(sampler: Sampler) -> Sampler:
     return sample
 
 
-def _named(networks: tuple[nn.Module, ...]) -> dict[str, nn.Module]:
+def _by_name(networks: tuple[nn.Module, ...]) -> dict[str, nn.Module]:
     return {f"learned {k}": network for k, network in enumerate(networks, start=1)}
 
 

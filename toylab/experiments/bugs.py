@@ -127,9 +127,9 @@ def run(
         mean = mean_of(in_upper.mean(1))
         variance = mean_of((in_upper - in_upper.mean(0)).square().mean(1))
         numbers[name] = {
-            "weight": _held(weight, right[name][0]),
-            "mean": _held(mean, 5.0),
-            "variance": _held(variance, right[name][1]),
+            "weight": _compare(weight, right[name][0]),
+            "mean": _compare(mean, 5.0),
+            "variance": _compare(variance, right[name][1]),
         }
         if acceptance is not None:
             numbers[name]["acceptance"] = float(acceptance.mean())
@@ -137,7 +137,7 @@ def run(
     return Result("bugs", numbers, arrays)
 
 
-def _held(found: Estimate, right: float) -> Numbers:
+def _compare(found: Estimate, right: float) -> Numbers:
     z = (found.value - right) / max(found.standard_error, 1e-12)
     return {"value": found.value, "standard_error": found.standard_error, "right": right, "seen": abs(z) > SEEN_AT}
 

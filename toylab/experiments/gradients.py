@@ -83,7 +83,7 @@ def run(
         n_batches: gradients per measurement.
     """
     p = two_modes().to(device)
-    networks = {sigma: _trained(p, sigma, seed, n_training_steps, n_networks, device) for sigma in (0.0, *_SIGMAS)}
+    networks = {sigma: _train(p, sigma, seed, n_training_steps, n_networks, device) for sigma in (0.0, *_SIGMAS)}
     arrays: Arrays = {}
     jobs = _jobs(p)
     with tqdm(total=len(jobs) * n_networks, desc="gradients", disable=not progress) as shown:
@@ -102,7 +102,7 @@ def run(
     return Result("gradients", _costs(p, networks[_AT_SIGMA][0], arrays, seed), arrays)
 
 
-def _trained(
+def _train(
     p: Density, sigma: float, seed: int, n_steps: int, n_networks: int, device: torch.device | str
 ) -> tuple[nn.Module, ...]:
     noised = Noised(p, sigma) if sigma > 0 else p

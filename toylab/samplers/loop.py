@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from toylab._internal import validate
-from toylab._internal.cuda_graphs import captured
+from toylab._internal.cuda_graphs import capture_step
 from toylab._internal.malloc import keep_freed_memory
 from toylab._internal.warn import warn
 from toylab.samplers.chains import Chains
@@ -116,14 +116,14 @@ def follow(
         state: where the chains start: x [n, 2], or a tuple that begins with x, or with such a tuple.
         recorder: takes note of x after each step.
         uses: functions of the user's that the steps call, or None. If given, the steps are recorded as CUDA graphs on
-            a GPU (see ``captured``); each must then ask of its state, its setting and ``generator`` alone.
+            a GPU (see ``capture_step``); each must then ask of its state, its setting and ``generator`` alone.
         generator: what the steps draw from.
         counter: the score, if it is counted.
         progress: show a bar when it takes long.
     """
     with progress_bar(name, recorder.n_steps, progress) as shown:
         for leg in legs:
-            step = leg.step if uses is None else _recorded(leg, _points(state).device, uses, generator, counter)
+            step = leg.step if uses is None else _capture_leg(leg, _points(state).device, uses, generator, counter)
             labels = repeat(None, len(leg.settings)) if leg.labels is None else leg.labels
             for setting, label in zip(leg.settings, labels, strict=True):
                 state = step(state, setting)
@@ -132,7 +132,7 @@ def follow(
     return state
 
 
-def _recorded(
+def _capture_leg(
     leg: Leg[S],
     device: torch.device,
     uses: Iterable[object],
@@ -142,8 +142,8 @@ def _recorded(
     """The step of a leg, on a GPU as a CUDA graph; a setting that never changes becomes a number in the graph."""
     first = leg.settings[0]
     if leg.settings.count(first) < len(leg.settings):
-        return captured(leg.step, device, generator=generator, uses=uses, counter=counter)
-    step = captured(
+        return capture_step(leg.step, device, generator=generator, uses=uses, counter=counter)
+    step = capture_step(
         lambda state: leg.step(state, first), device, generator=generator, uses=uses, counter=counter
     )  # fmt: skip
     return lambda state, _: step(state)

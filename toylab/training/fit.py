@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from toylab._internal import validate
-from toylab._internal.cuda_graphs import captured
+from toylab._internal.cuda_graphs import capture_step
 from toylab._internal.malloc import keep_freed_memory
 from toylab._internal.warn import warn
 from toylab.densities.density import Density
@@ -104,7 +104,7 @@ def fit(
         averaged.update()
         return losses.detach()
 
-    step = captured(step, like.device, generator=generator, uses=[objective, data])
+    step = capture_step(step, like.device, generator=generator, uses=[objective, data])
     keep_freed_memory()
     history = HistoryBuilder(offset, held_out)
     with tqdm(total=n_steps, desc="fit", unit="step", disable=not progress) as shown:

@@ -65,7 +65,7 @@ class Stage(anywidget.AnyWidget):
         self._on_click = on_click
         self._backgrounds: dict[Figure, object] = {}
         super().__init__(alt=alt, clickable=on_click is not None)
-        self.on_msg(self._clicked)
+        self.on_msg(self._handle_click)
         self.put(figure, moving)
 
     def put(self, figure: Figure, moving: Sequence[Artist]) -> None:
@@ -93,7 +93,7 @@ class Stage(anywidget.AnyWidget):
         Image.fromarray(np.asarray(canvas.buffer_rgba())).save(buffer, format="png", compress_level=1)
         self.png = buffer.getvalue()
 
-    def _clicked(self, _: object, content: dict[str, float], __: list[object]) -> None:
+    def _handle_click(self, _: object, content: dict[str, float], __: list[object]) -> None:
         if self._on_click is None:
             return
         # shares of the picture from its top left, in points of the canvas from its bottom left
