@@ -42,14 +42,14 @@ def _steps(share: float, device: torch.device, why: str) -> Iterator[Row]:
         for n_seeds in (1, 8):
             work = f"training step on a GPU, {name}, batch 128, {n_seeds} at once"
             if why:
-                yield Row(work, "launch by launch", 1 / 8, skipped=why)
+                yield Row(work, "kernel by kernel", 1 / 8, skipped=why)
                 continue
             times = time_in_turns(
                 lambda o=objective, k=n_seeds: seconds_per_step(o, n_steps, device, k),
                 lambda o=objective, k=n_seeds: seconds_per_step(without_graph(o), n_steps, device, k),
                 repeats=scaled_count(5, share, least=2),
             )
-            yield Row(work, "launch by launch", 1 / 8, *times, f"{n_steps:,} steps each")
+            yield Row(work, "kernel by kernel", 1 / 8, *times, f"{n_steps:,} steps each")
 
 
 def without_graph(objective: Objective[Any]) -> Objective[Any]:

@@ -167,7 +167,7 @@ def test_the_numbers_of_the_known_failures_are_the_recorded_ones():
     numbers = json.loads((ROOT / "benchmarks" / "results" / "failures.json").read_text())
     page = (ROOT / "docs" / "objectives.md").read_text()
     rows = [numbers["curve"]["loss at the end"], *numbers["100 points"].values()]
-    for name in ("kinks", "small sigma", "ring without modes"):
+    for name in ("piecewise linear", "small sigma", "ring without modes"):
         rows += numbers[name].values()
     for row in rows:
         assert f"{row['mean']:.2g} ± {row['std']:.1g}" in page

@@ -105,7 +105,7 @@ def run(
     arrays: Arrays = {}
     with tqdm(total=18, desc="failures", disable=not progress) as shown:
         train = _Trainer(seed, device, n_networks, share, shown)
-        numbers["kinks"] = _kinks(train, p)
+        numbers["piecewise linear"] = _piecewise_linear(train, p)
         numbers["curve"], curve = _curve(train)
         numbers["100 points"], few = _few_points(train, p)
         arrays.update({**curve, **few})
@@ -118,7 +118,7 @@ def _mlp(activation: Activation = functional.silu, width: int = 64) -> Callable[
     return lambda gen: ScoreMLP(width, activation=activation, generator=gen)
 
 
-def _kinks(train: _Trainer, p: Density) -> Numbers:
+def _piecewise_linear(train: _Trainer, p: Density) -> Numbers:
     """Fisher divergence on two modes, where doing nothing has 1."""
     objectives: dict[str, Objective[Any]] = {
         "implicit": Implicit(),
@@ -205,7 +205,11 @@ def draw(result: Result) -> Figure:
     with plotting.look():
         figure, axes = plt.subplots(2, 3, figsize=(18, 10.5), layout="constrained")
         _bars(
-            axes[0, 0], numbers["kinks"], "ReLU under an implicit loss\nlearns nothing", "Fisher divergence", log=True
+            axes[0, 0],
+            numbers["piecewise linear"],
+            "ReLU under an implicit loss\nlearns nothing",
+            "Fisher divergence",
+            log=True,
         )
         ax = axes[0, 1]
         for loss in arrays["curve/loss"]:
