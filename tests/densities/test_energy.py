@@ -172,7 +172,7 @@ def test_outside_its_box_an_energy_law_has_no_density():
 def test_an_energy_law_knows_its_clean_law_alone(method):
     p = from_energy(wells, WELLS, n_cells=8)
     arguments = () if method in ("bounds", "length_scale") else (torch.zeros(3, 2),)
-    with pytest.raises(ValueError, match="sigma is 0.1: of a law given by its energy only the clean law is known"):
+    with pytest.raises(ValueError, match="sigma is 0.1: only the clean law of a density given by its energy is known"):
         getattr(p, method)(*arguments, 0.1)
 
 

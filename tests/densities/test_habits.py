@@ -553,6 +553,6 @@ def test_what_a_wrapper_answers_is_what_its_part_can():
     for alone in (Square(), Square().noised(0.1), Square().scaled(2.0).noised(0.1)):
         assert not hasattr(alone, "weights")
         with pytest.raises(
-            TypeError, match=r"Square gives no posterior\(x, sigma\): it is not a mixture of components"
+            TypeError, match=r"Square has no posterior\(x, sigma\): it is not a mixture of components"
         ):
             alone.posterior(x, 0.1)

@@ -72,12 +72,12 @@ def test_a_wrapped_law_keeps_its_dtype_until_told_otherwise():
 @pytest.mark.parametrize("method", METHODS)
 def test_a_wrapped_law_knows_its_clean_law_alone(method):
     p = from_torch(MultivariateNormal(torch.zeros(2), torch.eye(2)))
-    said = "of a wrapped torch distribution only the clean law is known, so sigma must be 0. For noised laws take"
+    said = "only the clean law of a wrapped torch distribution is known, so sigma must be 0. For noised laws take"
     for sigma in (0.1, torch.tensor([0.0, 0.1, 0.0])):
         with pytest.raises(ValueError, match=f"sigma is .*: {said}"):
             getattr(p, method)(torch.zeros(3, 2), sigma)
         assert getattr(p, method)(torch.zeros(3, 2), 0 * sigma).isfinite().all()
-    with pytest.raises(ValueError, match="sigma is 0.5: .*only the clean law is known"):
+    with pytest.raises(ValueError, match="sigma is 0.5: only the clean law of .* is known"):
         getattr(p.noised(0.5), method)(torch.zeros(3, 2))
 
 

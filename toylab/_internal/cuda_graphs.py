@@ -16,12 +16,12 @@ from toylab._internal.warn import warn
 WARM_UP = 3  # ordinary calls before the recording, in which libraries load and what is kept is made
 
 P = ParamSpec("P")  # what a step takes
-R = TypeVar("R")  # what it gives
+R = TypeVar("R")  # what it returns
 Record = Callable[[Callable[[], None]], Callable[[], None]]
 
 
 class Counter(Protocol):
-    """What counts its own calls, in ``n``."""
+    """Anything that counts its own calls, in ``n``."""
 
     n: int
 
@@ -38,7 +38,7 @@ def capture_step(
     """``step`` as it is; on a CUDA device, what replays it: called with the same arguments it gives the same results.
 
     Every call is one step: the first three are ordinary ones, the next is recorded, and from there on all are replays.
-    What is asked of ``step``:
+    Requirements on ``step``:
 
     - its arguments are tensors and numbers, or (named) tuples of these, of the same shapes at every call, and its
       results tensors or (named) tuples of them; numbers come to it as float64 tensors without dimensions;
@@ -72,8 +72,8 @@ def changes_nothing(f: object) -> bool:
     """Whether a function is known to keep no state in Python that could change between its calls.
 
     True for tensors, torch modules, frozen dataclasses (densities, objectives) whose functions are so, their methods,
-    and toylab's own functions. Not for another function: it may count its calls, or see variables that change, and a
-    replay would go on with what they were.
+    and toylab's own functions. False for any other function: it may count its calls, or see variables that change,
+    and a replay would go on with their old values.
     """
     owner = getattr(f, "__self__", f)
     if isinstance(owner, nn.Module | Tensor):
@@ -91,8 +91,8 @@ def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Ite
     """Why a step must not be recorded, and what to do; "" if nothing is in its way."""
     if generator is not None and generator.device.type != device.type:
         return (
-            f"generator lives on the {generator.device.type}. Give torch.Generator({device.type!r}), whose numbers are "
-            "others."
+            f"generator lives on the {generator.device.type}. Give torch.Generator({device.type!r}), which draws other "
+            "numbers."
         )
     for f in uses:
         if not changes_nothing(f):
@@ -104,7 +104,7 @@ def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Ite
 
 
 class _CapturedStep(Generic[P, R]):
-    """A step, the calls of it so far, the memory of its arguments and results, and its replay."""
+    """A step, the number of its calls so far, the memory of its arguments and results, and its replay."""
 
     results: R
 

@@ -3,6 +3,9 @@
 Names and shapes are those of ``torch.distributions``; two things differ, and both are the point of this package.
 Every evaluation takes ``sigma``, so that one object answers for the law of X + sigma Z at every noise level; and
 ``sample`` takes a ``generator``.
+
+``Noised`` and ``Affine`` are in this file too, which makes it long: the base returns them from ``noised``, ``scaled``,
+``shifted`` and ``rotated``, and they are densities themselves, so that neither can be imported without the other.
 """
 
 import copy
@@ -89,12 +92,12 @@ class Density(ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the samples; ``to`` changes it."""
+        """The dtype of the samples; ``to`` changes it."""
         return self._dtype or _promote([part.dtype for part in self._parts()]) or torch.get_default_dtype()
 
     @property
     def device(self) -> torch.device:
-        """Of the samples; ``to`` changes it."""
+        """The device of the samples; ``to`` changes it."""
         return self._device or next((part.device for part in self._parts()), torch.device("cpu"))
 
     @property
@@ -139,7 +142,7 @@ class Density(ABC):
 
     def posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """P(component k | x) under p_sigma, shape [..., K], for a law that is a mixture of K components."""
-        raise TypeError(f"{type(self).__name__} gives no posterior(x, sigma): it is not a mixture of components.")
+        raise TypeError(f"{type(self).__name__} has no posterior(x, sigma): it is not a mixture of components.")
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Independent draws of X.
@@ -154,15 +157,15 @@ class Density(ABC):
         Raises:
             TypeError: if ``sample_shape`` is a number.
         """
-        raise TypeError(f"{type(self).__name__} gives no sample. Define it, or build the law by densities.from_energy.")
+        raise TypeError(f"{type(self).__name__} has no sample. Define it, or build the law by densities.from_energy.")
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """Lower and upper corner, each [2] in float64, of a rectangle outside which p_sigma has mass below 1e-15."""
-        raise TypeError(f"{type(self).__name__} gives no bounds(sigma), which quadrature needs. Define it.")
+        raise TypeError(f"{type(self).__name__} has no bounds(sigma), which quadrature needs. Define it.")
 
     def length_scale(self, sigma: float = 0.0) -> float:
         """The smallest length over which p_sigma varies: the least standard deviation of its Gaussian parts."""
-        raise TypeError(f"{type(self).__name__} gives no length_scale(sigma), which quadrature needs. Define it.")
+        raise TypeError(f"{type(self).__name__} has no length_scale(sigma), which quadrature needs. Define it.")
 
     def noised(self, sigma: float) -> "Density":
         """The law of X + sigma Z, Z ~ N(0, I). Noising twice adds variances."""
@@ -219,7 +222,7 @@ class Density(ABC):
         return self._attributes() | {name: vars(self)[name] for name in _BOOKKEEPING & vars(self).keys() - {"_kept"}}
 
     def _attributes(self) -> dict[str, Any]:
-        """What its ``__init__`` set: not what the base notes for itself, nor what is computed once and kept."""
+        """What its ``__init__`` set: not the bookkeeping of the base, nor what is computed once and kept."""
         return {
             name: value
             for name, value in vars(self).items()
@@ -260,7 +263,7 @@ class Density(ABC):
         return kept[key]
 
     def _on_its_device(self, name: str) -> Tensor:
-        """The parameter of that name in float64 where samples are drawn; kept, for a copy at every draw is slow."""
+        """The parameter of that name in float64 where samples are drawn; kept, as copying it at every draw is slow."""
         like = torch.empty(0, dtype=torch.float64, device=self.device)
         parameter: Tensor = self._cast(like, lambda: (getattr(self, name),), name)[0]
         return parameter
@@ -315,7 +318,7 @@ class Noised(Density):
 
     @property
     def weights(self) -> Tensor:
-        """Those of a mixture that is noised."""
+        """The weights of a mixture that is noised."""
         return _weights(self.density)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
@@ -376,7 +379,7 @@ class Affine(Density):
 
     @property
     def weights(self) -> Tensor:
-        """Those of a mixture that is moved."""
+        """The weights of a mixture that is moved."""
         return _weights(self.density)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
@@ -479,6 +482,6 @@ def _density(part: object) -> Density:
 
 
 def _weights(part: Density) -> Tensor:
-    """Of a mixture; an ``AttributeError``, as of anything that is not there, if it is none."""
+    """The weights of a mixture; an ``AttributeError``, as for any missing attribute, if it is not one."""
     weights: Tensor = operator.attrgetter("weights")(part)
     return weights

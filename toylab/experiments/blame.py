@@ -55,7 +55,7 @@ def run(
         n_data: points of the kernel estimate.
         n_training_steps: optimiser steps for each network.
         n_steps: steps of Langevin; annealed Langevin takes as many, over its 20 levels.
-        n_networks: networks of each kind, each with its own account, so that their spread is seen.
+        n_networks: networks of each kind, each with its own error terms, so that their spread is seen.
     """
     density, sigmas = two_modes().to(device), geometric(20.0, SIGMA, 20)
     gen = generator(seed, 0)
@@ -111,7 +111,7 @@ def run(
 
 
 def _once(sampler: Sampler) -> Sampler:
-    """The same sampler, which runs each score once and hands out the same chains again: both quantities are of them."""
+    """The same sampler, but run once per score: both quantities are measured on the same chains."""
     done: dict[Any, Chains] = {}
 
     def sample(score: Any, x: Tensor, gen: torch.Generator) -> Chains:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""The bug museum as a wall of pictures: published samplers that look right, and the number that says they are not."""
+"""The bug museum as a wall of pictures: published samplers that look right, and the number that shows they are not."""
 
 from collections.abc import Callable
 
@@ -52,9 +52,9 @@ def run(
     n_chains: int = 8000,
     n_steps: int = 1000,
 ) -> Result:
-    """Run each on ``two_modes`` from a uniform start and hold its moments against what the right sampler gives.
+    """Run each on ``two_modes`` from a uniform start and compare its moments with those of the right sampler.
 
-    That is the exact law of the right sampler: annealed Langevin with 100 steps at ten levels, Langevin with eps = 0.1,
+    These are taken from its exact law: annealed Langevin with 100 steps at ten levels, Langevin with eps = 0.1,
     MALA with the weights of Langevin at its step and the variance of the density, the flow from p noised by 10.
 
     Args:

@@ -112,7 +112,7 @@ def _pictures(network: nn.Module, density: Density, extent: Extent, gen: torch.G
 
 
 def draw(result: Result) -> Figure:
-    """Three rows (exact, learned, difference), one column a target, all arrows of a column on one scale."""
+    """Three rows (exact, learned, difference), one column per target, all arrows of a column on one scale."""
     names = list(targets())
     with plotting.look():
         figure, axes = plt.subplots(3, len(names), figsize=(4.7 * len(names) + 0.8, 15.6), layout="constrained")

@@ -1,4 +1,7 @@
-"""Known failures of score matching, kept with their numbers: what goes wrong, how it looks, and its remedy."""
+"""Known failures of score matching, kept with their numbers: what goes wrong, how it looks, and its remedy.
+
+Five failures in one file, since they share one trainer and one figure.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -40,7 +43,7 @@ class _Trainer:
         device: where to train.
         n_networks: networks per training.
         share: of the optimiser steps.
-        shown: the progress bar, a step per training.
+        shown: the progress bar, one step per training.
     """
 
     seed: int
@@ -84,7 +87,7 @@ def run(
     n_networks: int = 3,
     share: float = 1.0,
 ) -> Result:
-    """Train into five failures, each beside its remedy.
+    """Reproduce five failures by training, each beside its remedy.
 
     1. Implicit matching of a piecewise linear network (ReLU), which explicit matching and finite differences learn
        well.
@@ -179,7 +182,7 @@ def _small_sigma(train: _Trainer, r: Density) -> Numbers:
 
 
 def _without_modes(train: _Trainer, r: Density) -> Numbers:
-    """Divergence at sigma = 0.55 as a share of 1/2 I there; along the radius, and around the ring."""
+    """Divergence at sigma = 0.55 as a share of 1/2 I there."""
     sigmas, half = geometric(8.0, 0.05, 20), 0.5 * fisher_information(r, _RING_LEVEL)
 
     def conditional(gain: float) -> Callable[[torch.Generator], nn.Module]:

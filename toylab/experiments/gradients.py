@@ -1,4 +1,7 @@
-"""How noisy the gradient of each objective is: why denoising won, and where it does not."""
+"""How noisy the gradient of each objective is: why denoising won, and where it does not.
+
+One figure of three panels, long because of the many objectives that it compares.
+"""
 
 import time
 from dataclasses import dataclass
@@ -70,7 +73,7 @@ def run(
 
     1. Against sigma, for objectives that learn the score of p_sigma and so have the same mean gradient: denoising in
        its forms, and implicit and sliced matching of noised points.
-    2. Against the number of slices, on clean data, with the exact trace beside.
+    2. Against the number of slices, on clean data, beside the exact trace.
     3. Against the batch size.
     4. Milliseconds of one gradient: the price of making up for noise by a larger batch.
 
@@ -78,7 +81,7 @@ def run(
         seed: of the whole experiment.
         device: where to compute.
         progress: show a progress bar.
-        n_training_steps: optimiser steps before it is measured.
+        n_training_steps: optimiser steps before the measurement.
         n_networks: networks at which to measure; the numbers are means over them with their standard deviation.
         n_batches: gradients per measurement.
     """

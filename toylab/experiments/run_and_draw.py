@@ -32,7 +32,7 @@ def run_and_draw(
         device: "cpu" or "cuda".
         progress: show progress bars.
         quick: run it at a size that takes seconds.
-        densities: some of ``experiment.densities``; None is all that it takes unasked.
+        densities: some of ``experiment.densities``; None is its default.
 
     Returns:
         Its numbers, with "made with", and its files by name: PNG, SVG and, where there is one, the table.

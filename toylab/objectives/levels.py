@@ -143,7 +143,7 @@ def draw_levels(sigmas: Levels, x: Tensor, generator: torch.Generator | None) ->
 
 @lru_cache(maxsize=16)
 def _on_device(sigmas: Tensor, n_changes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The levels where the points are: to copy them there at every step is slow, and no CUDA graph can hold it."""
+    """The levels where the points are: copying them there at every step is slow, and no CUDA graph can hold it."""
     with torch.inference_mode(False):
         return sigmas.detach().to(dtype=dtype, device=device, copy=True)
 

@@ -56,7 +56,7 @@ def check_independence(losses: Losses, density: Density, x: Tensor) -> Finding:
 
 
 def check_gradient(losses: Losses, density: Density, x: Tensor) -> Finding:
-    """Automatic gradient against a central difference, exact but for rounding as the loss is quadratic."""
+    """Automatic gradient against a central difference, exact up to rounding since the loss is quadratic."""
     name, few = "gradient", x[:200]
     theta = torch.tensor([0.7, 0.3, -0.2, 0.1], dtype=torch.float64)
 

@@ -69,7 +69,7 @@ def fit(
         The trained networks and their histories. Ctrl-C returns what is done so far, with a warning.
 
     Warns:
-        RuntimeWarning: before the first step, if the network has kinks (ReLU) and the objective differentiates it.
+        RuntimeWarning: before the first step, if the objective differentiates a piecewise linear network (ReLU).
 
     Raises:
         ValueError, TypeError: for bad input, before the first step.
@@ -98,7 +98,7 @@ def fit(
 
     def step(rate: float | Tensor) -> Tensor:
         losses = loss(trained, draw(), generator=generator).mean(-1)
-        optimiser.zero_grad()  # here, where it also takes away what a recording that failed has left
+        optimiser.zero_grad()  # here, where it also clears what a failed recording has left
         losses.backward(torch.ones_like(losses))  # of each network by itself
         optimiser.step(rate)
         averaged.update()
