@@ -18,7 +18,7 @@ N_CHAINS, N_STEPS, STEP_SIZE = (1280, 20_000), 1000, 0.05
 def mala_rows(share: float) -> Iterator[Row]:
     """Beside blackjax, jitted: ``lax.scan`` over the steps, ``vmap`` over the chains, float32; and with its compiling.
 
-    Its acceptance is counted in the carry, so that it keeps no path, as ours.
+    Its acceptance is counted in the carry, so that it keeps no path, like ours.
     """
     p, n_steps = ring(), scaled_count(N_STEPS, share)
     for n in N_CHAINS:
@@ -67,7 +67,7 @@ def our_mala(p: GaussianMixture, x: Tensor, step_size: float, n_steps: int) -> t
 
 
 def blackjax_mala(p: GaussianMixture, step_size: float, n_steps: int) -> Callable[[Tensor], tuple[Tensor, float]]:
-    """The same by blackjax, whose step is half of ours, for components of one variance and round."""
+    """The same by blackjax, whose step is half of ours, for round components of one variance."""
     import blackjax
     import jax
     from jax import numpy as jnp
@@ -105,7 +105,7 @@ def our_langevin(p: GaussianMixture, x: Tensor, step_size: float, n_steps: int) 
 
 
 def torchebm_langevin(p: GaussianMixture, x: Tensor, step_size: float, n_steps: int) -> Tensor:
-    """The same by torchebm, whose step is half of ours, for components of one variance and round."""
+    """The same by torchebm, whose step is half of ours, for round components of one variance."""
     from torchebm.core import BaseModel
     from torchebm.samplers import LangevinDynamics
 

@@ -61,7 +61,7 @@ def ours_apart(p: GaussianMixture, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def theirs(peer: MixtureSameFamily, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The same by autograd, in parts, for all pairs at once would not fit into memory: so they are faster, too."""
+    """The same by autograd, in parts, since all pairs at once would not fit into memory; it is faster, too."""
     log_probs, scores = [], []
     for part in x.split(_AT_ONCE):
         y = part.clone().requires_grad_()
@@ -93,7 +93,7 @@ def run(share: float) -> dict[str, Any]:
             **tree,
         },
         f"memory of the tree, K = 1016, at {n} points": {"before_gb": before, "peak_gb": after},
-        "score at sigma = 0.3, microseconds a point": microseconds,
+        "score at sigma = 0.3, microseconds per point": microseconds,
     }
 
 

@@ -29,7 +29,7 @@ QUALITY, TRAININGS = 0.002, {
 
 
 def rows(share: float, device: torch.device | str = "cuda") -> Iterator[Row]:
-    """Everything measured on ``device``; one line a row that says why not, where torch sees no such device."""
+    """Everything measured on ``device``; one line per row that says why not, where torch sees no such device."""
     device = torch.device(device)
     why = "torch sees no CUDA device" if device.type == "cuda" and not torch.cuda.is_available() else ""
     for make in (_steps, _qualities, _chains, _beside_torchebm):
@@ -53,7 +53,7 @@ def _steps(share: float, device: torch.device, why: str) -> Iterator[Row]:
 
 
 def without_graph(objective: Objective[Any]) -> Objective[Any]:
-    """The same objective as a plain function, of which nothing is known, and which is not recorded."""
+    """The same objective as a plain function, of which nothing is known, so that it is not recorded."""
 
     def plain(score: Any, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:  # noqa: ANN401
         return objective(score, x, generator=generator)

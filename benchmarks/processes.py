@@ -29,7 +29,7 @@ def import_rows(share: float) -> Iterator[Row]:
 
 
 def figures_rows(share: float) -> Iterator[Row]:
-    """``toylab figures`` once, in full whatever the share: against a limit, for there is no peer."""
+    """``toylab figures`` once, in full whatever the share: against a limit, since there is no peer."""
     with tempfile.TemporaryDirectory() as folder:
         seconds, peak = (float(word) for word in in_a_fresh_process(_FIGURES, folder).split()[-2:])
     yield Row("toylab figures", "limit 60 s", 1.0, (seconds,), (60.0,))

@@ -23,7 +23,7 @@ SIGMA, BATCHES, GOALS = 0.5, (128, 1024), {"denoising": 1 / 2, "sliced": 1 / 2, 
 
 
 def trained_objectives() -> dict[str, Objective[Any]]:
-    """Those that are trained with in every comparison of our own trainings, on ``two_modes``."""
+    """The objectives of every comparison of our own trainings, on ``two_modes``."""
     p = two_modes()
     return {
         "explicit": Explicit(p.score), "denoising": Denoising(SIGMA), "sliced": Sliced(), "implicit": Implicit()
@@ -63,7 +63,7 @@ def our_step(objective: Objective[Any], p: Density, batch_size: int, n_steps: in
 
 
 def their_step(name: str, p: Density, batch_size: int, n_steps: int) -> float:
-    """Seconds per step of the plain loop round torchebm's loss."""
+    """Seconds per step of the plain loop around torchebm's loss."""
     g = torch.Generator().manual_seed(0)
     energy = EnergyMLP(generator=g)
     loss = their_loss(name, energy)

@@ -552,7 +552,5 @@ def test_what_a_wrapper_answers_is_what_its_part_can():
         assert torch.equal(part.scaled(2.0).noised(0.1).rotated(1.0).weights, part.weights)
     for alone in (Square(), Square().noised(0.1), Square().scaled(2.0).noised(0.1)):
         assert not hasattr(alone, "weights")
-        with pytest.raises(
-            TypeError, match=r"Square has no posterior\(x, sigma\): it is not a mixture of components"
-        ):
+        with pytest.raises(TypeError, match=r"Square has no posterior\(x, sigma\): it is not a mixture of components"):
             alone.posterior(x, 0.1)
