@@ -160,6 +160,6 @@ def _along_both_axes(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _its_own(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
-    """What the score's own ``with_tangents`` gives, if it has one."""
+    """What the score's own ``with_tangents`` returns, if it has one."""
     own: Callable[[Tensor, Tensor], tuple[Tensor, Tensor] | None] | None = getattr(score, "with_tangents", None)
     return None if own is None else own(x, v)

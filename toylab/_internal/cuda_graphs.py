@@ -2,6 +2,9 @@
 
 A small step on a GPU is all launches: some fifty kernels of a few microseconds each, every one of them started by
 Python. A CUDA graph starts them all at once. Elsewhere there is nothing to gain, and the step is called as it is.
+
+The rules for a step, the check that it obeys them, the recording and the replay are in this one file: none of them
+makes sense without the others.
 """
 
 import dataclasses

@@ -107,7 +107,7 @@ class Density(ABC):
 
     @property
     def batch_shape(self) -> torch.Size:
-        """Shape of a batch of laws, as in ``torch.distributions``: [], for a density is always one law."""
+        """Shape of a batch of laws, as in ``torch.distributions``: [], since a density is always one law."""
         return torch.Size()
 
     @abstractmethod
