@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.row import Row
-from benchmarks.timing import interleaved
+from benchmarks.timing import time_in_turns
 from toylab.densities import two_modes
 from toylab.experiments.setting import scaled_count
 from toylab.metrics import mode_weights
@@ -49,7 +49,7 @@ def rows(share: float) -> Iterator[Row]:
             for points, weight in zip(inputs, weights, strict=True):
                 points @ weight
 
-    own, loop, alone = interleaved(ours, theirs, products, repeats=scaled_count(5, share, least=2))
+    own, loop, alone = time_in_turns(ours, theirs, products, repeats=scaled_count(5, share, least=2))
     weights = [mode_weights(found[side], p)[1].value for side in ("ours", "theirs")]
     reached = "weight of the upper mode {:.3f} and {:.3f}".format(*weights)
     work = f"annealed Langevin, a network, {N_CHAINS:,} × 10 × {n_steps}"

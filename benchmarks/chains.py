@@ -7,7 +7,7 @@ from torch import Tensor
 
 from benchmarks.peers import why_missing
 from benchmarks.row import Row
-from benchmarks.timing import interleaved
+from benchmarks.timing import time_in_turns
 from toylab.densities import GaussianMixture, ring
 from toylab.experiments.setting import scaled_count
 from toylab.samplers import langevin, mala
@@ -18,7 +18,7 @@ N_CHAINS, N_STEPS, STEP_SIZE = (1280, 20_000), 1000, 0.05
 def mala_rows(share: float) -> Iterator[Row]:
     """Beside blackjax, jitted: ``lax.scan`` over the steps, ``vmap`` over the chains, float32; and with its compiling.
 
-    Its acceptance is counted in the carry, so that it keeps no path, as ours.
+    Its acceptance is counted in the carry, so that it keeps no path, like ours.
     """
     p, n_steps = ring(), scaled_count(N_STEPS, share)
     for n in N_CHAINS:
@@ -30,7 +30,7 @@ def mala_rows(share: float) -> Iterator[Row]:
         found: dict[str, tuple[Tensor, float]] = {}
         theirs = blackjax_mala(p, STEP_SIZE, n_steps)
 
-        ours, ran, compiled = interleaved(
+        ours, ran, compiled = time_in_turns(
             lambda x=x, found=found: found.update(ours=our_mala(p, x, STEP_SIZE, n_steps)),
             lambda x=x, found=found, theirs=theirs: found.update(theirs=theirs(x)),
             lambda x=x: blackjax_mala(p, STEP_SIZE, n_steps)(x),  # a new function is compiled anew
@@ -51,7 +51,7 @@ def langevin_rows(share: float) -> Iterator[Row]:
             continue
         x = p.sample((n,), generator=torch.Generator().manual_seed(0))
         found: dict[str, tuple[Tensor, float]] = {}
-        times = interleaved(
+        times = time_in_turns(
             lambda x=x, found=found: found.update(ours=(our_langevin(p, x, STEP_SIZE, n_steps), 1.0)),
             lambda x=x, found=found: found.update(theirs=(torchebm_langevin(p, x, STEP_SIZE, n_steps), 1.0)),
             repeats=scaled_count(5, share, least=2),
@@ -67,7 +67,7 @@ def our_mala(p: GaussianMixture, x: Tensor, step_size: float, n_steps: int) -> t
 
 
 def blackjax_mala(p: GaussianMixture, step_size: float, n_steps: int) -> Callable[[Tensor], tuple[Tensor, float]]:
-    """The same by blackjax, whose step is half of ours, for components of one variance and round."""
+    """The same by blackjax, whose step is half of ours, for round components of one variance."""
     import blackjax
     import jax
     from jax import numpy as jnp
@@ -105,7 +105,7 @@ def our_langevin(p: GaussianMixture, x: Tensor, step_size: float, n_steps: int) 
 
 
 def torchebm_langevin(p: GaussianMixture, x: Tensor, step_size: float, n_steps: int) -> Tensor:
-    """The same by torchebm, whose step is half of ours, for components of one variance and round."""
+    """The same by torchebm, whose step is half of ours, for round components of one variance."""
     from torchebm.core import BaseModel
     from torchebm.samplers import LangevinDynamics
 

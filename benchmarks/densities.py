@@ -11,7 +11,7 @@ from torch.distributions import MixtureSameFamily
 from benchmarks.fresh_process import in_a_fresh_process
 from benchmarks.machine import made_with
 from benchmarks.row import Row
-from benchmarks.timing import interleaved
+from benchmarks.timing import time_in_turns
 from toylab.densities import GaussianMixture, catalogue, fractal_tree, ring
 from toylab.experiments.setting import scaled_count
 
@@ -34,7 +34,7 @@ def rows(share: float) -> Iterator[Row]:
     x = torch.randn(n, 2, generator=torch.Generator().manual_seed(0))
     for p, points, repeats in ((ring(), 4 * x, 15), (fractal_tree(), x / 2, 3)):
         peer = p.to_torch()
-        times = interleaved(
+        times = time_in_turns(
             lambda p=p, x=points: ours(p, x),
             lambda peer=peer, x=points: theirs(peer, x),
             repeats=scaled_count(repeats, share, least=2),
@@ -61,7 +61,7 @@ def ours_apart(p: GaussianMixture, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def theirs(peer: MixtureSameFamily, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The same by autograd, in parts, for all pairs at once would not fit into memory: so they are faster, too."""
+    """The same by autograd, in parts, since all pairs at once would not fit into memory; it is faster, too."""
     log_probs, scores = [], []
     for part in x.split(_AT_ONCE):
         y = part.clone().requires_grad_()
@@ -83,7 +83,7 @@ def run(share: float) -> dict[str, Any]:
     for name, example in catalogue().items():
         noisy = example.density.noised(0.3)
         points = noisy.sample((5000,), generator=g)
-        (times,) = interleaved(lambda p=noisy, x=points: p.score(x), repeats=3)
+        (times,) = time_in_turns(lambda p=noisy, x=points: p.score(x), repeats=3)
         microseconds[name] = 1e6 * statistics.median(times) / len(points)
     return {
         "made with": made_with(share),
@@ -93,7 +93,7 @@ def run(share: float) -> dict[str, Any]:
             **tree,
         },
         f"memory of the tree, K = 1016, at {n} points": {"before_gb": before, "peak_gb": after},
-        "score at sigma = 0.3, microseconds a point": microseconds,
+        "score at sigma = 0.3, microseconds per point": microseconds,
     }
 
 
@@ -101,7 +101,7 @@ def _beside_torch(p: GaussianMixture, x: Tensor, repeats: int) -> dict[str, floa
     peer = p.to_torch()
     for mine, reference in zip(ours(p, x), theirs(peer, x), strict=True):
         torch.testing.assert_close(mine, reference, rtol=1e-3, atol=1e-3 * float(reference.abs().max()))
-    times = interleaved(lambda: ours(p, x), lambda: ours_apart(p, x), lambda: theirs(peer, x), repeats=repeats)
+    times = time_in_turns(lambda: ours(p, x), lambda: ours_apart(p, x), lambda: theirs(peer, x), repeats=repeats)
     together, apart, by_torch = (statistics.median(column) for column in times)
     return {
         "together_ms": 1e3 * together,

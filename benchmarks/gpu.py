@@ -13,7 +13,7 @@ from benchmarks.peers import why_missing
 from benchmarks.row import Row
 from benchmarks.scaling import langevin_limit, mala_limit
 from benchmarks.step import SIGMA, trained_objectives
-from benchmarks.timing import interleaved
+from benchmarks.timing import time_in_turns
 from toylab.densities import fractal_tree, ring, two_modes
 from toylab.experiments.setting import scaled_count
 from toylab.metrics import fisher_divergence
@@ -29,7 +29,7 @@ QUALITY, TRAININGS = 0.002, {
 
 
 def rows(share: float, device: torch.device | str = "cuda") -> Iterator[Row]:
-    """Everything measured on ``device``; one line a row that says why not, where torch sees no such device."""
+    """Everything measured on ``device``; one line per row that says why not, where torch sees no such device."""
     device = torch.device(device)
     why = "torch sees no CUDA device" if device.type == "cuda" and not torch.cuda.is_available() else ""
     for make in (_steps, _qualities, _chains, _beside_torchebm):
@@ -42,18 +42,18 @@ def _steps(share: float, device: torch.device, why: str) -> Iterator[Row]:
         for n_seeds in (1, 8):
             work = f"training step on a GPU, {name}, batch 128, {n_seeds} at once"
             if why:
-                yield Row(work, "launch by launch", 1 / 8, skipped=why)
+                yield Row(work, "kernel by kernel", 1 / 8, skipped=why)
                 continue
-            times = interleaved(
+            times = time_in_turns(
                 lambda o=objective, k=n_seeds: seconds_per_step(o, n_steps, device, k),
-                lambda o=objective, k=n_seeds: seconds_per_step(launched(o), n_steps, device, k),
+                lambda o=objective, k=n_seeds: seconds_per_step(without_graph(o), n_steps, device, k),
                 repeats=scaled_count(5, share, least=2),
             )
-            yield Row(work, "launch by launch", 1 / 8, *times, f"{n_steps:,} steps each")
+            yield Row(work, "kernel by kernel", 1 / 8, *times, f"{n_steps:,} steps each")
 
 
-def launched(objective: Objective[Any]) -> Objective[Any]:
-    """The same objective as a plain function, of which nothing is known, and which is not recorded."""
+def without_graph(objective: Objective[Any]) -> Objective[Any]:
+    """The same objective as a plain function, of which nothing is known, so that it is not recorded."""
 
     def plain(score: Any, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:  # noqa: ANN401
         return objective(score, x, generator=generator)
@@ -111,7 +111,7 @@ def _chains(share: float, device: torch.device, why: str) -> Iterator[Row]:
             yield Row(work, peer, goal, skipped=why)
             continue
         x = p.to(device).sample((n,), generator=torch.Generator(device).manual_seed(0))
-        (seconds,) = interleaved(
+        (seconds,) = time_in_turns(
             lambda f=sampler, p=p, x=x, k=steps: wait_for(f(p, x, STEP_SIZE, k), device), repeats=scaled_count(3, share)
         )
         bound = n * steps * least(len(p.weights), hardware_limit(repeats=5, device=device))
@@ -127,7 +127,7 @@ def _beside_torchebm(share: float, device: torch.device, why: str) -> Iterator[R
         return
     p = ring()
     x = p.to(device).sample((n,), generator=torch.Generator(device).manual_seed(0))
-    times = interleaved(
+    times = time_in_turns(
         lambda: wait_for(our_langevin(p, x, STEP_SIZE, n_steps), device),
         lambda: wait_for(torchebm_langevin(p, x, STEP_SIZE, n_steps), device),
         repeats=scaled_count(3, share, least=2),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.timing import interleaved
+from benchmarks.timing import time_in_turns
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def hardware_limit(repeats: int = 15, device: torch.device | str = "cpu") -> Har
     product, block = torch.empty_like(a), torch.randn(1 << (17 if on_cpu else 22), device=device, generator=g)
     result = torch.empty_like(block)
     many = 1 << (18 if on_cpu else 24)
-    seconds = interleaved(
+    seconds = time_in_turns(
         lambda: wait_for([torch.mm(a, b, out=product) for _ in range(10)], device),
         lambda: wait_for([torch.exp(block, out=result) for _ in range(10)], device),
         lambda: wait_for(torch.randn(many, device=device, generator=g), device),

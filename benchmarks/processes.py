@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from benchmarks.fresh_process import in_a_fresh_process
 from benchmarks.row import Row
-from benchmarks.timing import interleaved
+from benchmarks.timing import time_in_turns
 from toylab.experiments.setting import scaled_count
 
 _FIGURES = """
@@ -20,7 +20,7 @@ print(time.perf_counter() - start, peak_gb())
 
 def import_rows(share: float) -> Iterator[Row]:
     """A fresh interpreter each time; the first, which compiles and fills the disk cache, is not counted."""
-    times = interleaved(
+    times = time_in_turns(
         lambda: in_a_fresh_process("import toylab"),
         lambda: in_a_fresh_process("import torch"),
         repeats=scaled_count(13, share, least=2),
@@ -29,7 +29,7 @@ def import_rows(share: float) -> Iterator[Row]:
 
 
 def figures_rows(share: float) -> Iterator[Row]:
-    """``toylab figures`` once, in full whatever the share: against a limit, for there is no peer."""
+    """``toylab figures`` once, in full whatever the share: against a limit, since there is no peer."""
     with tempfile.TemporaryDirectory() as folder:
         seconds, peak = (float(word) for word in in_a_fresh_process(_FIGURES, folder).split()[-2:])
     yield Row("toylab figures", "limit 60 s", 1.0, (seconds,), (60.0,))

@@ -1,4 +1,4 @@
-"""What a comparison leaves: one work done by both sides, and the ratio of what they took."""
+"""The result of a comparison: one piece of work done by both sides, and the ratio of what they took."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One work done by us and by a peer, in turns.
+    """One piece of work done by us and by a peer, in turns.
 
     Attributes:
         work: what is done.

@@ -64,7 +64,7 @@ def sweeps(share: float) -> list[Sweep]:
     ) -> None:
         """``run(n)`` returns the seconds of a unit of work; ``least(n, limit)`` the least that the hardware needs.
 
-        The limit is measured in turns with the work, for the machine's own speed drifts.
+        The limit is measured in turns with the work, since the machine's own speed drifts.
         """
         seconds, limits = [], []
         for n in sizes if share == 1 else sizes[:-1]:
@@ -75,19 +75,19 @@ def sweeps(share: float) -> list[Sweep]:
 
     chains = (100, 1000, 10_000, 100_000, 1_000_000)
     sweep(
-        "Langevin on the ring, a step", "chains", chains, lambda n: _langevin(p, n),
+        "Langevin on the ring, per step", "chains", chains, lambda n: _langevin(p, n),
         lambda n, limit: n * langevin_limit(8, limit),
     )  # fmt: skip
     sweep(
-        "MALA on the ring, a step", "chains", chains, lambda n: _mala(p, n),
+        "MALA on the ring, per step", "chains", chains, lambda n: _mala(p, n),
         lambda n, limit: n * mala_limit(8, limit),
     )  # fmt: skip
     sweep(
-        "Langevin, 1,280 chains, a step", "components", (1, 10, 100, 1000), lambda k: _langevin(_mixture(k), 1280),
+        "Langevin, 1,280 chains, per step", "components", (1, 10, 100, 1000), lambda k: _langevin(_mixture(k), 1280),
         lambda k, limit: 1280 * langevin_limit(k, limit),
     )  # fmt: skip
     sweep(
-        "Langevin on the ring, 1,280 chains, a run", "steps", (1, 10, 100, 1000),
+        "Langevin on the ring, 1,280 chains, per run", "steps", (1, 10, 100, 1000),
         lambda n: n * _langevin(p, 1280, n), lambda n, limit: n * 1280 * langevin_limit(8, limit),
     )  # fmt: skip
     # a forward derivative doubles the points that go through the products, two of them treble them
@@ -153,14 +153,14 @@ def langevin_limit(n_components: int, limit: HardwareLimit) -> float:
 
 
 def mala_limit(n_components: int, limit: HardwareLimit) -> float:
-    """Beside that a uniform number and two logarithms, of that and of p, each at the price of an exponential."""
+    """On top of that, a uniform number and two logarithms, of it and of p, each at the price of an exponential."""
     return langevin_limit(n_components + 2, limit) + limit.uniform
 
 
 def products(batch_size: int, width: int, passes: int, limit: HardwareLimit) -> float:
     """Seconds of a training step of a network 2-width-width-2 if nothing but these cost anything.
 
-    Products forwards and, for weights and inputs, backwards, but for the gradient of the points; two exponentials
+    Products forwards and, for weights and inputs, backwards, except for the gradient of the points; two exponentials
     per hidden unit: the activation and its derivative. ``passes`` counts the points and their tangents.
     """
     weights = 2 * width + width**2 + 2 * width

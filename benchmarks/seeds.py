@@ -9,7 +9,7 @@ import torch
 from benchmarks.machine import made_with
 from benchmarks.row import Row
 from benchmarks.step import trained_objectives
-from benchmarks.timing import interleaved
+from benchmarks.timing import time_in_turns
 from toylab.densities import two_modes
 from toylab.experiments.setting import scaled_count
 from toylab.networks import ScoreMLP
@@ -41,7 +41,7 @@ def rows(share: float) -> Iterator[Row]:
     """Eight networks 2-128-128-2 at once beside eight single trainings."""
     n_steps = scaled_count(40, share, least=2)
     for name, objective in trained_objectives().items():
-        times = interleaved(
+        times = time_in_turns(
             lambda o=objective: seconds(o, N_SEEDS, n_steps=n_steps),
             lambda o=objective: sum(seconds(o, 1, n_steps=n_steps, seed=seed) for seed in range(N_SEEDS)),
             repeats=scaled_count(15, share, least=2),
@@ -61,7 +61,7 @@ def run(share: float) -> dict[str, Any]:
     for label, objective in trained_objectives().items():
         numbers[label] = {}
         for shape, (batch_size, width) in SHAPES.items():
-            times = interleaved(
+            times = time_in_turns(
                 *(
                     lambda o=objective, n=n, b=batch_size, w=width: seconds(
                         o, n, n_steps=n_steps, batch_size=b, width=w

@@ -58,7 +58,7 @@ class Speed:
 
     @staticmethod
     def from_json(found: dict[str, Any]) -> "Speed":
-        """What ``to_json`` gave."""
+        """Read what ``to_json`` returned."""
 
         def of(kind: type[Kind], values: dict[str, Any]) -> Kind:
             fields = {field.name for field in dataclasses.fields(kind)}
@@ -100,8 +100,8 @@ def tables(speed: Speed) -> str:
     if (limit := speed.hardware_limit) is not None:
         rates = (
             f"The hardware's limit: {1e-9 / limit.flop:.0f} GFLOP/s in products of matrices, "
-            f"{1e9 * limit.exp:.2f} ns an exponential, {1e9 * limit.normal:.2f} ns a normal and "
-            f"{1e9 * limit.uniform:.2f} ns a uniform number."
+            f"{1e9 * limit.exp:.2f} ns per exponential, {1e9 * limit.normal:.2f} ns per normal and "
+            f"{1e9 * limit.uniform:.2f} ns per uniform number."
         )
         parts += [rates, scaling.table(speed.sweeps)]
     return "\n\n".join(parts)

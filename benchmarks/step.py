@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.peers import why_missing
 from benchmarks.row import Row
-from benchmarks.timing import interleaved
+from benchmarks.timing import time_in_turns
 from toylab._internal.random import normal_like
 from toylab.densities import Density, two_modes
 from toylab.experiments.setting import scaled_count
@@ -23,7 +23,7 @@ SIGMA, BATCHES, GOALS = 0.5, (128, 1024), {"denoising": 1 / 2, "sliced": 1 / 2, 
 
 
 def trained_objectives() -> dict[str, Objective[Any]]:
-    """Those that are trained with in every comparison of our own trainings, on ``two_modes``."""
+    """The objectives of every comparison of our own trainings, on ``two_modes``."""
     p = two_modes()
     return {
         "explicit": Explicit(p.score), "denoising": Denoising(SIGMA), "sliced": Sliced(), "implicit": Implicit()
@@ -43,7 +43,7 @@ def rows(share: float) -> Iterator[Row]:
             if why := why_missing("torchebm"):
                 yield Row(work, "torchebm", GOALS[name], skipped=why)
                 continue
-            times = interleaved(
+            times = time_in_turns(
                 lambda o=objective, b=batch_size: our_step(o, p, b, n_steps),
                 lambda k=name, b=batch_size: their_step(k, p, b, n_steps),
                 repeats=scaled_count(15, share, least=2),
@@ -63,7 +63,7 @@ def our_step(objective: Objective[Any], p: Density, batch_size: int, n_steps: in
 
 
 def their_step(name: str, p: Density, batch_size: int, n_steps: int) -> float:
-    """Seconds per step of the plain loop round torchebm's loss."""
+    """Seconds per step of the plain loop around torchebm's loss."""
     g = torch.Generator().manual_seed(0)
     energy = EnergyMLP(generator=g)
     loss = their_loss(name, energy)

@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable
 
 
-def interleaved(
+def time_in_turns(
     *sides: Callable[[], object], repeats: int, clock: Callable[[], float] = time.perf_counter
 ) -> list[tuple[float, ...]]:
-    """Seconds of each repeat of each side, taken in turns, so that what else the machine does falls on all alike.
+    """Seconds of each repeat of each side, taken in turns, so that whatever else the machine does affects all alike.
 
     Every side runs once before, unmeasured. A side that measures itself returns its seconds, a float.
     """

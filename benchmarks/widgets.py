@@ -2,7 +2,7 @@
 
 Medians in milliseconds, in the kernel: the handler with all it computes, draws and packs. ``moved`` is a slider that is
 dragged or a sampler that plays; ``chosen`` another density, after each has been seen once, or another seed. On top
-comes the browser, a few ten milliseconds; `make test-browser` measures the whole way and leaves the medians in
+comes the browser, some tens of milliseconds; `make test-browser` measures the whole way and writes the medians to
 TOYLAB_SCREENSHOTS.
 """
 
@@ -30,7 +30,7 @@ Numbers = dict[str, dict[str, float]]
 
 
 def run(share: float) -> dict[str, Any]:
-    """Every widget; always in full, for ``share`` would save nothing."""
+    """Every widget; always in full, since ``share`` would save nothing."""
     return {
         "made with": made_with(1.0),
         "score explorer": _explorer(),

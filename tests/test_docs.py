@@ -167,7 +167,7 @@ def test_the_numbers_of_the_known_failures_are_the_recorded_ones():
     numbers = json.loads((ROOT / "benchmarks" / "results" / "failures.json").read_text())
     page = (ROOT / "docs" / "objectives.md").read_text()
     rows = [numbers["curve"]["loss at the end"], *numbers["100 points"].values()]
-    for name in ("kinks", "small sigma", "ring without modes"):
+    for name in ("piecewise linear", "small sigma", "ring without modes"):
         rows += numbers[name].values()
     for row in rows:
         assert f"{row['mean']:.2g} ± {row['std']:.1g}" in page
@@ -250,25 +250,25 @@ def test_speed_and_quality_are_the_recorded_ones():
     numbers = recorded("samplers")
     for label in (*FLOWS, *NOISY):
         cells = []
-        for law in samplers.DENSITIES:
+        for density in samplers.DENSITIES:
             for budget in (24, 192):
-                within = [row for row in numbers[law][label] if row["evaluations"] <= budget]
+                within = [row for row in numbers[density][label] if row["evaluations"] <= budget]
                 best = max(within, key=lambda row: row["evaluations"])
                 cells.append(f"{best['mean']:.3f} ± {best['std']:.3f}")
         assert f"| {label} | {' | '.join(cells)} |" in DIFFUSION_PAGE
-    floors = [numbers[law]["floor"] for law in samplers.DENSITIES]
+    floors = [numbers[density]["floor"] for density in samplers.DENSITIES]
     cells = " | ".join(f"– | {floor['mean']:.3f} ± {floor['std']:.3f}" for floor in floors)
     assert f"| two fresh samples | {cells} |" in DIFFUSION_PAGE
     assert f"distance to {numbers['points']:,} fresh samples" in DIFFUSION_PAGE
 
 
 def test_likelihoods_are_the_recorded_ones():
-    for law, row in recorded("likelihood").items():
-        if law == "made with":
+    for density, row in recorded("likelihood").items():
+        if density == "made with":
             continue
         kl = row["kl"]
         assert (
-            f"| {law} | {kl['mean']:.3f} ± {kl['std']:.3f} (± {kl['standard_error']:.3f} of the points) | "
+            f"| {density} | {kl['mean']:.3f} ± {kl['std']:.3f} (± {kl['standard_error']:.3f} of the points) | "
             f"{row['prior_mismatch']['mean']:.4f} | {row['solver_error']:.1e} | {row['evaluations']} |"
         ) in DIFFUSION_PAGE
         assert row["solver_error"] < 1e-2

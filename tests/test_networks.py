@@ -197,8 +197,8 @@ def test_an_energy_learns(objective):
     """Of 1/2 E|s*|^2 = 1 less than a twentieth is left after 400 steps; the law of sigma = 0.5 for denoising."""
     g = generator(2)
     fitted = fit(EnergyMLP(64, generator=g), objective, two_modes(), n_steps=400, generator=g, progress=False)
-    law = two_modes().noised(0.5) if isinstance(objective, Denoising) else two_modes()
-    assert float(fisher_divergence(fitted.network, law)) < 0.05
+    density = two_modes().noised(0.5) if isinstance(objective, Denoising) else two_modes()
+    assert float(fisher_divergence(fitted.network, density)) < 0.05
 
 
 def test_the_density_of_an_energy_is_normalised_and_stays_as_it_was():

@@ -115,9 +115,9 @@ def test_every_schedule_follows_the_default_dtype(schedule):
 def test_overlap_is_the_shared_probability_of_two_rayleigh_laws(float64_by_default):
     levels = torch.tensor([30.0, 5.0, 4.0, 3.99, 0.5])
     for shared, wide, narrow in zip(overlap(levels).tolist(), levels.tolist(), levels[1:].tolist(), strict=False):
-        laws = stats.rayleigh(scale=wide), stats.rayleigh(scale=narrow)
+        distributions = stats.rayleigh(scale=wide), stats.rayleigh(scale=narrow)
         r = np.linspace(0, 12 * wide, 400_001)
-        exact = integrate.simpson(np.minimum(laws[0].pdf(r), laws[1].pdf(r)), x=r)
+        exact = integrate.simpson(np.minimum(distributions[0].pdf(r), distributions[1].pdf(r)), x=r)
         assert shared == pytest.approx(exact, abs=1e-6)
     assert overlap(torch.tensor([1.0])).shape == (0,)
     assert float(overlap(torch.tensor([1.000001, 1.0]))[0]) == pytest.approx(1.0, abs=1e-6)

@@ -1,4 +1,7 @@
-"""The ``toylab`` command: argument parsing and printing; here alone strings become objects."""
+"""The ``toylab`` command: argument parsing and printing; the only place where strings become objects.
+
+All subcommands are in this one file: each is a few lines of options and a call of the package that does the work.
+"""
 
 import argparse
 import json
@@ -56,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
             "figures",
             help="draw the gallery of densities and the three reference figures, and write their numbers",
             description="Draw the gallery and the reference figures (PNG and SVG) and write numbers.json beside them. "
-            "The other figures are drawn by --only; on two cores bugs and reference\ntake seconds, samplers ten "
+            "The other figures are drawn with --only; on two cores bugs and reference\ntake seconds, samplers ten "
             "minutes, objectives twenty, the others one to four.",
             epilog="example:\n  toylab figures --only annealing --out figures --seed 1",
         )
@@ -74,8 +77,8 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(
             "handout",
             help="write copies of the notebooks without the solutions of their exercises",
-            description="Write copies of the notebooks in which each solution has given way to an empty place for the "
-            "answer. All else is the same, outputs and pictures too.",
+            description="Write copies of the notebooks in which each solution is replaced by an empty place for the "
+            "answer. Everything else is unchanged, outputs and pictures included.",
             epilog="example:\n  toylab handout class",
         )
     )
@@ -83,13 +86,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_figures(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--list", action="store_true", help="name every figure in a line, and draw nothing")
-    parser.add_argument("--only", type=_figure, metavar="NAME", help="draw this figure alone, one that --list names")
+    parser.add_argument("--list", action="store_true", help="list the figures, one per line, and draw nothing")
+    parser.add_argument("--only", type=_figure, metavar="NAME", help="draw only this figure, one that --list names")
     parser.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="folder to write to (figures)")
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="random seed, 0 to 10^12 (0)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (auto)")
-    parser.add_argument("--density", metavar="NAME", help="with --only objectives or samplers: of this density alone")
-    parser.add_argument("--quick", action="store_true", help="a quick look: much too small to be quoted, in seconds")
+    parser.add_argument("--density", metavar="NAME", help="with --only objectives or samplers: for this density only")
+    parser.add_argument("--quick", action="store_true", help="a quick look, in seconds: far too small to be quoted")
     parser.add_argument("--quiet", action="store_true", help="no progress bars, no report")
     parser.set_defaults(run=_figures)
 
@@ -123,13 +126,13 @@ def _add_handout(parser: argparse.ArgumentParser) -> None:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a whole number from 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a whole number from 1 to 65535")
     return int(text)
 
 
 def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) > 10**12:
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a whole number from 0 to 10^12")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed: give a whole number from 0 to 10^12")
     return int(text)
 
 
@@ -137,7 +140,7 @@ def _figure(text: str) -> str:
     from toylab.experiments import EXPERIMENTS
 
     if text not in EXPERIMENTS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no figure: give one of {', '.join(EXPERIMENTS)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a figure: give one of {', '.join(EXPERIMENTS)}")
     return text
 
 
@@ -152,23 +155,23 @@ def _device(name: str) -> str:
 
 
 @contextmanager
-def _writing_to(said: str) -> Iterator[None]:
+def _writing_to(target: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(f"{said}: cannot write there ({error.strerror}). Give another folder.") from None
+        raise UsageError(f"{target}: cannot write there ({error.strerror}). Give another folder.") from None
 
 
 def _figures(options: argparse.Namespace) -> None:
     device = _device(options.device)
     with _writing_to(f"--out {options.out}"):
         require_writable(options.out)
-    # matplotlib is heavy: loaded once the request is known to be sound, and without a window system
+    # matplotlib is heavy: loaded once the request is known to be valid, and without a window system
     import matplotlib
 
     matplotlib.use("Agg")
     from toylab.experiments import EXPERIMENTS
-    from toylab.experiments.drawn import drawn
+    from toylab.experiments.run_and_draw import run_and_draw
 
     if options.list:
         print("\n".join(f"{name:<12}{experiment.summary}" for name, experiment in EXPERIMENTS.items()))
@@ -186,7 +189,7 @@ def _figures(options: argparse.Namespace) -> None:
     numbers = {name: kept for name, kept in _numbers_there(options.out).items() if name in EXPERIMENTS}
     files: dict[str, bytes] = {}
     for name in names:
-        numbers[name], of_this = drawn(
+        numbers[name], of_this = run_and_draw(
             name, EXPERIMENTS[name], seed=options.seed, device=device, progress=not options.quiet,
             quick=options.quick, densities=densities,
         )  # fmt: skip

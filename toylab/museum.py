@@ -1,7 +1,7 @@
 """The bug museum: published mistakes, each to be run beside the right thing.
 
 An exhibit says what is seen, which diagnostic reveals it, and which look right all the while. Nothing here is for
-any other use.
+any other use. All exhibits are in one file, to be read like a wall: each is a few lines of code and its label.
 """
 
 from collections.abc import Callable
@@ -77,7 +77,7 @@ class DenoisingOverDataSquared:
 
 
 def sliced_by_elements(score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-    """v^T grad s v + 1/2 sum_i (v_i s_i)^2, v normal. A trap and no bug: unbiased, since E v_i^2 = 1."""
+    """v^T grad s v + 1/2 sum_i (v_i s_i)^2, v normal. A trap, not a bug: unbiased, since E v_i^2 = 1."""
     v = normal_like(x, generator)
     s, jvp = value_and_jvp(score, x, v)
     return (v * jvp).sum(-1) + 0.5 * (v * s).square().sum(-1)

@@ -1,6 +1,7 @@
 """Small networks called like a score: ``ScoreMLP`` and ``EnergyMLP`` as s(x), ``NoiseConditionalMLP`` as s(x, sigma).
 
-A plain network is a free vector field: nothing makes it the gradient of a log-density.
+A plain network is a free vector field: nothing makes it the gradient of a log-density. The three are in one file since
+they share all but a few lines: layers, initial weights, and the sums in ``_affine``.
 """
 
 import copy
@@ -26,7 +27,7 @@ class _MLP(nn.Module):
     """What the networks share: ``layers``, linear ones, with ``activation`` after each but the last.
 
     All that they compute broadcasts, so that weights stacked along a first axis [n, ..] map points [..., n, m, 2],
-    each its own share: ``training.ensemble`` makes use of it.
+    each its own share: ``training.ensemble`` relies on it.
     """
 
     layers: nn.ModuleList
@@ -152,14 +153,14 @@ class NoiseConditionalMLP(_MLP):
         s(x, sigma) = -x / t^2 + sd / (sigma t) F(gain x / t, log(sigma) / 2),    t^2 = sigma^2 + sd^2
 
     with F a fully connected network. The first term is the score of N(0, t^2 I), which is right at
-    large sigma; the second is scaled so that F is asked for numbers of order one at every sigma (the same reasoning as
+    large sigma; the second is scaled so that F has to give numbers of order one at every sigma (the same reasoning as
     Karras et al. 2022, arXiv:2206.00364, section 5). ``gain`` feeds the points at a larger scale: with gain 1 a ring
     of narrow modes is learned as a ring without its modes.
 
     Args:
         width: units per hidden layer.
         depth: number of hidden layers.
-        data_std: sd, about the standard deviation of the data along an axis.
+        data_std: sd, roughly the standard deviation of the data along an axis.
         gain: scale at which F sees its points, in units of t.
         activation: applied after each hidden layer.
         generator: draws the initial weights; None is torch's stream.

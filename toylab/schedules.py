@@ -58,7 +58,7 @@ def karras(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
     """``n`` levels whose rho-th roots are equally spaced, sigma_i^(1/rho) = a + (i-1)/(n-1) (b - a).
 
     With a = first^(1/rho) and b = last^(1/rho). rho = 1 is the uniform grid and rho to infinity the geometric one; in
-    between, small levels get more steps than the one gives them and fewer than the other. For the times of an SDE at
+    between, small levels get more steps than from the one and fewer than from the other. For the times of an SDE at
     which sigma / alpha takes these levels: ``sde.time_of(karras(...))``.
 
     Args:
@@ -79,7 +79,7 @@ def karras(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
     validate.count("n", n, least=2)
     validate.positive("rho", rho)
     if validate.finite("last", last) < 0:
-        raise ValueError(f"last is {last}: it must be at least 0, for its root is taken.")
+        raise ValueError(f"last is {last}: it must be at least 0, since its root is taken.")
     _decreasing(first, last)
     roots = torch.linspace(first ** (1 / rho), last ** (1 / rho), n, dtype=torch.float64)
     return _meeting(roots**rho, first, last)

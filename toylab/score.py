@@ -98,8 +98,8 @@ def gradient(log_prob: LogProb, x: Tensor) -> Tensor:
 def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """s(x) and the directional derivative (grad s)(x) v, in one forward-mode pass.
 
-    A score that has a method ``with_tangents(x, v)``, of points [..., 2] and k directions each [k, ..., 2] (or
-    [k, 1, .., 1, 2], the same for all points), gives s(x) and the derivatives [k, ..., 2] itself; it may return None.
+    A score may have a method ``with_tangents(x, v)``, of points [..., 2] and k directions per point [k, ..., 2] (or
+    [k, 1, .., 1, 2], the same for all points), that returns s(x) and the derivatives [k, ..., 2] itself, or None.
 
     Args:
         score: the field s.
@@ -160,6 +160,6 @@ def _along_both_axes(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _its_own(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
-    """What the score's own ``with_tangents`` gives, if it has one."""
+    """What the score's own ``with_tangents`` returns, if it has one."""
     own: Callable[[Tensor, Tensor], tuple[Tensor, Tensor] | None] | None = getattr(score, "with_tangents", None)
     return None if own is None else own(x, v)

@@ -54,8 +54,10 @@ def problems(site: Path) -> list[str]:
         if url.scheme in ("data", "mailto"):
             return ""
         if url.scheme or url.netloc:
-            sound = url.scheme in ("http", "https") and "." in (url.hostname or "") and not set(address) & set(' <>"')
-            return "" if sound else "not well formed"
+            well_formed = (
+                url.scheme in ("http", "https") and "." in (url.hostname or "") and not set(address) & set(' <>"')
+            )
+            return "" if well_formed else "not well formed"
         target = (path.parent / unquote(url.path)).resolve() if url.path else path
         if not target.is_file() or not target.is_relative_to(site):
             return "leads nowhere"

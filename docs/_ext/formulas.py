@@ -144,7 +144,7 @@ def literal(run: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text in which no bar, star or trailing underscore is markup, but for a stressed word."""
+    """Text in which no bar, star or trailing underscore is markup, except for a stressed word."""
     if EMPHASIS.fullmatch(text.rstrip(",.;:")):
         return text
     return re.sub(r"([*|`]|_(?!\w))", r"\\\1", text)

@@ -26,7 +26,7 @@ def test_what_is_written_can_be_read_again():
     assert speed.Speed.from_json(again) == found
     text = speed.tables(found)
     assert row.table(rows) in text and scaling.table(sweeps) in text
-    assert "100 GFLOP/s" in text and "2.00 ns a normal" in text
+    assert "100 GFLOP/s" in text and "2.00 ns per normal" in text
 
 
 def test_one_comparison_alone(tmp_path, capsys):

@@ -30,7 +30,7 @@ def test_without_cuda_every_row_says_so():
 def test_the_two_sides_are_one_recorded_and_one_not():
     for objective in trained_objectives().values():
         assert changes_nothing(objective)
-        assert not changes_nothing(gpu.launched(objective))
+        assert not changes_nothing(gpu.without_graph(objective))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -2,21 +2,21 @@ import pytest
 
 from benchmarks.peers import why_missing
 from benchmarks.row import Row, table
-from benchmarks.timing import interleaved
+from benchmarks.timing import time_in_turns
 from toylab.experiments.setting import scaled_count
 
 
 def test_sides_take_turns_after_a_run_that_does_not_count():
     calls, ticks = [], iter(range(1000))
     sides = [lambda: calls.append("a"), lambda: calls.append("b"), lambda: calls.append("c")]
-    times = interleaved(*sides, repeats=4, clock=lambda: next(ticks))
+    times = time_in_turns(*sides, repeats=4, clock=lambda: next(ticks))
     assert calls == ["a", "b", "c"] * 5
     assert times == [(1,) * 4] * 3  # the clock is read just before and just after
 
 
 def test_a_side_may_measure_itself():
     own = iter([9.0, 0.25, 0.5])
-    assert interleaved(lambda: next(own), repeats=2) == [(0.25, 0.5)]
+    assert time_in_turns(lambda: next(own), repeats=2) == [(0.25, 0.5)]
 
 
 def test_ratio_range_and_goal():

@@ -30,7 +30,7 @@ def test_a_checkout_is_worked_in_as_it_is():
 def test_a_folder_that_is_named_is_taken_as_it_is(tmp_path, installed):
     assert lessons.source_folder(tmp_path) == tmp_path
     assert lessons.working_folder(tmp_path) == (tmp_path, "")
-    with pytest.raises(ValueError, match="'none' is no folder: name one"):
+    with pytest.raises(ValueError, match="'none' is not a folder: name one"):
         lessons.source_folder(Path("none"))
 
 

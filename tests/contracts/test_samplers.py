@@ -38,7 +38,7 @@ N = 100_000
 
 
 @dataclass(frozen=True)
-class Law:
+class Distribution:
     """A mixture of images of the standard normal law under polynomial maps: exact draws, and exact moments."""
 
     weights: Tensor
@@ -65,14 +65,14 @@ def normal(mean, covariance):
 
 
 def mixture(p):
-    return Law(p.weights, [normal(m, c) for m, c in zip(p.means, p.covariances, strict=True)])
+    return Distribution(p.weights, [normal(m, c) for m, c in zip(p.means, p.covariances, strict=True)])
 
 
 def biased(p, eps, sigma=0.0):
     """The law of Langevin on N(m, C + sigma^2 I): covariance C (I - eps/4 C^-1)^-1 of the noised C."""
     one = torch.eye(2, dtype=torch.float64)
     c = p.covariances[0] + sigma**2 * one
-    return Law(p.weights, [normal(p.means[0], c @ torch.linalg.inv(one - eps / 4 * torch.linalg.inv(c)))])
+    return Distribution(p.weights, [normal(p.means[0], c @ torch.linalg.inv(one - eps / 4 * torch.linalg.inv(c)))])
 
 
 def parabola(p):
@@ -80,7 +80,7 @@ def parabola(p):
         x1 = p.scale * z[:, 0]
         return torch.stack([x1, p.bend * (x1**2 - p.scale**2) + p.width * z[:, 1]], -1)
 
-    return Law(torch.ones(1, dtype=torch.float64), [bent])
+    return Distribution(torch.ones(1, dtype=torch.float64), [bent])
 
 
 def funnel(p):
@@ -90,7 +90,7 @@ def funnel(p):
         v = p.scale * z[:, 0]
         return torch.stack([v, (v / 2).exp() * z[:, 1]], -1)
 
-    return Law(torch.ones(1, dtype=torch.float64), [opened])
+    return Distribution(torch.ones(1, dtype=torch.float64), [opened])
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,9 @@ class Case:
     """
 
     name: str
-    start: Law
+    start: Distribution
     run: Callable
-    end: Law | None = None
+    end: Distribution | None = None
     n: int = N
 
 
@@ -149,7 +149,7 @@ def hot(p, n, temperature, g):
         z = torch.randn(2 * n, 2, dtype=torch.float64, generator=g)
         k = torch.multinomial(weights, 2 * n, replacement=True, generator=g)
         x = p.means[k] + (factors[k] @ z[..., None])[..., 0]
-        parts = torch.stack([w.log() + law.log_prob(x) for w, law in zip(p.weights, normals, strict=True)])
+        parts = torch.stack([w.log() + component.log_prob(x) for w, component in zip(p.weights, normals, strict=True)])
         ratio = (beta * parts.logsumexp(0) - (beta * parts).logsumexp(0)).exp()
         kept.append(x[torch.rand(2 * n, dtype=torch.float64, generator=g) < ratio])
         total += len(kept[-1])
@@ -164,20 +164,20 @@ def tempered(p, x, g, **settings):
 
 def exact(name, eps):
     """The samplers that keep p exactly, at a step of about 0.6 acceptance."""
-    p, law = TARGETS[name]
+    p, target = TARGETS[name]
     m = torch.tensor([[1.0, 0.4], [0.4, 0.7]])
     few = {"step_size": eps, **QUIET}
     return [
-        Case(f"mala, preconditioned, {name}", law,
+        Case(f"mala, preconditioned, {name}", target,
              lambda x, g: mala(p.log_prob, p.score, x, n_steps=6, preconditioner=m, generator=g, **few)),
-        Case(f"metropolis, {name}", law, lambda x, g: metropolis(p.log_prob, x, n_steps=10, generator=g, **few)),
-        Case(f"hmc, {name}", law,
+        Case(f"metropolis, {name}", target, lambda x, g: metropolis(p.log_prob, x, n_steps=10, generator=g, **few)),
+        Case(f"hmc, {name}", target,
              lambda x, g: hmc(p.log_prob, p.score, x, n_leapfrog=4, n_steps=4, generator=g, **few)),
-        Case(f"tempering, {name}", law, lambda x, g: tempered(p, x, g, n_steps=6, **few)),
+        Case(f"tempering, {name}", target, lambda x, g: tempered(p, x, g, n_steps=6, **few)),
     ]  # fmt: skip
 
 
-def law_at(p, sde, t):
+def density_at(p, sde, t):
     """The law of alpha X + sigma Z, as a mixture."""
     alpha, sigma = float(sde.alpha(t)), float(sde.sigma(t))
     noised = alpha**2 * p.covariances + sigma**2 * torch.eye(2, dtype=torch.float64)
@@ -191,7 +191,7 @@ def diffusions(name, sde):
     noise of a wrong scale, is off by tens of percent. Not from t = 1 but from 0.6 for VP, where some data are left.
     """
     late, score = 1.0 if name == "VE" else 0.6, MIXTURE.score
-    noise, data = law_at(MIXTURE, sde, late), law_at(MIXTURE, sde, sde.t_min)
+    noise, data = density_at(MIXTURE, sde, late), density_at(MIXTURE, sde, sde.t_min)
 
     def grid(n_steps):
         return uniform(late, sde.t_min, n_steps + 1).double()
@@ -258,9 +258,9 @@ SAMPLERS = [
 ]
 
 
-def worst_moment(x, law):
+def worst_moment(x, target):
     """The largest |z| of moments 1 to 4 of both coordinates, and mixed ones of degree 2 to 4, about a fixed centre."""
-    centre = torch.tensor([law.mean_of(lambda x, i=i: x[:, i]) for i in range(2)], dtype=torch.float64)
+    centre = torch.tensor([target.mean_of(lambda x, i=i: x[:, i]) for i in range(2)], dtype=torch.float64)
     worst = 0.0
     for a, b in [(1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3), (4, 0), (2, 2), (0, 4)]:
 
@@ -268,7 +268,7 @@ def worst_moment(x, law):
             return (x[:, 0] - centre[0]) ** a * (x[:, 1] - centre[1]) ** b
 
         values = moment(x)
-        z = (float(values.mean()) - law.mean_of(moment)) / (float(values.std()) / math.sqrt(len(x)))
+        z = (float(values.mean()) - target.mean_of(moment)) / (float(values.std()) / math.sqrt(len(x)))
         worst = max(worst, abs(z)) if math.isfinite(z) else math.inf
     return worst
 

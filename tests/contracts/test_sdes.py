@@ -95,10 +95,10 @@ def test_the_score_at_a_time_is_that_of_the_noised_law(sde):
     x = 3 * torch.randn(40, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     times = torch.linspace(0.05, 1, 40, dtype=torch.float64)
     for t in (sde.t_min + 1e-3, 0.2, 1.0):
-        law = p.scaled(float(sde.alpha(t))).noised(float(sde.sigma(t)))
+        density = p.scaled(float(sde.alpha(t))).noised(float(sde.sigma(t)))
         # x is carried to where the law lives, from its scale at t = 1
         y = x * float(sde.alpha(t) + sde.sigma(t))
-        expected = gradient(law.log_prob, y)
+        expected = gradient(density.log_prob, y)
         torch.testing.assert_close(score_at(sde, p.score, t)(y), expected, rtol=1e-9, atol=1e-9)
     each = torch.stack([score_at(sde, p.score, float(t))(y) for y, t in zip(x, times, strict=True)])
     torch.testing.assert_close(score_at(sde, p.score, times)(x), each, rtol=1e-12, atol=1e-12)

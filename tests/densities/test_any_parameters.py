@@ -64,7 +64,7 @@ def mixtures(build, most):
     return st.lists(component, min_size=1, max_size=most).map(assemble)
 
 
-LAWS = {
+DENSITIES = {
     "gaussians": mixtures(GaussianMixture, 4),
     # fewer degrees of freedom are left out: the noised law is only good to 1e-3 there (nu = 3), or worse (nu = 1)
     "student": st.integers(12, 40).flatmap(
@@ -81,10 +81,13 @@ LAWS = {
     "banana": st.builds(lambda s, w, b: Banana(s, w, b / 4), sizes, sizes, numbers),
     "funnel": st.builds(Funnel, sizes),
 }
-LAWS["mixture"] = st.builds(
-    lambda p, q, r: Mixture([0.2, 0.3, 0.5], [p, q, r]), LAWS["square"], LAWS["gaussians"], LAWS["circle"]
+DENSITIES["mixture"] = st.builds(
+    lambda p, q, r: Mixture([0.2, 0.3, 0.5], [p, q, r]),
+    DENSITIES["square"],
+    DENSITIES["gaussians"],
+    DENSITIES["circle"],
 )
-every_law = pytest.mark.parametrize("law", LAWS)
+every_density = pytest.mark.parametrize("name", DENSITIES)
 quick = settings(derandomize=True, deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -114,36 +117,36 @@ def check_derivatives(p, x, sigma):
     torch.testing.assert_close(p.divergence(x, sigma), trace, rtol=1e-6, atol=1e-6 / length**2)
 
 
-@every_law
+@every_density
 @quick
 @given(data=st.data(), sigma=levels)
-def test_score_and_divergence_are_central_differences(law, data, sigma):
-    p = data.draw(LAWS[law])
+def test_score_and_divergence_are_central_differences(name, data, sigma):
+    p = data.draw(DENSITIES[name])
     check_derivatives(p, places(p, sigma), sigma)
 
 
-SMOOTH = {name: LAWS[name] for name in ("gaussians", "student", "banana")} | {
+SMOOTH = {name: DENSITIES[name] for name in ("gaussians", "student", "banana")} | {
     "funnel": st.builds(lambda scale: Funnel(scale / 2), sizes),
     "heavy tails": st.integers(1, 12).flatmap(
         lambda nu: mixtures(lambda w, m, S: StudentTMixture(w, m, S, [nu / 2] * len(w)), 2)
     ),
-    "mixture": st.builds(lambda p, q: Mixture([0.4, 0.6], [p, q]), LAWS["gaussians"], LAWS["banana"]),
+    "mixture": st.builds(lambda p, q: Mixture([0.4, 0.6], [p, q]), DENSITIES["gaussians"], DENSITIES["banana"]),
 }
 
 
-@pytest.mark.parametrize("law", SMOOTH)
+@pytest.mark.parametrize("name", SMOOTH)
 @quick
 @given(data=st.data())
-def test_so_they_are_without_noise(law, data):
-    p = data.draw(SMOOTH[law])
+def test_so_they_are_without_noise(name, data):
+    p = data.draw(SMOOTH[name])
     check_derivatives(p, places(p, p.length_scale()), 0.0)
 
 
-@every_law
+@every_density
 @quick
 @given(data=st.data(), a=levels, b=levels)
-def test_noising_twice_adds_variances(law, data, a, b):
-    p = data.draw(LAWS[law])
+def test_noising_twice_adds_variances(name, data, a, b):
+    p = data.draw(DENSITIES[name])
     x = places(p, math.hypot(a, b))
     for method in METHODS:
         once = getattr(p.noised(math.hypot(a, b)), method)(x)
@@ -151,12 +154,12 @@ def test_noising_twice_adds_variances(law, data, a, b):
         torch.testing.assert_close(getattr(p.noised(b), method)(x, a), once, rtol=1e-9, atol=1e-9)
 
 
-@every_law
+@every_density
 @quick
 @given(data=st.data(), sigma=levels, factor=sizes, mirrored=st.booleans(), angle=numbers, shift=pairs)
-def test_a_moved_law_is_the_law_of_the_moved_points(law, data, sigma, factor, mirrored, angle, shift):
+def test_a_moved_law_is_the_law_of_the_moved_points(name, data, sigma, factor, mirrored, angle, shift):
     """y = a R x + c: p_Y(y) = p_X(x) / a^2 with noise sigma / |a| on X, the score a R s / a^2, the divergence / a^2."""
-    p = data.draw(LAWS[law])
+    p = data.draw(DENSITIES[name])
     factor = -factor if mirrored else factor
     inner, turn, offset = sigma / abs(factor), rotation(angle), torch.tensor(shift, dtype=torch.float64)
     x = places(p, inner)
@@ -202,11 +205,11 @@ def image(p, factor, angle, shift):
             return Points(place(p.points))
 
 
-@pytest.mark.parametrize("law", ["gaussians", "student", "segment", "circle", "points"])
+@pytest.mark.parametrize("name", ["gaussians", "student", "segment", "circle", "points"])
 @quick
 @given(data=st.data(), sigma=levels, factor=sizes, mirrored=st.booleans(), angle=numbers, shift=pairs)
-def test_a_moved_law_is_one_of_its_family(law, data, sigma, factor, mirrored, angle, shift):
-    p = data.draw(LAWS[law])
+def test_a_moved_law_is_one_of_its_family(name, data, sigma, factor, mirrored, angle, shift):
+    p = data.draw(DENSITIES[name])
     factor = -factor if mirrored else factor
     same, q = image(p, factor, angle, shift), p.scaled(factor).rotated(angle).shifted(shift)
     x = places(same, sigma)
@@ -217,9 +220,9 @@ def test_a_moved_law_is_one_of_its_family(law, data, sigma, factor, mirrored, an
 
 
 @quick
-@given(law=st.sampled_from(["square", "laplace", "spiral"]), data=st.data(), sigma=levels, factor=sizes)
-def test_a_law_on_the_axes_scaled_is_one_of_its_family(law, data, sigma, factor):
-    p = data.draw(LAWS[law])
+@given(name=st.sampled_from(["square", "laplace", "spiral"]), data=st.data(), sigma=levels, factor=sizes)
+def test_a_law_on_the_axes_scaled_is_one_of_its_family(name, data, sigma, factor):
+    p = data.draw(DENSITIES[name])
     match p:
         case Square():
             same = Square(factor * p.low, factor * p.high)
@@ -246,15 +249,15 @@ def mass(p, sigma):
 
 
 INTEGRATED = {
-    name: LAWS[name] for name in ("gaussians", "square", "segment", "circle", "points", "moons", "spiral", "board")
+    name: DENSITIES[name] for name in ("gaussians", "square", "segment", "circle", "points", "moons", "spiral", "board")
 } | {
     "laplace": st.builds(lambda a, b: Laplace((a / 2, b / 2)), sizes, sizes),
     "banana": st.builds(lambda s, w, b: Banana(s / 2, w / 2, b / 10), sizes, sizes, numbers),
 }
 
 
-@pytest.mark.parametrize("law", INTEGRATED)
+@pytest.mark.parametrize("name", INTEGRATED)
 @settings(parent=quick, max_examples=6)
 @given(data=st.data(), sigma=st.floats(0.5, 3))
-def test_the_density_integrates_to_one(law, data, sigma):
-    assert mass(data.draw(INTEGRATED[law]), sigma) == pytest.approx(1, abs=1e-8)
+def test_the_density_integrates_to_one(name, data, sigma):
+    assert mass(data.draw(INTEGRATED[name]), sigma) == pytest.approx(1, abs=1e-8)

@@ -224,31 +224,31 @@ def test_shapes_on_the_plane_refuse(build, error, said):
 
 
 @pytest.mark.parametrize(
-    ("law", "name"),
+    ("make", "name"),
     [(Funnel, "scale"), (Spiral, "rate"), (Circle, "radius"), (Banana, "scale"), (Banana, "width")]
     + [(pinwheel, name) for name in ("radial_std", "tangential_std", "rate", "scale")]
     + [(spiral_of_gaussians, name) for name in ("turns", "inner", "outer", "std")],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_sizes_must_be_positive_numbers(law, name):
+def test_sizes_must_be_positive_numbers(make, name):
     for value in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match=f"{name} is {value}: it must be finite and greater than 0. Give a number"):
-            law(**{name: value})
+            make(**{name: value})
     with pytest.raises(TypeError, match=f"{name} is 'large': it must be a number"):
-        law(**{name: "large"})
+        make(**{name: "large"})
 
 
-@pytest.mark.parametrize(("law", "name", "least"), [(pinwheel, "n_arms", 1), (spiral_of_gaussians, "n_modes", 2)])
-def test_counts_must_be_whole_and_large_enough(law, name, least):
+@pytest.mark.parametrize(("make", "name", "least"), [(pinwheel, "n_arms", 1), (spiral_of_gaussians, "n_modes", 2)])
+def test_counts_must_be_whole_and_large_enough(make, name, least):
     for value in (least - 1, -3):
         with pytest.raises(ValueError, match=f"{name} is {value}: it must be at least {least}"):
-            law(**{name: value})
+            make(**{name: value})
     for value in (4.0, True, "4", None):
         with pytest.raises(
             TypeError, match=rf"{name} is {value!r}: it must be a whole number \(int\) of at least {least}"
         ):
-            law(**{name: value})
-    law(**{name: least})
+            make(**{name: value})
+    make(**{name: least})
 
 
 @pytest.mark.parametrize("label", [2, -1, "left", 0.5])

@@ -43,8 +43,8 @@ def likelihood(x, h):
     for i in range(len(x)):
         others = torch.cat([x[:i], x[i + 1 :]])
         n = len(others)
-        law = GaussianMixture([1 / n] * n, others, (h**2 * torch.eye(2).double()).expand(n, 2, 2))
-        total += float(law.log_prob(x[i]))
+        density = GaussianMixture([1 / n] * n, others, (h**2 * torch.eye(2).double()).expand(n, 2, 2))
+        total += float(density.log_prob(x[i]))
     return total / len(x)
 
 

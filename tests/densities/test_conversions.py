@@ -42,10 +42,10 @@ def points(n, seed=0):
 
 
 def test_from_a_multivariate_normal():
-    law = MultivariateNormal(MEANS[0], COVARIANCES[0])
-    p, x = GaussianMixture.from_torch(law), points(30)
+    distribution = MultivariateNormal(MEANS[0], COVARIANCES[0])
+    p, x = GaussianMixture.from_torch(distribution), points(30)
     assert p.weights.tolist() == [1.0]
-    torch.testing.assert_close(p.log_prob(x), law.log_prob(x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(p.log_prob(x), distribution.log_prob(x), rtol=1e-12, atol=1e-12)
     wider = MultivariateNormal(MEANS[0], COVARIANCES[0] + 0.49 * torch.eye(2).double())  # it knows the noised law
     torch.testing.assert_close(p.log_prob(x, 0.7), wider.log_prob(x), rtol=1e-12, atol=1e-12)
 
@@ -56,23 +56,25 @@ def test_from_a_multivariate_normal():
     ids=["full", "independent"],
 )
 def test_from_a_mixture_of_torch(parts):
-    law = MixtureSameFamily(Categorical(WEIGHTS), parts)
-    p, x = GaussianMixture.from_torch(law), points(30)
-    torch.testing.assert_close(p.log_prob(x), law.log_prob(x), rtol=1e-12, atol=1e-12)
+    distribution = MixtureSameFamily(Categorical(WEIGHTS), parts)
+    p, x = GaussianMixture.from_torch(distribution), points(30)
+    torch.testing.assert_close(p.log_prob(x), distribution.log_prob(x), rtol=1e-12, atol=1e-12)
 
 
 def test_from_float32_weights_that_sum_to_one_only_roughly():
-    law = MixtureSameFamily(Categorical(torch.full((3,), 1 / 3)), MultivariateNormal(MEANS.float(), torch.eye(2)))
-    p = GaussianMixture.from_torch(law)
+    distribution = MixtureSameFamily(
+        Categorical(torch.full((3,), 1 / 3)), MultivariateNormal(MEANS.float(), torch.eye(2))
+    )
+    p = GaussianMixture.from_torch(distribution)
     assert float(p.weights.sum()) == pytest.approx(1, abs=1e-15)
-    torch.testing.assert_close(p.log_prob(points(9).float()), law.log_prob(points(9).float()))
+    torch.testing.assert_close(p.log_prob(points(9).float()), distribution.log_prob(points(9).float()))
 
 
 def test_to_torch_and_back():
-    law, x = MIXTURE.to_torch(), points(30)
-    assert isinstance(law, MixtureSameFamily)
-    torch.testing.assert_close(law.log_prob(x), MIXTURE.log_prob(x), rtol=1e-12, atol=1e-12)
-    back = GaussianMixture.from_torch(law)
+    distribution, x = MIXTURE.to_torch(), points(30)
+    assert isinstance(distribution, MixtureSameFamily)
+    torch.testing.assert_close(distribution.log_prob(x), MIXTURE.log_prob(x), rtol=1e-12, atol=1e-12)
+    back = GaussianMixture.from_torch(distribution)
     torch.testing.assert_close(back.weights, MIXTURE.weights, rtol=1e-15, atol=0)
     torch.testing.assert_close(back.means, MIXTURE.means, rtol=0, atol=0)
     torch.testing.assert_close(back.covariances, MIXTURE.covariances, rtol=1e-15, atol=1e-16)
@@ -80,7 +82,7 @@ def test_to_torch_and_back():
 
 
 @pytest.mark.parametrize(
-    ("law", "error", "said"),
+    ("distribution", "error", "said"),
     [
         (Independent(StudentT(torch.ones(2)), 1), TypeError, "give a MultivariateNormal, or a MixtureSameFamily"),
         (Independent(LogNormal(MEANS[0], 1.0), 1), TypeError, "there is densities.from_torch"),
@@ -91,9 +93,9 @@ def test_to_torch_and_back():
     ],
     ids=["student", "lognormal", "one number", "no law", "three dimensions", "a batch"],
 )
-def test_what_is_no_gaussian_mixture_is_refused(law, error, said):
+def test_what_is_no_gaussian_mixture_is_refused(distribution, error, said):
     with pytest.raises(error, match=said):
-        GaussianMixture.from_torch(law)
+        GaussianMixture.from_torch(distribution)
 
 
 # Gaussian mixtures and scikit-learn, by the names and shapes of its arrays.

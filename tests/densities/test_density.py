@@ -73,9 +73,9 @@ def test_score_by_default_is_the_gradient_of_log_prob(sigma):
 
 
 def test_a_density_without_bounds_says_so():
-    with pytest.raises(TypeError, match=r"Plain gives no bounds\(sigma\), which quadrature needs"):
+    with pytest.raises(TypeError, match=r"Plain has no bounds\(sigma\), which quadrature needs"):
         Plain().bounds()
-    with pytest.raises(TypeError, match=r"Plain gives no length_scale\(sigma\), which quadrature needs"):
+    with pytest.raises(TypeError, match=r"Plain has no length_scale\(sigma\), which quadrature needs"):
         Plain().length_scale()
     with pytest.raises(ValueError, match="the last dimension must be 2"):
         Plain().score(torch.zeros(3, 3))
@@ -329,7 +329,7 @@ class Logistic(Density):
     """Independent logistic coordinates: s = -tanh(x / 2), s' = -1 / (2 cosh(x / 2)^2)."""
 
     def log_prob(self, x, sigma=0.0):
-        validate.only_clean(sigma, x, "the logistic law")
+        validate.only_clean(sigma, x, "the logistic density")
         return (-x - 2 * torch.nn.functional.softplus(-x)).sum(-1)
 
 
@@ -354,12 +354,12 @@ def scipy_logistic(x):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_log_density_alone_says_nothing_of_noise(method):
     p, x = Logistic(), torch.zeros(3, 2)
-    said = "of the logistic law only the clean law is known, so sigma must be 0. For noised laws take .*uses sigma"
+    said = "only the clean law of the logistic density is known, so sigma must be 0. For noised laws take .*uses sigma"
     with pytest.raises(ValueError, match=f"sigma is 0.3: {said}"):
         getattr(p, method)(x, 0.3)
     with pytest.raises(ValueError, match=f"sigma is a tensor with levels above 0: {said}"):
         getattr(p, method)(x, torch.tensor([0.0, 0.0, 0.3]))
-    with pytest.raises(ValueError, match="only the clean law is known"):
+    with pytest.raises(ValueError, match="only the clean law of"):
         getattr(p.noised(0.3), method)(x)
     with pytest.raises(ValueError, match="sigma is -1: a noise level is a standard deviation"):
         getattr(p, method)(x, -1)
@@ -376,9 +376,9 @@ def test_a_log_density_of_x_alone_is_taken_as_the_clean_one():
     p, x = Plain(), points(9)
     for method in METHODS:
         torch.testing.assert_close(getattr(p, method)(x, 0.0), getattr(Logistic(), method)(x))
-        with pytest.raises(ValueError, match="sigma is 0.3: of Plain only the clean law is known"):
+        with pytest.raises(ValueError, match="sigma is 0.3: only the clean law of Plain is known"):
             getattr(p, method)(x, 0.3)
-    with pytest.raises(TypeError, match="Plain gives no sample"):
+    with pytest.raises(TypeError, match="Plain has no sample"):
         p.sample((3,))
 
 

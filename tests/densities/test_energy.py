@@ -38,12 +38,12 @@ WELLS = (-2.0, 1.5, -1.0, 2.5)
 def test_the_normaliser_of_a_gaussian_energy():
     p, x = from_energy(bowl, (-9.0, 9.0, -8.0, 8.0), n_cells=64), points(30)
     assert p.log_normaliser == pytest.approx(math.log(2 * math.pi) - 0.5 * math.log(5), abs=1e-12)
-    law = MultivariateNormal(
+    distribution = MultivariateNormal(
         torch.zeros(2).double(), precision_matrix=torch.tensor([[2.0, -1.0], [-1.0, 3.0]]).double()
     )
     x = x.clamp(-8, 8)
-    torch.testing.assert_close(p.log_prob(x), law.log_prob(x), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(p.score(x), -x @ law.precision_matrix, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(p.log_prob(x), distribution.log_prob(x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(p.score(x), -x @ distribution.precision_matrix, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(p.divergence(x), torch.full((30,), -5.0, dtype=torch.float64))
 
 
@@ -114,7 +114,7 @@ def test_the_sampling_error_is_the_distance_to_the_law_of_the_draws():
     p = from_energy(bowl, extent, n_cells=cells).to(torch.float64)
     masses = cell_masses(bowl, extent, cells)
 
-    def law_of_draws(x):
+    def density_of_draws(x):
         place = (x + 3) / 6 * cells
         i, j = place.floor().clamp(0, cells - 1).long().unbind(-1)
         s, t = (place - torch.stack([i, j], -1)).unbind(-1)
@@ -128,13 +128,13 @@ def test_the_sampling_error_is_the_distance_to_the_law_of_the_draws():
 
     middle = torch.as_tensor((np.arange(cells * inner) + 0.5) / (cells * inner) * 6 - 3)
     grid, area = torch.cartesian_prod(middle, middle), (6 / (cells * inner)) ** 2
-    density, drawn = p.log_prob(grid).exp(), law_of_draws(grid)
+    density, drawn = p.log_prob(grid).exp(), density_of_draws(grid)
     assert float(drawn.sum()) * area == pytest.approx(1, abs=1e-3)  # midpoints, 1600 a cell
     distance = 0.5 * float((density - drawn).abs().sum()) * area
     assert distance > 0.03
     assert p.sampling_error == pytest.approx(distance, rel=0.1)  # its own sum has 16 nodes a cell and a kink at p = q
     x = p.sample((n,), generator=generator(3))
-    frequency = float((p.log_prob(x).exp() > law_of_draws(x)).double().mean())
+    frequency = float((p.log_prob(x).exp() > density_of_draws(x)).double().mean())
     above = density > drawn
     expected = float(drawn[above].sum() / drawn.sum())
     assert abs(frequency - expected) < 5 * math.sqrt(expected * (1 - expected) / n) + 1e-3
@@ -172,7 +172,7 @@ def test_outside_its_box_an_energy_law_has_no_density():
 def test_an_energy_law_knows_its_clean_law_alone(method):
     p = from_energy(wells, WELLS, n_cells=8)
     arguments = () if method in ("bounds", "length_scale") else (torch.zeros(3, 2),)
-    with pytest.raises(ValueError, match="sigma is 0.1: of a law given by its energy only the clean law is known"):
+    with pytest.raises(ValueError, match="sigma is 0.1: only the clean law of a density given by its energy is known"):
         getattr(p, method)(*arguments, 0.1)
 
 

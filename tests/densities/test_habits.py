@@ -330,8 +330,8 @@ def test_at_the_centre_and_on_axes_all_is_finite_in_float32(name):
 
 
 def test_a_density_is_its_own_in_sets_and_dictionaries():
-    laws = {Circle(), Circle(1.0), Circle(2.0), Segment(), Segment((-1, 0), (1, 0))}
-    assert len(laws) == 3
+    distinct = {Circle(), Circle(1.0), Circle(2.0), Segment(), Segment((-1, 0), (1, 0))}
+    assert len(distinct) == 3
 
 
 # Densities of one's own: N(mean, std^2 I) as a plain class, as a dataclass of any kind, and without parameters.
@@ -552,7 +552,5 @@ def test_what_a_wrapper_answers_is_what_its_part_can():
         assert torch.equal(part.scaled(2.0).noised(0.1).rotated(1.0).weights, part.weights)
     for alone in (Square(), Square().noised(0.1), Square().scaled(2.0).noised(0.1)):
         assert not hasattr(alone, "weights")
-        with pytest.raises(
-            TypeError, match=r"Square gives no posterior\(x, sigma\): it is not a mixture of components"
-        ):
+        with pytest.raises(TypeError, match=r"Square has no posterior\(x, sigma\): it is not a mixture of components"):
             alone.posterior(x, 0.1)

@@ -26,8 +26,8 @@ THREE = StudentTMixture(
     [[[1.0, 0.3], [0.3, 0.5]], [[0.1, 0.0], [0.0, 4.0]], [[2.0, -1.2], [-1.2, 0.8]]],
     [0.7, 3.0, 50.0],
 )
-LAWS = [single(0.7), single(3.0), single(50.0), THREE]
-every_law = pytest.mark.parametrize("p", LAWS, ids=["nu 0.7", "nu 3", "nu 50", "three"])
+DENSITIES = [single(0.7), single(3.0), single(50.0), THREE]
+every_density = pytest.mark.parametrize("p", DENSITIES, ids=["nu 0.7", "nu 3", "nu 50", "three"])
 
 
 # The oracle: p(x) = sum_k w_k int Gamma(lambda; nu / 2, nu / 2) N(x; m, S / lambda + sigma^2 I) d lambda, over u = log
@@ -101,7 +101,7 @@ def test_three_noised_laws_in_high_precision(x, sigma, integrated):
     agree(THREE, x, sigma, integrated(parts(THREE, x, sigma), 200, 4))
 
 
-@every_law
+@every_density
 def test_clean_law_is_that_of_scipy(p):
     x = 3 * torch.randn(100, 2, dtype=torch.float64, generator=generator(0))
     x = torch.cat([x, x.new_tensor(FAR)])
@@ -112,7 +112,7 @@ def test_clean_law_is_that_of_scipy(p):
     torch.testing.assert_close(p.log_prob(x), torch.from_numpy(np.log(density)), rtol=1e-12, atol=1e-12)
 
 
-@every_law
+@every_density
 @pytest.mark.parametrize("x", NEAR + FAR)
 def test_clean_law_in_high_precision(p, x):
     with mpmath.workdps(50):

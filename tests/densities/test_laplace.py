@@ -13,8 +13,8 @@ from torch.distributions import Laplace as TorchLaplace
 from toylab.densities import Laplace
 
 SIGMAS = [1e-3, 0.03, 0.3, 3.0, 100.0]
-LAWS = [Laplace(), Laplace((0.05, 2.0)), Laplace((1e-2, 30.0))]
-every_law = pytest.mark.parametrize("p", LAWS, ids=repr)
+DENSITIES = [Laplace(), Laplace((0.05, 2.0)), Laplace((1e-2, 30.0))]
+every_density = pytest.mark.parametrize("p", DENSITIES, ids=repr)
 every_sigma = pytest.mark.parametrize("sigma", SIGMAS)
 
 
@@ -62,7 +62,7 @@ def places(p, sigma):
 
 
 @every_sigma
-@every_law
+@every_density
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
 def test_noised_in_high_precision(p, sigma, dtype, tolerance):
     """Each value relative to itself, the score to its norm, at the very point that the dtype holds.
@@ -89,13 +89,13 @@ def test_the_closed_form_is_the_average_of_gaussians(t, b, sigma):
         assert abs(sum(halves(mpmath.mpf(t), b, sigma)) / p - 1) < 1e-15
 
 
-@every_law
+@every_density
 def test_clean_log_prob_and_score_are_those_of_torch(p):
     scales = torch.tensor(p.scales, dtype=torch.float64)
-    law = Independent(TorchLaplace(torch.zeros_like(scales), scales), 1)
+    distribution = Independent(TorchLaplace(torch.zeros_like(scales), scales), 1)
     x = (3 * torch.randn(100, 2, dtype=torch.float64, generator=generator(0))).requires_grad_()
-    torch.testing.assert_close(p.log_prob(x), law.log_prob(x), rtol=1e-13, atol=1e-13)
-    (score,) = torch.autograd.grad(law.log_prob(x).sum(), x)
+    torch.testing.assert_close(p.log_prob(x), distribution.log_prob(x), rtol=1e-13, atol=1e-13)
+    (score,) = torch.autograd.grad(distribution.log_prob(x).sum(), x)
     torch.testing.assert_close(p.score(x).detach(), score, rtol=1e-13, atol=0)
     assert p.divergence(x).tolist() == [0.0] * 100
 
@@ -128,7 +128,7 @@ def test_implicit_score_matching_has_the_wrong_sign_on_the_clean_law(sigma, boun
         assert loss == pytest.approx(1 / (2 * 0.8**2) + 1 / (2 * 1.5**2), rel=1e-9)
 
 
-@every_law
+@every_density
 def test_samples_have_the_law(p):
     """Kolmogorov-Smirnov of 1e5 draws a coordinate, p > 1e-6 each, and independent quadrants at 5 standard errors."""
     n = 100_000

@@ -23,10 +23,10 @@ def points(n, seed=0):
 
 
 def test_a_wrapped_law_has_its_log_prob_and_the_derivatives_of_it():
-    law = MultivariateNormal(MEANS[0], COVARIANCES[0])
-    p, x = from_torch(law), points(30)
+    distribution = MultivariateNormal(MEANS[0], COVARIANCES[0])
+    p, x = from_torch(distribution), points(30)
     precision = torch.linalg.inv(COVARIANCES[0])
-    assert torch.equal(p.log_prob(x), law.log_prob(x))
+    assert torch.equal(p.log_prob(x), distribution.log_prob(x))
     torch.testing.assert_close(p.score(x), (MEANS[0] - x) @ precision, rtol=1e-12, atol=1e-12)
     trace = -torch.trace(precision).expand(30)
     torch.testing.assert_close(p.divergence(x), trace, rtol=1e-12, atol=1e-12)
@@ -45,13 +45,13 @@ def test_a_wrapped_student_has_the_derivatives_of_its_formula():
 
 
 def test_draws_of_a_wrapped_law_are_those_of_the_global_stream_seeded_alike():
-    law = MixtureSameFamily(Categorical(WEIGHTS), MultivariateNormal(MEANS, COVARIANCES))
+    distribution = MixtureSameFamily(Categorical(WEIGHTS), MultivariateNormal(MEANS, COVARIANCES))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        expected = [law.sample((4,)), law.sample((2, 3))]
+        expected = [distribution.sample((4,)), distribution.sample((2, 3))]
         torch.manual_seed(6)
         before = torch.get_rng_state()
-        p, g = from_torch(law), generator(5)
+        p, g = from_torch(distribution), generator(5)
         assert torch.equal(p.sample((4,), generator=g), expected[0])
         assert torch.equal(p.sample((2, 3), generator=g), expected[1])  # so the generator has moved on
         assert torch.equal(torch.get_rng_state(), before)  # and the global stream has not
@@ -72,17 +72,17 @@ def test_a_wrapped_law_keeps_its_dtype_until_told_otherwise():
 @pytest.mark.parametrize("method", METHODS)
 def test_a_wrapped_law_knows_its_clean_law_alone(method):
     p = from_torch(MultivariateNormal(torch.zeros(2), torch.eye(2)))
-    said = "of a wrapped torch distribution only the clean law is known, so sigma must be 0. For noised laws take"
+    said = "only the clean law of a wrapped torch distribution is known, so sigma must be 0. For noised laws take"
     for sigma in (0.1, torch.tensor([0.0, 0.1, 0.0])):
         with pytest.raises(ValueError, match=f"sigma is .*: {said}"):
             getattr(p, method)(torch.zeros(3, 2), sigma)
         assert getattr(p, method)(torch.zeros(3, 2), 0 * sigma).isfinite().all()
-    with pytest.raises(ValueError, match="sigma is 0.5: .*only the clean law is known"):
+    with pytest.raises(ValueError, match="sigma is 0.5: only the clean law of .* is known"):
         getattr(p.noised(0.5), method)(torch.zeros(3, 2))
 
 
 @pytest.mark.parametrize(
-    ("law", "error", "said"),
+    ("distribution", "error", "said"),
     [
         (Normal(0.0, 1.0), ValueError, r"event shape \[\] and batch shape \[\]: one law on the plane has \[2\]"),
         (Normal(torch.zeros(2), 1.0), ValueError, r"event shape \[\] and batch shape \[2\].*Independent\(d, 1\)"),
@@ -91,6 +91,6 @@ def test_a_wrapped_law_knows_its_clean_law_alone(method):
         ("normal", TypeError, "distribution is a str: give a torch Distribution"),
     ],
 )
-def test_what_is_no_law_on_the_plane_is_not_wrapped(law, error, said):
+def test_what_is_no_law_on_the_plane_is_not_wrapped(distribution, error, said):
     with pytest.raises(error, match=said):
-        from_torch(law)
+        from_torch(distribution)

@@ -188,7 +188,7 @@ def test_trained_numbers_are_drawn_with_their_spread(quick, texts):
     assert stated in texts("annealing")
 
     written = texts("failures")
-    for name in ("kinks", "small sigma", "ring without modes"):
+    for name in ("piecewise linear", "small sigma", "ring without modes"):
         for label, row in quick("failures").numbers[name].items():
             assert label in written
             assert f" {row['mean']:.2g} ± {row['std']:.1g}" in written

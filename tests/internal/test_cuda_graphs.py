@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from toylab._internal import validate
-from toylab._internal.cuda_graphs import WARM_UP, captured, changes_nothing
+from toylab._internal.cuda_graphs import WARM_UP, capture_step, changes_nothing
 from toylab.densities import Banana, Circle, FromEnergy, Points, StudentTMixture, fractal_tree, ring, two_modes
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
@@ -141,10 +141,10 @@ def taped(monkeypatch):
             tapes.append(Tape(generator or torch.default_generator))
             return tapes[-1].record(run)
 
-        return captured(step, device, generator=generator, record=record, **rest)
+        return capture_step(step, device, generator=generator, record=record, **rest)
 
     for module in RECORDING:
-        monkeypatch.setattr(module, "captured", on_tape)
+        monkeypatch.setattr(module, "capture_step", on_tape)
     # on the CPU, though not on a GPU, these look at times and levels, to refuse wrong ones
     monkeypatch.setattr(validate, "time", lambda t: t)
     looked_at = validate.noise_level
@@ -317,7 +317,7 @@ def test_first_calls_are_ordinary_and_later_ones_leave_python_out():
         return x + shift
 
     g = seeded()
-    again = captured(step, CPU, record=Tape(g).record)
+    again = capture_step(step, CPU, record=Tape(g).record)
     x = torch.zeros(2)
     for k in range(10):
         x = again(x, float(k % 3))
@@ -326,7 +326,7 @@ def test_first_calls_are_ordinary_and_later_ones_leave_python_out():
 
 
 def test_results_hold_until_the_next_call():
-    again = captured(lambda x: x + 1, CPU, record=Tape(seeded()).record)
+    again = capture_step(lambda x: x + 1, CPU, record=Tape(seeded()).record)
     given = [torch.full((2,), float(k)) for k in range(WARM_UP + 2)]
     results = [again(x) for x in given]
     assert [x.tolist() for x in given] == [[k, k] for k in range(WARM_UP + 2)]  # a replay writes into none of them
@@ -341,7 +341,7 @@ def test_a_step_that_looks_at_its_values_goes_on_as_it_is(look):
         look(x)
         return x + 1
 
-    again, x = captured(step, CPU, record=Tape(seeded()).record), torch.ones(2)
+    again, x = capture_step(step, CPU, record=Tape(seeded()).record), torch.ones(2)
     with pytest.warns(RuntimeWarning, match="cannot be recorded as a CUDA graph"):
         for _ in range(WARM_UP + 3):
             x = again(x)
@@ -350,7 +350,7 @@ def test_a_step_that_looks_at_its_values_goes_on_as_it_is(look):
 
 def test_a_generator_elsewhere_is_told():
     with pytest.warns(RuntimeWarning, match=r"generator lives on the cpu. Give torch.Generator\('cuda'\)"):
-        step = captured(torch.neg, torch.device("cuda"), generator=seeded())
+        step = capture_step(torch.neg, torch.device("cuda"), generator=seeded())
     assert step is torch.neg
 
 
@@ -367,7 +367,7 @@ def test_functions_that_may_change_are_not_recorded():
     for f in (lambda x: -x, Counts(), Explicit(lambda x: -x), at(lambda x, sigma: -x, 0.1), at(Counts(), 0.1)):
         assert not changes_nothing(f)
         with pytest.warns(RuntimeWarning, match="may keep something that changes between calls"):
-            assert captured(torch.neg, torch.device("cuda"), uses=[P.score, f]) is torch.neg
+            assert capture_step(torch.neg, torch.device("cuda"), uses=[P.score, f]) is torch.neg
 
 
 def test_what_is_known_not_to_change():
@@ -488,7 +488,7 @@ def test_training_as_a_graph_is_the_training(name, n_seeds, monkeypatch):
 
     (loss, then), (loss_again, _) = train(), train()
     assert torch.equal(loss, loss_again)
-    monkeypatch.setattr(RECORDING[0], "captured", lambda step, *_, **__: step)
+    monkeypatch.setattr(RECORDING[0], "capture_step", lambda step, *_, **__: step)
     expected, then_expected = train()
     assert torch.equal(then, then_expected)
     torch.testing.assert_close(loss, expected, rtol=1e-3, atol=1e-4)
@@ -509,7 +509,7 @@ def test_sampling_as_a_graph_is_the_sampling(name, monkeypatch):
     found, then = sample()
     assert torch.equal(found.samples, sample()[0].samples)
     for module in RECORDING:
-        monkeypatch.setattr(module, "captured", lambda step, *_, **__: step)
+        monkeypatch.setattr(module, "capture_step", lambda step, *_, **__: step)
     expected, then_expected = sample()
     assert torch.equal(then, then_expected)
     assert found.n_evaluations == expected.n_evaluations
@@ -524,7 +524,7 @@ def test_a_failed_recording_leaves_the_generator_usable():
         noise = torch.randn(2, device="cuda", generator=g)
         return x + noise * float(noise.sum() > 0)
 
-    again, x = captured(step, torch.device("cuda"), generator=g), torch.zeros(2, device="cuda")
+    again, x = capture_step(step, torch.device("cuda"), generator=g), torch.zeros(2, device="cuda")
     with pytest.warns(RuntimeWarning, match="cannot be recorded"):
         for _ in range(WARM_UP + 3):
             x = again(x)

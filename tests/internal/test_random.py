@@ -63,10 +63,12 @@ def test_dtypes(dtype):
 # Laws: exact-law p-values above 1e-6 at n = 1e5, where Kolmogorov-Smirnov sees a shift of the cdf of .01.
 
 
-@pytest.mark.parametrize(("name", "law"), [("normal", "norm"), ("normal_like", "norm"), ("uniform", "uniform")])
-def test_continuous_laws(name, law):
+@pytest.mark.parametrize(
+    ("name", "distribution"), [("normal", "norm"), ("normal_like", "norm"), ("uniform", "uniform")]
+)
+def test_continuous_laws(name, distribution):
     sample = DRAWS[name]((100_000,), generator(4))
-    assert scipy.stats.kstest(sample.numpy(), law).pvalue > 1e-6
+    assert scipy.stats.kstest(sample.numpy(), distribution).pvalue > 1e-6
 
 
 def test_uniform_holds_zero_and_not_one():

@@ -250,7 +250,7 @@ class LevelsOf:
 
 
 @pytest.mark.parametrize(
-    ("levels", "law"),
+    ("levels", "distribution"),
     [
         (UniformTimes(VE(0.2, 5.0)), scipy.stats.loguniform(0.2, 5.0)),
         (UniformTimes(VP()), LevelsOf(VP())),
@@ -260,13 +260,13 @@ class LevelsOf:
     ],
     ids=["VE", "VP", "sub-VP", "log-uniform", "log-normal"],
 )
-def test_continuous_levels_have_their_law(levels, law):
+def test_continuous_levels_have_their_law(levels, distribution):
     """Kolmogorov-Smirnov of 1e5 draws, p > 1e-6; the nodes have its mean of 1 / (1 + sigma^2), by SciPy."""
     sigma = levels.draw(torch.empty(100_000, 2, dtype=torch.float64), generator(5))
     assert sigma.shape == (100_000,)
-    assert scipy.stats.kstest(sigma.numpy(), law.cdf).pvalue > 1e-6
+    assert scipy.stats.kstest(sigma.numpy(), distribution.cdf).pvalue > 1e-6
     nodes, weights = levels.nodes()
-    expected = scipy.integrate.quad(lambda u: 1 / (1 + law.ppf(u) ** 2), 0, 1, epsabs=1e-10)[0]
+    expected = scipy.integrate.quad(lambda u: 1 / (1 + distribution.ppf(u) ** 2), 0, 1, epsabs=1e-10)[0]
     assert float((weights / (1 + nodes**2)).sum()) == pytest.approx(expected, abs=1e-7)
 
 

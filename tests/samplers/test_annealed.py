@@ -55,8 +55,8 @@ def test_one_level_is_langevin_on_the_noised_law():
     one = annealed_langevin(
         two_modes().score, x, torch.tensor([0.7]), step_size=0.2, n_steps=5, generator=generator(3), progress=False
     )
-    law = two_modes().noised(float(torch.tensor(0.7)))
-    other = langevin(law.score, x, step_size=0.2, n_steps=5, generator=generator(3), progress=False)
+    density = two_modes().noised(float(torch.tensor(0.7)))
+    other = langevin(density.score, x, step_size=0.2, n_steps=5, generator=generator(3), progress=False)
     torch.testing.assert_close(one.samples, other.samples, rtol=1e-12, atol=1e-12)
 
 

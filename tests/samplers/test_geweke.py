@@ -14,7 +14,7 @@ from tests.contracts.test_samplers import MIXTURE, N, mixture
 from toylab.samplers import mala
 
 S, EPS, ROUNDS = 0.7, 0.4, 12
-LAW = mixture(MIXTURE)
+TARGET = mixture(MIXTURE)
 
 
 def posterior(y):
@@ -61,7 +61,7 @@ def worst_z(kernel):
     def data(t):
         return t + S * torch.randn(t.shape, dtype=t.dtype, generator=g)
 
-    t = LAW.sample(N, g)
+    t = TARGET.sample(N, g)
     y = data(t)
     for _ in range(ROUNDS):
         t = kernel(t, y, g)
@@ -69,7 +69,7 @@ def worst_z(kernel):
     t = kernel(t, y, g)  # so that t and y are joined by the kernel, not by the drawing of y
     worst = 0.0
     for i in range(2):
-        mean, square, fourth = (LAW.mean_of(lambda t, i=i, k=k: t[:, i] ** k) for k in (1, 2, 4))
+        mean, square, fourth = (TARGET.mean_of(lambda t, i=i, k=k: t[:, i] ** k) for k in (1, 2, 4))
         moments = (
             (t[:, i], mean),
             (y[:, i] ** 2, square + S**2),

@@ -19,9 +19,9 @@ MIXTURE = GaussianMixture(
 ).to(torch.float64)
 NORMAL = GaussianMixture([1.0], [[1.0, -2.0]], [[1.0, 0.6], [0.6, 0.8]]).to(torch.float64)
 BANANA = Banana(scale=1.0, width=0.5, bend=0.5).to(torch.float64)
-LAWS = {"normal": NORMAL, "mixture": MIXTURE, "banana": BANANA}
+DENSITIES = {"normal": NORMAL, "mixture": MIXTURE, "banana": BANANA}
 
-every_law = pytest.mark.parametrize("law", LAWS)
+every_density = pytest.mark.parametrize("name", DENSITIES)
 
 
 def generator(seed):
@@ -59,12 +59,12 @@ def log_acceptance(monkeypatch, log_prob, score, x, y, eps):
     return torch.where(sure, 0.0, low)
 
 
-@every_law
+@every_density
 @pytest.mark.parametrize("eps", [0.05, 0.5, 2.0])
 @pytest.mark.parametrize("field", ["score", "half the score", "no score"])
-def test_detailed_balance_point_by_point(monkeypatch, law, eps, field):
+def test_detailed_balance_point_by_point(monkeypatch, name, eps, field):
     """p(x) q(y|x) a(x, y) = p(y) q(x|y) a(y, x), whatever field proposes; in logarithms, to 1e-12 of their terms."""
-    p = LAWS[law]
+    p = DENSITIES[name]
     factor = {"score": 1.0, "half the score": 0.5, "no score": 0.0}[field]
 
     def score(x):
@@ -90,14 +90,14 @@ def test_detailed_balance_point_by_point(monkeypatch, law, eps, field):
     assert (a_back < -1e-3).any()
 
 
-@every_law
-def test_exact_law_is_kept(law):
+@every_density
+def test_exact_law_is_kept(name):
     """Kolmogorov-Smirnov of log p and of both coordinates against fresh exact draws, for a field other than the score.
 
     n = 40,000 on both sides sees a distance of .02 between distribution functions at p = 1e-7; without the
     acceptance step the p-value of log p is below 1e-50 at this step. With the score itself: the contract.
     """
-    p, n = LAWS[law], 40_000
+    p, n = DENSITIES[name], 40_000
     start, fresh = (p.sample((n,), generator=generator(seed)) for seed in (3, 4))
     chains = mala(
         p.log_prob,

@@ -10,13 +10,13 @@ import torch
 from tests.contracts.test_samplers import MIXTURE, NORMAL, N, biased, hot, mixture, worst_moment
 
 P, EPS = MIXTURE, 0.5
-LAW = mixture(P)
+TARGET = mixture(P)
 
 
-def worst_z(run, law=LAW):
+def worst_z(run, target=TARGET):
     """The largest |z| of the contract's moments after the run."""
     g = torch.Generator().manual_seed(1)
-    return worst_moment(run(law.sample(N, g), g), law)
+    return worst_moment(run(target.sample(N, g), g), target)
 
 
 def noise(x, g):

@@ -68,7 +68,7 @@ def coefficients(run, sde, times):
     return A, b, c
 
 
-def law_at(sde, t):
+def moments_at(sde, t):
     """Mean and variance along an axis of x_t."""
     alpha, sigma = float(sde.alpha(t)), float(sde.sigma(t))
     return alpha * MEAN, alpha**2 * VARIANCE + sigma**2
@@ -78,10 +78,10 @@ def errors(run, sde, n_steps, *, rising=False):
     """Of mean and variance, from the exact law at the first time to the exact law at the last."""
     times = uniform(1.0, sde.t_min, n_steps + 1).double()
     times = times.flip(0) if rising else times
-    mean, variance = law_at(sde, float(times[0]))
+    mean, variance = moments_at(sde, float(times[0]))
     for A, b, c in zip(*(part.tolist() for part in coefficients(run, sde, times)), strict=True):
         mean, variance = A * mean + b, A**2 * variance + c**2
-    exact = law_at(sde, float(times[-1]))
+    exact = moments_at(sde, float(times[-1]))
     return mean - exact[0], variance - exact[1]
 
 
@@ -174,14 +174,14 @@ def test_the_variance_after_predictor_and_corrector(sde, snr):
     corrector does not vanish with more steps. n = 2e4 chains, 4e4 numbers: a variance is known to 0.7 %.
     """
     n, times = 20_000, uniform(1.0, sde.t_min, 201).double()
-    mean, variance = law_at(sde, 1.0)
+    mean, variance = moments_at(sde, 1.0)
     start = mean + variance**0.5 * torch.randn(n, 2, dtype=torch.float64, generator=generator(3))
     x = predictor_corrector(
         sde, NORMAL.score, start, times, snr=snr, generator=generator(4), progress=False
     ).samples  # fmt: skip
     A, _, c = (part.tolist() for part in coefficients(stochastic(reverse_sde), sde, times))
     for k, t in enumerate(times[1:].tolist()):
-        variance, exact = A[k] ** 2 * variance + c[k] ** 2, law_at(sde, t)[1]
+        variance, exact = A[k] ** 2 * variance + c[k] ** 2, moments_at(sde, t)[1]
         eps = 4 * snr**2 * exact**2 / variance
         variance = (1 - eps / (2 * exact)) ** 2 * variance + eps
     z = (float(x.var(0).mean()) / variance - 1) / (1 / n) ** 0.5

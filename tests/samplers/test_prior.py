@@ -37,8 +37,8 @@ def by_the_reverse_sde(sigma):
 def by_the_flow(sigma):
     u = torch.linspace(-12, 12, 200_001, dtype=torch.float64) * sigma
     std, mode = math.sqrt(1 + sigma**2), math.sqrt(50)
-    law = 0.2 * STANDARD.cdf((u + mode) / std) + 0.8 * STANDARD.cdf((u - mode) / std)
-    return float(STANDARD.cdf(u[(law < 0.2).sum()] / sigma))
+    cdf = 0.2 * STANDARD.cdf((u + mode) / std) + 0.8 * STANDARD.cdf((u - mode) / std)
+    return float(STANDARD.cdf(u[(cdf < 0.2).sum()] / sigma))
 
 
 @pytest.mark.parametrize(("sigma", "sde", "flow"), [(20.0, 0.2214, 0.2540), (50.0, 0.2038, 0.2230)])

@@ -143,11 +143,11 @@ def test_training_side_by_side_is_training_alone():
     settings = {"n_steps": n_steps, "batch_size": 4, "learning_rate": 0.02, "average": 0.5, "report_every": 7}
     result = fit(start, Explicit(P.score), P, n_seeds=3, generator=generator(1), progress=False, **settings)
 
-    g, law = generator(1), P.to(torch.float64)
-    law.sample((3, 4), generator=g)  # the batch on which shapes are tried
+    g, density = generator(1), P.to(torch.float64)
+    density.sample((3, 4), generator=g)  # the batch on which shapes are tried
     networks = [start, start.redrawn(g), start.redrawn(g)]
-    law.sample((3, 4), generator=g)  # and that on which the copies are
-    batches = torch.stack([law.sample((3, 4), generator=g) for _ in range(n_steps)])
+    density.sample((3, 4), generator=g)  # and that on which the copies are
+    batches = torch.stack([density.sample((3, 4), generator=g) for _ in range(n_steps)])
     for k, network in enumerate(networks):
         used = iter(batches[:, k])
         objective = Explicit(P.score)

@@ -134,11 +134,11 @@ def test_held_out_is_measured_on_the_averaged_network_at_each_report():
     assert without.history.held_out.isnan().all()
 
 
-@pytest.mark.parametrize("law", [Circle(2.0), Points([[0.0, 1.0], [1.0, 0.0]]), TwoMoons()])
+@pytest.mark.parametrize("density", [Circle(2.0), Points([[0.0, 1.0], [1.0, 0.0]]), TwoMoons()])
 @pytest.mark.parametrize("objective", [Implicit(), Sliced(), FiniteDifferenceSliced()])
-def test_a_clean_curve_is_refused_by_objectives_that_need_its_score(law, objective):
+def test_a_clean_curve_is_refused_by_objectives_that_need_its_score(density, objective):
     with pytest.raises(ValueError, match=r"its loss would fall without bound.*Denoising"):
-        fit(small(), objective, law, n_steps=2, generator=generator(), progress=False)
+        fit(small(), objective, density, n_steps=2, generator=generator(), progress=False)
 
 
 def test_a_clean_curve_serves_denoising():

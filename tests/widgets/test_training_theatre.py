@@ -143,7 +143,7 @@ def test_two_trainings_do_not_run_at_once():
     first, second = training_theatre(width=8, n_steps=10**6), training_theatre(width=8, n_steps=REPORT_EVERY)
     parts(first)[1].click()
     parts(second)[1].click()
-    assert "another training is at work" in parts(second)[-1].value
+    assert "another training is running" in parts(second)[-1].value
     assert second.training is None
     parts(first)[2].click()
     first.training.join(60)

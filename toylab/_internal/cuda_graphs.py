@@ -2,6 +2,9 @@
 
 A small step on a GPU is all launches: some fifty kernels of a few microseconds each, every one of them started by
 Python. A CUDA graph starts them all at once. Elsewhere there is nothing to gain, and the step is called as it is.
+
+The rules for a step, the check that it obeys them, the recording and the replay are in this one file: none of them
+makes sense without the others.
 """
 
 import dataclasses
@@ -16,17 +19,17 @@ from toylab._internal.warn import warn
 WARM_UP = 3  # ordinary calls before the recording, in which libraries load and what is kept is made
 
 P = ParamSpec("P")  # what a step takes
-R = TypeVar("R")  # what it gives
+R = TypeVar("R")  # what it returns
 Record = Callable[[Callable[[], None]], Callable[[], None]]
 
 
 class Counter(Protocol):
-    """What counts its own calls, in ``n``."""
+    """Anything that counts its own calls, in ``n``."""
 
     n: int
 
 
-def captured(
+def capture_step(
     step: Callable[P, R],
     device: torch.device,
     *,
@@ -38,7 +41,7 @@ def captured(
     """``step`` as it is; on a CUDA device, what replays it: called with the same arguments it gives the same results.
 
     Every call is one step: the first three are ordinary ones, the next is recorded, and from there on all are replays.
-    What is asked of ``step``:
+    Requirements on ``step``:
 
     - its arguments are tensors and numbers, or (named) tuples of these, of the same shapes at every call, and its
       results tensors or (named) tuples of them; numbers come to it as float64 tensors without dimensions;
@@ -65,15 +68,15 @@ def captured(
     if why := _obstacle(device, generator, uses):
         warn(f"running kernel by kernel, several times slower than as a CUDA graph: {why}")
         return step
-    return _Captured(step, device, counter, record or (lambda run: cuda_graph(run, device, generator)))
+    return _CapturedStep(step, device, counter, record or (lambda run: cuda_graph(run, device, generator)))
 
 
 def changes_nothing(f: object) -> bool:
     """Whether a function is known to keep no state in Python that could change between its calls.
 
     True for tensors, torch modules, frozen dataclasses (densities, objectives) whose functions are so, their methods,
-    and toylab's own functions. Not for another function: it may count its calls, or see variables that change, and a
-    replay would go on with what they were.
+    and toylab's own functions. False for any other function: it may count its calls, or see variables that change,
+    and a replay would go on with their old values.
     """
     owner = getattr(f, "__self__", f)
     if isinstance(owner, nn.Module | Tensor):
@@ -91,8 +94,8 @@ def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Ite
     """Why a step must not be recorded, and what to do; "" if nothing is in its way."""
     if generator is not None and generator.device.type != device.type:
         return (
-            f"generator lives on the {generator.device.type}. Give torch.Generator({device.type!r}), whose numbers are "
-            "others."
+            f"generator lives on the {generator.device.type}. Give torch.Generator({device.type!r}), which draws other "
+            "numbers."
         )
     for f in uses:
         if not changes_nothing(f):
@@ -103,8 +106,8 @@ def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Ite
     return ""
 
 
-class _Captured(Generic[P, R]):
-    """A step, the calls of it so far, the memory of its arguments and results, and its replay."""
+class _CapturedStep(Generic[P, R]):
+    """A step, the number of its calls so far, the memory of its arguments and results, and its replay."""
 
     results: R
 
@@ -124,7 +127,7 @@ class _Captured(Generic[P, R]):
             self.arguments = [self._tensor(leaf).clone() for leaf in leaves]
             self.leaves = leaves
             try:
-                self.replay = self._recorded(args, kwargs)
+                self.replay = self._make_replay(args, kwargs)
             except RuntimeError as error:
                 self.impossible = True
                 warn(f"this step cannot be recorded as a CUDA graph and runs kernel by kernel: {error}")
@@ -141,7 +144,7 @@ class _Captured(Generic[P, R]):
             self.counter.n += self.n_counted
         return self.results
 
-    def _recorded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], None]:
+    def _make_replay(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], None]:
         def run() -> None:
             self.results = self._step(self.arguments, args, kwargs)
 

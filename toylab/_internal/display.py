@@ -1,4 +1,4 @@
-"""What results show of themselves: a few telling lines when printed, a table in a notebook."""
+"""How results are displayed: a few lines when printed, a table in a notebook."""
 
 from collections.abc import Sequence
 from html import escape

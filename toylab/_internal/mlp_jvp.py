@@ -12,7 +12,7 @@ s(x) = z_L and (grad s)(x) v = t_L. For a loss with the gradients g_z and g_t in
     z: sigmoid(z) g_a + (1 - sigmoid(z)) u g_u,    t: sigmoid(z) g_u
 
 since the derivative of sigmoid(z) t in z is (1 - sigmoid(z)) u. Forward-mode differentiation would give the same, more
-slowly; the way back is written out for the passes over memory that it spares where networks are worked side by side.
+slowly; the backward pass is written out to save passes over memory where several networks are evaluated side by side.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def softplus_with_tangents(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, v
     if x.ndim == 2:
         s, jvp = softplus_with_tangents([(weight[None], bias[None]) for weight, bias in layers], x[None], v[None])
         return s[0], jvp[0]
-    # the way back written out is for ordinary autograd alone
+    # the written-out backward pass is for ordinary autograd only
     if in_forward_mode() or not torch.is_grad_enabled():
         return _forwards(x, v, layers)
     try:
@@ -67,7 +67,7 @@ class _BothWays(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, v: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         kept: list[Tensor] = []
-        results = _forwards(x, v, _paired(parameters), kept)
+        results = _forwards(x, v, _pair_up(parameters), kept)
         ctx.save_for_backward(x, v, *parameters, *kept)
         return results
 
@@ -88,7 +88,7 @@ class _BothWays(torch.autograd.Function):
         return *(_of_inputs(weights[0], g_z, g_t) if any(wanted[:2]) else (None, None)), *gradients
 
 
-def _paired(parameters: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+def _pair_up(parameters: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     return list(zip(parameters[::2], parameters[1::2], strict=True))
 
 
@@ -115,9 +115,9 @@ def _along(g_u: Tensor, u: Tensor) -> Tensor:
 def _by_autograd(
     inputs: Sequence[Tensor], wanted: Sequence[bool], gradients: tuple[Tensor, Tensor]
 ) -> tuple[Tensor | None, ...]:
-    """What ``backward`` gives, as something that can be differentiated again."""
+    """What ``backward`` returns, in a form that can be differentiated again."""
     x, v, *parameters = inputs
     variables = [part for part, is_wanted in zip(inputs, wanted, strict=True) if is_wanted]
-    results = _forwards(x, v, _paired(parameters))
+    results = _forwards(x, v, _pair_up(parameters))
     found = iter(torch.autograd.grad(results, variables, gradients, create_graph=True, allow_unused=True))
     return tuple(next(found) if is_wanted else None for is_wanted in wanted)

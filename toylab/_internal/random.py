@@ -1,7 +1,7 @@
 """Random numbers from a ``torch.Generator``.
 
 Numbers are drawn on the generator's own device and then moved: a CPU generator gives the same stream whatever
-device the chains live on, a CUDA generator is the fast choice there. ``generator=None`` means torch's global
+device the chains live on; on a GPU, a CUDA generator is the fast choice. ``generator=None`` means torch's global
 stream of the target device, as everywhere in torch.
 """
 

@@ -1,4 +1,4 @@
-"""What toylab uses of torch that torch does not promise to keep, all of it here, behind names of our own.
+"""Everything toylab uses of torch that torch does not promise to keep, behind names of our own.
 
 The rest of toylab is written in public names; ``tests/internal/test_torch_private.py`` holds it to that, and says which
 of these has changed when a release of torch changes one.
@@ -13,8 +13,8 @@ def in_forward_mode() -> bool:
     """Whether forward-mode differentiation is under way: a ``dual_level`` or a ``torch.func.jvp`` is open.
 
     ``forward_ad._current_level``, -1 outside. The public ``unpack_dual`` cannot be asked: it raises inside
-    ``torch.func.vmap`` and finds no tangent inside ``torch.func.vjp``. Not to ask makes a sliced step of a network with
-    tanh a third slower.
+    ``torch.func.vmap`` and finds no tangent inside ``torch.func.vjp``. Without this question a sliced step of a network
+    with tanh would be a third slower.
     """
     return forward_ad._current_level >= 0
 

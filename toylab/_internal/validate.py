@@ -1,6 +1,7 @@
 """Checks of arguments: each message states what was given, why it cannot be, and what to do.
 
-All of them run once, at the public boundary, before any work is done.
+All of them run once, at the public boundary, before any work is done. The file is long because there are many kinds of
+argument; each function is one check.
 """
 
 import inspect
@@ -135,13 +136,13 @@ def noisy(sigma: Tensor | float, x: Tensor) -> Tensor | float:
 
 
 def only_clean(sigma: Tensor | float, x: Tensor, name: str) -> None:
-    """Raise ``ValueError`` unless sigma is 0: for a law of which only the clean density is known."""
+    """Raise ``ValueError`` unless sigma is 0: for a law whose clean density alone is known."""
     sigma = noise_level(sigma, points("x", x))
     if bool((sigma != 0).any()) if isinstance(sigma, Tensor) else sigma != 0:
         given = sigma if not isinstance(sigma, Tensor) else "a tensor with levels above 0"
         raise ValueError(
-            f"sigma is {given}: of {name} only the clean law is known, so sigma must be 0. "
-            "For noised laws take a density of toylab.densities, or define in the subclass a log_prob that uses sigma."
+            f"sigma is {given}: only the clean law of {name} is known, so sigma must be 0. "
+            "For noised laws take a density of toylab.densities, or define a log_prob that uses sigma in the subclass."
         )
 
 

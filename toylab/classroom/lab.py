@@ -23,8 +23,8 @@ PASSWORD_VARIABLE = "TOYLAB_PASSWORD"
 SHORTEST_PASSWORD = 8
 WHAT_SHARING_EXPOSES = """\
 --share opens this machine to its network. Whoever has the password can run any code as you, and read, change and
-delete every file that you can. The connection is plain http: what is sent over it, the password too, can be read on
-the way. Share on a network you trust, with a password you use nowhere else, and no longer than the class lasts."""
+delete every file that you can. The connection is plain http: what is sent over it, the password included, can be read
+in transit. Share on a network you trust, with a password you use nowhere else, and no longer than the class lasts."""
 
 _LOCK = "jupyter_server.auth.identity.PasswordIdentityProvider"
 
@@ -157,7 +157,7 @@ def check_lock(server: "ServerApp", ip: str, token: str, hashed_password: str) -
     ):
         raise ValueError(
             "a configuration of Jupyter on this machine changes who may come in, so nothing was started. "
-            "`jupyter --paths` lists where it may lie; or set JUPYTER_NO_CONFIG=1."
+            "`jupyter --paths` lists where to look for it; or set JUPYTER_NO_CONFIG=1."
         )
 
 

@@ -25,7 +25,7 @@ def source_folder(named: Path | None = None) -> Path:
     """
     if named is not None:
         if not named.is_dir():
-            raise ValueError(f"{str(named)!r} is no folder: name one with notebooks in it.")
+            raise ValueError(f"{str(named)!r} is not a folder: name one with notebooks in it.")
         return named.resolve()
     for folder in (IN_CHECKOUT, IN_WHEEL):
         if (folder / FIRST_PAGE).is_file():
@@ -36,7 +36,7 @@ def source_folder(named: Path | None = None) -> Path:
 def working_folder(named: Path | None = None) -> tuple[Path, str]:
     """The folder to work in, and a sentence about what was copied, empty if nothing had to be.
 
-    That is the folder of `source_folder`, but for the lessons of an installed package: nobody should work within
+    That is the folder of `source_folder`, except for the lessons of an installed package: nobody should work within
     ``site-packages``, so they are copied to ``toylab-lessons`` in the current folder.
 
     Raises:

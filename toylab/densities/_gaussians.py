@@ -5,7 +5,7 @@ W_k^T W_k = (C_k + sigma^2 I)^-1, and a = W_k (m_k - x):
 
     log w_k N(x; m_k, C_k + sigma^2 I) = log w_k + log det W_k - log 2 pi - |a|^2 / 2,      score_k = W_k^T a.
 
-The pairs [K, n] are worked off in chunks of points that stay in the cache, one plane per coordinate.
+The pairs [K, n] are processed in chunks of points that stay in the cache, one plane per coordinate.
 """
 
 import functools
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 
-# of components and points in a chunk: what stays in a core's cache; on a GPU, where every chunk is launched anew, many
+# pairs of component and point per chunk: what a core's cache holds; on a GPU, where every chunk costs launches, many
 _PAIRS, _PAIRS_ON_A_GPU = 5 << 15, 1 << 24
 
 
@@ -61,7 +61,7 @@ class Pairs(NamedTuple):
     whitening: Whitening
 
     def log_prob_and_weights(self) -> tuple[Tensor, Tensor]:
-        """log p [n] and P(k | x) [K, n], of one exponential per pair."""
+        """log p [n] and P(k | x) [K, n], from one exponential per pair."""
         r = self.log_joint.softmax(0)
         return self.log_joint.amax(0) - r.amax(0).log(), r  # the largest r is at least 1 / K
 
@@ -86,11 +86,11 @@ class Pairs(NamedTuple):
 
 
 def frames(means: Tensor, covariances: Tensor) -> Tensor:
-    """m and the columns of L, L L^T = C, of each Gaussian [K, 3, 2]: what ``placed`` takes."""
+    """m and the columns of L, L L^T = C, of each Gaussian [K, 3, 2]: what ``place`` takes."""
     return torch.cat([means[:, None], torch.linalg.cholesky(covariances).mT], 1)
 
 
-def placed(frames: Tensor, z: Tensor) -> Tensor:
+def place(frames: Tensor, z: Tensor) -> Tensor:
     """m + L z, for one frame [..., 3, 2] per point z [..., 2]."""
     mean, first, second = frames.unbind(-2)
     return torch.addcmul(mean, first, z[..., :1]).addcmul_(second, z[..., 1:])
@@ -108,7 +108,7 @@ def posterior(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
 
 def score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
     """sum_k P(k | x) (C_k + sigma^2 I)^-1 (m_k - x), shape [..., 2]."""
-    return _in_chunks(lambda pairs: (_interleaved(pairs.score(pairs.log_joint.softmax(0))),), x, sigma, gaussians)[0]
+    return _in_chunks(lambda pairs: (_interleave(pairs.score(pairs.log_joint.softmax(0))),), x, sigma, gaussians)[0]
 
 
 def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> tuple[Tensor, Tensor]:
@@ -116,7 +116,7 @@ def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -
 
     def of(pairs: Pairs) -> tuple[Tensor, Tensor]:
         log_p, r = pairs.log_prob_and_weights()
-        return log_p, _interleaved(pairs.score(r))
+        return log_p, _interleave(pairs.score(r))
 
     log_p, s = _in_chunks(of, x, sigma, gaussians)
     return log_p, s
@@ -139,7 +139,7 @@ def _sum(column: Tensor, terms: Tensor) -> Tensor:
     return (column * terms).sum(-2)  # a product of matrices may drop digits on a GPU (TF32)
 
 
-def _interleaved(planes: Tensor) -> Tensor:
+def _interleave(planes: Tensor) -> Tensor:
     """torch.stack([planes[0], planes[1]], -1), which takes ten times as long."""
     return torch.view_as_real(torch.complex(planes[0], planes[1]))
 
@@ -151,7 +151,7 @@ def _in_chunks(
     sigma = validate.noise_level(sigma, validate.points("x", x))
     if isinstance(sigma, Tensor) and sigma.ndim > 0:
         sigma = sigma.expand(x.shape[:-1]).reshape(-1)
-    flat = x.ndim == 2  # to reshape what needs no reshaping takes a tenth of a small evaluation
+    flat = x.ndim == 2  # a needless reshape takes a tenth of a small evaluation
     chunks = [of(pairs) for pairs in _pairs(x if flat else x.reshape(-1, 2), sigma, gaussians)]
     results = chunks[0] if len(chunks) == 1 else [torch.cat(column) for column in zip(*chunks, strict=True)]
     return tuple(results) if flat else tuple(result.reshape(x.shape[:-1] + result.shape[1:]) for result in results)
@@ -178,7 +178,7 @@ def _pairs(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Iterator[P
 
 @functools.lru_cache(maxsize=16)
 def _at_one_level(level: float, gaussians: Gaussians) -> Whitening:
-    """The whitening of a level that is a number, which a sampler needs at every step."""
+    """The whitening at a level that is a number, which a sampler needs at every step."""
     with torch.inference_mode(False), torch.no_grad():  # what is kept is used in every mode
         return _whitening(level, gaussians)
 

@@ -21,7 +21,7 @@ def scott(data: Tensor) -> float:
     """h = s n^(-1/(d + 4)), d = 2, with s^2 the mean of the data's variances along the axes.
 
     The factor is ``scipy.stats.gaussian_kde``'s, which takes the full covariance in place of s^2. It is meant for
-    laws of one mode: of several far apart s is the distance between them, and h much too large.
+    laws with one mode: with several far apart, s is about the distance between them, and h is much too large.
     Source: Scott 1992, *Multivariate Density Estimation*, eq. 6.42.
 
     Args:

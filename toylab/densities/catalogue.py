@@ -21,7 +21,7 @@ class Example:
     """A density and a one-line description.
 
     Attributes:
-        density: the law; 99 % of it or more lies in the square [-5, 5]^2.
+        density: the law; at least 99 % of its mass lies in the square [-5, 5]^2.
         description: one line.
         least_sigma: 0 if the clean law has a density, else a noise level at which to look at it.
     """

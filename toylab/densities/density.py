@@ -3,6 +3,9 @@
 Names and shapes are those of ``torch.distributions``; two things differ, and both are the point of this package.
 Every evaluation takes ``sigma``, so that one object answers for the law of X + sigma Z at every noise level; and
 ``sample`` takes a ``generator``.
+
+``Noised`` and ``Affine`` are in this file too, which makes it long: the base returns them from ``noised``, ``scaled``,
+``shifted`` and ``rotated``, and they are densities themselves, so that neither can be imported without the other.
 """
 
 import copy
@@ -89,12 +92,12 @@ class Density(ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the samples; ``to`` changes it."""
-        return self._dtype or _promoted([part.dtype for part in self._parts()]) or torch.get_default_dtype()
+        """The dtype of the samples; ``to`` changes it."""
+        return self._dtype or _promote([part.dtype for part in self._parts()]) or torch.get_default_dtype()
 
     @property
     def device(self) -> torch.device:
-        """Of the samples; ``to`` changes it."""
+        """The device of the samples; ``to`` changes it."""
         return self._device or next((part.device for part in self._parts()), torch.device("cpu"))
 
     @property
@@ -104,7 +107,7 @@ class Density(ABC):
 
     @property
     def batch_shape(self) -> torch.Size:
-        """Shape of a batch of laws, as in ``torch.distributions``: [], for a density is always one law."""
+        """Shape of a batch of laws, as in ``torch.distributions``: [], since a density is always one law."""
         return torch.Size()
 
     @abstractmethod
@@ -139,7 +142,7 @@ class Density(ABC):
 
     def posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """P(component k | x) under p_sigma, shape [..., K], for a law that is a mixture of K components."""
-        raise TypeError(f"{type(self).__name__} gives no posterior(x, sigma): it is not a mixture of components.")
+        raise TypeError(f"{type(self).__name__} has no posterior(x, sigma): it is not a mixture of components.")
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Independent draws of X.
@@ -154,15 +157,15 @@ class Density(ABC):
         Raises:
             TypeError: if ``sample_shape`` is a number.
         """
-        raise TypeError(f"{type(self).__name__} gives no sample. Define it, or build the law by densities.from_energy.")
+        raise TypeError(f"{type(self).__name__} has no sample. Define it, or build the law by densities.from_energy.")
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """Lower and upper corner, each [2] in float64, of a rectangle outside which p_sigma has mass below 1e-15."""
-        raise TypeError(f"{type(self).__name__} gives no bounds(sigma), which quadrature needs. Define it.")
+        raise TypeError(f"{type(self).__name__} has no bounds(sigma), which quadrature needs. Define it.")
 
     def length_scale(self, sigma: float = 0.0) -> float:
         """The smallest length over which p_sigma varies: the least standard deviation of its Gaussian parts."""
-        raise TypeError(f"{type(self).__name__} gives no length_scale(sigma), which quadrature needs. Define it.")
+        raise TypeError(f"{type(self).__name__} has no length_scale(sigma), which quadrature needs. Define it.")
 
     def noised(self, sigma: float) -> "Density":
         """The law of X + sigma Z, Z ~ N(0, I). Noising twice adds variances."""
@@ -190,7 +193,7 @@ class Density(ABC):
             raise TypeError(f"dtype is {like.dtype}: samples are floating point. Give torch.float32 or torch.float64.")
         other = copy.copy(self)
         vars(other).update(
-            {name: _moved(value, like) for name, value in self._attributes().items() if name not in self._held},
+            {name: _move(value, like) for name, value in self._attributes().items() if name not in self._held},
             _dtype=like.dtype,
             _device=like.device,
         )
@@ -219,7 +222,7 @@ class Density(ABC):
         return self._attributes() | {name: vars(self)[name] for name in _BOOKKEEPING & vars(self).keys() - {"_kept"}}
 
     def _attributes(self) -> dict[str, Any]:
-        """What its ``__init__`` set: not what the base notes for itself, nor what is computed once and kept."""
+        """What its ``__init__`` set: not the bookkeeping of the base, nor what is computed once and kept."""
         return {
             name: value
             for name, value in vars(self).items()
@@ -239,12 +242,12 @@ class Density(ABC):
 
         Samples follow the tensors among them in dtype and device.
         """
-        held = {name: _held(name, value) for name, value in parameters.items()}
+        held = {name: _to_float64(name, value) for name, value in parameters.items()}
         given = [value for value in parameters.values() if isinstance(value, Tensor)]
         vars(self).update(
             held,
             _held=self._held | held.keys(),
-            _dtype=self._dtype or _promoted([value.dtype for value in given if value.is_floating_point()]),
+            _dtype=self._dtype or _promote([value.dtype for value in given if value.is_floating_point()]),
             _device=self._device or (given[0].device if given else None),
         )
 
@@ -260,7 +263,7 @@ class Density(ABC):
         return kept[key]
 
     def _on_its_device(self, name: str) -> Tensor:
-        """The parameter of that name in float64 where samples are drawn; kept, for a copy at every draw is slow."""
+        """The parameter of that name in float64 where samples are drawn; kept, as copying it at every draw is slow."""
         like = torch.empty(0, dtype=torch.float64, device=self.device)
         parameter: Tensor = self._cast(like, lambda: (getattr(self, name),), name)[0]
         return parameter
@@ -272,11 +275,11 @@ def _with_sigma(name: str, log_prob: Callable[..., Tensor]) -> Callable[..., Ten
         return log_prob
 
     @functools.wraps(log_prob)
-    def of_the_clean_law(self: Density, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+    def log_prob_of_clean(self: Density, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         validate.only_clean(sigma, x, name)
         return log_prob(self, x)
 
-    return of_the_clean_law
+    return log_prob_of_clean
 
 
 def _with_a_shape(name: str, sample: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -289,7 +292,7 @@ def _with_a_shape(name: str, sample: Callable[..., Tensor]) -> Callable[..., Ten
         )
 
     @functools.wraps(sample)
-    def of_a_shape(
+    def sample_of_shape(
         self: Density, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None
     ) -> Tensor:
         x = sample(self, validate.shape("sample_shape", sample_shape), generator=generator)
@@ -300,7 +303,7 @@ def _with_a_shape(name: str, sample: Callable[..., Tensor]) -> Callable[..., Ten
             )
         return x
 
-    return of_a_shape
+    return sample_of_shape
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -315,7 +318,7 @@ class Noised(Density):
 
     @property
     def weights(self) -> Tensor:
-        """Those of a mixture that is noised."""
+        """The weights of a mixture that is noised."""
         return _weights(self.density)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
@@ -376,7 +379,7 @@ class Affine(Density):
 
     @property
     def weights(self) -> Tensor:
-        """Those of a mixture that is moved."""
+        """The weights of a mixture that is moved."""
         return _weights(self.density)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
@@ -434,11 +437,11 @@ def _graph_as_of(x: Tensor, result: Tensor) -> Tensor:
     return result.detach() if plain else result
 
 
-def _promoted(dtypes: list[torch.dtype]) -> torch.dtype | None:
+def _promote(dtypes: list[torch.dtype]) -> torch.dtype | None:
     return functools.reduce(torch.promote_types, dtypes) if dtypes else None
 
 
-def _held(name: str, value: Matrices | Vector) -> Tensor:
+def _to_float64(name: str, value: Matrices | Vector) -> Tensor:
     try:
         held = torch.as_tensor(value, dtype=torch.float64).detach().to("cpu", copy=True)
     except (TypeError, ValueError) as error:
@@ -448,12 +451,12 @@ def _held(name: str, value: Matrices | Vector) -> Tensor:
     return held
 
 
-def _moved(value: Any, like: Tensor) -> Any:  # noqa: ANN401  (whatever a class keeps)
+def _move(value: Any, like: Tensor) -> Any:  # noqa: ANN401  (whatever a class keeps)
     if isinstance(value, Density):
         return value.to(like)
     if isinstance(value, Tensor):
         return value.to(like) if value.is_floating_point() else value.to(like.device)
-    return type(value)(_moved(part, like) for part in value) if type(value) in (tuple, list) else value
+    return type(value)(_move(part, like) for part in value) if type(value) in (tuple, list) else value
 
 
 def _same(a: Any, b: Any) -> bool:  # noqa: ANN401
@@ -479,6 +482,6 @@ def _density(part: object) -> Density:
 
 
 def _weights(part: Density) -> Tensor:
-    """Of a mixture; an ``AttributeError``, as of anything that is not there, if it is none."""
+    """The weights of a mixture; an ``AttributeError``, as for any missing attribute, if it is not one."""
     weights: Tensor = operator.attrgetter("weights")(part)
     return weights

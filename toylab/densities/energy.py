@@ -28,7 +28,7 @@ class FromEnergy(Density):
         extent: the box: (left, right, bottom, top).
         n_cells: cells along each axis.
         log_normaliser: log Z.
-        normaliser_error: distance of log Z from its value with 3 x 3 nodes: an upper guess of its error.
+        normaliser_error: distance of log Z from its value with 3 x 3 nodes: a cautious estimate of its error.
         sampling_error: total variation distance between the law of the draws and p, by the same quadrature.
     """
 
@@ -63,7 +63,7 @@ class FromEnergy(Density):
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """-E(x) - log Z in the box and -inf outside, shape [...]; ``ValueError`` for sigma > 0."""
-        validate.only_clean(sigma, x, "a law given by its energy")
+        validate.only_clean(sigma, x, "a density given by its energy")
         return torch.where(self._inside(x), -self.energy(x) - self.log_normaliser, -math.inf)
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
@@ -90,7 +90,7 @@ class FromEnergy(Density):
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The box; ``ValueError`` for sigma > 0."""
         low, high = (torch.tensor(self.extent[k::2], dtype=torch.float64) for k in (0, 1))
-        validate.only_clean(sigma, low, "a law given by its energy")
+        validate.only_clean(sigma, low, "a density given by its energy")
         return low, high
 
     def length_scale(self, sigma: float = 0.0) -> float:
@@ -170,5 +170,5 @@ def from_energy(energy: Callable[[Tensor], Tensor], extent: Sequence[float], *, 
 
 
 def _ramp(u: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Inverse CDF at u of the law on [0, 1] whose density runs straight from a to b (times a constant)."""
+    """Inverse CDF at u of the law on [0, 1] whose density is linear from a to b (times a constant)."""
     return u * (a + b) / (a + (a**2 + u * (b**2 - a**2)).clamp(min=0).sqrt())

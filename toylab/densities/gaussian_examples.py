@@ -63,7 +63,7 @@ def pinwheel(
     Gaussian with the mean and the covariance of its image in the plane.
 
     At the default parameters the distribution function of a coordinate differs from the usual one's by at most 9e-5,
-    and the laws noised by 0.1 have a total variation distance of 0.0012. Of wide arms that wind fast (three, with
+    and the laws noised by 0.1 have a total variation distance of 0.0012. For wide arms that wind fast (three, with
     radial_std = tangential_std = 0.2 and rate = 0.4) these are 8e-4 and 0.005.
 
     Source: the pinwheel of Johnson et al. 2016, Composing graphical models with neural networks (arXiv:1603.06277).

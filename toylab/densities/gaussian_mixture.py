@@ -1,4 +1,7 @@
-"""Mixtures of Gaussians: every quantity of the lab in closed form, clean and noised."""
+"""Mixtures of Gaussians: every quantity of the lab in closed form, clean and noised.
+
+One class, which is long because it also converts from and to the mixtures of torch, scikit-learn and SciPy.
+"""
 
 import math
 from collections.abc import Sequence
@@ -29,7 +32,7 @@ class GaussianMixture(Density):
         covariances: C, shape [K, 2, 2], or [2, 2] for one shared by all; symmetric positive definite.
 
     Raises:
-        ValueError: for weights, shapes or covariances that are not so.
+        ValueError: unless weights, shapes and covariances are as stated.
 
     >>> p = GaussianMixture([0.2, 0.8], [[-5.0, -5.0], [5.0, 5.0]], [[1.0, 0.0], [0.0, 1.0]])
     >>> p.score(torch.tensor([4.0, 3.0]))
@@ -152,7 +155,7 @@ class GaussianMixture(Density):
         points, weights, wanted = self.means.numpy().T, self.weights.numpy(), self.covariances[0].numpy()
         refusal = (
             "a gaussian_kde gives all its points one covariance, a multiple of the weighted covariance of the points: "
-            "this mixture is not so."
+            "this mixture does not."
         )
         if len(weights) < 3 or not bool((self.covariances == self.covariances[0]).all()):
             raise ValueError(refusal)
@@ -193,7 +196,7 @@ class GaussianMixture(Density):
         k = categorical(self._on_its_device("weights"), sample_shape, generator=generator)
         z = normal((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
         (frames,) = self._cast(z, lambda: (_gaussians.frames(self.means, self.covariances),), "samples")
-        return _gaussians.placed(frames[k], z)
+        return _gaussians.place(frames[k], z)
 
     def noised(self, sigma: float) -> "GaussianMixture":
         """The law of X + sigma Z: the mixture with covariances C_k + sigma^2 I."""

@@ -63,7 +63,7 @@ class StudentTMixture(TwoRegimeDensity):
         precision = gamma(half, generator=generator) / half
         z = normal((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
         z = z * precision.rsqrt().to(z)[..., None]
-        return _gaussians.placed(frames[k], z)
+        return _gaussians.place(frames[k], z)
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The rectangle outside which each tail, (r / (s sqrt(nu)))^-nu at most, has less than 1e-16; and the noise."""

@@ -1,8 +1,8 @@
 """Quadrature over a latent: laws that are Gaussian once one number u is known.
 
 p(x) = int w(u) N(x; m(u), C(u)) du is a Gaussian mixture with infinitely many components, and noise only adds
-sigma^2 I to C(u). Each point gets nodes of its own: its integrand is scanned for peaks, each peak is zoomed upon until
-the window holds nothing but it, and Gauss-Legendre nodes are laid on the windows. So the same rule serves every noise
+sigma^2 I to C(u). Each point gets nodes of its own: its integrand is scanned for peaks, each peak is zoomed in on until
+the window holds nothing else, and Gauss-Legendre nodes are laid on the windows. So the same rule serves every noise
 level and the far tails. Everything here is float64, whatever the points are.
 """
 
@@ -50,9 +50,9 @@ def evaluate(
         low: lower end of a window that holds each point's integrand, shape [n].
         high: its upper end, shape [n].
         n_peaks: the most peaks that an integrand has.
-        n_scan: nodes with which the window is first looked through; peaks must be further apart than these.
+        n_scan: nodes of the first scan of the window; peaks must be further apart than these.
         scale: length in u over which the integrand changes its nature, if its window can be longer: panels of
-            Gauss-Legendre nodes are made no longer than three of it.
+            Gauss-Legendre nodes are at most three times as long.
 
     Returns:
         log p [n], score [n, 2], divergence [n].
@@ -73,7 +73,7 @@ def _evaluate(
         centre, first, last, alive = _peaks(integrand, low.detach(), high.detach(), n_peaks, n_scan)
         for _ in range(_MOST_ROUNDS):
             before = last - first
-            centre, first, last = _zoomed(integrand, centre, first, last)
+            centre, first, last = _zoom(integrand, centre, first, last)
             if not bool((last - first < 0.7 * before).any()):
                 break
     width = last - first
@@ -115,7 +115,7 @@ def _peaks(
     return centre[..., None], first[..., None], last[..., None], (top > -math.inf)[..., None]
 
 
-def _zoomed(integrand: Integrand, centre: Tensor, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _zoom(integrand: Integrand, centre: Tensor, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The window [first, last] about a centre, shrunk to where the integrand is not negligible, about its top."""
     scan = torch.linspace(0, 1, _ZOOM, dtype=centre.dtype, device=centre.device)
     step = first + (last - first) * scan

@@ -37,12 +37,12 @@ class FromTorch(Density):
         vars(self).update(_dtype=like.dtype, _device=like.device)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        """Of the distribution, which itself decides what dtype and device it takes; ``ValueError`` for sigma > 0."""
+        """That of the distribution, which decides what dtype and device it takes; ``ValueError`` for sigma > 0."""
         validate.only_clean(sigma, x, "a wrapped torch distribution")
         return self.distribution.log_prob(x)
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
-        """Of the distribution. It draws from torch's global stream, whose place the generator takes for this draw."""
+        """Draws of the distribution, from torch's global stream, which the generator replaces during this call."""
         if generator is None:
             return self.distribution.sample(torch.Size(sample_shape)).to(dtype=self.dtype, device=self.device)
         on_cpu = generator.device.type == "cpu"

@@ -45,7 +45,7 @@ class TwoRegimeDensity(Density):
         if not isinstance(sigma, Tensor) and sigma == 0:
             return self._clean(x)
         levels = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(x.shape[:-1])
-        # A clean level has its own formula, and 1 stands in for it here; the levels of a CUDA tensor are not read
+        # A clean level has its own formula, and is replaced by 1 here; the levels of a CUDA tensor are not read
         on_cpu = levels.device.type == "cpu"
         some_clean = isinstance(sigma, Tensor) and (not on_cpu or bool((sigma == 0).any()))
         noisy = torch.where(levels > 0, levels, 1.0) if some_clean else levels

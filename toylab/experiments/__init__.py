@@ -118,4 +118,4 @@ EXPERIMENTS = {
         objectives.draw, table=objectives.table, densities=tuple(targets()),
     ),
 }  # fmt: skip
-"""Every experiment by its name, in the order in which ``toylab figures`` draws those that it draws unasked."""
+"""Every experiment by its name; ``toylab figures`` draws those that it draws by default in this order."""

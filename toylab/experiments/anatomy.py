@@ -38,8 +38,8 @@ def run(
 ) -> Result:
     """Train a free network and an energy network on ``two_modes`` noised by 0.5, and a noise-conditional one.
 
-    Of the first two the curl, of the third the residual of the score Fokker-Planck equation at several levels, beside
-    those of the exact score. Means over draws of the noised density are root mean squares.
+    Measured are the curl of the first two and, at several levels, the residual of the score Fokker-Planck equation for
+    the third, beside those of the exact score. Means over draws of the noised density are root mean squares.
 
     Args:
         seed: of the whole experiment.

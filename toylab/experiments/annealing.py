@@ -101,7 +101,7 @@ def run(
         x = uniform_start(n_chains * n_repeats, BOX, generator=gen).to(device)
         start = time.perf_counter()
         chains = sampler(x, gen)
-        numbers[name] = {**_measured(chains, n_repeats), "seconds": time.perf_counter() - start}
+        numbers[name] = {**_measure(chains, n_repeats), "seconds": time.perf_counter() - start}
         if name == LEARNED:
             parts = chains.samples.chunk(n_networks)
             found = [mode_weights(part, density)[1].value for part in parts]
@@ -121,7 +121,7 @@ class _Shared:
         return torch.cat([network(part, sigma) for network, part in zip(self.networks, parts, strict=True)])
 
 
-def _measured(chains: Chains, n_repeats: int) -> Numbers:
+def _measure(chains: Chains, n_repeats: int) -> Numbers:
     density, samples = two_modes(), chains.samples
     lower, upper = mode_weights(samples, density)
     return {

@@ -55,7 +55,7 @@ def run(
         n_data: points of the kernel estimate.
         n_training_steps: optimiser steps for each network.
         n_steps: steps of Langevin; annealed Langevin takes as many, over its 20 levels.
-        n_networks: networks of each kind, each with its own account, so that their spread is seen.
+        n_networks: networks of each kind, each with its own error terms, so that their spread is seen.
     """
     density, sigmas = two_modes().to(device), geometric(20.0, SIGMA, 20)
     gen = generator(seed, 0)
@@ -97,11 +97,11 @@ def run(
     for name, quantity in quantities.items():
         decompositions = {
             "langevin": explain(
-                density, {"kernel": at_kernel, **_named(networks)}, plain_once, start,
+                density, {"kernel": at_kernel, **_by_name(networks)}, plain_once, start,
                 exact=noised, quantity=quantity, sigma=SIGMA, clean=density.score, seed=seed,
             ),
             "annealed": explain(
-                density, {"kernel": kernel.score, **_named(conditional)}, annealed_once, start,
+                density, {"kernel": kernel.score, **_by_name(conditional)}, annealed_once, start,
                 exact=density.score, quantity=quantity, sigma=SIGMA, seed=seed,
             ),
         }  # fmt: skip
@@ -111,7 +111,7 @@ def run(
 
 
 def _once(sampler: Sampler) -> Sampler:
-    """The same sampler, which runs each score once and hands out the same chains again: both quantities are of them."""
+    """The same sampler, but run once per score: both quantities are measured on the same chains."""
     done: dict[Any, Chains] = {}
 
     def sample(score: Any, x: Tensor, gen: torch.Generator) -> Chains:  # noqa: ANN401
@@ -122,7 +122,7 @@ def _once(sampler: Sampler) -> Sampler:
     return sample
 
 
-def _named(networks: tuple[nn.Module, ...]) -> dict[str, nn.Module]:
+def _by_name(networks: tuple[nn.Module, ...]) -> dict[str, nn.Module]:
     return {f"learned {k}": network for k, network in enumerate(networks, start=1)}
 
 

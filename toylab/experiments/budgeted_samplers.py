@@ -38,7 +38,7 @@ class BudgetedSampler:
 
 
 def _times(sde: VE, n_steps: int) -> Tensor:
-    """Times at which sigma runs down the rho-grid."""
+    """Times at which sigma runs down the grid of Karras et al."""
     levels = karras(sde.sigma_max, sde.sigma_min, n_steps + 1).double()
     times = sde.time_of(levels)
     times[0], times[-1] = 1.0, 0.0

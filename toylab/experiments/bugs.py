@@ -1,4 +1,4 @@
-"""The bug museum as a wall of pictures: published samplers that look right, and the number that says they are not."""
+"""The bug museum as a wall of pictures: published samplers that look right, and the number that shows they are not."""
 
 from collections.abc import Callable
 
@@ -52,9 +52,9 @@ def run(
     n_chains: int = 8000,
     n_steps: int = 1000,
 ) -> Result:
-    """Run each on ``two_modes`` from a uniform start and hold its moments against what the right sampler gives.
+    """Run each on ``two_modes`` from a uniform start and compare its moments with those of the right sampler.
 
-    That is the exact law of the right sampler: annealed Langevin with 100 steps at ten levels, Langevin with eps = 0.1,
+    These are taken from its exact law: annealed Langevin with 100 steps at ten levels, Langevin with eps = 0.1,
     MALA with the weights of Langevin at its step and the variance of the density, the flow from p noised by 10.
 
     Args:
@@ -127,9 +127,9 @@ def run(
         mean = mean_of(in_upper.mean(1))
         variance = mean_of((in_upper - in_upper.mean(0)).square().mean(1))
         numbers[name] = {
-            "weight": _held(weight, right[name][0]),
-            "mean": _held(mean, 5.0),
-            "variance": _held(variance, right[name][1]),
+            "weight": _compare(weight, right[name][0]),
+            "mean": _compare(mean, 5.0),
+            "variance": _compare(variance, right[name][1]),
         }
         if acceptance is not None:
             numbers[name]["acceptance"] = float(acceptance.mean())
@@ -137,7 +137,7 @@ def run(
     return Result("bugs", numbers, arrays)
 
 
-def _held(found: Estimate, right: float) -> Numbers:
+def _compare(found: Estimate, right: float) -> Numbers:
     z = (found.value - right) / max(found.standard_error, 1e-12)
     return {"value": found.value, "standard_error": found.standard_error, "right": right, "seen": abs(z) > SEEN_AT}
 

@@ -1,4 +1,4 @@
-"""The noise-conditional networks that several figures train alike."""
+"""The noise-conditional networks that several figures train in the same way."""
 
 import torch
 from torch import nn
@@ -28,7 +28,7 @@ def conditional_networks(
     Args:
         name: printed before the progress bar.
         density: the truth.
-        std: about its standard deviation along an axis.
+        std: roughly its standard deviation along an axis.
         low: least level.
         high: largest level.
         n_steps: optimiser steps, of 512 points each.

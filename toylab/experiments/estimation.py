@@ -65,7 +65,7 @@ def run(
         start = time.perf_counter()
         network = train(ScoreMLP(generator=gen), Sliced(), density, generator=gen).network
         seconds = time.perf_counter() - start
-        numbers[name] = {"extent": list(extent), **_measured(network, density, extent), "training_seconds": seconds}
+        numbers[name] = {"extent": list(extent), **_measure(network, density, extent), "training_seconds": seconds}
         other_gen = generator(seed, 20 + stage, device)
         others = train(
             ScoreMLP(generator=other_gen), Sliced(), density, n_seeds=max(1, n_networks - 1), generator=other_gen
@@ -89,7 +89,7 @@ def run(
     return Result("estimation", numbers, arrays)
 
 
-def _measured(network: nn.Module, density: Density, extent: Extent) -> dict[str, float]:
+def _measure(network: nn.Module, density: Density, extent: Extent) -> dict[str, float]:
     j = fisher_divergence_by_region(network, density, extent)
     return {
         "fisher_divergence": j.overall,
@@ -112,7 +112,7 @@ def _pictures(network: nn.Module, density: Density, extent: Extent, gen: torch.G
 
 
 def draw(result: Result) -> Figure:
-    """Three rows (exact, learned, difference), one column a target, all arrows of a column on one scale."""
+    """Three rows (exact, learned, difference), one column per target, all arrows of a column on one scale."""
     names = list(targets())
     with plotting.look():
         figure, axes = plt.subplots(3, len(names), figsize=(4.7 * len(names) + 0.8, 15.6), layout="constrained")

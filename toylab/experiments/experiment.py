@@ -15,11 +15,11 @@ class Experiment:
     Attributes:
         summary: what it shows, in one line.
         run: computes it in full; every ``run`` takes ``seed``, ``device`` and ``progress``, and settings of its own.
-        quick: the same at a size that takes seconds: not to be quoted, but all there.
+        quick: the same at a size that takes seconds: complete, but not to be quoted.
         draw: makes a result a figure.
-        drawn_by_default: whether ``toylab figures`` draws it unasked.
+        drawn_by_default: whether ``toylab figures`` draws it without ``--only``.
         table: makes a result a Markdown table, where the figure does not hold all of it.
-        densities: names that ``run`` takes as ``densities``, where it can do with some of them.
+        densities: names that ``run`` takes as ``densities``, where it can run on some of them only.
     """
 
     summary: str

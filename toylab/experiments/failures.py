@@ -1,4 +1,7 @@
-"""Known failures of score matching, kept with their numbers: what goes wrong, how it looks, and its remedy."""
+"""Known failures of score matching, kept with their numbers: what goes wrong, how it looks, and its remedy.
+
+Five failures in one file, since they share one trainer and one figure.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -40,7 +43,7 @@ class _Trainer:
         device: where to train.
         n_networks: networks per training.
         share: of the optimiser steps.
-        shown: the progress bar, a step per training.
+        shown: the progress bar, one step per training.
     """
 
     seed: int
@@ -84,7 +87,7 @@ def run(
     n_networks: int = 3,
     share: float = 1.0,
 ) -> Result:
-    """Train into five failures, each beside its remedy.
+    """Reproduce five failures by training, each beside its remedy.
 
     1. Implicit matching of a piecewise linear network (ReLU), which explicit matching and finite differences learn
        well.
@@ -105,7 +108,7 @@ def run(
     arrays: Arrays = {}
     with tqdm(total=18, desc="failures", disable=not progress) as shown:
         train = _Trainer(seed, device, n_networks, share, shown)
-        numbers["kinks"] = _kinks(train, p)
+        numbers["piecewise linear"] = _piecewise_linear(train, p)
         numbers["curve"], curve = _curve(train)
         numbers["100 points"], few = _few_points(train, p)
         arrays.update({**curve, **few})
@@ -118,7 +121,7 @@ def _mlp(activation: Activation = functional.silu, width: int = 64) -> Callable[
     return lambda gen: ScoreMLP(width, activation=activation, generator=gen)
 
 
-def _kinks(train: _Trainer, p: Density) -> Numbers:
+def _piecewise_linear(train: _Trainer, p: Density) -> Numbers:
     """Fisher divergence on two modes, where doing nothing has 1."""
     objectives: dict[str, Objective[Any]] = {
         "implicit": Implicit(),
@@ -179,7 +182,7 @@ def _small_sigma(train: _Trainer, r: Density) -> Numbers:
 
 
 def _without_modes(train: _Trainer, r: Density) -> Numbers:
-    """Divergence at sigma = 0.55 as a share of 1/2 I there; along the radius, and around the ring."""
+    """Divergence at sigma = 0.55 as a share of 1/2 I there."""
     sigmas, half = geometric(8.0, 0.05, 20), 0.5 * fisher_information(r, _RING_LEVEL)
 
     def conditional(gain: float) -> Callable[[torch.Generator], nn.Module]:
@@ -205,7 +208,11 @@ def draw(result: Result) -> Figure:
     with plotting.look():
         figure, axes = plt.subplots(2, 3, figsize=(18, 10.5), layout="constrained")
         _bars(
-            axes[0, 0], numbers["kinks"], "ReLU under an implicit loss\nlearns nothing", "Fisher divergence", log=True
+            axes[0, 0],
+            numbers["piecewise linear"],
+            "ReLU under an implicit loss\nlearns nothing",
+            "Fisher divergence",
+            log=True,
         )
         ax = axes[0, 1]
         for loss in arrays["curve/loss"]:

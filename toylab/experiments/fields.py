@@ -25,7 +25,7 @@ def targets() -> dict[str, tuple[Density, Extent]]:
 
 
 def run(*, seed: int = 0, device: torch.device | str = "cpu", progress: bool = True) -> Result:
-    """Evaluate densities and scores. Nothing here is random or slow: ``seed`` and ``progress`` change nothing."""
+    """Evaluate densities and scores. Nothing here is random or slow: ``seed`` and ``progress`` are ignored."""
     numbers: Numbers = {}
     arrays: Arrays = {}
     for name, (density, extent) in targets().items():

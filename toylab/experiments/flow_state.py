@@ -30,7 +30,7 @@ class FlowState:
         score: s_t at the points of a coarser grid [m, m, 2].
         points: those of the flow at this time, [n, 2].
         spread: sqrt of the mean over those points of tr Cov[x_0 | x_t]: how undecided x_0 still is; nan where that
-            trace is negative, which no density has but a network may.
+            trace is negative, which a network may give but no density can.
     """
 
     density: NDArray[Any]
@@ -42,7 +42,7 @@ class FlowState:
 def flow_state(
     sde: SDE, score: NoiseConditionalScore, density: Density | None, x: Tensor, t: float, extent: Extent = EXTENT
 ) -> FlowState:
-    """The truth at time t, with no training: p_t and its score, for flow points x that are there at t.
+    """The truth at time t, with no training: p_t and its score, for points x of the flow at that time.
 
     Args:
         sde: such as ``VP()``.

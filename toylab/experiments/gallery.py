@@ -17,12 +17,12 @@ _BLOCKS = 3
 
 
 def run(*, seed: int = 0, device: torch.device | str = "cpu", progress: bool = True, n_cells: int = 72) -> Result:
-    """Evaluate every density and score. Only the points that stand for a clean curve are random.
+    """Evaluate every density and score. Only the samples shown for a clean curve are random.
 
     Args:
-        seed: of these points.
+        seed: of these samples.
         device: where to evaluate.
-        progress: changes nothing: it takes seconds.
+        progress: ignored, as this takes seconds.
         n_cells: cells of a panel along each side.
     """
     numbers: Numbers = {}

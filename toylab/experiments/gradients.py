@@ -1,4 +1,7 @@
-"""How noisy the gradient of each objective is: why denoising won, and where it does not."""
+"""How noisy the gradient of each objective is: why denoising won, and where it does not.
+
+One figure of three panels, long because of the many objectives that it compares.
+"""
 
 import time
 from dataclasses import dataclass
@@ -70,7 +73,7 @@ def run(
 
     1. Against sigma, for objectives that learn the score of p_sigma and so have the same mean gradient: denoising in
        its forms, and implicit and sliced matching of noised points.
-    2. Against the number of slices, on clean data, with the exact trace beside.
+    2. Against the number of slices, on clean data, beside the exact trace.
     3. Against the batch size.
     4. Milliseconds of one gradient: the price of making up for noise by a larger batch.
 
@@ -78,12 +81,12 @@ def run(
         seed: of the whole experiment.
         device: where to compute.
         progress: show a progress bar.
-        n_training_steps: optimiser steps before it is measured.
+        n_training_steps: optimiser steps before the measurement.
         n_networks: networks at which to measure; the numbers are means over them with their standard deviation.
         n_batches: gradients per measurement.
     """
     p = two_modes().to(device)
-    networks = {sigma: _trained(p, sigma, seed, n_training_steps, n_networks, device) for sigma in (0.0, *_SIGMAS)}
+    networks = {sigma: _train(p, sigma, seed, n_training_steps, n_networks, device) for sigma in (0.0, *_SIGMAS)}
     arrays: Arrays = {}
     jobs = _jobs(p)
     with tqdm(total=len(jobs) * n_networks, desc="gradients", disable=not progress) as shown:
@@ -102,7 +105,7 @@ def run(
     return Result("gradients", _costs(p, networks[_AT_SIGMA][0], arrays, seed), arrays)
 
 
-def _trained(
+def _train(
     p: Density, sigma: float, seed: int, n_steps: int, n_networks: int, device: torch.device | str
 ) -> tuple[nn.Module, ...]:
     noised = Noised(p, sigma) if sigma > 0 else p

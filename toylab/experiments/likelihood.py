@@ -23,7 +23,7 @@ from toylab.sde import VE
 DENSITIES: dict[str, tuple[Density, Extent]] = {"two modes": (two_modes(), WIDE_BOX), "ring": (ring(), RING_BOX)}
 """The densities, and the squares that are drawn."""
 
-_DEEP = 30.0  # log p is drawn down to so much below its maximum
+_DEEP = 30.0  # log p is drawn down to this much below its maximum
 
 
 def run(

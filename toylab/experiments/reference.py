@@ -1,4 +1,4 @@
-"""The reference experiment in its exact settings, over many seeds, held against the samplers' own exact laws.
+"""The reference experiment in its exact settings, over many seeds, compared with the samplers' own exact laws.
 
 Song & Ermon 2019 (arXiv:1907.05600), figure 3: 1,280 chains on ``two_modes`` from a uniform start, exact scores.
 """

@@ -45,8 +45,9 @@ def run(
     """Train noise-conditional networks on each density and sample with every sampler at every budget.
 
     The SDE is variance exploding, from 0.01 to 20 times the standard deviation of the density; the times are those of
-    the rho-grid. Quality is the sliced Wasserstein distance to fresh samples of the clean density, and the floor the
-    distance between two clouds of fresh samples. The best sampler of each family runs once more with the exact score.
+    ``schedules.karras``. Quality is the sliced Wasserstein distance to fresh samples of the clean density, and the
+    floor the distance between two clouds of fresh samples. The best sampler of each family runs once more with the
+    exact score.
 
     Args:
         seed: of the whole experiment.
@@ -115,7 +116,7 @@ def _quality(
     seed: int,
     stage: int,
 ) -> Numbers:
-    """Mean evaluations and the distances to the truth, each score held against a cloud of its own."""
+    """Mean evaluations and the distances to the truth, each score compared with a cloud of its own."""
     evaluations, distances = [], []
     for m, (score, truth) in enumerate(zip(scores, truths, strict=True)):
         gen = generator(seed, stage + m)

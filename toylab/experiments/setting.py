@@ -29,13 +29,13 @@ TRUE_WEIGHT = 0.8
 """The weight of the upper mode of ``two_modes``."""
 
 AXIS_STD = {"two modes": 4.0, "ring": 3.0, "checkerboard": 2.3, "fractal tree": 1.5}
-"""About the standard deviation along an axis of the densities that diffusion models are trained on."""
+"""Roughly the standard deviation along an axis of the densities that diffusion models are trained on."""
 
 
 def generator(seed: int, stage: int, device: torch.device | str = "cpu") -> torch.Generator:
     """The random stream of one stage of an experiment, so that a change in one stage leaves the others as they are.
 
-    On the CPU it gives the same numbers wherever the stage computes; on a GPU others, and many times as fast.
+    On the CPU it gives the same numbers wherever the stage computes; on a GPU it gives others, many times faster.
     """
     return torch.Generator(device).manual_seed(1000 * seed + stage)
 

@@ -47,7 +47,7 @@ class Target:
 
 
 def targets() -> dict[str, Target]:
-    """The densities that every objective learns, by the name that ``densities=`` knows."""
+    """The densities that every objective learns, by the names that ``densities=`` takes."""
     return {
         "two_modes": Target("two modes", two_modes(), BOX, 0.5),
         "ring": Target("ring of 8", ring(), RING_BOX, 0.2),

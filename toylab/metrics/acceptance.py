@@ -11,7 +11,7 @@ def acceptance(chains: Chains) -> Estimate:
     MALA of ``museum.mala_of_two_kernels`` accepts 97 %.
 
     Args:
-        chains: of a sampler that accepts and rejects; others have accepted everything. No path is needed.
+        chains: of a sampler that accepts and rejects; all others have a rate of 1. No path is needed.
     """
     if not isinstance(chains, Chains):
         raise TypeError(f"chains is a {type(chains).__name__}: give the Chains that a sampler such as mala returned.")

@@ -1,4 +1,7 @@
-"""The law of Langevin and of annealed Langevin themselves, without chains: the part of the error that is their own."""
+"""The law of Langevin and of annealed Langevin themselves, without chains: the part of the error that is their own.
+
+One computation, a density pushed through every step on a grid, behind its two public doors.
+"""
 
 import math
 from dataclasses import dataclass
@@ -64,7 +67,7 @@ def annealed_langevin_law(
 
         p'(y) = integral N(y; x + alpha/2 s(x, sigma), alpha) p(x) dx,
 
-    which a trapezoid rule of three nodes per sqrt(alpha) finds to all digits; each level has a grid of its own.
+    which a trapezoid rule of three nodes per sqrt(alpha) computes to all digits; each level has a grid of its own.
 
     Args:
         density: components with one covariance v I and means on a line; its modes are counted.

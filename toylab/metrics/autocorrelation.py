@@ -44,7 +44,7 @@ class Autocorrelation:
 def autocorrelation(path: Tensor | Chains, max_lag: int = 100) -> Autocorrelation:
     """Autocorrelation of each coordinate along the chains.
 
-    Each chain's own mean is taken off, so that short chains look less correlated than they are. On a Gaussian of
+    Each chain's own mean is subtracted, so that short chains look less correlated than they are. On a Gaussian of
     variance v, Langevin has (1 - eps / (2 v))^lag.
 
     Args:
@@ -54,7 +54,7 @@ def autocorrelation(path: Tensor | Chains, max_lag: int = 100) -> Autocorrelatio
     Raises:
         ValueError: for fewer than 4 frames or 2 chains, or a path with nan or inf.
     """
-    from arviz_stats.base.array import array_stats  # loads slowly, and is needed here and in convergence alone
+    from arviz_stats.base.array import array_stats  # loads slowly, and is needed only here and in convergence
 
     validate.count("max_lag", max_lag, least=0)
     draws = draws_of(path)

@@ -1,6 +1,6 @@
 """Have the chains forgotten where they started, and how many independent draws are they worth?
 
-By ArviZ's statistics package; here the shapes are rearranged for it.
+Computed by ArviZ's statistics package, for which the shapes are rearranged here.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def convergence(path: Tensor | Chains, log_prob: LogProb | None = None) -> Conve
     Raises:
         ValueError: for fewer frames, or a path with nan or inf.
     """
-    from arviz_stats.base.array import array_stats  # loads slowly, and is needed here and in autocorrelation alone
+    from arviz_stats.base.array import array_stats  # loads slowly, and is needed only here and in autocorrelation
 
     draws = draws_of(path, log_prob)
     return Convergence(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from toylab.metrics.two_sample import TwoSample, pairwise_distances, permutation_test, pooled
+from toylab.metrics.two_sample import TwoSample, pairwise_distances, permutation_test, pool
 from toylab.samplers.chains import Chains
 
 
@@ -21,5 +21,5 @@ def energy_distance(
         n_permutations: relabelings of the pooled points; 0 gives p = 1.
         generator: source of randomness for them; None is torch's global stream.
     """
-    z, n = pooled(x, y)
+    z, n = pool(x, y)
     return permutation_test(-pairwise_distances(z), n, n_permutations, generator)

@@ -13,7 +13,7 @@ from toylab.samplers.chains import Chains
 def histogram(samples: Tensor | Chains | np.ndarray, extent: Extent, n: int) -> np.ndarray:
     """Counts / (number of all samples x area of a cell), shape [n, n]: row i from the bottom, column j from the left.
 
-    Samples outside the rectangle are counted in the total alone, so that the histogram stays comparable with a density.
+    Samples outside the rectangle count towards the total only, so that the histogram stays comparable with a density.
 
     Args:
         samples: points, shape [N, 2], or chains.

@@ -20,7 +20,7 @@ def histogram_divergence(
     """KL(histogram of the samples || the law on the same cells), less its mean for samples from the law itself.
 
     With B cells and N samples from the law itself, 2 N KL is nearly chi-squared with B - 1 degrees of freedom: the mean
-    (B - 1) / (2 N) is taken off, and the error bar is the standard deviation of that distribution. A cell that the
+    (B - 1) / (2 N) is subtracted, and the error bar is the standard deviation of that distribution. A cell that the
     samples hit and the law nearly excludes counts as much as it should: the divergence is that of the samples.
 
     Args:

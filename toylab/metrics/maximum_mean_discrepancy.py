@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab.metrics.two_sample import TwoSample, pairwise_distances, permutation_test, pooled
+from toylab.metrics.two_sample import TwoSample, pairwise_distances, permutation_test, pool
 from toylab.samplers.chains import Chains
 
 
@@ -27,7 +27,7 @@ def maximum_mean_discrepancy(
         n_permutations: relabelings of the pooled points; 0 gives p = 1.
         generator: source of randomness for them; None is torch's global stream.
     """
-    z, n = pooled(x, y)
+    z, n = pool(x, y)
     distances = pairwise_distances(z)
     h = float(distances.median()) if bandwidth is None else validate.positive("bandwidth", bandwidth)
     return permutation_test(torch.exp(-(distances**2) / (2 * h * h)), n, n_permutations, generator)

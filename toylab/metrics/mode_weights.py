@@ -28,7 +28,7 @@ def mode_weights(samples: Tensor | Chains, density: Density, sigma: float = 0.0)
 
     Raises:
         ValueError: if a sample is nan or inf.
-        TypeError: if the density is no mixture.
+        TypeError: if the density is not a mixture.
     """
     points = finite_points("samples", samples)
     n = len(points)

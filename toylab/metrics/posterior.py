@@ -35,7 +35,7 @@ def posterior_mean(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tens
 def posterior_covariance(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tensor | float) -> Tensor:
     """Cov[X | X + sigma Z = x] = sigma^2 (I + sigma^2 grad s(x, sigma)), shape [..., 2, 2], by forward mode.
 
-    For a field that is no gradient it is not symmetric, and for a poor one not positive: no law has such a covariance.
+    For a field that is not a gradient it is asymmetric, and for a poor one not positive: no law has such a covariance.
 
     Args:
         score: s(x, sigma), exact or learned; it must treat each point by itself.

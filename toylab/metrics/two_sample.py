@@ -34,7 +34,7 @@ class TwoSample:
         return html_table([("distance", f"{self.value:.4f}"), ("p-value", f"{self.p_value:.3f}")])
 
 
-def pooled(x: Tensor | Chains, y: Tensor | Chains) -> tuple[Tensor, int]:
+def pool(x: Tensor | Chains, y: Tensor | Chains) -> tuple[Tensor, int]:
     """All points of two clouds, those of x first, in float64 [n + m, 2], and n."""
     x, y = finite_points("x", x), finite_points("y", y)
     for name, cloud in (("x", x), ("y", y)):

@@ -36,7 +36,7 @@ def wasserstein(x: Tensor | Chains, y: Tensor | Chains) -> Estimate:
 
 
 def _distance(x: Tensor, y: Tensor) -> float:
-    from scipy.optimize import linear_sum_assignment  # slow to load, and needed here alone
+    from scipy.optimize import linear_sum_assignment  # slow to load, and needed only here
 
     gaps = torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist")
     cost = gaps.square().cpu().numpy()

@@ -18,8 +18,8 @@ class Denoising:
 
     Its minimiser is the score of p_sigma, not that of p. Source: Vincent 2011, eq. 9.
 
-    As sigma falls the loss per point is dominated by |z|^2 / (2 sigma^2) + s(x).z / sigma, which tells nothing: its
-    standard deviation grows like 1 / sigma^2. Either option below keeps the mean and takes that noise away.
+    As sigma falls the loss per point is dominated by |z|^2 / (2 sigma^2) + s(x).z / sigma, which is pure noise: its
+    standard deviation grows like 1 / sigma^2. Either option below keeps the mean and removes that noise.
 
     Args:
         sigma: standard deviation of the noise, > 0.
@@ -58,7 +58,7 @@ class Denoising:
 class NoisePrediction:
     """1/2 |e(x~) - z|^2 with x~ = x + sigma z: the network e predicts the noise, and s = -e / sigma is the score.
 
-    It is sigma^2 times the denoising loss of s. A sampler that takes a step a * e for a * s has therefore a step
+    It is sigma^2 times the denoising loss of s. A sampler that takes a step a * e for a * s therefore takes a step
     sigma times as long: with x' = x - a e(x) + b z its temperature is b^2 / (2 a sigma).
     Source: Ho et al. 2020 (arXiv:2006.11239), eq. 14, at one noise level.
 

@@ -137,13 +137,13 @@ def draw_levels(sigmas: Levels, x: Tensor, generator: torch.Generator | None) ->
     if not isinstance(sigmas, Tensor):
         return sigmas.draw(x, generator)
     # a tensor changed in place is another one; inference tensors have no version counter
-    here = sigmas.to(x) if sigmas.is_inference() else _placed(sigmas, version(sigmas), x.dtype, x.device)
+    here = sigmas.to(x) if sigmas.is_inference() else _on_device(sigmas, version(sigmas), x.dtype, x.device)
     return here[integers(len(sigmas), x.shape[:-1], device=x.device, generator=generator)]
 
 
 @lru_cache(maxsize=16)
-def _placed(sigmas: Tensor, n_changes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The levels where the points are: to copy them there at every step is slow, and no CUDA graph can hold it."""
+def _on_device(sigmas: Tensor, n_changes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The levels where the points are: copying them there at every step is slow, and no CUDA graph can hold it."""
     with torch.inference_mode(False):
         return sigmas.detach().to(dtype=dtype, device=device, copy=True)
 

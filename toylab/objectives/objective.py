@@ -1,4 +1,4 @@
-"""What an objective is: a loss per point, and the constant that turns its mean into a Fisher divergence."""
+"""What an objective is: one loss per point, and the constant that turns its mean into a Fisher divergence."""
 
 from typing import Protocol, TypeVar, runtime_checkable
 

@@ -71,7 +71,7 @@ class Sliced:
 
 @dataclass(frozen=True)
 class FiniteDifferenceSliced:
-    """Sliced score matching by differences of two evaluations, with no derivative of the network but that of training.
+    """Sliced score matching by differences of two evaluations, without a derivative of the network except in training.
 
     With s+- = s(x +- h v), averaged over ``n_slices`` directions v:
 

@@ -1,6 +1,6 @@
 """One look for the whole project: what a colour means, and how large things are.
 
-The colours are Okabe & Ito's, told apart by all common kinds of colour vision; the maps are perceptually uniform.
+The colours are Okabe & Ito's, distinct under all common kinds of colour vision; the maps are perceptually uniform.
 """
 
 from collections.abc import Iterator

@@ -54,7 +54,7 @@ def _where(kept: Tensor, there: Tensor, here: Tensor) -> Tensor:
 def count_accepted(
     step: Callable[[S, float], tuple[S, Tensor]],
 ) -> Callable[[tuple[S, Tensor], float], tuple[S, Tensor]]:
-    """From a step that tells which proposals were kept, one that carries along how many each chain has kept, [n]."""
+    """From a step that returns which proposals were kept, one that also counts how many each chain has kept, [n]."""
 
     def counting(state: tuple[S, Tensor], step_size: float) -> tuple[S, Tensor]:
         here, accepted = state
@@ -75,7 +75,7 @@ def value_and_score(log_prob: LogProb, score: Score) -> Callable[[Tensor], tuple
 
 @cache
 def _has_both_of_one_kind(kind: type[Density]) -> bool:
-    """Whether no class below that of ``log_prob_and_score`` redefines log p or the score."""
+    """Whether no subclass of the one that defines ``log_prob_and_score`` redefines log p or the score."""
     home = {name: next(c for c in kind.__mro__ if name in vars(c)) for name in _CALLS}
     return all(issubclass(home["log_prob_and_score"], home[name]) for name in _CALLS)
 
@@ -84,7 +84,7 @@ _CALLS = ("log_prob", "score", "log_prob_and_score")
 
 
 def check_inputs(log_prob: LogProb, score: Score, x: Tensor) -> None:
-    """Raise unless these can be sampled with."""
+    """Raise unless these are a log-density, a score and a cloud to sample with."""
     validate.function("log_prob", log_prob, "p.log_prob")
     validate.score("score", score)
     validate.cloud("x", x)

@@ -39,7 +39,7 @@ def adaptive_steps(
         FloatingPointError: if the rate is nan or inf.
         RuntimeError: if it takes more than ``max_evaluations``, or its steps become too small to change the time.
     """
-    from scipy.integrate import DOP853  # slow to load, and needed here alone
+    from scipy.integrate import DOP853  # slow to load, and needed only here
 
     spent = 0
 

@@ -46,7 +46,7 @@ def ancestral(
     Source: Ho et al. 2020 (arXiv:2006.11239), eqs. 6 and 7, here for any alpha and sigma.
 
     Args:
-        sde: such as ``VE()``, ``VP()``; its alpha and sigma alone are used.
+        sde: such as ``VE()``, ``VP()``; only its alpha and sigma are used.
         score: s(x, sigma), exact (``p.score``) or learned on plain noise.
         x: where the chains start, shape [n, 2]: ``sde.prior.sample((n,), generator=g)``.
         times: 1-D, strictly falling, in [sde.t_min, 1], such as ``schedules.uniform(1.0, sde.t_min, 501)``.

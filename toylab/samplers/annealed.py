@@ -29,7 +29,7 @@ def annealed_langevin(
 ) -> Chains:
     """For sigma_1 > ... > sigma_L: n_steps of Langevin on p_sigma_i with step alpha_i = eps (sigma_i / sigma_L)^2.
 
-    It ends near p_sigma_L, not p; a last denoising step takes most of that noise away again. Stable at a level iff
+    It ends near p_sigma_L, not p; a last denoising step removes most of that noise. Stable at a level iff
     alpha_i < 4 (v + sigma_i^2), v the least variance of the data: eps < 4 sigma_L^2 always is.
     Source: Song & Ermon 2019 (arXiv:1907.05600), algorithm 1.
 
@@ -42,7 +42,7 @@ def annealed_langevin(
         n_steps: steps per level.
         denoise: end with x + sigma_L^2 s(x, sigma_L), the mean of the clean point given the noisy one (``denoised``).
         keep_every: keep every so-many-th frame in ``Chains.path``, its label the noise level; None keeps no path.
-            ``keep_every=n_steps`` is a record by level: one frame at the end of each.
+            ``keep_every=n_steps`` records by level: one frame at the end of each.
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
 

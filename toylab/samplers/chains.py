@@ -18,7 +18,7 @@ class Chains:
             of an SDE.
         acceptance: share of proposals each chain accepted, shape [n]; all ones for samplers that never refuse.
         diverged: which chains went off to inf or nan, shape [n].
-        diverged_at: the step at which each of them did, 0 for those that did not, shape [n].
+        diverged_at: the step at which each of them did so, 0 for those that did not, shape [n].
         n_evaluations: evaluations of the score per chain, those of an interrupted run included.
     """
 

@@ -34,7 +34,7 @@ def ddim(
     Source: Song, Meng & Ermon 2021 (arXiv:2010.02502), eqs. 12 to 14.
 
     Args:
-        sde: such as ``VE()``, ``VP()``; its alpha and sigma alone are used.
+        sde: such as ``VE()``, ``VP()``; only its alpha and sigma are used.
         score: s(x, sigma), exact (``p.score``) or learned on plain noise.
         x: where the chains start, shape [n, 2]: ``sde.prior.sample((n,), generator=g)``.
         times: 1-D, strictly falling, in [sde.t_min, 1], such as ``schedules.uniform(1.0, sde.t_min, 51)``.

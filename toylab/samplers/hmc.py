@@ -69,7 +69,7 @@ def hmc(
 
     Args:
         log_prob: log p up to a constant, [n, 2] -> [n].
-        score: grad log p; another field still gives the right law, only less well.
+        score: grad log p; another field still gives the right law, only less efficiently.
         x: where the chains start, shape [n, 2]; log p must be finite there.
         step_size: eps > 0, the square of the leapfrog's step h, so that it compares with Langevin's; the leapfrog is
             stable on a Gaussian of variance v iff eps < 4 v. Or a schedule: a function of the step 0, 1, ..

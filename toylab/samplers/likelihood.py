@@ -73,8 +73,8 @@ def log_likelihood(
     """log q(x) = log prior(x_1) + int div v(x_t, t) dt from t_min to 1, x_t the flow dx/dt = v from x at t_min.
 
     q is the law at t_min, which is still noised by sigma(t_min). With the exact score the flow is exact, and what is
-    left beside the error of the solver is the prior's: log q + ``prior_mismatch`` = log p_t_min. One adaptive solve
-    for the whole cloud.
+    left, apart from the error of the solver, is the prior's: log q + ``prior_mismatch`` = log p_t_min. The whole cloud
+    is one adaptive solve.
     Source: Chen et al. 2018 (arXiv:1806.07366), theorem 1; Song et al. 2021 (arXiv:2011.13456), eq. 39.
 
     Args:
@@ -116,10 +116,10 @@ def log_likelihood(
 def prior_mismatch(sde: SDE, density: Density, x: Tensor) -> Tensor:
     """log p_1(x) - log prior(x), p_1 the law of alpha(1) X + sigma(1) Z: how wrong the prior is, shape [...].
 
-    At the ends of ``log_likelihood`` it is what is to be added to ``log_prob``:
+    At the ends of ``log_likelihood`` it is the correction to be added to ``log_prob``:
 
         found = log_likelihood(sde, p.score, x)
-        found.log_prob + prior_mismatch(sde, p, found.end)  # log p_t_min(x), but for the solver
+        found.log_prob + prior_mismatch(sde, p, found.end)  # log p_t_min(x), up to the solver's error
 
     Args:
         sde: such as ``VE()``, ``VP()``.
@@ -128,5 +128,5 @@ def prior_mismatch(sde: SDE, density: Density, x: Tensor) -> Tensor:
     """
     if not isinstance(density, Density):
         raise TypeError(f"density is a {type(density).__name__}: give the true law, a Density such as two_modes().")
-    law = density.scaled(float(require_sde(sde).alpha(1.0))).noised(float(sde.sigma(1.0)))
-    return law.log_prob(x) - sde.prior.log_prob(x)
+    p_1 = density.scaled(float(require_sde(sde).alpha(1.0))).noised(float(sde.sigma(1.0)))
+    return p_1.log_prob(x) - sde.prior.log_prob(x)

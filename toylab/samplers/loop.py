@@ -1,4 +1,4 @@
-"""The one loop that all samplers share, and its parts: frames, a count of evaluations, a bar, a way to be stopped."""
+"""The one loop that all samplers share, and its parts: frames, a count of evaluations, a progress bar, Ctrl-C."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,13 +12,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from toylab._internal import validate
-from toylab._internal.cuda_graphs import captured
+from toylab._internal.cuda_graphs import capture_step
 from toylab._internal.malloc import keep_freed_memory
 from toylab._internal.warn import warn
 from toylab.samplers.chains import Chains
 
 P = ParamSpec("P")  # what a score takes
-R = TypeVar("R")  # what it gives
+R = TypeVar("R")  # what it returns
 S = TypeVar("S")  # state: points x [n, 2], or a tuple that begins with them
 
 
@@ -29,7 +29,7 @@ class CountingScore(Generic[P, R]):
         self.score, self.n, self.together = score, 0, together
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """What the score gives; an evaluation that did not come back is not counted."""
+        """The score's value; an evaluation that raised is not counted."""
         s = self.score(*args, **kwargs)
         counter = self.together or self
         counter.n += 1
@@ -52,9 +52,9 @@ class Recorder:
             self._write(x, label)
 
     def append(self, x: Tensor, label: float | None = None) -> None:
-        """Take note of the next step; its label is its number unless ``label`` is given."""
+        """Record the next step; its label is its number unless ``label`` is given."""
         self.step += 1
-        if x.device.type == "cpu" and math.isfinite(x.sum().item()):  # quick, and then every term is finite
+        if x.device.type == "cpu" and math.isfinite(x.sum().item()):  # quick; if the sum is finite, every term is
             self.steps_all_alive += 1
         else:
             self.steps_alive += x.isfinite().all(-1)
@@ -62,7 +62,7 @@ class Recorder:
             self._write(x, self.step if label is None else label)
 
     def chains(self, x: Tensor, n_evaluations: int, accepted: Tensor | None = None) -> Chains:
-        """The result, for chains that ended at ``x`` and accepted so many proposals each."""
+        """The result, for chains that ended at ``x``; ``accepted`` counts the proposals that each accepted."""
         diverged = ~x.isfinite().all(-1)
         if diverged.any():
             warn(
@@ -85,7 +85,7 @@ class Leg(Generic[S]):
     """Steps of one kind, taken one after the other.
 
     Attributes:
-        step: takes the state and a setting, gives the next state.
+        step: takes the state and a setting, returns the next state.
         settings: one per step: a number, such as its size, or a tuple of numbers, such as the times before and after.
         labels: one per step, for the frame after it; None labels it with the number of the step, counted over all legs.
     """
@@ -106,24 +106,24 @@ def follow(
     counter: CountingScore[..., Any] | None = None,
     progress: bool = True,
 ) -> S:
-    """Take every step of every leg, record the points after each, and give the state after the last.
+    """Take every step of every leg, record the points after each, and return the state after the last.
 
-    Ctrl-C gives the state after the last step that was finished.
+    Ctrl-C returns the state after the last step that was finished.
 
     Args:
         name: of the sampler, for the bar and the message on Ctrl-C.
         legs: the steps; most samplers have one leg.
         state: where the chains start: x [n, 2], or a tuple that begins with x, or with such a tuple.
-        recorder: takes note of x after each step.
+        recorder: records x after each step.
         uses: functions of the user's that the steps call, or None. If given, the steps are recorded as CUDA graphs on
-            a GPU (see ``captured``); each must then ask of its state, its setting and ``generator`` alone.
+            a GPU (see ``capture_step``); each must then depend on its state, its setting and ``generator`` only.
         generator: what the steps draw from.
         counter: the score, if it is counted.
         progress: show a bar when it takes long.
     """
     with progress_bar(name, recorder.n_steps, progress) as shown:
         for leg in legs:
-            step = leg.step if uses is None else _recorded(leg, _points(state).device, uses, generator, counter)
+            step = leg.step if uses is None else _capture_leg(leg, _points(state).device, uses, generator, counter)
             labels = repeat(None, len(leg.settings)) if leg.labels is None else leg.labels
             for setting, label in zip(leg.settings, labels, strict=True):
                 state = step(state, setting)
@@ -132,7 +132,7 @@ def follow(
     return state
 
 
-def _recorded(
+def _capture_leg(
     leg: Leg[S],
     device: torch.device,
     uses: Iterable[object],
@@ -142,8 +142,8 @@ def _recorded(
     """The step of a leg, on a GPU as a CUDA graph; a setting that never changes becomes a number in the graph."""
     first = leg.settings[0]
     if leg.settings.count(first) < len(leg.settings):
-        return captured(leg.step, device, generator=generator, uses=uses, counter=counter)
-    step = captured(
+        return capture_step(leg.step, device, generator=generator, uses=uses, counter=counter)
+    step = capture_step(
         lambda state: leg.step(state, first), device, generator=generator, uses=uses, counter=counter
     )  # fmt: skip
     return lambda state, _: step(state)
@@ -159,7 +159,7 @@ def _points(state: Any) -> Tensor:  # noqa: ANN401
 
 @contextmanager
 def progress_bar(name: str, n_steps: int, progress: bool) -> Iterator[tqdm]:
-    """Round a loop: a progress bar, shown if it lasts over a second; Ctrl-C inside ends the block with a warning."""
+    """Around a loop: a progress bar, shown if it lasts over a second; Ctrl-C inside ends the block with a warning."""
     keep_freed_memory()
     with tqdm(total=n_steps, desc=name, unit="step", delay=1.0, disable=not progress, leave=False) as shown:
         try:

@@ -62,7 +62,7 @@ def _plus(x: Tensor, a: float | Tensor, v: Tensor) -> Tensor:
 
 
 def _dot(v: Tensor, w: Tensor) -> Tensor:
-    """v . w [n] of vectors [n, 2]: to sum over an axis of two takes three times as long."""
+    """v . w [n] of vectors [n, 2]: summing over an axis of two takes three times as long."""
     return torch.addcmul(v[:, 0] * w[:, 0], v[:, 1], w[:, 1])
 
 
@@ -81,12 +81,12 @@ def mala(
 ) -> Chains:
     """Metropolis-adjusted Langevin: samples p exactly in the long run, at any step size.
 
-    It needs log p (up to a constant) besides the score: a score alone gives it only if the field is a gradient.
+    It needs log p (up to a constant) besides the score: a score alone determines it only if the field is a gradient.
     Source: Roberts & Tweedie 1996, section 1.4; preconditioned, Roberts & Stramer 2002.
 
     Args:
         log_prob: log p up to a constant, [n, 2] -> [n].
-        score: grad log p; another field still gives the right law, only less well.
+        score: grad log p; another field still gives the right law, only less efficiently.
         x: where the chains start, shape [n, 2]; log p must be finite there.
         step_size: eps > 0, in the convention x + eps/2 M s + sqrt(eps) M^(1/2) z; or a schedule: a function of the
             step 0, 1, .. n_steps - 1. Each step keeps p, whatever its size.

@@ -15,7 +15,7 @@ from toylab.score import LogProb, Score
 
 @dataclass(frozen=True, eq=False)
 class WarmUp:
-    """What a warm-up leaves.
+    """The result of a warm-up.
 
     Attributes:
         samples: where the chains ended, shape [n, 2]: a place to start from.
@@ -58,8 +58,8 @@ def mala_warm_up(
     """Find the step size at which MALA accepts a share ``target`` of its proposals.
 
     After step k, log eps <- log eps + 5 (acceptance - target) / k^0.6, with the mean acceptance over all chains: a
-    Robbins-Monro iteration. What is returned is the mean of log eps over the second half. A chain whose step still
-    changes with its past keeps no law exactly: so the step found here is to be frozen, as in
+    Robbins-Monro iteration. The step size returned is from the mean of log eps over the second half. A chain whose step
+    still changes with its past keeps no law exactly: so freeze the step found here, as in
 
         warm = mala_warm_up(p.log_prob, p.score, x, step_size=0.5, generator=g)
         mala(p.log_prob, p.score, warm.samples, step_size=warm.step_size, n_steps=1000, generator=g)
@@ -71,7 +71,7 @@ def mala_warm_up(
         log_prob: log p up to a constant, [n, 2] -> [n].
         score: grad log p.
         x: where the chains start, shape [n, 2].
-        step_size: eps > 0 to begin with.
+        step_size: the eps > 0 to begin with.
         n_steps: proposals per chain.
         target: share of proposals to accept, between 0 and 1.
         preconditioner: as for ``mala``.

@@ -48,8 +48,8 @@ def predictor_corrector(
 ) -> Chains:
     """After each step of the reverse SDE from t to u, n_corrections steps of Langevin on p_u.
 
-    The step of a correction is set by ``snr`` (see ``corrector_step``): about 4 snr^2 sigma^2 where the noise is most
-    of x. Its own bias does not vanish with more times, only with a smaller snr: alone, and at rest, it would give a
+    The step of a correction is set by ``snr`` (see ``corrector_step``): about 4 snr^2 sigma^2 where x is mostly
+    noise. Its own bias does not vanish with more times, only with a smaller snr: alone, and at rest, it would give a
     normal law of variance v the variance v (1 + snr^2). The chains share its step, and so are not quite independent.
     Source: Song et al. 2021 (arXiv:2011.13456), algorithms 2 to 5; snr = 0.16 is theirs for VE.
 

@@ -1,4 +1,4 @@
-"""What the samplers share that follow an SDE, or its probability flow, along a grid of times."""
+"""What the samplers that follow an SDE, or its probability flow, along a grid of times have in common."""
 
 from collections.abc import Callable
 from itertools import pairwise

@@ -29,7 +29,7 @@ def stochastic_gradient_langevin(
 ) -> Chains:
     """n_steps of x' = x + eps/2 s(x, batch) + sqrt(eps) z, with a fresh batch of the data for each chain and step.
 
-    The error of s is a second noise, of variance (eps/2)^2 Var s, that nobody subtracts: it vanishes beside sqrt(eps) z
+    The error of s is a second noise, of variance (eps/2)^2 Var s, that nothing corrects: it vanishes beside sqrt(eps) z
     as eps goes to 0, and only then. On the law exp(-mean_i |x - y_i|^2 / (2 v)), the normal law about the mean of the
     data, whose s(x, batch) = -(x - mean of the batch) / v is unbiased, the variance along an axis settles at
 

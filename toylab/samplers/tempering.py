@@ -1,4 +1,4 @@
-"""Parallel tempering: copies at rising temperatures trade places, so that the coldest crosses where it could not."""
+"""Parallel tempering: copies at rising temperatures trade places, so that the coldest can cross between modes."""
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ def parallel_tempering(
     generator: torch.Generator | None = None,
     progress: bool = True,
 ) -> Chains:
-    """MALA on p^(1/T) at each of a ladder of temperatures, and after each step trades between neighbours.
+    """MALA on p^(1/T) at each temperature of a ladder, and after each step trades between neighbours.
 
     The chain at T = 1 samples p exactly in the long run, and crosses between modes by way of the hot ones. A
     temperature is not a noise level: p^(1/T) changes the weights of the modes, p_sigma does not.

@@ -29,7 +29,7 @@ def hutchinson(n_projections: int = 8, *, generator: torch.Generator | None = No
     """Estimates v^T (grad field) v of the divergence, v of random signs, the same all along the run.
 
     Each is unbiased, since E v v^T = I; in the plane v^T J v = J_11 + J_22 +- (J_12 + J_21), so that all the noise
-    comes from off the diagonal. In the plane the exact trace is cheaper; this is what is done in high dimension.
+    comes from off the diagonal. In the plane the exact trace is cheaper; this is the method for high dimension.
     Source: Hutchinson 1990; Grathwohl et al. 2019 (arXiv:1810.01367).
 
     Args:

@@ -9,7 +9,7 @@ from toylab.sde import SDE, Time, plain_noise
 def denoised(score: NoiseConditionalScore, x: Tensor, sigma: Tensor | float) -> Tensor:
     """x + sigma^2 s(x, sigma), with the exact score the mean E[X | X + sigma Z = x] (Tweedie's formula).
 
-    ``sigma`` is a number, or one level per point. ``metrics.posterior_covariance`` is the covariance to this mean.
+    ``sigma`` is a number, or one level per point. ``metrics.posterior_covariance`` is the covariance about this mean.
     Source: Jolicoeur-Martineau et al. 2020 (arXiv:2009.05475), who end annealed Langevin with it.
     """
     variance = sigma[..., None] ** 2 if isinstance(sigma, Tensor) else sigma**2

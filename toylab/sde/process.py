@@ -1,4 +1,4 @@
-"""What an SDE is to those who use one."""
+"""What an SDE has to offer to its users."""
 
 from typing import Protocol, runtime_checkable
 
@@ -11,7 +11,7 @@ Time = Tensor | float  # a number, or a tensor of times
 
 @runtime_checkable
 class SDE(Protocol):
-    """What the samplers ask of an SDE; VE, VP and SubVP give it, and so may a class of your own.
+    """What the samplers require of an SDE; VE, VP and SubVP have it, and so may a class of your own.
 
     Times are numbers, or tensors of them; a number gives a tensor of shape [] in float64.
     """
@@ -27,7 +27,7 @@ class SDE(Protocol):
         ...
 
     def alpha(self, t: Time) -> Tensor:
-        """By what x_0 is scaled, > 0; shape of t."""
+        """The factor by which x_0 is scaled, > 0; shape of t."""
         ...
 
     def sigma(self, t: Time) -> Tensor:

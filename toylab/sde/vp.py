@@ -17,7 +17,7 @@ class VP:
 
     With B(t) = int_0^t beta = beta_min t + (beta_max - beta_min) t^2 / 2: alpha = e^(-B/2), sigma^2 = 1 - e^(-B), so
     that data of variance 1 keep it. ``prior`` is N(0, I). At t = 1 sigma / alpha is 152: a learned score must know its
-    levels up to there, or runs start later, at ``time_of`` the largest that it knows.
+    levels up to there, or else start runs later, at ``time_of`` the largest level that it knows.
     Source: Song et al. 2021, eq. 11 and appendix C.
 
     Args:

@@ -56,7 +56,7 @@ def check_independence(losses: Losses, density: Density, x: Tensor) -> Finding:
 
 
 def check_gradient(losses: Losses, density: Density, x: Tensor) -> Finding:
-    """Automatic gradient against a central difference, exact but for rounding as the loss is quadratic."""
+    """Automatic gradient against a central difference, exact up to rounding since the loss is quadratic."""
     name, few = "gradient", x[:200]
     theta = torch.tensor([0.7, 0.3, -0.2, 0.1], dtype=torch.float64)
 
@@ -76,11 +76,11 @@ def check_gradient(losses: Losses, density: Density, x: Tensor) -> Finding:
     expected = torch.stack([(mean_loss(theta + h * e) - mean_loss(theta - h * e)).detach() / (2 * h) for e in steps])
     right = torch.allclose(gradient, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
     message = "is that of the loss" if right else (
-        f"backward gives {_rounded(gradient)} where the loss itself changes by {_rounded(expected)}: "
+        f"backward gives {_round(gradient)} where the loss itself changes by {_round(expected)}: "
         "a part of it is detached from the score"
     )  # fmt: skip
     return Finding(name, right, message)
 
 
-def _rounded(values: Tensor) -> list[float]:
+def _round(values: Tensor) -> list[float]:
     return [round(value, 4) for value in values.tolist()]

@@ -10,7 +10,7 @@ class Finding:
 
     Attributes:
         check: its name.
-        passed: whether the loss is right in this.
+        passed: whether the loss is right in this respect.
         message: what was measured, and in words what is wrong.
     """
 
@@ -25,7 +25,7 @@ class Report:
 
     Attributes:
         findings: in the order they were made. A loss that cannot be called is not checked further.
-        loss_std: standard deviation over points of the loss of the true score: no fault, but what training has to bear.
+        loss_std: standard deviation over points of the loss of the true score: not a fault, but noise in training.
     """
 
     findings: tuple[Finding, ...]

@@ -22,7 +22,7 @@ def explain_minimiser(a: float, tolerance: float, sigma: float | None) -> str:
             (1 / sigma, "s/sigma: the target is z/sigma^2 where -z/sigma is meant"),
             (-1 / sigma, "-s/sigma: the target has the wrong sign and is divided by sigma once too often"),
             (sigma, "sigma s: the target is -z where -z/sigma is meant"),
-            (-sigma, "-sigma s, the noise itself: a noise prediction z is no score; the score is -z/sigma"),
+            (-sigma, "-sigma s, the noise itself: a noise prediction z is not a score; the score is -z/sigma"),
             (1 / sigma**2, "s/sigma^2: the target is divided by sigma twice too often"),
             (sigma**2, "sigma^2 s: the target is -sigma z where -z/sigma is meant"),
             (1 / (8 * math.pi * sigma**2), "s/(8 pi sigma^2): the target is grad q(y | x) where grad log q is meant"),
@@ -37,5 +37,5 @@ def explain_factor(ratio: float, sigma: float | None) -> str:
         suspects += [(sigma**2, "a weight sigma^2, as of a noise prediction; say so by weight="),
                      (sigma, "a weight sigma"), (1 / sigma, "a weight 1/sigma"),
                      (1 / sigma**2, "a weight 1/sigma^2")]  # fmt: skip
-    words = [said for value, said in suspects if abs(ratio / value - 1) < 0.03]
+    words = [text for value, text in suspects if abs(ratio / value - 1) < 0.03]
     return " or ".join(words) if words else "a constant factor; say so by weight=, or take it out"

@@ -29,7 +29,7 @@ DIRECTIONS = (TRUTH, FIRST, SECOND, SWIRL, UNEVEN)
 
 
 def fields(x: Tensor) -> dict[str, Tensor]:
-    """Three fields to disturb the truth with: one per coordinate, and one that is nobody's gradient."""
+    """Three fields to disturb the truth with: one per coordinate, and one that is not a gradient."""
     x1, x2 = x.unbind(-1)
     zero = torch.zeros_like(x1)
     return {

@@ -30,7 +30,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the weights as they are now."""
+        """Include the weights as they are now."""
         share = (10 / (self.n_steps + 10)).clamp_(min=1 - self.decay)  # 1 - d_k
         for mean, latest in zip(self._average, self._latest, strict=True):
             mean.lerp_(latest, share.to(mean.dtype))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from toylab._internal import validate
-from toylab._internal.cuda_graphs import captured
+from toylab._internal.cuda_graphs import capture_step
 from toylab._internal.malloc import keep_freed_memory
 from toylab._internal.warn import warn
 from toylab.densities.density import Density
@@ -69,7 +69,7 @@ def fit(
         The trained networks and their histories. Ctrl-C returns what is done so far, with a warning.
 
     Warns:
-        RuntimeWarning: before the first step, if the network has kinks (ReLU) and the objective differentiates it.
+        RuntimeWarning: before the first step, if the objective differentiates a piecewise linear network (ReLU).
 
     Raises:
         ValueError, TypeError: for bad input, before the first step.
@@ -98,13 +98,13 @@ def fit(
 
     def step(rate: float | Tensor) -> Tensor:
         losses = loss(trained, draw(), generator=generator).mean(-1)
-        optimiser.zero_grad()  # here, where it also takes away what a recording that failed has left
+        optimiser.zero_grad()  # here, where it also clears what a failed recording has left
         losses.backward(torch.ones_like(losses))  # of each network by itself
         optimiser.step(rate)
         averaged.update()
         return losses.detach()
 
-    step = captured(step, like.device, generator=generator, uses=[objective, data])
+    step = capture_step(step, like.device, generator=generator, uses=[objective, data])
     keep_freed_memory()
     history = HistoryBuilder(offset, held_out)
     with tqdm(total=n_steps, desc="fit", unit="step", disable=not progress) as shown:

@@ -28,7 +28,7 @@ def gradient_noise(
         tr Cov g = E |g - E g|^2,    g = grad_theta  1/n sum_i loss_i
 
     over the batch and over what the objective draws. It falls as 1 / ``batch_size``. The estimate from R batches has a
-    relative standard error of at most sqrt(2 / (R - 1)), and less as there are many parameters. Objectives that stand
+    relative standard error of at most sqrt(2 / (R - 1)), and less when there are many parameters. Objectives that stand
     for the same Fisher divergence have the same E g: their noise can be compared.
 
     Args:

@@ -30,7 +30,7 @@ class HistoryBuilder:
         self.last_finite: nn.Module | None = None
 
     def add(self, losses: Tensor) -> None:
-        """Take in the mean loss of one step, per network."""
+        """Add the mean loss of one step, per network."""
         self.n_steps += 1
         self.pending.append(losses.clone())  # a replay writes the next into the same memory
 

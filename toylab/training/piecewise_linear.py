@@ -1,4 +1,4 @@
-"""A mistake that shows before the first step: an objective that differentiates a network with kinks."""
+"""A mistake found before the first step: an objective that differentiates a piecewise linear network."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def is_piecewise_linear(network: nn.Module) -> bool:
 
 
 def warn_piecewise_linear(network: nn.Module, differentiated: bool) -> None:
-    """Warn if a network with kinks is differentiated by its objective, or is itself a gradient."""
+    """Warn if a piecewise linear network is differentiated by its objective, or is itself a gradient."""
     if not (differentiated or isinstance(network, EnergyMLP)) or not is_piecewise_linear(network):
         return
     what = "is the gradient of one" if isinstance(network, EnergyMLP) else "is differentiated by this objective"

@@ -1,4 +1,4 @@
-"""What a training gives: networks and their histories, also where it diverged."""
+"""The result of a training: networks and their histories, also where it diverged."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -51,7 +51,7 @@ def load(path: str | PathLike[str], *, device: torch.device | str = "cpu") -> Sa
         ValueError: if the file is not one of ours, is damaged, or comes from a newer version.
         FileNotFoundError: if there is no such file.
     """
-    with open(path, "rb") as file, warnings.catch_warnings():  # open says itself what is wrong with a missing file
+    with open(path, "rb") as file, warnings.catch_warnings():  # open itself reports what is wrong with a missing file
         warnings.simplefilter("ignore")  # torch muses about pickle protocols before it refuses
         try:
             content = torch.load(file, map_location=device, weights_only=True)

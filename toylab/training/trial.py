@@ -56,7 +56,7 @@ def offset_or_nan(objective: Objective[AnyScore], data: Density | Tensor) -> flo
             f"{data!r} lies on points or on a curve and has no score, but {objective!r} learns that of the clean data: "
             "its loss would fall without bound. Add noise to the data (p.noised(0.1)), or use Denoising(sigma)."
         ) from None
-    except (TypeError, ValueError):  # the density has no quadrature, or no score of its own: train all the same
+    except (TypeError, ValueError):  # the density has no quadrature, or no score of its own: train anyway
         return math.nan
 
 
@@ -67,7 +67,7 @@ def try_once(network: nn.Module, objective: Objective[Any], x: Tensor) -> None:
         TypeError, ValueError: for a wrong pairing of objective and network, or wrong shapes.
 
     Warns:
-        RuntimeWarning: if a network with kinks (ReLU) is differentiated.
+        RuntimeWarning: if a piecewise linear network (ReLU) is differentiated.
     """
     differentiated = False
 

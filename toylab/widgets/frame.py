@@ -51,13 +51,13 @@ def lesson_list(lessons: Mapping[str, object]) -> ipywidgets.Dropdown:
 
 
 def on_choice(lessons: ipywidgets.Dropdown, call: Callable[[Lesson], None]) -> None:
-    """Have ``call`` called with each lesson that is chosen from the list."""
+    """Call ``call`` with each lesson that is chosen from the list."""
     lessons.observe(lambda change: None if change["new"] is None else call(change["new"]), "value")
 
 
 @contextmanager
 def paused_observers(call: Callable[..., None], controls: Sequence[ipywidgets.Widget]) -> Iterator[None]:
-    """Inside the block several controls are set without ``call`` being called for each."""
+    """Inside the block, controls can be set without ``call`` being called for each."""
     for control in controls:
         control.unobserve(call, "value")
     try:

@@ -1,4 +1,4 @@
-"""A sampler on its way: it goes on by a few steps at a time, and what it visits is counted."""
+"""A sampler while it runs: it continues by a few steps at a time, and what it visits is counted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ Move = Callable[["Run", int], Chains]
 
 @dataclass(eq=False)
 class Run:
-    """A sampler on its way: ``advance`` makes steps and counts where they lead.
+    """A sampler while it runs: ``advance`` makes steps and counts where they lead.
 
     Attributes:
         density: the target.
@@ -30,13 +30,13 @@ class Run:
         move: (run, n_steps) -> Chains that go on from ``x``, one frame per step, and make n_steps or fewer: see
             ``MOVES``.
         step_size: eps.
-        noise: False leaves the noise out, where a sampler can do without.
+        noise: False leaves the noise out, where a sampler can run without it.
         x: the positions of the chains, shape [n, 2].
         generator: source of randomness.
         extent: the square in which positions are counted.
         n_steps: made so far.
         accepted: sum over these steps of the share of proposals accepted.
-        since: from when on is counted, in words.
+        since: when counting began, in words.
         visited: positions counted in each cell of the square, shape [CELLS, CELLS], rows from the bottom.
         in_modes: positions counted in each mode, shape [K].
         squares: sum of their square distances from the mean of their own mode.
@@ -99,7 +99,7 @@ class Run:
 
     @property
     def variance(self) -> float:
-        """Mean square distance per axis from the mean of the own mode; nan while nothing is counted."""
+        """Mean square distance per axis from the mean of its own mode; nan while nothing is counted."""
         return self.squares / (2 * float(self.in_modes.sum())) if self.in_modes.any() else float("nan")
 
     @property

@@ -23,7 +23,7 @@ OnClick = Callable[[Axes, float, float], None]
 
 
 def off_screen(width: float, height: float) -> Figure:
-    """A figure of this size in inches, known to no window and no list of open figures: it goes when its owner goes.
+    """A figure of this size in inches, known to no window and no list of open figures: it is freed with its owner.
 
     At ``DPI`` dots per inch it is drawn to the size it is shown at.
     """
@@ -47,7 +47,7 @@ class Stage(anywidget.AnyWidget):
     Args:
         figure: from ``off_screen``.
         moving: its artists that change, in the order they are drawn.
-        alt: what is to be seen, in words, for those who do not see it. Set it again when the numbers change.
+        alt: what is to be seen, in words, for those who cannot see it. Set it again when the numbers change.
         on_click: called with (axes, x, y), in the units of the data, when a place in one of the axes is clicked, or
             chosen by Enter at the cross that the arrow keys move; None is a picture without clicks.
     """
@@ -65,7 +65,7 @@ class Stage(anywidget.AnyWidget):
         self._on_click = on_click
         self._backgrounds: dict[Figure, object] = {}
         super().__init__(alt=alt, clickable=on_click is not None)
-        self.on_msg(self._clicked)
+        self.on_msg(self._handle_click)
         self.put(figure, moving)
 
     def put(self, figure: Figure, moving: Sequence[Artist]) -> None:
@@ -89,11 +89,11 @@ class Stage(anywidget.AnyWidget):
         for artist in self._moving:
             (artist.axes or self.figure).draw_artist(artist)
         buffer = io.BytesIO()
-        # packed lightly: it travels to a browser of the same machine
+        # compressed lightly: it only travels to a browser on the same machine
         Image.fromarray(np.asarray(canvas.buffer_rgba())).save(buffer, format="png", compress_level=1)
         self.png = buffer.getvalue()
 
-    def _clicked(self, _: object, content: dict[str, float], __: list[object]) -> None:
+    def _handle_click(self, _: object, content: dict[str, float], __: list[object]) -> None:
         if self._on_click is None:
             return
         # shares of the picture from its top left, in points of the canvas from its bottom left

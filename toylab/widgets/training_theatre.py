@@ -50,7 +50,7 @@ def training_theatre(
 ) -> TrainingTheatre:
     """Choose what is learned and how, press train, and watch; stop keeps what is learned (``box.fit``).
 
-    The training runs beside the notebook, which stays free. Under a denoising loss the truth is the noised density.
+    It trains in the background; the notebook stays free. Under a denoising loss the truth is the noised density.
     By keyboard: Tab to a control, Enter on a button, arrow keys in a list.
 
     Args:
@@ -101,7 +101,7 @@ def training_theatre(
 
     def show_untrained() -> None:
         with show_errors(message):
-            if not train.disabled:  # otherwise this change had its turn after the click on train
+            if not train.disabled:  # otherwise this change was handled after the click on train
                 _, picture = read_task()
                 stage.put(picture.figure, picture.moving)
                 stage.alt = f"An untrained network, of Fisher divergence {picture.divergences[-1]:.3g}."
@@ -140,7 +140,7 @@ def training_theatre(
         with show_errors(message):
             task, picture = read_task()
             if not _one_training.acquire(blocking=False):
-                raise ValueError("another training is at work: stop that one first.")
+                raise ValueError("another training is running: stop that one first.")
             stage.put(picture.figure, picture.moving)
             stopped.clear()
             box.fit = None

@@ -13,7 +13,7 @@ from toylab.experiments.setting import Numbers
 from toylab.experiments.versions import versions
 
 
-def drawn(
+def run_and_draw(
     name: str,
     experiment: Experiment,
     *,
@@ -32,7 +32,7 @@ def drawn(
         device: "cpu" or "cuda".
         progress: show progress bars.
         quick: run it at a size that takes seconds.
-        densities: some of ``experiment.densities``; None is all that it takes unasked.
+        densities: some of ``experiment.densities``; None is its default.
 
     Returns:
         Its numbers, with "made with", and its files by name: PNG, SVG and, where there is one, the table.
@@ -50,14 +50,14 @@ def drawn(
         "seconds": time.perf_counter() - start,
     }
     figure = experiment.draw(result)
-    files = {f"{name}.{suffix}": rendered(figure, suffix) for suffix in ("png", "svg")}
+    files = {f"{name}.{suffix}": render(figure, suffix) for suffix in ("png", "svg")}
     plt.close(figure)
     if experiment.table is not None:
         files[f"{name}.md"] = (experiment.table(result) + "\n").encode()
     return {**result.numbers, "made with": made_with | ({"quick": True} if quick else {})}, files
 
 
-def rendered(figure: Figure, suffix: str) -> bytes:
+def render(figure: Figure, suffix: str) -> bytes:
     """A figure as a PNG or an SVG file, which carries no date."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
