@@ -152,7 +152,7 @@ def test_make_test_lints_checks_types_and_runs_the_suite_and_the_notebooks_stric
     )
     assert "--nbval-lax" not in plan
     assert pyproject()["tool"]["mypy"]["strict"] is True
-    assert pyproject()["tool"]["mypy"]["packages"] == ["toylab"]
+    assert pyproject()["tool"]["mypy"]["files"] == ["toylab", "tests/static_types.py"]
 
 
 def test_make_lab_is_the_command():
