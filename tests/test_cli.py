@@ -167,6 +167,12 @@ def test_every_figure_is_listed(capsys):
     assert all(line.endswith(e.summary) for line, e in zip(lines, EXPERIMENTS.values(), strict=True))
 
 
+def test_a_list_needs_no_place_to_write_to_and_no_device(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["figures", "--list", "--out", str(tmp_path / "file" / "figures")]) == 0
+    assert "gallery" in capsys.readouterr().out
+
+
 def test_a_taken_port_is_one_line(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

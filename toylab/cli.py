@@ -9,13 +9,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
 import toylab
 from toylab._internal.folder import require_writable, write_whole
 from toylab.classroom import handout, lab, lessons
+
+if TYPE_CHECKING:
+    from toylab.experiments.experiment import Experiment
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -162,35 +165,41 @@ def _writing_to(target: str) -> Iterator[None]:
         raise UsageError(f"{target}: cannot write there ({error.strerror}). Give another folder.") from None
 
 
-def _figures(options: argparse.Namespace) -> None:
-    device = _device(options.device)
-    with _writing_to(f"--out {options.out}"):
-        require_writable(options.out)
-    # matplotlib is heavy: loaded once the request is known to be valid, and without a window system
+def _experiments() -> "dict[str, Experiment]":
+    """All of them; matplotlib, which is heavy, is loaded only now, and without a window system."""
     import matplotlib
 
     matplotlib.use("Agg")
     from toylab.experiments import EXPERIMENTS
+
+    return EXPERIMENTS
+
+
+def _figures(options: argparse.Namespace) -> None:
+    if options.list:
+        print("\n".join(f"{name:<12}{experiment.summary}" for name, experiment in _experiments().items()))
+        return
+    device = _device(options.device)
+    with _writing_to(f"--out {options.out}"):
+        require_writable(options.out)
+    experiments = _experiments()
     from toylab.experiments.run_and_draw import run_and_draw
 
-    if options.list:
-        print("\n".join(f"{name:<12}{experiment.summary}" for name, experiment in EXPERIMENTS.items()))
-        return
     densities = None
     if options.density is not None:
-        known = EXPERIMENTS[options.only].densities if options.only else ()
+        known = experiments[options.only].densities if options.only else ()
         if options.density not in known:
             raise UsageError(
                 f"--density {options.density}: "
                 + (f"give one of {', '.join(known)}." if known else "it goes with --only objectives or samplers.")
             )
         densities = [options.density]
-    names = [options.only] if options.only else [name for name, e in EXPERIMENTS.items() if e.drawn_by_default]
-    numbers = {name: kept for name, kept in _numbers_there(options.out).items() if name in EXPERIMENTS}
+    names = [options.only] if options.only else [name for name, e in experiments.items() if e.drawn_by_default]
+    numbers = {name: kept for name, kept in _numbers_there(options.out).items() if name in experiments}
     files: dict[str, bytes] = {}
     for name in names:
         numbers[name], of_this = run_and_draw(
-            name, EXPERIMENTS[name], seed=options.seed, device=device, progress=not options.quiet,
+            name, experiments[name], seed=options.seed, device=device, progress=not options.quiet,
             quick=options.quick, densities=densities,
         )  # fmt: skip
         files.update(of_this)

@@ -1,6 +1,8 @@
 """Gaussian mixtures against torch.distributions, automatic differentiation and finite differences."""
 
+import copy
 import math
+import pickle
 import subprocess
 import sys
 
@@ -380,6 +382,53 @@ def test_moved_its_samples_are_those_of_the_wrapper_in_law(move, wrap):
     for angle in (0.0, 1.0, 2.0):
         e = ours.new_tensor([math.cos(angle), math.sin(angle)])
         assert scipy.stats.ks_2samp((ours @ e).numpy(), (theirs @ e).numpy()).pvalue > 1e-6
+
+
+@pytest.mark.parametrize("name", ["scaled", "shifted", "rotated"])
+def test_moved_its_draws_are_the_moved_draws(name):
+    move, wrap = MOTIONS[name]
+    ours, theirs = (way(random_mixture(3)).sample((50,), generator=generator(1)) for way in (move, wrap))
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("ratio", [1e6, 1e10])
+def test_moved_a_very_elongated_one_keeps_its_digits(ratio):
+    """The entries of C carry eps * ratio of its small eigenvalue, 1e-6 of it here: the moved one carries 1e-9."""
+    short = ratio**-0.5
+    p = GaussianMixture([1.0], [[0.5, -0.2]], [[1.0, 0.0], [0.0, short**2]])
+    moved = p.rotated(0.3).scaled(0.7).rotated(-0.8).shifted((0.1, 0.2))
+    wrapped = Affine(Affine(Affine(Affine(p, angle=0.3), 0.7), angle=-0.8), shift=(0.1, 0.2))
+    twins = [moved, copy.copy(moved), pickle.loads(pickle.dumps(moved)), moved.to(torch.float64).to(torch.float32)]
+    pairs = [(q, wrapped) for q in twins] + [(p.rotated(0.3).noised(short), Affine(p.noised(short), angle=0.3))]
+    for q, exact in pairs:
+        assert q.length_scale() == pytest.approx(exact.length_scale(), rel=1e-9)
+        x = exact.to(torch.float64).sample((100,), generator=generator(1))
+        for method in ("log_prob", "score", "divergence"):
+            ours, theirs = getattr(q, method)(x), getattr(exact, method)(x)
+            assert (ours - theirs).abs().max() < 1e-9 * theirs.abs().max(), method
+
+
+def test_a_mixture_thinner_than_its_entries_can_tell_is_moved_all_the_same():
+    """Of standard deviations 1 and 1e-9 and turned, the entries alone have a determinant of any sign."""
+    p = GaussianMixture([1.0], [[0.0, 0.0]], [[1.0, 0.0], [0.0, 1e-18]]).to(torch.float64)
+    for angle in (0.3, 1.0, 2.0, 2.6):
+        q = p.rotated(angle)
+        assert q.length_scale() == pytest.approx(1e-9, rel=1e-6)
+        across = q.sample((1000,), generator=generator(1)) @ q.means.new_tensor([-math.sin(angle), math.cos(angle)])
+        assert float(across.std()) == pytest.approx(1e-9, rel=0.2)
+        assert q.log_prob(q.means).item() == pytest.approx(p.log_prob(p.means).item(), rel=1e-9)
+
+
+def test_a_moved_subclass_keeps_what_it_changes():
+    class Tilted(GaussianMixture):
+        def score(self, x, sigma=0.0):
+            return 2 * super().score(x, sigma)
+
+    p = random_mixture(3)
+    tilted, x = Tilted(p.weights, p.means, p.covariances), points(5)
+    for move, _ in MOTIONS.values():
+        torch.testing.assert_close(move(tilted).score(x), 2 * move(p).score(x))
+        torch.testing.assert_close(move(tilted).posterior(x), move(p).posterior(x))
 
 
 def test_moved_it_keeps_its_dtype_and_round_components_stay_round():

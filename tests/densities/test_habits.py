@@ -6,6 +6,7 @@ import pickle
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pytest
 import scipy.stats
 import torch
@@ -27,6 +28,8 @@ from toylab.densities import (
     Square,
     StudentTMixture,
     catalogue,
+    ring,
+    two_modes,
 )
 from toylab.networks import ScoreMLP
 from toylab.objectives import Denoising
@@ -493,6 +496,14 @@ def test_one_of_ones_own_moves_to_the_gpu(make, text):
     assert q.to("cpu") == p
 
 
+class Thing(Density):
+    def __init__(self, value):
+        self.value = value
+
+    def log_prob(self, x):
+        return log_normal(x, 0.0, 1.0, 0.0)
+
+
 def test_of_numbers_and_tensors_the_tensors_decide_the_dtype():
     assert Frozen(torch.zeros(2, dtype=torch.float64)).sample((3,)).dtype == torch.float64
     assert Plain(1.0).noised(0.5).dtype == Plain(1.0).to(torch.float64).noised(0.5).to(torch.float32).dtype
@@ -504,6 +515,36 @@ def test_what_is_computed_once_belongs_to_no_value():
     assert p == q
     assert p.to(torch.float64).std.dtype == torch.float64
     assert "std" not in repr(p)
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        (lambda: {"a": [torch.zeros(2)]}, lambda: {"a": [torch.ones(2)]}),
+        (lambda: {"a": np.zeros(2)}, lambda: {"b": np.zeros(2)}),
+        (lambda: [(torch.zeros(2), 1.0)], lambda: [(torch.zeros(2), 2.0)]),
+        (lambda: np.zeros(2), lambda: np.zeros(3)),
+        (lambda: math.sin, lambda: math.cos),
+        (two_modes, ring),
+    ],
+    ids=["dict of lists of tensors", "dict of arrays", "list of tuples", "array", "function", "density"],
+)
+def test_an_attribute_may_be_what_it_likes(value, other):
+    p = Thing(value())
+    assert p == Thing(value())
+    assert hash(p) == hash(Thing(value()))
+    assert p != Thing(other())
+    assert copy.deepcopy(p) == p
+    assert repr(p).startswith("Thing(value=")
+    assert p.to(torch.float64).dtype == torch.float64
+    assert p.to(torch.float64).to(torch.float32) == p
+
+
+def test_tensors_in_a_dict_move_along_and_what_is_nan_is_still_itself():
+    p = Thing({"a": [torch.zeros(2, dtype=torch.float64)]})
+    assert p.dtype == torch.float64
+    assert p.to(torch.float32).value["a"][0].dtype == torch.float32
+    assert (q := Thing(math.nan)) == q
 
 
 def refused(name, **body):

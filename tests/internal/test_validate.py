@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from toylab._internal import validate
+from toylab.networks import ScoreMLP
 
 
 def test_positive():
@@ -121,6 +122,8 @@ def test_function():
     assert validate.function("score", len, "p.score") is len
     with pytest.raises(TypeError, match=r"score is a Tensor: give a function, for example p\.score"):
         validate.function("score", torch.ones(2), "p.score")
+    with pytest.raises(TypeError, match=r"score is the class ScoreMLP: give an instance, ScoreMLP\(\)"):
+        validate.function("score", ScoreMLP, "p.score")
 
     class Trained:
         network = abs

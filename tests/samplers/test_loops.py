@@ -253,6 +253,8 @@ BAD = [
     ({"n_steps": 2.5}, TypeError, "n_steps is 2.5"),
     ({"step_size": 0.0}, ValueError, r"step_size is 0.0: .* or a function of the step 0, 1, .. n_steps - 1"),
     ({"step_size": "small"}, TypeError, "step_size is 'small'"),
+    ({"step_size": torch.tensor([0.3, 0.1])}, TypeError, r"step_size is a Tensor of several .* lambda k: sizes\[k\]"),
+    ({"step_size": [0.3, 0.1]}, TypeError, "step_size is a list of several numbers"),
     ({"step_size": lambda k: 0.3 - 0.1 * k}, ValueError, r"step_size\(3\) is .*greater than 0"),
     ({"step_size": lambda k: None}, TypeError, r"step_size\(0\) is None"),
     ({"keep_every": 0}, ValueError, "keep_every"),

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from toylab._internal.uncalled import refuse_class
+
 NO_DENSITY = (
     "sigma is 0: a law on points or on a curve has no density of its own. Give a noise level sigma > 0, "
     "as in p.log_prob(x, 0.1) or p.noised(0.1)."
@@ -243,7 +245,8 @@ def covariances(name: str, matrices: Tensor) -> Tensor:
 
 
 def function(name: str, value: object, example: str) -> Callable[..., Any]:
-    """Return ``value``, or raise ``TypeError`` unless it can be called."""
+    """Return ``value``, or raise ``TypeError`` unless it can be called and is no class."""
+    refuse_class(name, value)
     if not callable(value):
         remedy = (
             "its network, as in trained.network" if hasattr(value, "network") else f"a function, for example {example}"

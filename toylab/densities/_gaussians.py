@@ -30,13 +30,13 @@ class Gaussians(NamedTuple):
     c11: Tensor
     c12: Tensor
     c22: Tensor
-    det: Tensor  # of the covariance, as the product of its eigenvalues: c11 c22 - c12^2 cancels
+    det: Tensor  # of the covariance, as the square of that of its root: c11 c22 - c12^2 cancels
     round: bool  # whether all covariances are multiples of the identity
 
     @staticmethod
-    def of(log_weights: Tensor, means: Tensor, covariances: Tensor) -> "Gaussians":
-        """From log w [K], m [K, 2] and C [K, 2, 2], which may be 0."""
-        det = torch.linalg.eigvalsh(covariances).clamp(min=0).prod(-1)
+    def of(log_weights: Tensor, means: Tensor, covariances: Tensor, roots: Tensor) -> "Gaussians":
+        """From log w [K], m [K, 2], and C = L L^T and L [K, 2, 2], which may be 0."""
+        det = determinants(roots)
         entries = (covariances[:, i, j] for i, j in ((0, 0), (0, 1), (1, 1)))
         columns = (column[:, None].contiguous() for column in (log_weights, *entries, det))
         identity = torch.eye(2, dtype=covariances.dtype)
@@ -85,9 +85,21 @@ class Pairs(NamedTuple):
         return (r * (spread - trace)).sum(0)
 
 
-def frames(means: Tensor, covariances: Tensor) -> Tensor:
+def determinants(roots: Tensor) -> Tensor:
+    """det C [K], for C = L L^T, of L [K, 2, 2]."""
+    return (roots[:, 0, 0] * roots[:, 1, 1] - roots[:, 0, 1] * roots[:, 1, 0]).square()
+
+
+def triangular(covariances: Tensor, det: Tensor) -> Tensor:
+    """The lower triangular L, L L^T = C, [K, 2, 2]; with a given det C, for c22 - c12^2 / c11 cancels."""
+    c11 = covariances[:, 0, 0]
+    rows = [[c11.sqrt(), torch.zeros_like(c11)], [covariances[:, 1, 0] / c11.sqrt(), (det / c11).sqrt()]]
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def frames(means: Tensor, roots: Tensor) -> Tensor:
     """m and the columns of L, L L^T = C, of each Gaussian [K, 3, 2]: what ``place`` takes."""
-    return torch.cat([means[:, None], torch.linalg.cholesky(covariances).mT], 1)
+    return torch.cat([means[:, None], roots.mT], 1)
 
 
 def place(frames: Tensor, z: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -32,7 +32,6 @@ Matrix: TypeAlias = Tensor | Sequence[Sequence[float]]
 Matrices: TypeAlias = Tensor | Sequence[Sequence[float]] | Sequence[Sequence[Sequence[float]]]
 
 _MOST_PRINTED = 64  # entries of a tensor in a repr
-_BOOKKEEPING = frozenset({"_dtype", "_device", "_held", "_kept"})  # attributes of the base itself
 
 
 class Density(ABC):
@@ -67,6 +66,7 @@ class Density(ABC):
     _dtype: torch.dtype | None = None
     _device: torch.device | None = None
     _held: frozenset[str] = frozenset()  # names of the parameters that are kept in float64 on the CPU
+    _noted: ClassVar = frozenset({"_dtype", "_device", "_held", "_kept"})  # attributes that are no parameters
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Refuse a class that cannot work; complete its ``log_prob`` and ``sample``."""
@@ -219,21 +219,20 @@ class Density(ABC):
         return hash((type(self), *(v for v in self._attributes().values() if isinstance(v, float | int | str))))
 
     def __getstate__(self) -> dict[str, Any]:
-        return self._attributes() | {name: vars(self)[name] for name in _BOOKKEEPING & vars(self).keys() - {"_kept"}}
+        return self._attributes() | {name: vars(self)[name] for name in self._noted & vars(self).keys() - {"_kept"}}
 
     def _attributes(self) -> dict[str, Any]:
         """What its ``__init__`` set: not the bookkeeping of the base, nor what is computed once and kept."""
         return {
             name: value
             for name, value in vars(self).items()
-            if name not in _BOOKKEEPING and not isinstance(getattr(type(self), name, None), functools.cached_property)
+            if name not in self._noted and not isinstance(getattr(type(self), name, None), functools.cached_property)
         }
 
     def _parts(self) -> "Iterator[Tensor | Density]":
         """What its dtype and device follow: floating-point tensors and densities among the attributes."""
         for name, value in self._attributes().items():
-            parts = value if isinstance(value, tuple | list) else [value]
-            for part in parts if name not in self._held else []:
+            for part in _leaves(value) if name not in self._held else []:
                 if isinstance(part, Density) or (isinstance(part, Tensor) and part.is_floating_point()):
                     yield part
 
@@ -451,21 +450,36 @@ def _to_float64(name: str, value: Matrices | Vector) -> Tensor:
     return held
 
 
-def _move(value: Any, like: Tensor) -> Any:  # noqa: ANN401  (whatever a class keeps)
+def _leaves(value: Any) -> Iterator[Any]:  # noqa: ANN401  (whatever a class keeps)
+    """The value, or what its tuples, lists and dicts hold."""
+    if isinstance(value, tuple | list | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(part)
+    else:
+        yield value
+
+
+def _move(value: Any, like: Tensor) -> Any:  # noqa: ANN401
     if isinstance(value, Density):
         return value.to(like)
     if isinstance(value, Tensor):
         return value.to(like) if value.is_floating_point() else value.to(like.device)
+    if type(value) is dict:
+        return {key: _move(part, like) for key, part in value.items()}
     return type(value)(_move(part, like) for part in value) if type(value) in (tuple, list) else value
 
 
 def _same(a: Any, b: Any) -> bool:  # noqa: ANN401
+    if a is b:
+        return True
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return (a.dtype, a.device) == (b.dtype, b.device) and torch.equal(a, b)
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return np.array_equal(a, b)
     if isinstance(a, tuple | list) and type(a) is type(b):
         return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict) and type(a) is type(b):
+        return a.keys() == b.keys() and all(_same(value, b[key]) for key, value in a.items())
     return bool(a == b)
 
 

@@ -3,10 +3,11 @@
 One class, which is long because it also converts from and to the mixtures of torch, scikit-learn and SciPy.
 """
 
+import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -43,6 +44,10 @@ class GaussianMixture(Density):
     means: Tensor
     covariances: Tensor
 
+    # L with L L^T = C, [K, 2, 2]: a mixture that is moved keeps the digits that the entries of a very elongated C lose
+    _roots: Tensor = field(init=False)
+    _noted: ClassVar = Density._noted | {"_roots"}
+
     def __init__(self, weights: Vector, means: Matrix, covariances: Matrices) -> None:
         self._hold(weights=weights, means=means, covariances=covariances)
         K = len(validate.simplex("weights", self.weights))
@@ -53,8 +58,15 @@ class GaussianMixture(Density):
                 f"covariances has shape {list(self.covariances.shape)}: "
                 f"give [{K}, 2, 2], or [2, 2] for one shared by all."
             )
-        vars(self).update(covariances=self.covariances.expand(K, 2, 2).contiguous())
-        validate.covariances("covariances", self.covariances)
+        covariances = validate.covariances("covariances", self.covariances.expand(K, 2, 2).contiguous())
+        vars(self).update(covariances=covariances, _roots=torch.linalg.cholesky(covariances))
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Move a subclass by wrappers: a plain mixture with other components would forget what it changes."""
+        super().__init_subclass__(**kwargs)
+        for name in ("noised", "scaled", "shifted", "rotated"):
+            if getattr(cls, name) is getattr(GaussianMixture, name):
+                setattr(cls, name, getattr(Density, name))
 
     @classmethod
     def from_torch(cls, distribution: Distribution) -> "GaussianMixture":
@@ -167,7 +179,8 @@ class GaussianMixture(Density):
 
     def _gaussians(self, like: Tensor) -> _gaussians.Gaussians:
         def make() -> _gaussians.Gaussians:
-            return _gaussians.Gaussians.of(self.weights.log() - self.weights.sum().log(), self.means, self.covariances)
+            log_weights = self.weights.log() - self.weights.sum().log()
+            return _gaussians.Gaussians.of(log_weights, self.means, self.covariances, self._roots)
 
         return _gaussians.Gaussians(*self._cast(validate.points("x", like), make))
 
@@ -195,24 +208,26 @@ class GaussianMixture(Density):
         """A component k with probability w_k, then m_k + L_k z with L_k L_k^T = C_k; shape [*sample_shape, 2]."""
         k = categorical(self._on_its_device("weights"), sample_shape, generator=generator)
         z = normal((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
-        (frames,) = self._cast(z, lambda: (_gaussians.frames(self.means, self.covariances),), "samples")
+        (frames,) = self._cast(z, lambda: (_gaussians.frames(self.means, self._roots),), "samples")
         return _gaussians.place(frames[k], z)
 
     def noised(self, sigma: float) -> "GaussianMixture":
         """The law of X + sigma Z: the mixture with covariances C_k + sigma^2 I."""
-        noise = validate.positive("sigma", sigma) ** 2 * torch.eye(2, dtype=torch.float64)
-        return self._with(self.means, self.covariances + noise)
+        noise = validate.positive("sigma", sigma) ** 2
+        covariances = self.covariances + noise * torch.eye(2, dtype=torch.float64)
+        trace = self.covariances.diagonal(dim1=-2, dim2=-1).sum(-1)
+        det = _gaussians.determinants(self._roots) + noise * (trace + noise)
+        return self._with(self.means, covariances, _gaussians.triangular(covariances, det))
 
     def scaled(self, factor: float) -> "GaussianMixture":
         """The law of factor * X: the mixture with means factor m_k and covariances factor^2 C_k."""
         factor = validate.nonzero("factor", factor)
-        return self._with(factor * self.means, factor**2 * self.covariances)
+        return self._with(factor * self.means, factor**2 * self.covariances, factor * self._roots)
 
     def shifted(self, shift: Vector) -> "GaussianMixture":
         """The law of X + shift: the mixture with means m_k + shift."""
-        return self._with(
-            self.means + torch.tensor(validate.pair("shift", shift), dtype=torch.float64), self.covariances
-        )
+        shift = torch.tensor(validate.pair("shift", shift), dtype=torch.float64)
+        return self._with(self.means + shift, self.covariances, self._roots)
 
     def rotated(self, angle: float) -> "GaussianMixture":
         """The law of R X, R the rotation by ``angle``: the mixture with means R m_k and covariances R C_k R^T.
@@ -225,12 +240,12 @@ class GaussianMixture(Density):
         ab = torch.stack([0.5 * (self.covariances[:, 0, 0] - self.covariances[:, 1, 1]), self.covariances[:, 0, 1]], -1)
         a, b = (ab @ _rotation(2 * angle).T).unbind(-1)
         covariances = torch.stack([torch.stack([t + a, b], -1), torch.stack([b, t - a], -1)], -2)
-        return self._with(self.means @ _rotation(angle).T, covariances)
+        return self._with(self.means @ _rotation(angle).T, covariances, _rotation(angle) @ self._roots)
 
-    def _with(self, means: Tensor, covariances: Tensor) -> "GaussianMixture":
+    def _with(self, means: Tensor, covariances: Tensor, roots: Tensor) -> "GaussianMixture":
         """The same weights, dtype and device with other components."""
-        other = GaussianMixture(self.weights, means, covariances)
-        vars(other).update(_dtype=self._dtype, _device=self._device)
+        other = copy.copy(self)
+        vars(other).update(means=means, covariances=covariances, _roots=roots)
         return other
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -240,7 +255,7 @@ class GaussianMixture(Density):
 
     def length_scale(self, sigma: float = 0.0) -> float:
         """The least standard deviation of any component along any direction."""
-        return math.sqrt(float(torch.linalg.eigvalsh(self.covariances).min()) + sigma**2)
+        return math.hypot(float(torch.linalg.svdvals(self._roots).min()), sigma)
 
 
 def _summing_to_one(weights: Tensor) -> Tensor:

@@ -57,7 +57,9 @@ class StudentTMixture(TwoRegimeDensity):
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A component, then m + L z / sqrt(lambda) with L L^T = S."""
         like = torch.empty(0, dtype=self.dtype, device=self.device)
-        (frames,) = self._cast(like, lambda: (_gaussians.frames(self.locations, self.scales),), "samples")
+        (frames,) = self._cast(
+            like, lambda: (_gaussians.frames(self.locations, torch.linalg.cholesky(self.scales)),), "samples"
+        )
         k = categorical(self._on_its_device("weights"), sample_shape, generator=generator)
         half = 0.5 * self._on_its_device("dfs")[k]
         precision = gamma(half, generator=generator) / half
