@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from toylab import plotting
-from toylab.densities import Affine, Density, Points, ring
+from toylab.densities import Density, Points, ring
 from toylab.experiments.conditional import conditional_networks
 from toylab.experiments.flow_state import draw_flow_state, flow_state
 from toylab.experiments.result import Arrays, Result
@@ -22,7 +22,7 @@ COLUMNS = {"exact": plotting.EXACT, "empirical": plotting.OTHER, "learned": plot
 
 def target() -> Density:
     """A ring of eight modes, at the scale that a variance-preserving SDE expects."""
-    return Affine(ring(), factor=0.4)
+    return ring().scaled(0.4)
 
 
 def run(
