@@ -118,6 +118,12 @@ def test_order(name, sde):
     assert abs(coarse[1]) > 1e-11
 
 
+def test_a_step_of_euler_takes_the_velocity_where_it_starts():
+    """dx/dt = t x, which a step from t to u multiplies by 1 + (u - t) t."""
+    x = torch.ones(1, 2, dtype=torch.float64)
+    assert euler_step(lambda x, t: t * x, x, 0.8, 0.5).tolist() == [pytest.approx([0.76, 0.76])]
+
+
 def test_rk4_until_rounding():
     """800 steps of RK4 are right to 1e-11, where by Euler's method 100 are to 5e-3."""
     assert max(map(abs, errors(STILL["flow, RK4"][0], VP(), 800))) < 1e-11
@@ -187,6 +193,20 @@ def test_the_variance_after_predictor_and_corrector(sde, snr):
     z = (float(x.var(0).mean()) / variance - 1) / (1 / n) ** 0.5
     assert abs(z) < 5
     assert variance > 1.1 * exact  # so that the corrector matters here
+
+
+@pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
+def test_corrections_are_made_at_the_time_that_the_predictor_reached(sde):
+    seen, times = [], uniform(1.0, 0.5, 3).double()
+
+    def score(x, sigma):
+        seen.append(sigma)
+        return NORMAL.score(x, sigma)
+
+    x = torch.zeros(2, 2, dtype=torch.float64)
+    predictor_corrector(sde, score, x, times, n_corrections=2, generator=generator(), progress=False)
+    first, second, third = (float(sde.sigma(t) / sde.alpha(t)) for t in times)
+    assert seen == pytest.approx([first, second, second, second, third, third])
 
 
 @pytest.mark.parametrize("snr", [0.16, 0.5, 0.8])
