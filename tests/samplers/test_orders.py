@@ -146,6 +146,16 @@ def test_the_forward_sde(sde):
 
 
 @pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
+def test_a_step_of_the_forward_sde_takes_drift_and_diffusion_where_it_starts(sde):
+    times = torch.tensor([0.1, 0.3, 0.7], dtype=torch.float64)
+    A, b, c = coefficients(forth, sde, times)
+    t, h = times[:-1], times.diff()
+    torch.testing.assert_close(A, 1 + h * sde.drift(torch.ones(2, 1, dtype=torch.float64), t)[:, 0])
+    torch.testing.assert_close(b, torch.zeros_like(b), rtol=0, atol=1e-9)
+    torch.testing.assert_close(c, h.sqrt() * sde.diffusion(t))
+
+
+@pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
 @pytest.mark.parametrize("times", [[1.0, 0.01], [0.9, 0.4, 0.11, 0.1]])
 def test_ancestral_steps_and_ddim_are_exact_for_data_at_one_point(sde, times):
     """However few: the guess of the clean point is right, and the rest is Gaussian."""

@@ -105,6 +105,15 @@ def test_warm_up_finds_the_step_of_its_target(first, target):
     assert float(frozen.acceptance.mean()) == pytest.approx(target, abs=0.03)
 
 
+def test_warm_up_is_its_recursion():
+    """log eps moves by 5 (acceptance - 0.574) / k^0.6; what is returned is its mean over the second half."""
+    p, x = two_modes(), two_modes().sample((100,), generator=g()).double()
+    warm = mala_warm_up(p.log_prob, p.score, x, step_size=0.02, n_steps=30, generator=g(1))
+    k = torch.arange(1, 31, dtype=torch.float64)
+    log_eps = math.log(0.02) + (5 * (warm.acceptance - 0.574) / k**0.6).cumsum(0)
+    assert math.log(warm.step_size) == pytest.approx(float(log_eps[15:].mean()), rel=1e-12)
+
+
 def test_metropolis_proposes_by_the_root_of_its_step():
     """Where log p is constant, every proposal x + sqrt(eps) z is kept."""
     x = torch.randn(20, 2, dtype=torch.float64, generator=g())
@@ -201,6 +210,12 @@ def test_the_published_sampler_has_temperature_an_eighth():
     variance_is(before, exact)
     matched = scaled_network_langevin(network, 40_000, eta=math.sqrt(2 * a), n_steps=100, generator=g(), **QUIET)
     variance_is(matched.samples.double().atanh(), sigma**2 / (1 - a / (2 * sigma**2)))
+
+
+def test_the_published_sampler_starts_uniformly_on_its_square():
+    chains = scaled_network_langevin(torch.neg, 20_000, n_steps=1, keep_every=1, generator=g(), **QUIET)
+    for coordinate in chains.path[0].T.numpy():
+        assert scipy.stats.kstest(coordinate, scipy.stats.uniform(-1, 2).cdf).pvalue > 1e-6
 
 
 def test_the_final_tanh_moves_what_came_out():
