@@ -255,7 +255,7 @@ MUTANTS = {
     "a number": Mutant("a slip", a_number, "gives a float"),
     "not finite": Mutant("a slip", not_finite, "nan or inf"),
     "half an offset": Mutant("a slip", HalfAnOffset(), "mean loss + offset = 0 at the truth needs"),
-    "the clean law's offset": Mutant(  # 13 standard errors off; with N points 6
+    "the clean law's offset": Mutant(  # 12 standard errors off; with N points 6
         "a slip", OffsetOfTheCleanLaw(SIGMA), "at the truth needs", AT | {"n": 100_000}
     ),
     "another law's target": Mutant("a slip", Explicit(two_modes().score), FIELD),
