@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from arviz_stats.base.array import array_stats
 
 from toylab.densities import isotropic, two_modes
 from toylab.metrics import acceptance, autocorrelation, convergence, mode_weight_trace
@@ -44,6 +46,33 @@ def test_r_hat_sees_chains_that_do_not_agree():
     assert found.names == ("x1", "x2", "log p")
     assert found.r_hat[0] > 1.2
     assert found.r_hat[1] < 1.02
+
+
+def test_r_hat_sees_chains_that_agree_in_their_mean_alone():
+    """By ranks of the distance from the median; the R-hat of means and variances, not folded, is 1.000 here."""
+    path = autoregression(0.0, 500, 8)
+    path[:, 4:, 0] *= 3.0
+    found = convergence(path)
+    assert found.r_hat[0] > 1.1
+    assert found.r_hat[1] < 1.02
+
+
+def test_the_tail_is_beyond_the_5_percent_quantiles():
+    """The smaller effective sample size of the two indicators x <= q."""
+    path = autoregression(0.6, 200, 8)
+    draws = path[..., 0].T.numpy()
+    below = [(draws <= np.quantile(draws, q)).astype(float) for q in (0.05, 0.95)]
+    by_hand = min(float(array_stats.ess(b, chain_axis=0, draw_axis=1, method="mean")) for b in below)
+    assert convergence(path).ess_tail[0] == pytest.approx(by_hand, rel=1e-9)
+
+
+def test_autocorrelation_by_hand_with_its_error_over_the_chains():
+    path = autoregression(0.6, 60, 8)
+    x = path - path.mean(0)
+    by_chain = torch.stack([(x[lag:] * x[: 60 - lag]).sum(0) / x.square().sum(0) for lag in range(4)])
+    found = autocorrelation(path, 3)
+    torch.testing.assert_close(found.values, by_chain.mean(1))
+    torch.testing.assert_close(found.standard_errors, by_chain.std(1) / math.sqrt(8))
 
 
 @pytest.mark.parametrize("eps", [0.1, 1.0])

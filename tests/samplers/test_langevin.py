@@ -90,6 +90,20 @@ def test_noise_has_variance_eps():
         assert_normal(langevin_step(torch.zeros_like, x, eps, generator=generator(6)), x[0], eps * ONE)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0, 2.5])
+def test_a_step_size_that_is_a_tensor_is_the_number(temperature):
+    """One for all points, or one per point, as a column."""
+    x = torch.randn(6, 2, dtype=torch.float64, generator=generator(10))
+    sizes = torch.tensor([0.1, 0.4, 0.9, 0.1, 0.4, 0.9], dtype=torch.float64)[:, None]
+
+    def step(eps):
+        return langevin_step(torch.neg, x, eps, temperature=temperature, generator=generator(11))
+
+    torch.testing.assert_close(step(torch.tensor(0.4, dtype=torch.float64)), step(0.4), rtol=1e-14, atol=1e-14)
+    each = torch.where(sizes == 0.1, step(0.1), torch.where(sizes == 0.4, step(0.4), step(0.9)))
+    torch.testing.assert_close(step(sizes), each, rtol=1e-14, atol=1e-14)
+
+
 def test_the_loop_is_the_step_repeated():
     x = torch.randn(5, 2, dtype=torch.float64, generator=generator(7))
     g, y = generator(8), x

@@ -118,6 +118,12 @@ def test_order(name, sde):
     assert abs(coarse[1]) > 1e-11
 
 
+def test_a_step_of_euler_takes_the_velocity_where_it_starts():
+    """dx/dt = t x, which a step from t to u multiplies by 1 + (u - t) t."""
+    x = torch.ones(1, 2, dtype=torch.float64)
+    assert euler_step(lambda x, t: t * x, x, 0.8, 0.5).tolist() == [pytest.approx([0.76, 0.76])]
+
+
 def test_rk4_until_rounding():
     """800 steps of RK4 are right to 1e-11, where by Euler's method 100 are to 5e-3."""
     assert max(map(abs, errors(STILL["flow, RK4"][0], VP(), 800))) < 1e-11
@@ -137,6 +143,16 @@ def test_the_forward_sde(sde):
     coarse, fine = errors(forth, sde, 200, rising=True), errors(forth, sde, 400, rising=True)
     for there, here in zip(coarse, fine, strict=True):
         assert abs(there) < 1e-11 or there / here == pytest.approx(2, rel=0.13)
+
+
+@pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
+def test_a_step_of_the_forward_sde_takes_drift_and_diffusion_where_it_starts(sde):
+    times = torch.tensor([0.1, 0.3, 0.7], dtype=torch.float64)
+    A, b, c = coefficients(forth, sde, times)
+    t, h = times[:-1], times.diff()
+    torch.testing.assert_close(A, 1 + h * sde.drift(torch.ones(2, 1, dtype=torch.float64), t)[:, 0])
+    torch.testing.assert_close(b, torch.zeros_like(b), rtol=0, atol=1e-9)
+    torch.testing.assert_close(c, h.sqrt() * sde.diffusion(t))
 
 
 @pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
@@ -187,6 +203,20 @@ def test_the_variance_after_predictor_and_corrector(sde, snr):
     z = (float(x.var(0).mean()) / variance - 1) / (1 / n) ** 0.5
     assert abs(z) < 5
     assert variance > 1.1 * exact  # so that the corrector matters here
+
+
+@pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
+def test_corrections_are_made_at_the_time_that_the_predictor_reached(sde):
+    seen, times = [], uniform(1.0, 0.5, 3).double()
+
+    def score(x, sigma):
+        seen.append(sigma)
+        return NORMAL.score(x, sigma)
+
+    x = torch.zeros(2, 2, dtype=torch.float64)
+    predictor_corrector(sde, score, x, times, n_corrections=2, generator=generator(), progress=False)
+    first, second, third = (float(sde.sigma(t) / sde.alpha(t)) for t in times)
+    assert seen == pytest.approx([first, second, second, second, third, third])
 
 
 @pytest.mark.parametrize("snr", [0.16, 0.5, 0.8])

@@ -105,6 +105,23 @@ def test_warm_up_finds_the_step_of_its_target(first, target):
     assert float(frozen.acceptance.mean()) == pytest.approx(target, abs=0.03)
 
 
+def test_warm_up_is_its_recursion():
+    """log eps moves by 5 (acceptance - 0.574) / k^0.6; what is returned is its mean over the second half."""
+    p, x = two_modes(), two_modes().sample((100,), generator=g()).double()
+    warm = mala_warm_up(p.log_prob, p.score, x, step_size=0.02, n_steps=30, generator=g(1))
+    k = torch.arange(1, 31, dtype=torch.float64)
+    log_eps = math.log(0.02) + (5 * (warm.acceptance - 0.574) / k**0.6).cumsum(0)
+    assert math.log(warm.step_size) == pytest.approx(float(log_eps[15:].mean()), rel=1e-12)
+
+
+def test_metropolis_proposes_by_the_root_of_its_step():
+    """Where log p is constant, every proposal x + sqrt(eps) z is kept."""
+    x = torch.randn(20, 2, dtype=torch.float64, generator=g())
+    moved = metropolis(lambda x: torch.zeros(len(x)).double(), x, step_size=0.09, n_steps=1, generator=g(1), **QUIET)
+    z = torch.randn(20, 2, dtype=torch.float64, generator=g(1))
+    torch.testing.assert_close(moved.samples, x + 0.3 * z, rtol=1e-12, atol=1e-12)
+
+
 def test_metropolis_accepts_less_at_larger_steps():
     x = NORMAL.sample((2000,), generator=g())
     rates = [
@@ -112,6 +129,20 @@ def test_metropolis_accepts_less_at_larger_steps():
         for eps in (0.01, 1.0, 100.0)
     ]
     assert rates[0] > 0.9 > rates[1] > 0.3 > 0.1 > rates[2]
+
+
+def test_tempering_takes_longer_steps_where_it_is_hot():
+    """Where log p is constant, the proposals at temperature T are x + sqrt(eps T) z."""
+    asked, ladder = [], torch.tensor([1.0, 4.0, 9.0], dtype=torch.float64)
+
+    def log_prob(x):
+        asked.append(x)
+        return x.new_zeros(x.shape[:-1])
+
+    x = torch.zeros(5, 2, dtype=torch.float64)
+    parallel_tempering(log_prob, torch.zeros_like, x, ladder, step_size=0.25, n_steps=1, generator=g(1), **QUIET)
+    z = torch.randn(15, 2, dtype=torch.float64, generator=g(1)).view(3, 5, 2)
+    torch.testing.assert_close(asked[1].view(3, 5, 2), 0.5 * ladder.sqrt()[:, None, None] * z, rtol=1e-12, atol=1e-12)
 
 
 def test_tempering_crosses_where_mala_cannot():
@@ -179,6 +210,12 @@ def test_the_published_sampler_has_temperature_an_eighth():
     variance_is(before, exact)
     matched = scaled_network_langevin(network, 40_000, eta=math.sqrt(2 * a), n_steps=100, generator=g(), **QUIET)
     variance_is(matched.samples.double().atanh(), sigma**2 / (1 - a / (2 * sigma**2)))
+
+
+def test_the_published_sampler_starts_uniformly_on_its_square():
+    chains = scaled_network_langevin(torch.neg, 20_000, n_steps=1, keep_every=1, generator=g(), **QUIET)
+    for coordinate in chains.path[0].T.numpy():
+        assert scipy.stats.kstest(coordinate, scipy.stats.uniform(-1, 2).cdf).pvalue > 1e-6
 
 
 def test_the_final_tanh_moves_what_came_out():
