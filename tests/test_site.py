@@ -13,6 +13,7 @@ import nbformat
 import pytest
 
 import toylab
+from toylab.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,7 +108,7 @@ def test_every_docstring_of_the_reference_is_sound_markup():
 
 # The reference
 
-ELSEWHERE = {"cli", "classroom", "bench"}  # described on pages of their own: command, classroom, speed
+ELSEWHERE = {"cli", "classroom"}  # described on pages of their own: command, classroom
 
 
 def test_every_package_has_a_page_and_every_public_name_is_on_it():
@@ -134,9 +135,11 @@ def test_what_is_public_is_what_a_file_names(tmp_path, monkeypatch):
     assert reference.public_names(importlib.import_module("room_b")) == ["A", "b"]
 
 
-def test_the_help_is_that_of_the_command():
-    assert command.help_of().startswith("usage: toylab ")
-    assert command.help_of("figures").startswith("usage: toylab figures ")
+def test_the_page_of_the_command_shows_what_it_prints():
+    assert command.output_of("--help").startswith("usage: toylab ")
+    assert command.output_of("figures", "--help").startswith("usage: toylab figures ")
+    listed = command.output_of("figures", "--list")
+    assert all(f"{name} " in listed and experiment.summary in listed for name, experiment in EXPERIMENTS.items())
 
 
 # Lessons

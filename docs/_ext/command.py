@@ -1,4 +1,4 @@
-"""The help of the command on its page: ``.. help:: figures`` is what ``toylab figures --help`` prints."""
+"""What the command prints, on its page: ``.. toylab:: figures --list`` is the output of ``toylab figures --list``."""
 
 import contextlib
 import io
@@ -12,26 +12,27 @@ from sphinx.application import Sphinx
 from toylab.cli import main
 
 
-def help_of(*words: str) -> str:
-    """What the command prints when asked for help, in lines of 90 characters."""
+def output_of(*words: str) -> str:
+    """What ``toylab`` prints when it is called with these words, its help in lines of 90 characters."""
     out = io.StringIO()
     with patch.dict(os.environ, COLUMNS="90"), contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-        main([*words, "--help"])
+        main(list(words))
     return out.getvalue().strip()
 
 
-class Help(Directive):
-    """The help of the command, or of a part of it, as a literal block."""
+class Toylab(Directive):
+    """The output of the command as a literal block."""
 
-    optional_arguments = 1
+    required_arguments = 1
+    final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
         """One literal block."""
-        text = help_of(*self.arguments)
+        text = output_of(*self.arguments[0].split())
         return [nodes.literal_block(text, text, language="text")]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directive."""
-    app.add_directive("help", Help)
+    app.add_directive("toylab", Toylab)
     return {"parallel_read_safe": True}
