@@ -154,7 +154,7 @@ def test_a_sampler_is_added_from_its_page_alone():
 def test_the_page_of_the_command_has_every_part_of_it():
     page = (ROOT / "docs" / "command.md").read_text()
     parts = {*_parser()._subparsers._group_actions[0].choices}
-    assert parts == {*re.findall(r"^\.\. help:: (\w+)", page, flags=re.MULTILINE)}
+    assert parts == {*re.findall(r"^\.\. toylab:: (\w+) --help", page, flags=re.MULTILINE)}
 
 
 def test_the_table_of_objectives_is_the_recorded_one():
