@@ -135,6 +135,12 @@ def test_what_is_public_is_what_a_file_names(tmp_path, monkeypatch):
     assert reference.public_names(importlib.import_module("room_b")) == ["A", "b"]
 
 
+def test_a_density_s_page_has_what_its_parameters_give_it():
+    directive = "\n".join(reference.entry("toylab.densities", "Density", "toylab.densities.density"))
+    assert ":inherited-members: ABC" in directive
+    assert {"to", "dtype", "device"} <= {name for base in toylab.densities.Density.__mro__[:2] for name in vars(base)}
+
+
 def test_the_page_of_the_command_shows_what_it_prints():
     assert command.output_of("--help").startswith("usage: toylab ")
     assert command.output_of("figures", "--help").startswith("usage: toylab figures ")

@@ -23,6 +23,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 LOGGER = logging.getLogger(__name__)
+# A class that shows what it inherits, and the base at which that ends: of a density, its dtype, device and ``to``
+INHERITED_UP_TO = {"Density": "ABC"}
 LONGEST_VALUE = 80  # characters of a constant that are shown
 ROOMS = (
     "score", "densities", "schedules", "sde", "networks", "objectives", "samplers", "training", "metrics", "testing",
@@ -60,7 +62,8 @@ def entry(module: str, name: str, home: str) -> list[str]:
     """The directive that documents one name: those of autodoc, and for a constant its value."""
     thing = getattr(importlib.import_module(module), name)
     if inspect.isclass(thing):
-        return [f".. autoclass:: {module}.{name}", "   :members:", ""]
+        inherited = [f"   :inherited-members: {INHERITED_UP_TO[name]}"] if name in INHERITED_UP_TO else []
+        return [f".. autoclass:: {module}.{name}", "   :members:", *inherited, ""]
     if inspect.isroutine(thing):
         return [f".. autofunction:: {module}.{name}", ""]
     value = repr(thing)

@@ -10,7 +10,8 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.random import categorical, uniform
 from toylab.densities._mixture import mixture
-from toylab.densities.density import Density, Vector
+from toylab.densities.density import Density
+from toylab.densities.parameters import Vector
 from toylab.densities.two_regime import TwoRegimeDensity
 
 

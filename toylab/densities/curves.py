@@ -12,7 +12,7 @@ from toylab._internal import validate
 from toylab._internal.random import integers, uniform
 from toylab.densities import interval, latent
 from toylab.densities._mixture import mixture
-from toylab.densities.density import Vector
+from toylab.densities.parameters import Vector
 from toylab.densities.two_regime import TwoRegimeDensity
 
 _NODES, _WEIGHTS = ((part + shift) / 2 for part, shift in zip(np.polynomial.legendre.leggauss(48), (1, 0), strict=True))

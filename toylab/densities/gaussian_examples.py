@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from toylab._internal import validate
-from toylab.densities.density import Matrix, Vector
 from toylab.densities.gaussian_mixture import GaussianMixture
+from toylab.densities.parameters import Matrix, Vector
 
 _PIECES = 48  # Gaussians per arm of a pinwheel
 

@@ -17,7 +17,8 @@ from torch.distributions import Categorical, Distribution, Independent, MixtureS
 from toylab._internal import validate
 from toylab._internal.random import categorical, normal
 from toylab.densities import _gaussians
-from toylab.densities.density import Density, Matrices, Matrix, Vector
+from toylab.densities.density import Density
+from toylab.densities.parameters import Matrices, Matrix, Vector
 
 if TYPE_CHECKING:
     from scipy.stats import gaussian_kde  # slow to load

@@ -11,7 +11,7 @@ from toylab._internal import validate
 from toylab._internal.random import categorical, gamma, normal
 from toylab.densities import _gaussians, latent
 from toylab.densities._mixture import mixture
-from toylab.densities.density import Matrices, Matrix, Vector
+from toylab.densities.parameters import Matrices, Matrix, Vector
 from toylab.densities.two_regime import TwoRegimeDensity
 
 

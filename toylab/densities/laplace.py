@@ -10,7 +10,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import uniform
-from toylab.densities.density import Vector
+from toylab.densities.parameters import Vector
 from toylab.densities.two_regime import TwoRegimeDensity
 
 

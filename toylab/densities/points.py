@@ -10,7 +10,8 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.random import integers
 from toylab.densities import _gaussians
-from toylab.densities.density import Density, Matrix
+from toylab.densities.density import Density
+from toylab.densities.parameters import Matrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
