@@ -65,7 +65,7 @@ notebooks: env ## run the notebooks again and store their outputs
 site: env ## build the documentation in site: pages, lessons and reference, every link and picture checked
 	rm -rf site
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W -q -c docs -d site/.doctrees . site $(ARGS)
-	rm -rf site/.doctrees
+	rm -rf site/.doctrees jupyter_execute
 	@echo "site/index.html: all links, anchors, formulas and pictures are in order"
 
 lint: env ## check style, formatting and types
@@ -74,7 +74,7 @@ lint: env ## check style, formatting and types
 	$(BIN)/mypy
 
 clean: ## remove .venv, figures, site and caches
-	rm -rf .venv .venv-floors figures site build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-floors figures site jupyter_execute build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 # PyTorch goes in first and alone, since only here its build is chosen; what it needs comes with the rest.
