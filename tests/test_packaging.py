@@ -125,7 +125,7 @@ def make(*arguments):
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     # what an outer `make test ARGS=...` hands down would change the inner one
-    handed_down = ("MAKE", "MFLAGS", "ARGS", "OUT", "SEED", "TORCH", "PYTHON")
+    handed_down = ("MAKE", "MFLAGS", "ARGS", "OUT", "SEED", "TORCH", "PYTHON", "VENV", "CONSTRAINTS")
     env = {k: v for k, v in os.environ.items() if k not in handed_down and not k.startswith("MAKE")}
     command = ["make", *arguments]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
