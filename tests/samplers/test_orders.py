@@ -150,7 +150,7 @@ def test_a_step_of_the_forward_sde_takes_drift_and_diffusion_where_it_starts(sde
     times = torch.tensor([0.1, 0.3, 0.7], dtype=torch.float64)
     A, b, c = coefficients(forth, sde, times)
     t, h = times[:-1], times.diff()
-    torch.testing.assert_close(A, 1 + h * sde.drift(torch.ones(2, 1, dtype=torch.float64), t)[:, 0])
+    torch.testing.assert_close(A, 1 + h * sde.drift(torch.ones(2, 2, dtype=torch.float64), t)[:, 0])
     torch.testing.assert_close(b, torch.zeros_like(b), rtol=0, atol=1e-9)
     torch.testing.assert_close(c, h.sqrt() * sde.diffusion(t))
 

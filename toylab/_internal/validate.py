@@ -115,11 +115,7 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
                 "From a variance v take v ** 0.5."
             )
         return number
-    try:
-        broadcast = torch.broadcast_shapes(sigma.shape, x.shape[:-1])
-    except RuntimeError:
-        broadcast = None
-    if broadcast != x.shape[:-1]:
+    if not _broadcasts(sigma.shape, x.shape[:-1]):
         raise ValueError(
             f"sigma has shape {list(sigma.shape)} for x of shape {list(x.shape)}: give a number, or one level per "
             f"point, a tensor that broadcasts to {list(x.shape[:-1])}. From a column [n, 1] take sigma[:, 0]."
@@ -161,16 +157,37 @@ def levels(name: str, sigmas: Tensor) -> Tensor:
     return sigmas
 
 
+def floating(name: str, value: Tensor) -> Tensor:
+    """Return ``value``, or raise ``TypeError`` unless it is a dense tensor of real floating-point numbers."""
+    if not value.is_floating_point() or value.layout is not torch.strided:
+        kind = value.dtype if value.layout is torch.strided else value.layout
+        raise TypeError(f"{name} is a tensor of {kind}: give dense floating-point numbers, as {name}.float() has.")
+    return value
+
+
 def time(t: Tensor | float) -> Tensor | float:
     """Return ``t``, a time in [0, 1] or a tensor of them, or raise. The values of a CUDA tensor are not read."""
     if not isinstance(t, Tensor):
-        inside = -1e-6 <= _number("t", t) <= 1 + 1e-6  # nan compares false
+        t = _number("t", t)
+        inside = -1e-6 <= t <= 1 + 1e-6  # nan compares false
     else:
+        floating("t", t)
         inside = t.device.type != "cpu" or bool(((t >= -1e-6) & (t <= 1 + 1e-6)).all())
     if not inside:
         raise ValueError(
             f"t is {t if not isinstance(t, Tensor) else t.tolist()}: times run from 0, the data, to 1, the noise. "
             "A noise level? Turn it into a time with sde.time_of(sigma)."
+        )
+    return t
+
+
+def times_of(t: Tensor | float, x: Tensor) -> Tensor | float:
+    """Return ``time(t)``, or raise ``ValueError`` unless a tensor of times broadcasts to one per point of ``x``."""
+    t = time(t)
+    if isinstance(t, Tensor) and not _broadcasts(t.shape, x.shape[:-1]):
+        raise ValueError(
+            f"t has shape {list(t.shape)} for x of shape {list(x.shape)}: give a number, or one time per point, a "
+            f"tensor that broadcasts to {list(x.shape[:-1])}. From a column [n, 1] take t[:, 0]."
         )
     return t
 
@@ -274,6 +291,13 @@ def score(name: str, value: object, *, of_sigma: bool = False, remedy: str | Non
         )
         raise TypeError(f"{name} is a {type(value).__name__}, which cannot be called as {call}: {remedy}.") from None
     return called
+
+
+def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
+    try:
+        return bool(torch.broadcast_shapes(shape, to) == to)
+    except RuntimeError:
+        return False
 
 
 def _number(name: str, value: float) -> float:

@@ -23,16 +23,16 @@ class Betas(Protocol):
 
 
 def check_betas(sde: Betas) -> None:
-    """Raise ``ValueError`` unless 0 < beta_min < beta_max and 0 <= t_min < 1."""
-    validate.positive("beta_min", sde.beta_min)
-    validate.positive("beta_max", sde.beta_max)
-    if sde.beta_max <= sde.beta_min:
+    """Hold the parameters as floats, or raise ``ValueError`` unless 0 < beta_min < beta_max and 0 <= t_min < 1."""
+    beta_min, beta_max = validate.positive("beta_min", sde.beta_min), validate.positive("beta_max", sde.beta_max)
+    t_min = validate.finite("t_min", sde.t_min)
+    if beta_max <= beta_min:
         raise ValueError(
-            f"beta_max is {sde.beta_max} and beta_min is {sde.beta_min}: beta grows with time. "
-            "Give beta_max > beta_min."
+            f"beta_max is {beta_max} and beta_min is {beta_min}: beta grows with time. Give beta_max > beta_min."
         )
-    if not 0 <= validate.finite("t_min", sde.t_min) < 1:
-        raise ValueError(f"t_min is {sde.t_min}: it must lie in [0, 1), for example 0.001.")
+    if not 0 <= t_min < 1:
+        raise ValueError(f"t_min is {t_min}: it must lie in [0, 1), for example 0.001.")
+    vars(sde).update(beta_min=beta_min, beta_max=beta_max, t_min=t_min)
 
 
 def beta(sde: Betas, t: Time) -> Tensor:

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab.score import NoiseConditionalScore, Score
-from toylab.sde.process import SDE, Time
+from toylab.sde.process import SDE, Time, require_sde
 
 
 def score_at(sde: SDE, score: NoiseConditionalScore, t: Time) -> Score:
@@ -27,6 +27,9 @@ def score_at(sde: SDE, score: NoiseConditionalScore, t: Time) -> Score:
     >>> score_at(VP(), two_modes().score, 1.0)(torch.tensor([2.0, 1.0]))  # nearly that of N(0, I)
     tensor([-1.9783, -0.9783])
     """
+    require_sde(sde)
+    validate.function("score", score, "p.score")
+    validate.time(t)
 
     def score_at_t(x: Tensor, /) -> Tensor:
         return score(*plain_noise(sde, x, t)) / sde.alpha(t).to(x)[..., None]
@@ -45,7 +48,8 @@ def plain_noise(sde: SDE, x: Tensor, t: Time) -> tuple[Tensor, Tensor | float]:
     Returns:
         x / alpha [..., 2], and sigma / alpha: a number if t is one, else of its shape and the dtype of x.
     """
-    validate.time(t)
+    require_sde(sde)
+    validate.times_of(t, validate.points("x", x))
     alpha, sigma = sde.alpha(t), sde.sigma(t)
     level = sigma / alpha
     return x / alpha.to(x)[..., None], level.to(x) if isinstance(t, Tensor) else float(level)

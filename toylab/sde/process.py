@@ -43,9 +43,13 @@ class SDE(Protocol):
         ...
 
 
+_PARTS = ("alpha", "sigma", "drift", "diffusion", "prior", "t_min")
+
+
 def require_sde(sde: SDE) -> SDE:
     """Return ``sde``, or raise ``TypeError`` unless it has all that samplers ask for."""
-    if isinstance(sde, type) or not isinstance(sde, SDE):
+    # looked up on the class first, where a property is not computed: samplers ask this at every step
+    if isinstance(sde, type) or not all(hasattr(type(sde), part) or hasattr(sde, part) for part in _PARTS):
         given = f"the class {sde.__name__}" if isinstance(sde, type) else f"a {type(sde).__name__}"
         raise TypeError(
             f"sde is {given}: give an SDE such as VE(), VP() or SubVP(), or an object with alpha, sigma, drift, "

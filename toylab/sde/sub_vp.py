@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from toylab._internal import validate
 from toylab.densities import GaussianMixture, isotropic
 from toylab.sde.betas import beta, check_betas, integral, time_of_integral
 from toylab.sde.process import Time
@@ -47,6 +48,7 @@ class SubVP:
 
     def drift(self, x: Tensor, t: Time) -> Tensor:
         """-beta(t)/2 x, shape of x."""
+        t = validate.times_of(t, validate.points("x", x))
         return -0.5 * beta(self, t).to(x)[..., None] * x
 
     def diffusion(self, t: Time) -> Tensor:

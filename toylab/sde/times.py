@@ -8,14 +8,16 @@ from toylab.sde.process import Time
 
 
 def time_tensor(t: Time) -> Tensor:
-    """``t`` as a tensor; a number is one in float64."""
-    return t if isinstance(t, Tensor) else torch.tensor(validate.finite("t", t), dtype=torch.float64)
+    """``t``, a time in [0, 1] or a tensor of them, as a tensor, or raise; a number is one in float64."""
+    t = validate.time(t)
+    return t if isinstance(t, Tensor) else torch.tensor(t, dtype=torch.float64)
 
 
 def level_tensor(level: Tensor | float) -> Tensor:
     """``level`` as a tensor, or raise unless it is greater than 0."""
     if not isinstance(level, Tensor):
         return torch.tensor(validate.positive("level", level), dtype=torch.float64)
+    validate.floating("level", level)
     if level.device.type == "cpu" and not bool((level > 0).all()):
         raise ValueError(f"level is {level.tolist()}: noise levels are standard deviations, greater than 0.")
     return level

@@ -33,13 +33,13 @@ class VE:
     sigma_max: float = 20.0
 
     def __post_init__(self) -> None:
-        validate.positive("sigma_min", self.sigma_min)
-        validate.positive("sigma_max", self.sigma_max)
-        if self.sigma_max <= self.sigma_min:
+        low, high = validate.positive("sigma_min", self.sigma_min), validate.positive("sigma_max", self.sigma_max)
+        if high <= low:
             raise ValueError(
-                f"sigma_max is {self.sigma_max} and sigma_min is {self.sigma_min}: the noise must grow with time. "
+                f"sigma_max is {high} and sigma_min is {low}: the noise must grow with time. "
                 "Give sigma_max > sigma_min."
             )
+        vars(self).update(sigma_min=low, sigma_max=high)
 
     @property
     def t_min(self) -> float:
@@ -61,6 +61,7 @@ class VE:
 
     def drift(self, x: Tensor, t: Time) -> Tensor:
         """0, shape of x."""
+        validate.times_of(t, validate.points("x", x))
         return torch.zeros_like(x)
 
     def diffusion(self, t: Time) -> Tensor:

@@ -1,0 +1,381 @@
+"""The public API as calls that work: every function, class and method with one valid value per argument.
+
+What is called is read off the modules, so that a new name is in it at once; its arguments find their values by their
+names. An argument that none of the tables knows is an error here: give it a value.
+"""
+
+import inspect
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from toylab import densities, metrics, networks, objectives, samplers, schedules, score, sde, testing, training
+from toylab.densities import bandwidth
+
+EXTENT = (-4.0, 4.0, -4.0, 4.0)
+P = densities.two_modes()
+VP = sde.VP()
+
+
+def points(n: int = 6, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Points of two modes."""
+    return P.sample((n,), generator=torch.Generator().manual_seed(0)).to(dtype)
+
+
+def generator() -> torch.Generator:
+    """A generator of its own for each call."""
+    return torch.Generator().manual_seed(1)
+
+
+def energy(x: torch.Tensor) -> torch.Tensor:
+    """Of N(0, I)."""
+    return 0.5 * x.square().sum(-1)
+
+
+def network() -> networks.ScoreMLP:
+    """A small one."""
+    return networks.ScoreMLP(8, 1, generator=generator())
+
+
+def levels_network() -> networks.NoiseConditionalMLP:
+    """A small one of x and sigma."""
+    return networks.NoiseConditionalMLP(8, 1, generator=generator())
+
+
+def chains(keep_every: int | None = None) -> samplers.Chains:
+    """Of MALA, which has an acceptance."""
+    return samplers.mala(
+        P.log_prob, P.score, points(), step_size=0.1, n_steps=20, keep_every=keep_every, generator=generator(),
+        progress=False,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function and valid arguments for it, each made anew by calling it."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: dict[str, Callable[[], Any]]
+    optional: frozenset[str] = field(default_factory=frozenset)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+# One valid value per name of an argument
+VALUES: dict[str, Callable[[], Any]] = {
+    "x": points,
+    "y": lambda: points(7) + 0.1,
+    "v": lambda: torch.ones(6, 2),
+    "sigma": lambda: 0.5,
+    "sigmas": lambda: torch.tensor([2.0, 1.0, 0.5]),
+    "score": lambda: P.score,
+    "target": lambda: P.score,
+    "log_prob": lambda: P.log_prob,
+    "density": lambda: P,
+    "sde": lambda: VP,
+    "times": lambda: schedules.uniform(1.0, 0.1, 4),
+    "t": lambda: 0.5,
+    "u": lambda: 0.4,
+    "step_size": lambda: 0.1,
+    "n_steps": lambda: 3,
+    "n_leapfrog": lambda: 2,
+    "n_corrections": lambda: 1,
+    "keep_every": lambda: 1,
+    "generator": generator,
+    "progress": lambda: False,
+    "temperature": lambda: 1.0,
+    "temperatures": lambda: torch.tensor([1.0, 2.0]),
+    "n": lambda: 6,
+    "std": lambda: 0.7,
+    "extent": lambda: EXTENT,
+    "dtype": lambda: torch.float64,
+    "device": lambda: "cpu",
+    "factor": lambda: -1.5,
+    "shift": lambda: (1.0, -2.0),
+    "angle": lambda: 0.3,
+    "sample_shape": lambda: (3,),
+    "weights": lambda: [0.4, 0.6],
+    "means": lambda: [[0.0, 1.0], [2.0, 0.0]],
+    "covariances": lambda: [[[1.0, 0.2], [0.2, 0.5]], [[0.3, 0.0], [0.0, 0.4]]],
+    "locations": lambda: [[0.0, 1.0], [2.0, 0.0]],
+    "scales": lambda: [[[1.0, 0.2], [0.2, 0.5]], [[0.3, 0.0], [0.0, 0.4]]],
+    "dfs": lambda: [3.0, 5.0],
+    "densities": lambda: [P, densities.Circle()],
+    "points": lambda: [[0.0, 1.0], [2.0, 0.0]],
+    "scale": lambda: 1.5,
+    "width": lambda: 0.5,
+    "bend": lambda: 0.5,
+    "radius": lambda: 1.5,
+    "center": lambda: (0.5, 0.0),
+    "radii": lambda: [1.0, 2.0],
+    "start": lambda: 0.5,
+    "end": lambda: 3.0,
+    "rate": lambda: 0.25,
+    "low": lambda: -1.0,
+    "high": lambda: 1.0,
+    "energy": lambda: energy,
+    "n_cells": lambda: 8,
+    "distribution": lambda: torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2)),
+    "label": lambda: 1,
+    "n_side": lambda: 2,
+    "spacing": lambda: 2.0,
+    "n_arms": lambda: 3,
+    "radial_std": lambda: 0.3,
+    "tangential_std": lambda: 0.1,
+    "n_modes": lambda: 4,
+    "turns": lambda: 1.5,
+    "inner": lambda: 0.8,
+    "outer": lambda: 4.0,
+    "data": lambda: points(12),
+    "first": lambda: 5.0,
+    "last": lambda: 0.1,
+    "rho": lambda: 7.0,
+    "sigma_min": lambda: 0.01,
+    "sigma_max": lambda: 20.0,
+    "beta_min": lambda: 0.1,
+    "beta_max": lambda: 20.0,
+    "t_min": lambda: 1e-3,
+    "level": lambda: 0.5,
+    "depth": lambda: 1,
+    "activation": lambda: torch.nn.functional.silu,
+    "gain": lambda: 2.0,
+    "data_std": lambda: 4.0,
+    "data_mean": lambda: (0.0, 0.0),
+    "antithetic": lambda: True,
+    "control_variate": lambda: True,
+    "variance_reduced": lambda: False,
+    "step": lambda: 0.01,
+    "n_slices": lambda: 2,
+    "projection": lambda: objectives.rademacher,
+    "weighting": lambda: torch.square,
+    "mean": lambda: -1.0,
+    "like": lambda: torch.zeros(6),
+    "objective": lambda: objectives.Sliced(),
+    "batch_size": lambda: 4,
+    "learning_rate": lambda: 1e-3,
+    "average": lambda: 0.9,
+    "n_seeds": lambda: 2,
+    "held_out": lambda: lambda network: 0.0,
+    "report_every": lambda: 2,
+    "n_batches": lambda: 2,
+    "network": network,
+    "warm_up": lambda: 0.1,
+    "decay": lambda: 0.9,
+    "snr": lambda: 0.1,
+    "h": lambda: 0.5,
+    "rtol": lambda: 1e-3,
+    "atol": lambda: 1e-3,
+    "max_evaluations": lambda: 500,
+    "trace": lambda: samplers.exact_trace,
+    "n_projections": lambda: 2,
+    "denoise": lambda: True,
+    "target_acceptance": lambda: 0.6,
+    "preconditioner": lambda: torch.tensor([[1.0, 0.2], [0.2, 0.5]]),
+    "k": lambda: 1,
+    "alpha": lambda: 0.1,
+    "eta": lambda: 0.05,
+    "beta": lambda: torch.tensor([1.0, 0.5]),
+    "log_p": lambda: P.log_prob(points()),
+    "here": lambda: samplers.mala_init(P.log_prob, P.score, points()),
+    "chains": chains,
+    "samples": lambda: points(40),
+    "f": lambda: lambda x: x[..., 0],
+    "mass": lambda: 0.9,
+    "n_permutations": lambda: 19,
+    "n_directions": lambda: 8,
+    "path": lambda: chains(1).path,
+    "max_lag": lambda: 3,
+    "values": lambda: torch.arange(5.0),
+    "bandwidth": lambda: 1.0,
+    "score_variance": lambda: 1.0,
+    "weight": lambda: 1.0,
+    "noise_prediction": lambda: lambda x: -x,
+    "network_of": lambda: lambda s: s,
+    "seed": lambda: 0,
+}
+
+LEVELS = {"score": lambda: P.score}  # of x and sigma: the same one, since a density's score is both
+
+# Values of one function that differ from those above
+OWN: dict[str, dict[str, Callable[[], Any]]] = {
+    "densities.Segment": {"start": lambda: (-1.0, 0.0), "end": lambda: (1.0, 0.5)},
+    "densities.Laplace": {"scales": lambda: (0.5, 2.0)},
+    "schedules.uniform": {"first": lambda: 1.0},
+    "objectives.LogUniform": {"low": lambda: 0.1},
+    "samplers.mode_start": {"n": lambda: 4},
+    "samplers.mala_warm_up": {"target": lambda: 0.6},
+    "samplers.mala_step": {"factor": lambda: torch.eye(2)},
+    "samplers.scaled_network_langevin": {"network": lambda: network()},
+    "samplers.stochastic_gradient_langevin": {"score": lambda: samplers.kernel_score(0.5)},
+    "networks.ScoreMLP": {"width": lambda: 8},
+    "networks.EnergyMLP": {"width": lambda: 8},
+    "networks.NoiseConditionalMLP": {"width": lambda: 8},
+    "samplers.forward_sde": {"times": lambda: torch.tensor([0.1, 0.5, 1.0])},
+    "samplers.probability_flow_adaptive": {"first": lambda: 1.0},
+    "samplers.forward_sde_step": {"u": lambda: 0.6},
+    "samplers.euler_step": {"v": lambda: samplers.flow_velocity(VP, P.score)},
+    "samplers.heun_step": {"v": lambda: samplers.flow_velocity(VP, P.score)},
+    "samplers.rk4_step": {"v": lambda: samplers.flow_velocity(VP, P.score)},
+    "samplers.probability_flow": {"step": lambda: samplers.heun_step},
+    "samplers.swap_step": {
+        "here": lambda: samplers.mala_init(P.log_prob, P.score, points(12).view(2, 6, 2)),
+        "first": lambda: 0,
+    },
+    "samplers.parallel_tempering": {"keep_every": lambda: 1},
+    "samplers.predictor_corrector": {"n_steps": lambda: 1},
+    "metrics.explain": {
+        "scores": lambda: {"halved": lambda x: 0.5 * P.score(x)},
+        "sampler": lambda: lambda score, x, generator: samplers.langevin(
+            score, x, step_size=0.1, n_steps=2, generator=generator, progress=False
+        ),
+        "start": points,
+        "exact": lambda: P.score,
+        "quantity": lambda: lambda x: x[..., 0],
+        "clean": lambda: P.score,
+        "sigma": lambda: 0.0,
+    },
+    "metrics.annealed_langevin_law": {
+        "density": lambda: P, "extent": lambda: (-12.0, 12.0, -12.0, 12.0), "step_size": lambda: 0.2,
+    },
+    "metrics.langevin_law": {
+        "density": lambda: P, "extent": lambda: (-8.0, 8.0, -8.0, 8.0), "step_size": lambda: 0.5,
+    },
+    "metrics.fisher_divergence_by_region": {"n": lambda: 50, "extent": lambda: (-9.0, 9.0, -9.0, 9.0)},
+    "metrics.mode_weight_trace": {"chains": lambda: chains(1)},
+    "metrics.sliced_wasserstein": {"x": lambda: points(12), "y": lambda: points(14) + 0.1},
+    "metrics.wasserstein": {"x": lambda: points(12), "y": lambda: points(12) + 0.1},
+    "metrics.convergence": {"path": lambda: chains(1).path},
+    "testing.check_objective": {"n": lambda: 200, "sigma": lambda: 0.0},
+    "training.one_cycle": {"t": lambda: 0.3},
+    "training.fit": {"rate": lambda: training.cosine},
+    "training.save": {"path": lambda: Path(tempfile.gettempdir()) / "toylab-fuzz.pt"},
+    "training.load": {"path": lambda: saved()},
+    "objectives.NoiseConditional": {"sigmas": lambda: torch.tensor([2.0, 0.5])},
+    "networks.NoiseConditionalMLP.with_tangents": {"sigma": lambda: 0.5},
+}  # fmt: skip
+
+# Records that the library makes and users read; and protocols
+MADE_BY_THE_LIBRARY = {
+    "densities.Density", "densities.Example", "densities.Affine", "densities.FromEnergy", "densities.FromTorch",
+    "densities.Noised", "objectives.ContinuousLevels", "objectives.HasOffset", "objectives.Objective",
+    "samplers.Chains", "samplers.Likelihood", "samplers.State", "samplers.WarmUp", "score.LogProb",
+    "score.NoiseConditionalScore", "score.Score", "sde.SDE", "testing.Finding", "testing.Report", "training.Fit",
+    "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
+    "metrics.Autocorrelation", "metrics.Convergence", "metrics.ErrorDecomposition", "metrics.ErrorTerms",
+    "metrics.Estimate", "metrics.FisherByRegion", "metrics.ModeWeightTrace", "metrics.TwoSample",
+}  # fmt: skip
+
+
+# Methods that a base class has only to say that this law has no such thing
+WITHOUT_POSTERIOR = (
+    "Circle", "ConcentricCircles", "Segment", "Square", "Checkerboard", "TwoMoons", "Spiral", "Banana", "Funnel",
+    "StudentTMixture", "Laplace", "Noised", "Affine", "FromEnergy", "FromTorch",
+)  # fmt: skip
+NOT_FOR_THESE = {
+    "densities.GaussianMixture.to_scipy", "densities.FromTorch.bounds", "densities.FromTorch.length_scale",
+    *(f"densities.{name}.posterior" for name in WITHOUT_POSTERIOR),
+}  # fmt: skip
+
+
+def saved() -> Path:
+    """A file with a network."""
+    path = Path(tempfile.gettempdir()) / "toylab-fuzz.pt"
+    training.save(network(), path)
+    return path
+
+
+CLEAN_ONLY = ("densities.FromEnergy.", "densities.FromTorch.")
+
+
+def instances() -> dict[str, Any]:
+    """Objects whose methods are called."""
+    p = densities
+    return {
+        "densities.GaussianMixture": P,
+        "densities.Points": p.Points([[0.0, 1.0], [2.0, 0.0]]),
+        "densities.Circle": p.Circle(),
+        "densities.ConcentricCircles": p.ConcentricCircles(),
+        "densities.Segment": p.Segment(),
+        "densities.Square": p.Square(),
+        "densities.Checkerboard": p.Checkerboard(),
+        "densities.TwoMoons": p.TwoMoons(),
+        "densities.Spiral": p.Spiral(),
+        "densities.Banana": p.Banana(),
+        "densities.Funnel": p.Funnel(),
+        "densities.StudentTMixture": p.StudentTMixture([1.0], [[0.0, 1.0]], [[[1.0, 0.2], [0.2, 0.5]]], [3.0]),
+        "densities.Laplace": p.Laplace(),
+        "densities.Mixture": p.Mixture([0.5, 0.5], [P, p.Circle()]),
+        "densities.Noised": p.Circle().noised(0.3),
+        "densities.Affine": p.Banana().rotated(0.3),
+        "densities.FromEnergy": p.from_energy(energy, (-9.0, 9.0, -9.0, 9.0), n_cells=64),
+        "densities.FromTorch": p.from_torch(torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))),
+        "sde.VE": sde.VE(),
+        "sde.VP": VP,
+        "sde.SubVP": sde.SubVP(),
+        "networks.ScoreMLP": network(),
+        "networks.EnergyMLP": networks.EnergyMLP(8, 1, generator=generator()),
+        "networks.NoiseConditionalMLP": levels_network(),
+        "objectives.Explicit": objectives.Explicit(P.score),
+        "objectives.Implicit": objectives.Implicit(),
+        "objectives.Sliced": objectives.Sliced(),
+        "objectives.FiniteDifferenceSliced": objectives.FiniteDifferenceSliced(),
+        "objectives.Denoising": objectives.Denoising(0.5, antithetic=True),
+        "objectives.NoisePrediction": objectives.NoisePrediction(0.5),
+        "objectives.NoiseConditional": objectives.NoiseConditional(torch.tensor([1.0, 0.5])),
+        "objectives.NoiseConditionalExplicit": objectives.NoiseConditionalExplicit(P.score, torch.tensor([1.0, 0.5])),
+        "objectives.LogUniform": objectives.LogUniform(0.1, 1.0),
+        "objectives.LogNormal": objectives.LogNormal(),
+        "objectives.UniformTimes": objectives.UniformTimes(VP),
+    }
+
+
+def calls() -> list[Call]:
+    """Every public function, class and method."""
+    found = [
+        _call(f"{module.__name__.removeprefix('toylab.')}.{name}", getattr(module, name))
+        for module in (densities, bandwidth, score, schedules, sde, networks, objectives, samplers, metrics, testing,
+                       training)
+        for name in _public(module)
+    ]  # fmt: skip
+    for of, instance in instances().items():
+        for name, method in inspect.getmembers(type(instance), callable):
+            public = name == "__call__" or not name.startswith(("_", "from_"))
+            if _is_ours(method) and public and f"{of}.{name}" not in NOT_FOR_THESE and name != "to":
+                found.append(_call(f"{of}.{name}", getattr(instance, name)))
+    return found
+
+
+def _is_ours(value: Any) -> bool:
+    return str(getattr(value, "__module__", "")).startswith("toylab")
+
+
+def _public(module: Any) -> list[str]:
+    names = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+    return [
+        name
+        for name in names
+        if callable(value := getattr(module, name))
+        and getattr(value, "__module__", "").startswith(module.__name__)
+        and f"{module.__name__.removeprefix('toylab.')}.{name}" not in MADE_BY_THE_LIBRARY
+    ]
+
+
+def _call(name: str, function: Callable[..., Any]) -> Call:
+    clean = name.startswith(CLEAN_ONLY) and not name.endswith("noised")
+    own = {"sigma": lambda: 0.0} if clean else OWN.get(name, {})
+    arguments, optional = {}, set()
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if parameter.name not in own and parameter.name not in VALUES:
+            raise LookupError(f"{name} takes {parameter.name!r}: give it a valid value in tests/fuzz/calls.py.")
+        arguments[parameter.name] = own.get(parameter.name) or VALUES[parameter.name]
+        if parameter.default is None:
+            optional.add(parameter.name)
+    return Call(name, function, arguments, frozenset(optional))
