@@ -88,7 +88,10 @@ def pair(name: str, value: Tensor | Sequence[float]) -> tuple[float, float]:
 def points(name: str, x: Tensor) -> Tensor:
     """Return ``x``, or raise unless it is a floating-point tensor of shape [..., 2]."""
     if not isinstance(x, Tensor):
-        raise TypeError(f"{name} is a {type(x).__name__}: give a torch tensor of shape [..., 2].")
+        raise TypeError(
+            f"{name} is a {type(x).__name__}: give a torch tensor of shape [..., 2]. Numbers become one by "
+            f"torch.as_tensor({name}, dtype=torch.float32)."
+        )
     if x.ndim == 0 or x.shape[-1] != 2:
         raise ValueError(
             f"{name} has shape {list(x.shape)}: the last dimension must be 2 (a point of the plane). "
@@ -130,6 +133,42 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
     return sigma.to(x)
 
 
+def positive_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
+    """``noise_level``, for networks and others that divide by sigma: 0 is refused.
+
+    Inside ``torch.func.vmap`` the values of a tensor cannot be read, and are not.
+    """
+    if not isinstance(sigma, Tensor):
+        if (number := _number("sigma", sigma)) > 0 and math.isfinite(number):
+            return number
+    elif (sigma.ndim == 0 or sigma.shape == x.shape[:-1] or _broadcasts(sigma, x)) and _all_positive(sigma):
+        return sigma.to(x)
+    noise_level(sigma, x)  # says what is wrong with any but 0
+    raise ValueError(
+        "sigma is 0 for some point: a noise-conditional network divides by it. Give the least level that it was "
+        "trained at, for example sigmas[-1]."
+    )
+
+
+def _broadcasts(sigma: Tensor, x: Tensor) -> bool:
+    """Whether there is a level for each point; ``broadcast_shapes`` takes as long as a small layer."""
+    try:
+        return torch.broadcast_shapes(sigma.shape, x.shape[:-1]) == x.shape[:-1]
+    except RuntimeError:
+        return False
+
+
+def _all_positive(sigma: Tensor) -> bool:
+    """Whether all levels are positive and finite; True where they are on a device or inside of a transform."""
+    if sigma.device.type != "cpu" or sigma.numel() == 0:
+        return True
+    try:
+        least, most = sigma.detach().aminmax()
+        return float(least) > 0 and float(most) < math.inf  # nan compares false
+    except RuntimeError:  # inside torch.func.vmap, which lets no value decide
+        return True
+
+
 def noisy(sigma: Tensor | float, x: Tensor) -> Tensor | float:
     """``noise_level``, for laws without a density of their own: sigma = 0 is refused."""
     sigma = noise_level(sigma, points("x", x))
@@ -147,6 +186,19 @@ def only_clean(sigma: Tensor | float, x: Tensor, name: str) -> None:
             f"sigma is {given}: only the clean law of {name} is known, so sigma must be 0. "
             "For noised laws take a density of toylab.densities, or define a log_prob that uses sigma in the subclass."
         )
+
+
+def device(value: torch.device | str) -> torch.device:
+    """The device of that name, or an error unless tensors can live there."""
+    try:
+        found = torch.device(value)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, TypeError) as error:  # of a torch without CUDA it is an AssertionError
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device is {value!r}: torch cannot use it ({reason}). Give 'cpu', or leave it out.") from None
+    if found.type == "meta":
+        raise ValueError("device is 'meta', where tensors hold no numbers. Give 'cpu', or leave it out.")
+    return found
 
 
 def levels(name: str, sigmas: Tensor) -> Tensor:
