@@ -278,6 +278,8 @@ def score(name: str, value: object, *, of_sigma: bool = False, remedy: str | Non
 
 def _number(name: str, value: float) -> float:
     try:
+        if isinstance(value, str | bytes):  # float("1") is 1.0
+            raise TypeError
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several numbers
         raise TypeError(f"{name} is {value!r}: it must be a number.") from None
