@@ -1,8 +1,11 @@
 """Metrics and plots take the chains of a sampler wherever they take points or a path: decided here for all of them."""
 
+import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.uncalled import refuse_class
+from toylab.densities.density import Density
 from toylab.samplers.chains import Chains
 
 
@@ -36,3 +39,18 @@ def finite_points(name: str, x: Tensor | Chains) -> Tensor:
             "as in chains.samples[~chains.diverged]."
         )
     return points
+
+
+def law(name: str, density: object) -> Density:
+    """Return ``density``, or raise ``TypeError`` unless it is a ``Density``."""
+    refuse_class(name, density)
+    if not isinstance(density, Density):
+        raise TypeError(f"{name} is a {type(density).__name__}: give a density, such as densities.two_modes().")
+    return density
+
+
+def level(sigma: float) -> float:
+    """Return ``sigma`` as a float, or raise unless it is one noise level, finite and at least 0."""
+    if isinstance(sigma, Tensor) and sigma.numel() != 1:
+        raise ValueError(f"sigma has shape {list(sigma.shape)}: give one noise level, a number.")
+    return float(validate.noise_level(float(sigma) if isinstance(sigma, Tensor) else sigma, torch.zeros(2)))
