@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from toylab.densities import Circle, GaussianMixture, isotropic, ring, two_modes
-from toylab.metrics import annealed_langevin_law, langevin_law, mode_weights
+from toylab.metrics import annealed_langevin_law, langevin_law, mode_weights, pushforward
 from toylab.museum import score_replacing_variances
 from toylab.samplers import annealed_langevin, langevin
 from toylab.schedules import geometric
@@ -88,7 +88,7 @@ def test_langevin_on_one_gaussian_moment_by_moment():
     v, eps, n = 2.0, 0.5, 7
     law = langevin_law(isotropic([[0.0, 0.0]], math.sqrt(v)), step_size=eps, n_steps=n, extent=(-3.0, 3.0, -3.0, 3.0))
     shrink, settled = (1 - eps / (2 * v)) ** (2 * n), v / (1 - eps / (4 * v))
-    start = 36 / 12 * (1 - 1 / 100**2)  # of the midpoints of 100 cells
+    start = 36 / 12
     assert float(law.variances[0, 0]) == pytest.approx(settled + shrink * (start - settled), rel=1e-9)
     assert law.sigmas.tolist() == [0.0]
 
@@ -135,6 +135,91 @@ def test_bad_input(density, settings, message):
     arguments = {"step_size": 0.1, "n_steps": 3, "extent": SQUARE, **settings}
     with pytest.raises(ValueError, match=message):
         annealed_langevin_law(density, geometric(4.0, 1.0, 3), **arguments)
+
+
+def test_mass_is_kept_before_equilibrium():
+    """A ladder of four levels and ten steps each, not settled: .969 of the mass was left. Chains follow: n = 20,000."""
+    p, sigmas, settings = two_modes(), geometric(50.0, 1.0, 4), {"step_size": 0.02, "n_steps": 10}
+    law = annealed_langevin_law(p, sigmas, extent=SQUARE, **settings)
+    assert law.mode_weights.sum(1).tolist() == pytest.approx([1.0] * 4, abs=1e-10)
+    assert float(law.density.sum() * (law.grid[1] - law.grid[0])) == pytest.approx(1.0, abs=1e-10)
+    g = torch.Generator().manual_seed(0)
+    start = 16 * torch.rand(20_000, 2, generator=g) - 8
+    chains = annealed_langevin(p.score, start, sigmas, generator=g, progress=False, **settings)
+    weight = mode_weights(chains.samples, p)[0]
+    assert abs(weight.value - float(law.mode_weights[-1, 0])) < 5 * weight.standard_error
+    along = chains.samples.double().sum(1) / math.sqrt(2)
+    left = along[p.posterior(chains.samples).argmax(-1) == 0]
+    error = float(((left - left.mean()) ** 2).std()) / math.sqrt(len(left))
+    assert abs(float(left.var()) - float(law.variances[-1, 0])) < 5 * error
+
+
+NARROW = GaussianMixture(
+    [0.2, 0.001, 0.799], [[-5.0, -5.0], [0.0, 0.0], [5.0, 5.0]], 0.01 * torch.eye(2).expand(3, 2, 2)
+)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        lambda: annealed_langevin_law(two_modes(), geometric(50.0, 1.0, 4), step_size=0.02, n_steps=10, extent=SQUARE),
+        lambda: langevin_law(two_modes(), step_size=3.9, n_steps=10, extent=SQUARE),
+        lambda: langevin_law(NARROW, step_size=0.03, n_steps=5, extent=SQUARE),
+    ],
+    ids=["a coarse ladder", "near the largest step", "a drift of slope 5,000"],
+)
+def test_a_finer_quadrature_changes_nothing(monkeypatch, law):
+    coarse = law()
+    monkeypatch.setattr(pushforward, "_PANEL", pushforward._PANEL / 1.7)
+    monkeypatch.setattr(pushforward, "_BEND", pushforward._BEND / 1.7)
+    monkeypatch.setattr(pushforward, "REACH", 10.0)
+    fine = law()
+    torch.testing.assert_close(coarse.mode_weights, fine.mode_weights, rtol=0, atol=1e-12)
+    torch.testing.assert_close(coarse.variances, fine.variances, rtol=1e-10, atol=0)
+
+
+def test_one_step_from_a_uniform_start_in_closed_form():
+    """Of x ~ U(a, b), x -> (1 - eps/2 / v) x + sqrt(eps) z: the density is a difference of two normal laws' cdf."""
+    eps, v, half = 0.3, 2.0, 3.0
+    law = langevin_law(
+        isotropic([[0.0, 0.0]], math.sqrt(v)), step_size=eps, n_steps=1, extent=(-half, half, -1e-9, 1e-9)
+    )
+    shrink = 1 - eps / (2 * v)
+    edges = [(law.grid + side * shrink * half) / math.sqrt(eps) for side in (1, -1)]
+    exact = (torch.special.ndtr(edges[0]) - torch.special.ndtr(edges[1])) / (2 * half * shrink)
+    torch.testing.assert_close(law.density, exact, rtol=0, atol=1e-12)
+
+
+def test_a_mode_that_is_nowhere_the_most_likely_has_no_mass():
+    """A component of weight .001 between two near ones: its share was negative."""
+    means = [[-0.1, 0.0], [0.0, 0.0], [0.2, 0.0]]
+    p = GaussianMixture([0.5, 0.001, 0.499], means, torch.eye(2).expand(3, 2, 2))
+    law = langevin_law(p, step_size=0.1, n_steps=5, extent=SQUARE)
+    assert float(law.mode_weights[0, 1]) == 0
+    assert float(law.mode_weights.sum()) == pytest.approx(1.0, abs=1e-12)
+    assert bool(law.variances[0, 1].isnan())
+    assert [e.value for e in mode_weights(p.sample((1000,), generator=torch.Generator().manual_seed(0)), p)][1] == 0
+
+
+def test_a_matrix_that_would_be_too_large_is_refused_before_it_is_made():
+    """A range of 2,800 in steps of 0.001; in steps of 0.1 it is made, and holds the whole mass."""
+    wide = (-1e3, 1e3, -1e3, 1e3)
+    with pytest.raises(ValueError, match=r"their matrix would take \d+ GB, .* Give a larger step_size"):
+        langevin_law(two_modes(), step_size=1e-6, n_steps=3, extent=wide)
+    law = langevin_law(two_modes(), step_size=0.1, n_steps=3, extent=wide)
+    assert float(law.mode_weights.sum()) == pytest.approx(1.0, abs=1e-10)
+
+
+def test_mass_is_checked(monkeypatch):
+    monkeypatch.setattr(pushforward, "REACH", 2.0)
+    with pytest.raises(ValueError, match="the law has a mass of 0.8"):
+        langevin_law(two_modes(), step_size=0.1, n_steps=3, extent=SQUARE)
+
+
+def test_two_components_at_one_place_are_refused():
+    p = GaussianMixture([0.5, 0.5], [[1.0, 1.0]] * 2, torch.eye(2).expand(2, 2, 2))
+    with pytest.raises(ValueError, match="two components with one mean"):
+        langevin_law(p, step_size=0.1, n_steps=3, extent=SQUARE)
 
 
 def test_an_unstable_step_of_langevin_is_refused():

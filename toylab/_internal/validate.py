@@ -141,7 +141,7 @@ def positive_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
     if not isinstance(sigma, Tensor):
         if (number := _number("sigma", sigma)) > 0 and math.isfinite(number):
             return number
-    elif (sigma.ndim == 0 or sigma.shape == x.shape[:-1] or _broadcasts(sigma, x)) and _all_positive(sigma):
+    elif _broadcasts(sigma.shape, x.shape[:-1]) and _all_positive(sigma):
         return sigma.to(x)
     noise_level(sigma, x)  # says what is wrong with any but 0
     raise ValueError(
@@ -150,23 +150,12 @@ def positive_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
     )
 
 
-def _broadcasts(sigma: Tensor, x: Tensor) -> bool:
-    """Whether there is a level for each point; ``broadcast_shapes`` takes as long as a small layer."""
-    try:
-        return torch.broadcast_shapes(sigma.shape, x.shape[:-1]) == x.shape[:-1]
-    except RuntimeError:
-        return False
-
-
 def _all_positive(sigma: Tensor) -> bool:
-    """Whether all levels are positive and finite; True where they are on a device or inside of a transform."""
-    if sigma.device.type != "cpu" or sigma.numel() == 0:
+    """Whether all levels are positive and finite; True where they cannot be read."""
+    if sigma.numel() == 0 or not readable(sigma):
         return True
-    try:
-        least, most = sigma.detach().aminmax()
-        return float(least) > 0 and float(most) < math.inf  # nan compares false
-    except RuntimeError:  # inside torch.func.vmap, which lets no value decide
-        return True
+    least, most = sigma.detach().aminmax()
+    return float(least) > 0 and float(most) < math.inf  # nan compares false
 
 
 def noisy(sigma: Tensor | float, x: Tensor) -> Tensor | float:
@@ -372,6 +361,9 @@ def score(name: str, value: object, *, of_sigma: bool = False, remedy: str | Non
 
 
 def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
+    """Whether a tensor of one shape broadcasts to the other; ``broadcast_shapes`` takes as long as a small layer."""
+    if len(shape) == 0 or shape == to:
+        return True
     try:
         return bool(torch.broadcast_shapes(shape, to) == to)
     except RuntimeError:

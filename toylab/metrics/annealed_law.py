@@ -1,11 +1,12 @@
 """The law of Langevin and of annealed Langevin themselves, without chains: the part of the error that is their own.
 
-One computation, a density pushed through every step on a grid, behind its two public doors.
+One computation, a density pushed through every step (``pushforward``), behind its two public doors.
 """
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,9 +14,11 @@ from toylab._internal import validate
 from toylab._internal.display import html_table, text_table
 from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.metrics.grid import Extent
+from toylab.metrics.pushforward import Quadrature, Step, even, reaches
 
-_PER_STD = 3  # grid points per standard deviation of the kernel: the trapezoid rule is then exact to 1e-12
-_REACH = 9.0  # standard deviations kept on either side
+_PER_STD = 3  # points of the final grid per standard deviation of a step: the trapezoid rule is then exact to 1e-12
+_LOST = 1e-10
+_ROUNDING = 1e-15
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -25,8 +28,10 @@ class AnnealedLaw:
     Attributes:
         sigmas: the levels, shape [L]; 0 alone for plain Langevin.
         mode_weights: mass where each mode is the most likely, shape [L, K]: what ``metrics.mode_weights`` counts.
-        variances: variance along the line given the most likely mode, shape [L, K].
-        grid: positions along the line at the end, from the centre of the means, shape [m].
+            They add up to 1 within 1e-10.
+        variances: variance along the line given the most likely mode, shape [L, K]; nan for a weight below 1e-15,
+            which is rounding.
+        grid: positions along the line at the end, from the centre of the means, equally spaced, shape [m].
         density: of the law at the end there, shape [m].
     """
 
@@ -60,14 +65,16 @@ def annealed_langevin_law(
     extent: Extent,
     score_variance: float | None = None,
 ) -> AnnealedLaw:
-    """Push a uniform start through every step of ``annealed_langevin`` with the exact score, on a grid.
+    """Push a uniform start through every step of ``annealed_langevin`` with the exact score.
 
     A mixture of equal round Gaussians whose means lie on a line has a score whose part along the line depends on the
     position along the line alone. A step turns the density p there into
 
         p'(y) = integral N(y; x + alpha/2 s(x, sigma), alpha) p(x) dx,
 
-    which a trapezoid rule of three nodes per sqrt(alpha) computes to all digits; each level has a grid of its own.
+    which Gauss-Legendre panels compute to all digits; each level has its own, narrow where the drift is steep. The
+    range holds all that the law can reach, and the mass is checked to 1e-10. Held in memory is one banded matrix, of
+    some 600 entries of 12 bytes per sqrt(alpha) of the range; one of more than 0.6 GB is refused.
 
     Args:
         density: components with one covariance v I and means on a line; its modes are counted.
@@ -79,7 +86,7 @@ def annealed_langevin_law(
             that replaces variances (``museum.score_replacing_variances``).
 
     Raises:
-        ValueError: for another mixture, or a step too large to be stable.
+        ValueError: for another mixture, a step too large to be stable, or one too fine for the range.
     """
     levels = validate.levels("sigmas", sigmas).double().tolist()
     validate.positive("step_size", step_size)
@@ -99,7 +106,7 @@ def langevin_law(density: GaussianMixture, *, step_size: float, n_steps: int, ex
         extent: the start is uniform on this rectangle (left, right, bottom, top).
 
     Raises:
-        ValueError: for another mixture, or a step too large to be stable.
+        ValueError: for another mixture, a step too large to be stable, or one too fine for the range.
     """
     validate.positive("step_size", step_size)
     return _push(density, [0.0], [step_size], n_steps, extent, None)
@@ -108,66 +115,83 @@ def langevin_law(density: GaussianMixture, *, step_size: float, n_steps: int, ex
 def _push(
     density: GaussianMixture,
     levels: list[float],
-    steps: list[float],
+    alphas: list[float],
     n_steps: int,
     extent: Extent,
     score_variance: float | None,
 ) -> AnnealedLaw:
     validate.count("n_steps", n_steps)
-    validate.extent("extent", extent)
-    centre, direction, means, order, v = _line(density)
-    weights = density.weights.double()[order]
-    between = 0.5 * (means[1:] + means[:-1]) - v * weights.log().diff() / means.diff()  # equally likely from both sides
-    cuts = torch.cat([means.new_tensor([-math.inf]), between, means.new_tensor([math.inf])])
-    if score_variance is not None:
-        v = score_variance
-
-    def drift(u: Tensor, spread: float, alpha: float) -> Tensor:
-        r = (weights.log() - (u[:, None] - means) ** 2 / (2 * spread)).softmax(-1)
-        return u + 0.5 * alpha * ((r * means).sum(-1) - u) / spread
-
-    grid, mass = _start(centre, direction, extent)
-    reach = float(grid.abs().max()) + float(means.abs().max())
+    line = _line(density)
+    start = _start(line, validate.extent("extent", extent))
+    variance = line.variance if score_variance is None else score_variance
+    steps = [
+        Step(sigma, alpha, variance + sigma**2, line.means, line.log_weights)
+        for sigma, alpha in zip(levels, alphas, strict=True)
+    ]
+    for step in steps:
+        step.check_stable()
+    ranges = reaches(steps, n_steps, start.reach)
+    at = steps[0].quadrature(ranges[0], start.corners)
+    mass = start.density(at.places) * at.weights
     rows, variances = [], []
-    for sigma, alpha in zip(levels, steps, strict=True):
-        spread = v + sigma**2
-        if alpha >= 4 * spread:
+    for k, step in enumerate(steps):
+        mass = _repeated(step, at, mass, n_steps - 1)
+        row, spread = _by_mode(mass, step, at.places, line)
+        rows.append(row)
+        variances.append(spread)
+        last = k + 1 == len(steps)
+        onto = even(step.std, _PER_STD, ranges[-1]) if last else steps[k + 1].quadrature(ranges[k + 1], ())
+        found = step.kernel(onto.places, at.places) @ mass
+        at, mass = onto, found * onto.weights
+        if not abs(mass.sum() - 1) < _LOST:
             raise ValueError(
-                f"the step at sigma = {sigma:.3g} is {alpha:.3g}, which is unstable: it must be below "
-                f"4 (v + sigma^2) = {4 * spread:.3g}. Give a smaller step_size."
+                f"the law has a mass of {mass.sum():.12g} after the steps at sigma = {step.sigma:.3g}, not 1: it is "
+                "beyond double precision. Give means, extent and step_size of more alike sizes."
             )
-        inflated = math.sqrt(spread / (1 - alpha / (4 * spread)))
-        reach = max(reach, float(means.abs().max()) + _REACH * inflated)
-        h = math.sqrt(alpha) / _PER_STD
-        fine = h * torch.arange(-math.ceil(reach / h), math.ceil(reach / h) + 1, dtype=torch.float64)
-        at, step = drift(grid, spread, alpha), None
-        for k in range(n_steps):
-            if k == n_steps - 1:
-                row, variance = _by_mode(mass, at, alpha, cuts)
-                rows.append(row)
-                variances.append(variance)
-            if k == 0:
-                mass, at = h * (_kernel(fine, at, alpha) @ mass), drift(fine, spread, alpha)
-            else:
-                step = h * _kernel(fine, at, alpha) if step is None else step
-                mass = step @ mass
-        grid = fine
-        reach = float(means.abs().max()) + _REACH * inflated
-    back = order.argsort()
+    back = np.argsort(line.order)
     return AnnealedLaw(
         torch.tensor(levels, dtype=torch.float64),
-        torch.stack(rows)[:, back],
-        torch.stack(variances)[:, back],
-        grid,
-        mass / (grid[1] - grid[0]),
+        torch.as_tensor(np.stack(rows)[:, back]),
+        torch.as_tensor(np.stack(variances)[:, back]),
+        torch.as_tensor(at.places),
+        torch.as_tensor(found),
     )
 
 
-def _line(density: GaussianMixture) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
-    """Centre of the means, direction of their line, sorted positions along it with their order, the common variance."""
+def _repeated(step: Step, at: Quadrature, mass: np.ndarray, n_steps: int) -> np.ndarray:
+    """The mass at the places of a quadrature after so many steps."""
+    if n_steps == 0:
+        return mass
+    kernel = step.kernel(at.places, at.places)
+    for _ in range(n_steps):
+        mass = (kernel @ mass) * at.weights
+    return mass
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """A mixture along the line through its means: their centre, direction and order, and what it is there."""
+
+    centre: np.ndarray
+    direction: np.ndarray
+    order: np.ndarray
+    means: np.ndarray
+    log_weights: np.ndarray
+    variance: float
+
+    def regions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each mode is the most likely, from [K] to [K]; nowhere if that is not from left to right."""
+        gaps = self.means[:, None] - self.means
+        with np.errstate(divide="ignore", invalid="ignore"):
+            middle = 0.5 * (self.means[:, None] + self.means)
+            cuts = middle - self.variance * (self.log_weights[:, None] - self.log_weights) / gaps
+        return np.where(gaps > 0, cuts, -np.inf).max(1), np.where(gaps < 0, cuts, np.inf).min(1)
+
+
+def _line(density: GaussianMixture) -> _Line:
     if not isinstance(density, GaussianMixture):
         raise ValueError(f"density is a {type(density).__name__}: only a GaussianMixture has a law on a line.")
-    means, covariances = density.means.double(), density.covariances.double()
+    means, covariances = density.means.detach().cpu().double(), density.covariances.detach().cpu().double()
     v = float(covariances[0, 0, 0])
     if not torch.allclose(covariances, v * torch.eye(2, dtype=torch.float64), rtol=1e-9, atol=0):
         raise ValueError("density has components of different or elongated covariance: give equal round ones, v I.")
@@ -176,32 +200,60 @@ def _line(density: GaussianMixture) -> tuple[Tensor, Tensor, Tensor, Tensor, flo
     if len(means) > 1 and float(size[1]) > 1e-9 * float(size[0]):
         raise ValueError("density has means that are not on a line: no single coordinate decides its mode weights.")
     positions, order = ((means - centre) @ directions[0]).sort()
-    return centre, directions[0], positions, order, v
+    if len(means) > 1 and not float(positions.diff().min()) > 1e-9 * float(size[0]):
+        raise ValueError("density has two components with one mean: give one component, with the sum of their weights.")
+    log_weights = density.weights.detach().cpu().double().log()[order]
+    return _Line(centre.numpy(), directions[0].numpy(), order.numpy(), positions.numpy(), log_weights.numpy(), v)
 
 
-def _start(centre: Tensor, direction: Tensor, extent: Extent) -> tuple[Tensor, Tensor]:
-    """The law along the line of a uniform start: positions and masses of the midpoints of n x n cells."""
+@dataclass(frozen=True)
+class _Start:
+    """The law along the line of a uniform start: the sum of two uniform numbers, of these widths."""
+
+    centre: float
+    wide: float
+    narrow: float
+
+    @property
+    def corners(self) -> tuple[float, ...]:
+        """Where the density bends or jumps."""
+        outer, inner = 0.5 * (self.wide + self.narrow), 0.5 * (self.wide - self.narrow)
+        return tuple(self.centre + side for side in (-outer, -inner, inner, outer))
+
+    @property
+    def reach(self) -> float:
+        """The farthest place from the centre of the means."""
+        return max(map(abs, self.corners))
+
+    def density(self, u: np.ndarray) -> np.ndarray:
+        """A trapezium."""
+        inside = 0.5 * (self.wide + self.narrow) - np.abs(u - self.centre)
+        density: np.ndarray = np.minimum(inside.clip(min=0.0), self.narrow) / (self.wide * self.narrow)
+        return density
+
+
+def _start(line: _Line, extent: Extent) -> _Start:
     left, right, bottom, top = extent
-    n = 100
-    x = left + (right - left) * (torch.arange(n, dtype=torch.float64) + 0.5) / n
-    y = bottom + (top - bottom) * (torch.arange(n, dtype=torch.float64) + 0.5) / n
-    u = (torch.cartesian_prod(x, y) - centre) @ direction
-    return u, torch.full_like(u, 1 / n**2)
+    middle = np.array([0.5 * (left + right), 0.5 * (bottom + top)])
+    narrow, wide = sorted(np.abs(line.direction) * [right - left, top - bottom])
+    return _Start(float((middle - line.centre) @ line.direction), float(wide), max(float(narrow), 1e-12 * float(wide)))
 
 
-def _kernel(to: Tensor, mean: Tensor, alpha: float) -> Tensor:
-    """N(to_i; mean_j, alpha), shape [i, j]."""
-    return torch.exp(-((to[:, None] - mean) ** 2) / (2 * alpha)) / math.sqrt(2 * math.pi * alpha)
+def _by_mode(mass: np.ndarray, step: Step, places: np.ndarray, line: _Line) -> tuple[np.ndarray, np.ndarray]:
+    """Mass and variance where each mode is the most likely after one more step, in closed form given its start."""
+    from scipy.special import ndtr  # slow to load
 
-
-def _by_mode(mass: Tensor, mean: Tensor, alpha: float, cuts: Tensor) -> tuple[Tensor, Tensor]:
-    """Mass and variance between the cuts after one more step, in closed form given where it starts."""
-    std = math.sqrt(alpha)
-    z = (cuts[None] - mean[:, None]) / std
-    cdf, pdf = torch.special.ndtr(z), torch.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-    zpdf = torch.where(z.isfinite(), z, 0.0) * pdf
-    share = cdf.diff(dim=1)
-    first = mean[:, None] * share - std * pdf.diff(dim=1)
-    second = (mean**2 + alpha)[:, None] * share - 2 * mean[:, None] * std * pdf.diff(dim=1) - alpha * zpdf.diff(dim=1)
+    low, high = line.regions()
+    high = np.maximum(low, high)  # a mode that is nowhere the most likely has no mass
+    off = step.moved(places)[:, None] - line.means
+    ends = [(edge - line.means - off) / step.std for edge in (low, high)]
+    share = ndtr(ends[1]) - ndtr(ends[0])
+    pdfs = [np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi) for z in ends]
+    slopes = [np.where(np.isfinite(z), z, 0.0) * pdf for z, pdf in zip(ends, pdfs, strict=True)]
+    first = off * share - step.std * (pdfs[1] - pdfs[0])
+    second = (
+        (off**2 + step.alpha) * share - 2 * off * step.std * (pdfs[1] - pdfs[0]) - step.alpha * (slopes[1] - slopes[0])
+    )
     w, m1, m2 = (mass @ part for part in (share, first, second))
-    return w, m2 / w - (m1 / w) ** 2
+    w, m1, m2 = w, *(np.divide(m, w, out=np.full_like(w, np.nan), where=w > _ROUNDING) for m in (m1, m2))
+    return w, m2 - m1**2

@@ -7,20 +7,31 @@ from toylab._internal import validate
 
 Extent = tuple[float, float, float, float]
 
+_MOST_PER_SIDE = 5000
+
 
 def grid_points(extent: Extent, n: int, *, dtype: torch.dtype | None = None) -> Tensor:
     """The centres of n x n equal cells of a rectangle.
 
     Args:
         extent: (left, right, bottom, top), as matplotlib's ``imshow`` takes it.
-        n: cells per side.
+        n: cells per side, at most 5,000: 0.4 GB in float64.
         dtype: of the result; None is torch's default.
 
     Returns:
         Points, shape [n, n, 2]: row i is the i-th from the bottom, column j the j-th from the left.
     """
     left, right, bottom, top = validate.extent("extent", extent)
-    centres = (torch.arange(validate.count("n", n), dtype=torch.float64) + 0.5) / n
+    centres = (torch.arange(cells_per_side(n), dtype=torch.float64) + 0.5) / n
     x, y = left + (right - left) * centres, bottom + (top - bottom) * centres
     cells = torch.stack([x.expand(n, n), y[:, None].expand(n, n)], -1)
     return cells.to(dtype or torch.get_default_dtype())
+
+
+def cells_per_side(n: int) -> int:
+    """Return ``n``, or raise unless it is a whole number of cells whose square can be held."""
+    if validate.count("n", n) > _MOST_PER_SIDE:
+        raise ValueError(
+            f"n is {n}: {n} x {n} points would take {16e-9 * n * n:.2g} GB. Give at most {_MOST_PER_SIDE} per side."
+        )
+    return n

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab.metrics.grid import Extent
+from toylab.metrics.grid import Extent, cells_per_side
 from toylab.metrics.points import points_of
 from toylab.samplers.chains import Chains
 
@@ -20,15 +20,16 @@ def histogram(samples: Tensor | Chains | np.ndarray, extent: Extent, n: int) -> 
         extent: the rectangle (left, right, bottom, top).
         n: cells per side.
     """
-    left, right, bottom, top = validate.extent("extent", extent)
     counts, total = cell_counts(samples, extent, n)
+    left, right, bottom, top = extent
     return counts / (total * (right - left) * (top - bottom) / n**2)
 
 
 def cell_counts(samples: Tensor | Chains | np.ndarray, extent: Extent, n: int) -> tuple[np.ndarray, int]:
     """How many samples lie in each of n x n cells, and how many there are in all."""
     cloud = points_of(torch.as_tensor(samples) if isinstance(samples, np.ndarray) else samples)
-    points = cloud.detach().cpu().double().numpy()
-    left, right, bottom, top = extent
+    points = validate.cloud("samples", cloud).detach().cpu().double().numpy()
+    left, right, bottom, top = validate.extent("extent", extent)
+    cells_per_side(n)
     counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], bins=n, range=[[bottom, top], [left, right]])
     return counts, len(points)

@@ -1,9 +1,14 @@
 """Metrics and plots take the chains of a sampler wherever they take points or a path: decided here for all of them."""
 
+import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.uncalled import refuse_class
+from toylab.densities.density import Density
 from toylab.samplers.chains import Chains
+
+_FARTHEST = 1e100
 
 
 def points_of(x: Tensor | Chains) -> Tensor:
@@ -27,7 +32,7 @@ def path_of(x: Tensor | Chains) -> Tensor:
 
 
 def finite_points(name: str, x: Tensor | Chains) -> Tensor:
-    """``points_of`` x, or raise unless they are a cloud [n, 2] without nan or inf."""
+    """``points_of`` x, or raise unless they are a cloud [n, 2] without nan, inf or numbers whose squares overflow."""
     points = validate.cloud(name, points_of(x))
     finite = points.isfinite().all(-1)
     if not bool(finite.all()):
@@ -35,4 +40,24 @@ def finite_points(name: str, x: Tensor | Chains) -> Tensor:
             f"{name} holds {int((~finite).sum())} points that are nan or inf: leave out the chains in Chains.diverged, "
             "as in chains.samples[~chains.diverged]."
         )
-    return points
+    if float(points.abs().max()) > _FARTHEST:
+        raise ValueError(
+            f"{name} holds numbers up to {float(points.abs().max()):.2g}, whose squares overflow: give at most "
+            f"{_FARTHEST:g}, such as those of chains that did not run off."
+        )
+    return points.detach()
+
+
+def law(name: str, density: object) -> Density:
+    """Return ``density``, or raise ``TypeError`` unless it is a ``Density``."""
+    refuse_class(name, density)
+    if not isinstance(density, Density):
+        raise TypeError(f"{name} is a {type(density).__name__}: give a density, such as densities.two_modes().")
+    return density
+
+
+def level(sigma: float) -> float:
+    """Return ``sigma`` as a float, or raise unless it is one noise level, finite and at least 0."""
+    if isinstance(sigma, Tensor) and sigma.numel() != 1:
+        raise ValueError(f"sigma has shape {list(sigma.shape)}: give one noise level, a number.")
+    return float(validate.noise_level(float(sigma) if isinstance(sigma, Tensor) else sigma, torch.zeros(2)))
