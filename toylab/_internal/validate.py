@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toylab._internal.torch_private import in_vmap
+from toylab._internal.torch_private import is_batched
 from toylab._internal.uncalled import refuse_class
 
 NO_DENSITY = (
@@ -371,8 +371,8 @@ def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
 
 
 def readable(values: Tensor) -> bool:
-    """Whether a check may read the values: not on a GPU, which it would wait for, nor in ``torch.func.vmap``."""
-    return values.device.type == "cpu" and not in_vmap()
+    """Whether a check may read the values: not on a GPU, which it would wait for, nor those that a vmap runs over."""
+    return values.device.type == "cpu" and not is_batched(values)
 
 
 def generator(value: torch.Generator | None) -> torch.Generator | None:
