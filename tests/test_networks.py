@@ -99,7 +99,7 @@ def test_sigma_as_a_number_a_tensor_and_one_level_a_point():
     torch.testing.assert_close(network(x, 0.7), network(x, torch.full((5, 3), 0.7)), rtol=1e-6, atol=1e-6)
     rows = torch.stack([network(x[:, i], float(sigma[i])) for i in range(3)], 1)
     torch.testing.assert_close(network(x, sigma), rows, rtol=1e-12, atol=1e-12)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match=r"sigma has shape \[4\] for x of shape \[5, 3, 2\]"):
         network(x, torch.ones(4))
 
 

@@ -1,7 +1,12 @@
 """Small networks called like a score: ``ScoreMLP`` and ``EnergyMLP`` as s(x), ``NoiseConditionalMLP`` as s(x, sigma).
 
 A plain network is a free vector field: nothing makes it the gradient of a log-density. The three are in one file since
-they share all but a few lines: layers, initial weights, and the sums in ``_affine``.
+they share all but a few lines: layers, initial weights, the scale of the data, and the sums in ``_affine``.
+
+Each is made for data of a standard deviation near ``data_std``, 4 unless told otherwise, about ``data_mean``. With
+data_mean = m + c mean, data_std = c std (and sigma_unit = c) a network with the same weights gives s((x - m) / c) / c,
+the score of c X + m where s is that of X: it then learns data of any scale as it learns the first, at the same learning
+rate. ``network.for_data(data)`` sets them from the data. Noise levels, step sizes and boxes are yours to scale.
 """
 
 import copy
@@ -17,10 +22,14 @@ from toylab._internal import validate
 from toylab._internal.mlp_jvp import softplus_with_tangents
 from toylab._internal.random import uniform
 from toylab._internal.torch_private import in_forward_mode
+from toylab.densities.density import Density
 from toylab.densities.energy import FromEnergy, from_energy
+from toylab.densities.parameters import Vector
 from toylab.score import gradient
 
 Activation = Callable[[Tensor], Tensor]
+
+REFERENCE_STD = 4.0  # of the points that the layers see: that of two modes, which the reference network takes as it is
 
 
 class _MLP(nn.Module):
@@ -32,12 +41,77 @@ class _MLP(nn.Module):
 
     layers: nn.ModuleList
     activation: Activation
+    data_mean: tuple[float, float]
+    data_std: float
+
+    def _begin(
+        self, n_inputs: int, n_outputs: int, width: int, depth: int, activation: Activation, data_mean: Vector | float,
+        data_std: float, generator: torch.Generator | None,
+    ) -> None:  # fmt: skip
+        """Check the arguments, keep them, and draw the layers."""
+        self.width, self.depth = validate.count("width", width), validate.count("depth", depth)
+        self.activation = validate.function("activation", activation, "torch.tanh")
+        self.data_mean = _place(data_mean)
+        self.data_std = validate.positive("data_std", data_std)
+        self.layers = _layers(n_inputs, width, depth, generator, n_outputs)
 
     def redrawn(self, generator: torch.Generator | None = None) -> Self:
         """A copy of this network with freshly drawn weights, as at its construction."""
         network = copy.deepcopy(self)
         _draw(network.layers, generator)
         return network
+
+    def for_data(self, data: Density | Tensor) -> Self:
+        """A copy of this network, its weights the same, made for data of this place and scale.
+
+        ``data_mean`` and ``data_std`` become those of ``scale_of`` the points, or of 10,000 draws from a density, made
+        by a generator of their own.
+
+        Args:
+            data: a density, or points [N, 2].
+
+        Raises:
+            ValueError: if all points are the same.
+
+        >>> from toylab.densities import isotropic
+        >>> round(ScoreMLP().for_data(isotropic([[0.0, 0.0]], 300.0)).data_std, -1)
+        300.0
+        """
+        network = copy.deepcopy(self)
+        if isinstance(data, Density):
+            data = data.sample((10_000,), generator=torch.Generator(data.device).manual_seed(0))
+        network.data_mean, network.data_std = scale_of(data)
+        return network
+
+    def _checked(self, x: Tensor) -> Tensor:
+        """``x``, or an error unless it is points [..., 2] where the weights are and in their dtype."""
+        validate.points("x", x)
+        weight = _linear(self.layers)[0].weight
+        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise TypeError(
+                f"x is {x.dtype} and the weights of the network are {weight.dtype}: give x.to({weight.dtype}), or turn "
+                f"the network into network.to({x.dtype})."
+            )
+        if x.device != weight.device:
+            raise ValueError(
+                f"x is on {x.device} and the weights of the network on {weight.device}: give "
+                f"x.to({str(weight.device)!r}), or move the network by network.to({str(x.device)!r})."
+            )
+        return x
+
+    def _centred(self, x: Tensor) -> Tensor:
+        """X - data_mean."""
+        a, b = self.data_mean
+        return x if a == b == 0 else torch.stack([x[..., 0] - a, x[..., 1] - b], -1)
+
+    @property
+    def _rate(self) -> float:
+        """What the layers see of a unit of length."""
+        return REFERENCE_STD / self.data_std
+
+    def _at_scale(self, x: Tensor) -> Tensor:
+        """``_rate`` x; x itself where that is 1."""
+        return x if self._rate == 1 else self._rate * x
 
 
 class ScoreMLP(_MLP):
@@ -46,10 +120,16 @@ class ScoreMLP(_MLP):
     The defaults are the reference network 2-128-128-2 with softplus (Song & Ermon 2019, toy experiments). The
     implicit and sliced losses differentiate the network, so the activation must be smooth: ReLU learns nothing there.
 
+    For data of another place and scale it is s(x) = c F(c (x - data_mean)), c = 4 / data_std, with F the network above:
+    the layers see points of a standard deviation of 4, as they do by default of data like the two modes.
+
     Args:
         width: units per hidden layer.
         depth: number of hidden layers.
         activation: applied after each hidden layer.
+        data_mean: roughly the mean of the data, one number or two.
+        data_std: roughly the standard deviation of the data along an axis, as ``for_data`` finds it; right within a
+            factor of five.
         generator: draws the initial weights (torch's own rule, uniform on +-1/sqrt(inputs)); None is torch's stream.
 
     >>> ScoreMLP()(torch.zeros(7, 2)).shape
@@ -62,11 +142,12 @@ class ScoreMLP(_MLP):
         depth: int = 2,
         activation: Activation = functional.softplus,
         *,
+        data_mean: Vector | float = 0.0,
+        data_std: float = REFERENCE_STD,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.width, self.depth, self.activation = width, depth, activation
-        self.layers = _layers(2, width, depth, generator)
+        self._begin(2, 2, width, depth, activation, data_mean, data_std, generator)
 
     def __call__(self, x: Tensor) -> Tensor:
         """``forward``, with torch's hooks."""
@@ -74,7 +155,8 @@ class ScoreMLP(_MLP):
 
     def forward(self, x: Tensor) -> Tensor:
         """The field at the points x [..., 2]; same shape."""
-        return _through(self.layers, self.activation, x)
+        z = self._at_scale(self._centred(self._checked(x)))
+        return self._at_scale(_through(self.layers, self.activation, z))
 
     def with_tangents(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
         """s(x) [..., 2] and (grad s)(x) v [k, ..., 2]; None unless the activation is softplus.
@@ -88,8 +170,9 @@ class ScoreMLP(_MLP):
         if self.activation is not functional.softplus or type(self).forward is not ScoreMLP.forward:
             return None
         layers = [(layer.weight, layer.bias) for layer in _linear(self.layers)]
-        s, jvp = softplus_with_tangents(layers, x.reshape(-1, 2), v.reshape(len(v), -1, 2))
-        return s.view_as(x), jvp.view(len(v), *x.shape)
+        z, along = self._at_scale(self._centred(self._checked(x))), self._at_scale(v)
+        s, jvp = softplus_with_tangents(layers, z.reshape(-1, 2), along.reshape(len(v), -1, 2))
+        return self._at_scale(s).view_as(x), self._at_scale(jvp).view(len(v), *x.shape)
 
 
 class EnergyMLP(_MLP):
@@ -98,11 +181,15 @@ class EnergyMLP(_MLP):
     A free network is a vector field with curl, the score of no density; this one is the score of exp(-E) / Z. It costs
     one backward pass more. Z need not be known to train or to sample; in two dimensions ``density`` computes it.
 
+    For data of another place and scale it is E(x) = F(c (x - data_mean)), c = 4 / data_std, as in ``ScoreMLP``.
+
     Args:
         width: units per hidden layer.
         depth: number of hidden layers.
         activation: applied after each hidden layer; it must be smooth, for it is differentiated to get the score, and
             once more by the implicit and sliced losses.
+        data_mean: as in ``ScoreMLP``.
+        data_std: as in ``ScoreMLP``.
         generator: draws the initial weights; None is torch's stream.
 
     >>> EnergyMLP()(torch.zeros(7, 2)).shape
@@ -115,15 +202,17 @@ class EnergyMLP(_MLP):
         depth: int = 2,
         activation: Activation = functional.softplus,
         *,
+        data_mean: Vector | float = 0.0,
+        data_std: float = REFERENCE_STD,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.width, self.depth, self.activation = width, depth, activation
-        self.layers = _layers(2, width, depth, generator, n_outputs=1)
+        self._begin(2, 1, width, depth, activation, data_mean, data_std, generator)
 
     def energy(self, x: Tensor) -> Tensor:
         """E(x), shape [...], for points x [..., 2]; it is determined up to a constant."""
-        return _through(self.layers, self.activation, x)[..., 0]
+        z = self._at_scale(self._centred(self._checked(x)))
+        return _through(self.layers, self.activation, z)[..., 0]
 
     def __call__(self, x: Tensor) -> Tensor:
         """``forward``, with torch's hooks."""
@@ -150,12 +239,12 @@ class EnergyMLP(_MLP):
 class NoiseConditionalMLP(_MLP):
     """A noise-conditional score network, s(x, sigma), scaled so that one network serves sigma from 0.01 to 20.
 
-        s(x, sigma) = -x / t^2 + sd / (sigma t) F(gain x / t, log(sigma) / 2),    t^2 = sigma^2 + sd^2
+        s(x, sigma) = -y / t^2 + sd / (sigma t) F(gain y / t, log(sigma / sigma_unit) / 2)
 
-    with F a fully connected network. The first term is the score of N(0, t^2 I), which is right at
-    large sigma; the second is scaled so that F has to give numbers of order one at every sigma (the same reasoning as
-    Karras et al. 2022, arXiv:2206.00364, section 5). ``gain`` feeds the points at a larger scale: with gain 1 a ring
-    of narrow modes is learned as a ring without its modes.
+    with y = x - data_mean, t^2 = sigma^2 + sd^2 and F a fully connected network. The first term is the score of
+    N(data_mean, t^2 I), which is right at large sigma; the second is scaled so that F has to give numbers of order one
+    at every sigma (the same reasoning as Karras et al. 2022, arXiv:2206.00364, section 5). ``gain`` feeds the points at
+    a larger scale: with gain 1 a ring of narrow modes is learned as a ring without its modes.
 
     Args:
         width: units per hidden layer.
@@ -163,6 +252,9 @@ class NoiseConditionalMLP(_MLP):
         data_std: sd, roughly the standard deviation of the data along an axis.
         gain: scale at which F sees its points, in units of t.
         activation: applied after each hidden layer.
+        data_mean: roughly the mean of the data, one number or two.
+        sigma_unit: unit of the noise levels that F sees. For data c times as large take levels, data_std and this c
+            times as large.
         generator: draws the initial weights; None is torch's stream.
 
     >>> NoiseConditionalMLP()(torch.zeros(7, 2), 0.5).shape
@@ -173,37 +265,69 @@ class NoiseConditionalMLP(_MLP):
         self,
         width: int = 128,
         depth: int = 3,
-        data_std: float = 4.0,
+        data_std: float = REFERENCE_STD,
         gain: float = 2.0,
         activation: Activation = functional.silu,
         *,
+        data_mean: Vector | float = 0.0,
+        sigma_unit: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.width, self.depth, self.activation = width, depth, activation
-        self.data_std = validate.positive("data_std", data_std)
         self.gain = validate.positive("gain", gain)
-        self.layers = _layers(3, width, depth, generator)
+        self.sigma_unit = validate.positive("sigma_unit", sigma_unit)
+        self._begin(3, 2, width, depth, activation, data_mean, data_std, generator)
+
+    def for_data(self, data: Density | Tensor) -> Self:
+        """As that of ``ScoreMLP``; ``sigma_unit`` becomes a quarter of ``data_std``, as it is by default."""
+        network = super().for_data(data)
+        network.sigma_unit = network.data_std / REFERENCE_STD
+        return network
 
     def __call__(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """``forward``, with torch's hooks."""
         return cast(Tensor, super().__call__(x, sigma))
 
     def forward(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """The field at the points x [..., 2] and levels sigma (a number, or broadcasting to x[..., 0])."""
-        sigma = sigma.to(x) if isinstance(sigma, Tensor) else x.new_full((), sigma)  # made where x is, not moved there
+        """The field at the points x [..., 2] and levels sigma > 0 (a number, or broadcasting to x[..., 0])."""
+        sigma = validate.positive_level(sigma, self._checked(x))
+        sigma = sigma if isinstance(sigma, Tensor) else x.new_full((), sigma)  # made where x is, not moved there
         sigma = sigma[..., None] if sigma.ndim else sigma  # one level for all stays one number
-        t = (sigma**2 + self.data_std**2).sqrt()
-        features = torch.cat([self.gain * x / t, (sigma.log() / 2).expand(*x.shape[:-1], 1)], -1)
-        return -x / t**2 + self.data_std / (sigma * t) * _through(self.layers, self.activation, features)
+        t, y = (sigma**2 + self.data_std**2).sqrt(), self._centred(x)
+        level = sigma.log() if self.sigma_unit == 1 else (sigma / self.sigma_unit).log()
+        features = torch.cat([self.gain * y / t, (level / 2).expand(*x.shape[:-1], 1)], -1)
+        return -y / t**2 + self.data_std / (sigma * t) * _through(self.layers, self.activation, features)
+
+
+def scale_of(x: Tensor) -> tuple[tuple[float, float], float]:
+    """Mean and standard deviation along an axis of the points [N, 2], without the hundredth part farthest out.
+
+    Left out are the points farthest from the median: of a law with heavy tails they would decide alone.
+
+    Raises:
+        ValueError: if all points are the same.
+    """
+    validate.finite_cloud("data", x)
+    x = x.detach().double()
+    far = (x - x.median(0).values).square().sum(-1)
+    x = x[far <= far.kthvalue(math.ceil(0.99 * len(x))).values]
+    mean, std = x.mean(0), float(x.var(0, correction=0).mean().sqrt())
+    if std == 0:
+        raise ValueError(f"data are {len(x)} points at one place, which have no scale. Give data_std yourself.")
+    return (float(mean[0]), float(mean[1])), std
+
+
+def _place(value: Vector | float) -> tuple[float, float]:
+    """Two numbers, one per coordinate, or one for both."""
+    if isinstance(value, int | float):
+        value = (value, value)
+    return validate.pair("data_mean", value)
 
 
 def _layers(
     n_inputs: int, width: int, depth: int, generator: torch.Generator | None, n_outputs: int = 2
 ) -> nn.ModuleList:
     """Linear layers n_inputs - width - ... - width - n_outputs, their weights drawn from ``generator``."""
-    validate.count("width", width)
-    validate.count("depth", depth)
     sizes = [n_inputs, *[width] * depth, n_outputs]
     layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, a, b) for a, b in zip(sizes, sizes[1:], strict=False))
     _draw(layers, generator)

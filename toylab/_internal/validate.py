@@ -125,6 +125,39 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
     return sigma.to(x)
 
 
+def positive_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
+    """``noise_level``, for networks and others that divide by sigma: 0 is refused.
+
+    Inside ``torch.func.vmap`` the values of a tensor cannot be read, and are not.
+    """
+    if not isinstance(sigma, Tensor):
+        if (number := _number("sigma", sigma)) > 0 and math.isfinite(number):
+            return number
+    else:
+        try:
+            broadcast = torch.broadcast_shapes(sigma.shape, x.shape[:-1]) == x.shape[:-1]
+        except RuntimeError:
+            broadcast = False
+        if broadcast and _all_positive(sigma):
+            return sigma.to(x)
+    noise_level(sigma, x)  # says what is wrong with any but 0
+    raise ValueError(
+        "sigma is 0 for some point: a noise-conditional network divides by it. Give the least level that it was "
+        "trained at, for example sigmas[-1]."
+    )
+
+
+def _all_positive(sigma: Tensor) -> bool:
+    """Whether all levels are positive and finite; True where they are on a device or inside of a transform."""
+    if sigma.device.type != "cpu" or sigma.numel() == 0:
+        return True
+    try:
+        least, most = sigma.detach().aminmax()
+        return bool(least > 0) and bool(most < math.inf)  # nan compares false
+    except RuntimeError:  # inside torch.func.vmap, which lets no value decide
+        return True
+
+
 def noisy(sigma: Tensor | float, x: Tensor) -> Tensor | float:
     """``noise_level``, for laws without a density of their own: sigma = 0 is refused."""
     sigma = noise_level(sigma, points("x", x))

@@ -9,7 +9,8 @@ from torch import nn
 class WeightAverage:
     """w_avg <- w_avg + (1 - d_k) (w - w_avg) after step k, with d_k = min(decay, k / (k + 10)).
 
-    Early on the average is short, so that it forgets the initial weights.
+    Early on the average is short, so that it forgets the initial weights. Buffers, such as the running means of
+    BatchNorm, are copied as they are after the last step, as ``torch.optim.swa_utils`` does: they are averages already.
 
     ``n_steps`` counts the updates, a tensor without dimensions.
 
@@ -24,6 +25,7 @@ class WeightAverage:
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False)
         self._average, self._latest = list(self.network.parameters()), list(network.parameters())
+        self._buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
         # k lies beside the weights, so that a CUDA graph can hold the update; half precision cannot count beyond 256
         first = self._latest[0]
         self.n_steps = torch.zeros((), dtype=torch.promote_types(first.dtype, torch.float32), device=first.device)
@@ -34,4 +36,6 @@ class WeightAverage:
         share = (10 / (self.n_steps + 10)).clamp_(min=1 - self.decay)  # 1 - d_k
         for mean, latest in zip(self._average, self._latest, strict=True):
             mean.lerp_(latest, share.to(mean.dtype))
+        for ours, latest in self._buffers:
+            ours.copy_(latest)
         self.n_steps += 1

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +30,20 @@ class Ensemble(nn.Module):
         super().__init__()
         parameters, buffers = stack_module_state(list(networks))
         self.n = len(networks)
-        self._names, self._buffers_stacked = list(parameters), buffers
+        self._names, self._buffer_names = list(parameters), list(buffers)
+        for i, stack in enumerate(buffers.values()):  # running means and the like, which the networks change in place
+            self.register_buffer(f"buffer_{i}", stack)
         self.weights = nn.ParameterList(nn.Parameter(stack.detach().clone()) for stack in parameters.values())
         # our networks broadcast over stacked layers, without vmap; a subclass or an activation with weights may not
         ours = type(networks[0]) in (ScoreMLP, EnergyMLP, NoiseConditionalMLP)
         self._broadcasts = ours and all(name.startswith("layers.") for name in self._names)
         self._one = [copy.deepcopy(networks[0])]  # in a list: its own weights are not parameters of this module
+        self.training = networks[0].training
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, or evaluation mode, of all."""
+        self._one[0].train(mode)
+        return super().train(mode)
 
     def forward(self, x: Tensor, *sigma: Tensor | float) -> Tensor:
         """The fields at the points x [..., n, m, 2]; same shape. A tensor sigma is [..., n, m], or of no dimension."""
@@ -51,6 +60,7 @@ class Ensemble(nn.Module):
             for s in sigma
         ]
         one, weights = self._one[0], dict(zip(self._names, self.weights, strict=True))
+        buffers = dict(zip(self._buffer_names, self.buffers(), strict=True))
 
         def field(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, *sigma: Tensor | float) -> Tensor:
             s: Tensor = functional_call(one, (weights, buffers), (x, *sigma))
@@ -59,7 +69,7 @@ class Ensemble(nn.Module):
         if not self._broadcasts:
             where = [0 if isinstance(s, Tensor) and s.ndim else None for s in levels]
             field = vmap(field, in_dims=(0, 0, 0, *where), randomness="different")
-        return field(weights, self._buffers_stacked, own, *levels).view(shape).movedim(0, -3)
+        return field(weights, buffers, own, *levels).view(shape).movedim(0, -3)
 
     def with_tangents(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
         """As that of ``ScoreMLP``, for points [..., n, m, 2] and directions [k, ..., n, m, 2] or [k, 1, .., 1, 2]."""
@@ -68,17 +78,20 @@ class Ensemble(nn.Module):
             return None
         own, along = x.movedim(-3, 0), v.movedim(-3, 0)  # [n, .., m, 2] and [n, k, .., m, 2]
         layers = list(zip(self.weights[::2], self.weights[1::2], strict=True))
+        own, along = one._at_scale(one._centred(own)), one._at_scale(along)
         s, jvp = softplus_with_tangents(
             layers, own.reshape(self.n, -1, 2), along.reshape(len(along), len(v), -1, 2).expand(self.n, -1, -1, -1)
         )
+        s, jvp = one._at_scale(s), one._at_scale(jvp)
         return s.view(own.shape).movedim(0, -3), jvp.view(self.n, len(v), *own.shape[1:]).movedim(0, -3)
 
     def split(self) -> tuple[nn.Module, ...]:
         """The n networks, each on its own, with gradients off."""
         networks = tuple(copy.deepcopy(self._one[0]).requires_grad_(False) for _ in range(self.n))
         for k, network in enumerate(networks):
-            own = dict(network.named_parameters())
-            for name, stack in zip(self._names, self.weights, strict=True):
+            own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+            names, stacks = [*self._names, *self._buffer_names], [*self.weights, *self.buffers()]
+            for name, stack in zip(names, stacks, strict=True):
                 own[name].copy_(stack.detach()[k])
         return networks
 
