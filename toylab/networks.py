@@ -127,7 +127,7 @@ class ScoreMLP(_MLP):
         width: units per hidden layer.
         depth: number of hidden layers.
         activation: applied after each hidden layer.
-        data_mean: roughly the mean of the data, one number or two.
+        data_mean: roughly the middle of the data, one number or two.
         data_std: roughly the standard deviation of the data along an axis, as ``for_data`` finds it; right within a
             factor of five.
         generator: draws the initial weights (torch's own rule, uniform on +-1/sqrt(inputs)); None is torch's stream.
@@ -159,7 +159,7 @@ class ScoreMLP(_MLP):
         return self._at_scale(_through(self.layers, self.activation, z))
 
     def with_tangents(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
-        """s(x) [..., 2] and (grad s)(x) v [k, ..., 2]; None unless the activation is softplus.
+        """s(x) [..., 2] and (grad s)(x) v [k, ..., 2]; None unless the activation is softplus, and under autocast.
 
         ``score.value_and_jvp`` prefers it to forward mode.
 
@@ -168,6 +168,8 @@ class ScoreMLP(_MLP):
             v: k directions per point, shape [k, ..., 2], or [k, 1, .., 1, 2] where they are the same for all points.
         """
         if self.activation is not functional.softplus or type(self).forward is not ScoreMLP.forward:
+            return None
+        if torch.is_autocast_enabled(x.device.type):
             return None
         layers = [(layer.weight, layer.bias) for layer in _linear(self.layers)]
         z, along = self._at_scale(self._centred(self._checked(x))), self._at_scale(v)
@@ -220,7 +222,7 @@ class EnergyMLP(_MLP):
 
     def forward(self, x: Tensor) -> Tensor:
         """The score -grad E at the points x [..., 2]; same shape."""
-        return gradient(lambda y: -self.energy(y), x)
+        return gradient(lambda y: -self.energy(y), self._checked(x))
 
     def density(self, extent: Sequence[float], *, n_cells: int = 256) -> FromEnergy:
         """The density exp(-E) / Z on a box (left, right, bottom, top), Z by quadrature: see ``densities.from_energy``.
@@ -252,7 +254,7 @@ class NoiseConditionalMLP(_MLP):
         data_std: sd, roughly the standard deviation of the data along an axis.
         gain: scale at which F sees its points, in units of t.
         activation: applied after each hidden layer.
-        data_mean: roughly the mean of the data, one number or two.
+        data_mean: roughly the middle of the data, one number or two.
         sigma_unit: unit of the noise levels that F sees. For data c times as large take levels, data_std and this c
             times as large.
         generator: draws the initial weights; None is torch's stream.
@@ -300,21 +302,25 @@ class NoiseConditionalMLP(_MLP):
 
 
 def scale_of(x: Tensor) -> tuple[tuple[float, float], float]:
-    """Mean and standard deviation along an axis of the points [N, 2], without the hundredth part farthest out.
+    """Middle of the points [N, 2], and their standard deviation along an axis.
 
-    Left out are the points farthest from the median: of a law with heavy tails they would decide alone.
+    The middle is that between the first and the last hundredth along each axis: the network is to reach all modes,
+    whatever their weights. The hundredth part farthest from it is left out of the standard deviation, which it would
+    decide alone in a law with heavy tails.
 
     Raises:
         ValueError: if all points are the same.
     """
     validate.finite_cloud("data", x)
     x = x.detach().double()
-    far = (x - x.median(0).values).square().sum(-1)
-    x = x[far <= far.kthvalue(math.ceil(0.99 * len(x))).values]
-    mean, std = x.mean(0), float(x.var(0, correction=0).mean().sqrt())
+    k = math.ceil(0.99 * len(x))
+    middle = (x.kthvalue(k, 0).values - (-x).kthvalue(k, 0).values) / 2
+    far = (x - middle).square().sum(-1)
+    x = x[far <= far.kthvalue(k).values]
+    std = float(x.var(0, correction=0).mean().sqrt())
     if std == 0:
         raise ValueError(f"data are {len(x)} points at one place, which have no scale. Give data_std yourself.")
-    return (float(mean[0]), float(mean[1])), std
+    return (float(middle[0]), float(middle[1])), std
 
 
 def _place(value: Vector | float) -> tuple[float, float]:

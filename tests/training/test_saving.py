@@ -24,17 +24,20 @@ def networks():
         NoiseConditionalMLP(
             6, 2, data_std=2.5, gain=3.0, activation=functional.softplus, generator=generator()
         ).double(),
+        ScoreMLP(5, data_mean=(3.0, -700.0), data_std=400.0, generator=generator()),
+        EnergyMLP(5, data_mean=0.1, data_std=0.03, generator=generator()),
+        NoiseConditionalMLP(5, data_mean=(0.0, 2.0), data_std=80.0, sigma_unit=20.0, generator=generator()),
     ]
 
 
-@pytest.mark.parametrize("network", networks(), ids=range(6))
+@pytest.mark.parametrize("network", networks(), ids=range(9))
 def test_round_trip(network, tmp_path):
     before = torch.get_rng_state()
     save(network, tmp_path / "network.pt")
     again = load(tmp_path / "network.pt")
     assert torch.equal(torch.get_rng_state(), before)
     assert type(again) is type(network)
-    for name in ("width", "depth", "activation", "data_std", "gain"):
+    for name in ("width", "depth", "activation", "data_mean", "data_std", "gain", "sigma_unit"):
         assert getattr(again, name, None) == getattr(network, name, None)
     dtype = next(network.parameters()).dtype
     x = torch.randn(20, 2, dtype=dtype, generator=generator(1))
@@ -123,8 +126,20 @@ def changed(tmp_path, **changes):
 
 
 def test_a_newer_version(tmp_path):
-    with pytest.raises(ValueError, match=r"version 2; this toylab reads version 1\. Update"):
-        load(changed(tmp_path, version=2))
+    with pytest.raises(ValueError, match=r"version 3; this toylab reads versions up to 2\. Update"):
+        load(changed(tmp_path, version=3))
+
+
+def test_an_older_version_had_no_scale(tmp_path):
+    again = load(changed(tmp_path, version=1, settings={"width": 4, "depth": 2}))
+    x = torch.randn(5, 2, generator=generator(1))
+    assert torch.equal(again(x), ScoreMLP(4, generator=generator())(x))
+
+
+def test_a_device_that_is_not_there(tmp_path):
+    save(ScoreMLP(4, generator=generator()), tmp_path / "a.pt")
+    with pytest.raises(ValueError, match="device is 'gpu': torch cannot use it"):
+        load(tmp_path / "a.pt", device="gpu")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ of these has changed when a release of torch changes one.
 
 import torch
 import torch.autograd.forward_ad as forward_ad
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def in_forward_mode() -> bool:
@@ -34,3 +34,12 @@ def version(tensor: Tensor) -> int:
     which no CUDA graph can hold.
     """
     return tensor._version
+
+
+def uncompiled(module: nn.Module) -> nn.Module:
+    """The module that ``torch.compile`` was given, with the same weights; any other as it is.
+
+    ``OptimizedModule._orig_mod``. What is compiled cannot be differentiated in forward mode, nor twice.
+    """
+    original = getattr(module, "_orig_mod", module)
+    return original if isinstance(original, nn.Module) else module

@@ -82,7 +82,10 @@ def pair(name: str, value: Tensor | Sequence[float]) -> tuple[float, float]:
 def points(name: str, x: Tensor) -> Tensor:
     """Return ``x``, or raise unless it is a floating-point tensor of shape [..., 2]."""
     if not isinstance(x, Tensor):
-        raise TypeError(f"{name} is a {type(x).__name__}: give a torch tensor of shape [..., 2].")
+        raise TypeError(
+            f"{name} is a {type(x).__name__}: give a torch tensor of shape [..., 2]. Numbers become one by "
+            f"torch.as_tensor({name}, dtype=torch.float32)."
+        )
     if x.ndim == 0 or x.shape[-1] != 2:
         raise ValueError(
             f"{name} has shape {list(x.shape)}: the last dimension must be 2 (a point of the plane). "
@@ -175,6 +178,19 @@ def only_clean(sigma: Tensor | float, x: Tensor, name: str) -> None:
             f"sigma is {given}: only the clean law of {name} is known, so sigma must be 0. "
             "For noised laws take a density of toylab.densities, or define a log_prob that uses sigma in the subclass."
         )
+
+
+def device(value: torch.device | str) -> torch.device:
+    """The device of that name, or an error unless tensors can live there."""
+    try:
+        found = torch.device(value)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, TypeError) as error:  # of a torch without CUDA it is an AssertionError
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device is {value!r}: torch cannot use it ({reason}). Give 'cpu', or leave it out.") from None
+    if found.type == "meta":
+        raise ValueError("device is 'meta', where tensors hold no numbers. Give 'cpu', or leave it out.")
+    return found
 
 
 def levels(name: str, sigmas: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ import copy
 import torch
 from torch import nn
 
+from toylab._internal import validate
+
 
 class WeightAverage:
     """w_avg <- w_avg + (1 - d_k) (w - w_avg) after step k, with d_k = min(decay, k / (k + 10)).
@@ -20,7 +22,7 @@ class WeightAverage:
     """
 
     def __init__(self, network: nn.Module, decay: float = 0.99) -> None:
-        if not 0 <= decay < 1:
+        if not 0 <= validate.finite("decay", decay) < 1:
             raise ValueError(f"decay is {decay}: it must be at least 0 and less than 1.")
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False)
@@ -36,6 +38,6 @@ class WeightAverage:
         share = (10 / (self.n_steps + 10)).clamp_(min=1 - self.decay)  # 1 - d_k
         for mean, latest in zip(self._average, self._latest, strict=True):
             mean.lerp_(latest, share.to(mean.dtype))
-        for ours, latest in self._buffers:
-            ours.copy_(latest)
+        for kept, current in self._buffers:
+            kept.copy_(current)
         self.n_steps += 1

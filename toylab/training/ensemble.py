@@ -76,6 +76,8 @@ class Ensemble(nn.Module):
         one = self._one[0]
         if not self._broadcasts or type(one) is not ScoreMLP or one.activation is not functional.softplus:
             return None
+        if torch.is_autocast_enabled(x.device.type):
+            return None
         own, along = x.movedim(-3, 0), v.movedim(-3, 0)  # [n, .., m, 2] and [n, k, .., m, 2]
         layers = list(zip(self.weights[::2], self.weights[1::2], strict=True))
         own, along = one._at_scale(one._centred(own)), one._at_scale(along)

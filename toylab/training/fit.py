@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from toylab._internal import validate
 from toylab._internal.cuda_graphs import capture_step
 from toylab._internal.malloc import keep_freed_memory
+from toylab._internal.torch_private import uncompiled
 from toylab._internal.warn import warn
 from toylab.densities.density import Density
 from toylab.objectives.objective import Objective
@@ -20,10 +21,22 @@ from toylab.training.batches import batches
 from toylab.training.ensemble import Ensemble, redrawn
 from toylab.training.history_builder import HistoryBuilder
 from toylab.training.learning_rates import one_cycle
+from toylab.training.outcome import warn_no_better_than_zero
 from toylab.training.result import Fit, Network
-from toylab.training.trial import check_counts, check_pair, check_trainable, offset_or_nan, try_once, try_side_by_side
+from toylab.training.scale import loss_scale, warn_scale
+from toylab.training.trial import (
+    check_counts,
+    check_pair,
+    check_trainable,
+    offset_or_nan,
+    share_of,
+    try_once,
+    try_side_by_side,
+)
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()  # whatever the caller's mode
 def fit(
     network: Network,
     objective: Objective[Network],
@@ -43,10 +56,14 @@ def fit(
 ) -> Fit[Network]:
     """Minimise the mean of ``objective`` over the data with Adam.
 
-    The network given is left as it is: a copy is trained, so that the same call gives the same answer again.
+    The network given is left as it is: a copy is trained, so that the same call gives the same answer again. It is
+    trained in training mode and returned in evaluation mode, with its latest buffers: Dropout and BatchNorm act as they
+    do in use (``loss`` is of training mode, ``held_out`` of evaluation mode).
 
     Args:
-        network: where to start: a ``ScoreMLP``, a ``NoiseConditionalMLP``, or any module called as a score.
+        network: where to start: a ``ScoreMLP``, a ``NoiseConditionalMLP``, or any module called as a score. Data of
+            another scale than its own? ``network.for_data(data)``. One from ``torch.compile`` is trained, and returned,
+            uncompiled. Dropout draws from torch's global stream.
         objective: from ``toylab.objectives``, or any function (score, x, generator=g) -> losses [n].
         data: a density (fresh points at every step), or a fixed set of points [N, 2] (batches drawn from it).
         n_steps: optimiser steps.
@@ -69,7 +86,8 @@ def fit(
         The trained networks and their histories. Ctrl-C returns what is done so far, with a warning.
 
     Warns:
-        RuntimeWarning: before the first step, if the objective differentiates a piecewise linear network (ReLU).
+        RuntimeWarning: before the first step, if the objective differentiates a piecewise linear network (ReLU), or the
+            data have another scale than the network; after the last, if it is no better than s = 0.
 
     Raises:
         ValueError, TypeError: for bad input, before the first step.
@@ -85,21 +103,25 @@ def fit(
 
     loss: Objective[Any] = objective
     first = next(network.parameters())
-    like = torch.empty(0, dtype=first.dtype, device=first.device if device is None else device)
+    like = torch.empty(0, dtype=first.dtype, device=first.device if device is None else validate.device(device))
     draw = batches(data, like, (batch_size,) if n_seeds == 1 else (n_seeds, batch_size), generator)
     offset = offset_or_nan(objective, data)
-    trained: nn.Module = copy.deepcopy(network).to(like.device)
-    try_once(trained, loss, draw().view(-1, 2)[:2])
+    trained: nn.Module = copy.deepcopy(uncompiled(network)).to(like.device).train()
+    batch = draw().view(-1, 2)
+    try_once(trained, loss, batch)
+    warn_scale(trained, loss, data if isinstance(data, Tensor) else batch)
     if n_seeds > 1:
         trained = Ensemble([trained, *redrawn(trained, n_seeds - 1, generator)])
         try_side_by_side(trained, loss, draw()[:, :2])
 
     optimiser, averaged = Adam(trained.parameters()), WeightAverage(trained, average)
+    averaged.network.eval()
+    scale = loss_scale(network)
 
     def step(rate: float | Tensor) -> Tensor:
         losses = loss(trained, draw(), generator=generator).mean(-1)
         optimiser.zero_grad()  # here, where it also clears what a failed recording has left
-        losses.backward(torch.ones_like(losses))  # of each network by itself
+        losses.backward(torch.full_like(losses, scale))  # of each network by itself
         optimiser.step(rate)
         averaged.update()
         return losses.detach()
@@ -110,11 +132,14 @@ def fit(
     with tqdm(total=n_steps, desc="fit", unit="step", disable=not progress) as shown:
         try:
             for k in range(n_steps):
-                history.add(step(learning_rate * rate(k / n_steps)))
+                history.add(step(learning_rate * share_of(rate, k / n_steps)))
                 shown.update()
                 if (k + 1) % report_every == 0 or k + 1 == n_steps:
                     shown.set_postfix_str(history.report(averaged.network, learning_rate))
         except KeyboardInterrupt:
             history.report(averaged.network, learning_rate)
             warn(f"fit was interrupted after {history.n_steps} steps: what is learned so far is returned.")
-    return history.result(averaged.network)
+            return history.result(averaged.network)
+    result = history.result(averaged.network)
+    warn_no_better_than_zero(result.network, loss, data, n_steps)
+    return result

@@ -41,6 +41,8 @@ def gradient_noise(
     """
     check_pair(objective, network)
     refuse_function("density", density)
+    if not isinstance(density, Density):
+        raise TypeError(f"density is a {type(density).__name__}: give a density, such as two_modes() or Points(data).")
     validate.count("batch_size", batch_size)
     validate.count("n_batches", n_batches, least=2)
     parameter = next(network.parameters())

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from toylab.training.ensemble import single_networks
 from toylab.training.history import History
 from toylab.training.result import Fit, TrainingDiverged
+from toylab.training.trial import measured
 
 
 class HistoryBuilder:
@@ -50,7 +51,7 @@ class HistoryBuilder:
         now = time.perf_counter()
         self.last_finite = copy.deepcopy(network)
         networks = single_networks(network)
-        held_out = [math.nan] * len(mean) if self.held_out is None else [float(self.held_out(s)) for s in networks]
+        held_out = [math.nan] * len(mean) if self.held_out is None else [measured(self.held_out, s) for s in networks]
         self.rows.append((self.n_steps, mean, held_out, now - self.start - self.aside))
         self.aside += time.perf_counter() - now
         value = sum(mean) / len(mean)

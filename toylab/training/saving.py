@@ -9,17 +9,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from toylab._internal import validate
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 
 SavedNetwork = ScoreMLP | EnergyMLP | NoiseConditionalMLP
 
-_FORMAT, _VERSION = "toylab network", 1
+_FORMAT, _VERSION = "toylab network", 2  # 1 had no data_mean, which was 0, and the data_std of one network alone
 _NETWORKS = {"ScoreMLP": ScoreMLP, "EnergyMLP": EnergyMLP, "NoiseConditionalMLP": NoiseConditionalMLP}
 _ACTIVATIONS = {"softplus": functional.softplus, "silu": functional.silu, "tanh": torch.tanh, "relu": functional.relu}
 _SETTINGS = {
-    "ScoreMLP": ("width", "depth"),
-    "EnergyMLP": ("width", "depth"),
-    "NoiseConditionalMLP": ("width", "depth", "data_std", "gain"),
+    "ScoreMLP": ("width", "depth", "data_mean", "data_std"),
+    "EnergyMLP": ("width", "depth", "data_mean", "data_std"),
+    "NoiseConditionalMLP": ("width", "depth", "data_mean", "data_std", "gain", "sigma_unit"),
 }
 
 
@@ -51,6 +52,7 @@ def load(path: str | PathLike[str], *, device: torch.device | str = "cpu") -> Sa
         ValueError: if the file is not one of ours, is damaged, or comes from a newer version.
         FileNotFoundError: if there is no such file.
     """
+    device = validate.device(device)
     with open(path, "rb") as file, warnings.catch_warnings():  # open itself reports what is wrong with a missing file
         warnings.simplefilter("ignore")  # torch muses about pickle protocols before it refuses
         try:
@@ -60,9 +62,9 @@ def load(path: str | PathLike[str], *, device: torch.device | str = "cpu") -> Sa
             raise ValueError(f"{path} is not a network saved by toylab, or is damaged: {reason}.") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(f"{path} is not a network saved by toylab. Read it with torch.load instead.")
-    if content.get("version") != _VERSION:
+    if content.get("version") not in range(1, _VERSION + 1):
         raise ValueError(
-            f"{path} has version {content.get('version')}; this toylab reads version {_VERSION}. Update toylab."
+            f"{path} has version {content.get('version')}; this toylab reads versions up to {_VERSION}. Update toylab."
         )
     try:
         activation = _ACTIVATIONS[content["activation"]]

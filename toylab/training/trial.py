@@ -1,6 +1,8 @@
 """Checks before the first step: whether network, objective and data fit together, tried on two points."""
 
+import copy
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -9,8 +11,10 @@ from torch import Tensor, nn
 
 from toylab._internal import validate
 from toylab._internal.uncalled import refuse_class
+from toylab._internal.warn import warn
 from toylab.densities.density import Density
 from toylab.objectives.objective import HasOffset, Objective
+from toylab.objectives.sliced import Sliced
 from toylab.training.ensemble import Ensemble
 from toylab.training.piecewise_linear import warn_piecewise_linear
 
@@ -23,7 +27,18 @@ def check_pair(objective: Objective[AnyScore], network: nn.Module) -> None:
     refuse_class("network", network)
     validate.function("objective", objective, "objectives.Sliced()")
     if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
-        raise TypeError("network has nothing to train: give a torch module with parameters, such as ScoreMLP().")
+        around = " A function around a network hides its weights: make it the forward of a module."
+        raise TypeError(
+            f"network has nothing to train: it is a {type(network).__name__} without parameters. Give a torch module "
+            f"with some, such as ScoreMLP().{'' if isinstance(network, nn.Module) else around}"
+        )
+    if any(isinstance(part, torch.jit.ScriptModule) for part in network.modules()):
+        raise TypeError(
+            "network is scripted or traced (torch.jit), and torch cannot copy such a module for training. Give the "
+            "module that it was made from, and script what fit returns."
+        )
+    if any(isinstance(p, nn.UninitializedParameter) for p in network.parameters()):
+        raise TypeError("network has lazy layers without weights yet: call it once, as in network(torch.zeros(2, 2)).")
 
 
 def check_trainable(network: nn.Module) -> None:
@@ -60,16 +75,37 @@ def offset_or_nan(objective: Objective[AnyScore], data: Density | Tensor) -> flo
         return math.nan
 
 
-def try_once(network: nn.Module, objective: Objective[Any], x: Tensor) -> None:
-    """One evaluation of the loss at two points x [2, 2], with draws of its own.
+def measured(held_out: Callable[[Any], float], network: nn.Module) -> float:
+    """``held_out(network)`` as a number, or an error that says what it is instead."""
+    value = held_out(network)
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"held_out gives {_what(value)}: it must give one number per network.") from None
+
+
+def share_of(rate: Callable[[float], float], t: float) -> float:
+    """``rate(t)``, or an error unless it is a finite number of at least 0."""
+    share = validate.finite(f"rate({t:g})", rate(t))
+    if share < 0:
+        raise ValueError(f"rate({t:g}) is {share:g}: a share of the learning rate is at least 0.")
+    return share
+
+
+def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> None:
+    """One evaluation of the loss at the first two points of a batch [n, 2], with draws of its own, on a copy.
 
     Raises:
-        TypeError, ValueError: for a wrong pairing of objective and network, or wrong shapes.
+        TypeError, ValueError: for a wrong pairing of objective and network, wrong shapes, or numbers that are nan or
+            inf from the start.
 
     Warns:
-        RuntimeWarning: if a piecewise linear network (ReLU) is differentiated.
+        RuntimeWarning: if a piecewise linear network (ReLU) is differentiated, or one with BatchNorm.
     """
+    if not bool(batch.isfinite().all()):
+        raise ValueError("data.sample gives points that are nan or inf: a density must give finite ones.")
     differentiated = False
+    x, tried = batch[:2], copy.deepcopy(network)  # its running means are to see whole batches alone
 
     def score(x: Tensor, *sigma: Tensor | float) -> Tensor:
         nonlocal differentiated
@@ -79,7 +115,16 @@ def try_once(network: nn.Module, objective: Objective[Any], x: Tensor) -> None:
             if sigma
             else "give a ScoreMLP(), or an objective over noise levels, such as NoiseConditional(sigmas)"
         )
-        s = validate.score("network", network, of_sigma=bool(sigma), remedy=other)(x, *sigma)
+        called = validate.score("network", tried, of_sigma=bool(sigma), remedy=other)
+        try:
+            s = called(x, *sigma)
+        except Exception as error:
+            raise ValueError(
+                f"the network fails at points {list(x.shape)}{', differentiated by the objective' * differentiated}: "
+                f"{error} ({type(error).__name__}). A score maps points [..., 2] of {x.dtype}, whatever stands in "
+                "front, to vectors of the same shape: layers such as BatchNorm1d need x.reshape(-1, 2), and the result "
+                ".view(x.shape), in a forward of your own."
+            ) from error
         if not isinstance(s, Tensor) or s.shape != x.shape:
             raise ValueError(
                 f"the network gives {_what(s)} for points {list(x.shape)}: a score has the shape of its points. "
@@ -93,7 +138,29 @@ def try_once(network: nn.Module, objective: Objective[Any], x: Tensor) -> None:
             f"the objective gives {_what(losses)} for 2 points: it must give one loss per point, [2]. "
             "Leave out the mean, and check that the network maps [n, 2] to [n, 2]."
         )
+    if not losses.requires_grad:
+        raise ValueError(
+            "the loss does not depend on the weights of the network, so that nothing can be learned: look for "
+            "detach(), .data or torch.no_grad() in the network and in the objective."
+        )
+    if not bool(losses.isfinite().all()):
+        raise ValueError(
+            f"the loss is {losses.tolist()} at two points before the first step: look at the weights of the network "
+            "and at the objective for nan or inf."
+        )
     warn_piecewise_linear(network, differentiated)
+    warn_tied_points(network, objective, differentiated)
+
+
+def warn_tied_points(network: nn.Module, objective: Objective[Any], differentiated: bool) -> None:
+    """Warn if a network with BatchNorm is differentiated along directions that its points share."""
+    tied = any(isinstance(part, nn.BatchNorm1d | nn.SyncBatchNorm) for part in network.modules())
+    if tied and differentiated and not isinstance(objective, Sliced):  # whose directions are independent
+        warn(
+            "the network has BatchNorm, which ties the points of a batch to one another in training, and is "
+            "differentiated by this objective as if each stood alone: its divergence is wrong, and so is what it "
+            "learns. Use LayerNorm or GroupNorm, or Sliced(), whose directions are independent."
+        )
 
 
 def try_side_by_side(networks: Ensemble, objective: Objective[Any], x: Tensor) -> None:
@@ -102,7 +169,13 @@ def try_side_by_side(networks: Ensemble, objective: Objective[Any], x: Tensor) -
     Raises:
         ValueError: if the objective does not keep the dimensions of the batch.
     """
-    losses = objective(networks, x, generator=torch.Generator(x.device).manual_seed(0))
+    try:
+        losses = objective(copy.deepcopy(networks), x, generator=torch.Generator(x.device).manual_seed(0))
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(
+            f"the networks cannot be trained side by side, by torch.func.vmap: {error} Call fit once per seed, or "
+            "write the network without in-place changes and choices by value."
+        ) from error
     if losses.shape != x.shape[:-1]:
         raise ValueError(
             f"the objective gives {list(losses.shape)} for points {list(x.shape)}: with n_seeds it must keep the batch "
