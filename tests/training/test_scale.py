@@ -100,10 +100,10 @@ def test_for_data_keeps_the_weights_and_draws_from_no_other_stream():
     assert torch.equal(torch.get_rng_state(), before)
     assert (network.data_mean, network.data_std) == ((0.0, 0.0), 4.0)
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
-    assert other.data_std == pytest.approx(100 * math.sqrt(17), rel=0.05)  # 4 w (1 - w) 5^2 + 1
+    assert other.data_std == pytest.approx(100 * math.sqrt(17), rel=0.1)  # 4 w (1 - w) 5^2 + 1
     assert max(map(abs, other.data_mean)) < 50  # the middle between the modes, whatever their weights
     points = p.sample((1000,), generator=generator(3))
-    assert network.for_data(points).data_std == pytest.approx(other.data_std, rel=0.05)
+    assert network.for_data(points).data_std == pytest.approx(other.data_std, rel=0.1)
     conditional = NoiseConditionalMLP(8).for_data(p)
     assert conditional.sigma_unit == conditional.data_std / 4
     with pytest.raises(ValueError, match="no scale"):
@@ -115,11 +115,11 @@ def test_for_data_keeps_the_weights_and_draws_from_no_other_stream():
 def test_scale_of_a_normal_law_and_of_one_with_heavy_tails():
     x = torch.randn(100_000, 2, dtype=torch.float64, generator=generator())
     (a, b), std = scale_of(10 * x + torch.tensor([5.0, -70.0]))
-    # without the farthest hundredth the variance along an axis is 1 - (q / 2) .01 / .99 with q = -2 log .01
-    assert std == pytest.approx(10 * math.sqrt(1 + math.log(0.01) * 0.01 / 0.99), rel=0.01)
+    # without the farthest twentieth the variance along an axis is 1 - (q / 2) .05 / .95 with q = -2 log .05
+    assert std == pytest.approx(10 * math.sqrt(1 + math.log(0.05) * 0.05 / 0.95), rel=0.01)
     assert (a, b) == pytest.approx((5.0, -70.0), abs=0.5)
     heavy = StudentTMixture([1.0], [[0.0, 0.0]], [[[1.0, 0.0], [0.0, 1.0]]], [1.0])
-    assert scale_of(heavy.sample((10_000,), generator=generator()))[1] < 30  # of all of them: several hundred
+    assert scale_of(heavy.sample((10_000,), generator=generator()))[1] < 4  # of all of them: several hundred
 
 
 def caught(network, objective, data, **settings):
@@ -139,7 +139,7 @@ def test_another_scale_is_told_with_what_to_pass(scale, as_points):
     (message,) = caught(ScoreMLP(8, generator=generator()), Sliced(), data)
     assert "data_std=" in message and "network.for_data(data)" in message
     given = float(message.partition("data_std=")[2].partition(" ")[0])
-    assert given == pytest.approx(4.1 * scale, rel=0.15)
+    assert given == pytest.approx(4.1 * scale, rel=0.2)
     assert caught(ScoreMLP(8, data_std=given, generator=generator()), Sliced(), data) == []
     assert caught(ScoreMLP(8, generator=generator()).for_data(data), Sliced(), data) == []
 
@@ -158,7 +158,7 @@ def test_another_scale_is_told_of_every_network_and_objective():
     (message,) = caught(ScoreMLP(8, generator=generator()), Denoising(80.0), two_modes())  # the points that it sees
     assert "deviation of 80" in message
     (message,) = caught(ScoreMLP(8, generator=generator()), Sliced(), NORMAL.shifted((50.0, 0.0)))
-    assert "of 1.03 about (49.9" in message
+    assert "of 0.958 about (49.8" in message
 
 
 @pytest.mark.parametrize("data", [NORMAL, two_modes(), torch.ones(5, 2), torch.ones(50, 2)])

@@ -136,18 +136,21 @@ def positive_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
     if not isinstance(sigma, Tensor):
         if (number := _number("sigma", sigma)) > 0 and math.isfinite(number):
             return number
-    else:
-        try:
-            broadcast = torch.broadcast_shapes(sigma.shape, x.shape[:-1]) == x.shape[:-1]
-        except RuntimeError:
-            broadcast = False
-        if broadcast and _all_positive(sigma):
-            return sigma.to(x)
+    elif (sigma.ndim == 0 or sigma.shape == x.shape[:-1] or _broadcasts(sigma, x)) and _all_positive(sigma):
+        return sigma.to(x)
     noise_level(sigma, x)  # says what is wrong with any but 0
     raise ValueError(
         "sigma is 0 for some point: a noise-conditional network divides by it. Give the least level that it was "
         "trained at, for example sigmas[-1]."
     )
+
+
+def _broadcasts(sigma: Tensor, x: Tensor) -> bool:
+    """Whether there is a level for each point; ``broadcast_shapes`` takes as long as a small layer."""
+    try:
+        return torch.broadcast_shapes(sigma.shape, x.shape[:-1]) == x.shape[:-1]
+    except RuntimeError:
+        return False
 
 
 def _all_positive(sigma: Tensor) -> bool:
@@ -156,7 +159,7 @@ def _all_positive(sigma: Tensor) -> bool:
         return True
     try:
         least, most = sigma.detach().aminmax()
-        return bool(least > 0) and bool(most < math.inf)  # nan compares false
+        return float(least) > 0 and float(most) < math.inf  # nan compares false
     except RuntimeError:  # inside torch.func.vmap, which lets no value decide
         return True
 
