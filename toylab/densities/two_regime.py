@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.torch_private import is_batched
 from toylab.densities.density import Density
 
 
@@ -48,7 +47,7 @@ class TwoRegimeDensity(Density):
         levels = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(x.shape[:-1])
         # A clean level has its own formula, and is replaced by 1 here; the levels of a CUDA tensor are not read, and
         # those of a batched one cannot be
-        readable = levels.device.type == "cpu" and not is_batched(levels)
+        readable = validate.readable(levels)
         some_clean = isinstance(sigma, Tensor) and (not readable or bool((sigma == 0).any()))
         noisy = torch.where(levels > 0, levels, 1.0) if some_clean else levels
         noised = self._noised(x.double().reshape(-1, 2), noisy.reshape(-1))
