@@ -6,12 +6,14 @@ learned ones (a network) are called the same way, so that everything downstream 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
+from toylab._internal import validate
 from toylab._internal.torch_private import in_forward_mode, in_vmap
 
 
@@ -85,14 +87,10 @@ def gradient(log_prob: LogProb, x: Tensor) -> Tensor:
         The gradient, shape [..., 2]. It can be differentiated again while gradients are enabled, and be batched by
         ``torch.func.vmap``.
     """
+    validate.points("x", x)
     with torch.inference_mode(False):
         x = x.clone() if x.is_inference() else x
-        values, pull_back, *_ = torch.func.vjp(log_prob, x)
-        if values.shape != x.shape[:-1]:
-            raise ValueError(
-                f"log_prob gives {list(values.shape)} for points {list(x.shape)}: it must give one value per point, "
-                f"{list(x.shape[:-1])}. A sum over the coordinates is .sum(-1)."
-            )
+        values, pull_back, *_ = torch.func.vjp(partial(validate.call_log_prob, "log_prob", log_prob), x)
         (slope,) = pull_back(torch.ones_like(values))
     return torch.as_tensor(slope)
 
@@ -111,13 +109,15 @@ def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         s(x) and (grad s) v, both [..., 2]. Both carry gradients to the parameters of ``score``.
     """
+    validate.function("score", score, "p.score")
+    validate.vectors("v", v, validate.points("x", x))
     if (found := _its_own(score, x, v[None])) is not None:
         return found[0], found[1][0]
     if in_forward_mode() or in_vmap():
         return _value_and_jvp_by_reverse_mode(score, x, v)
     with torch.inference_mode(False), forward_ad.dual_level():  # inference mode would drop the tangents in silence
         x = x.clone() if x.is_inference() else x.contiguous()  # a dual number needs memory of its own
-        s, jvp = forward_ad.unpack_dual(score(forward_ad.make_dual(x, v)))
+        s, jvp = forward_ad.unpack_dual(validate.call_score("score", score, forward_ad.make_dual(x, v)))
     return s, torch.zeros_like(s) if jvp is None else jvp  # no tangent: s does not depend on x
 
 
@@ -127,7 +127,7 @@ def _value_and_jvp_by_reverse_mode(score: Score, x: Tensor, v: Tensor) -> tuple[
     u -> (grad s)^T u is linear, and its own transposed derivative along v is (grad s) v.
     """
     with torch.inference_mode(False):
-        s, pull_back, *_ = torch.func.vjp(score, x)
+        s, pull_back, *_ = torch.func.vjp(partial(validate.call_score, "score", score), x)
         _, transposed, *_ = torch.func.vjp(lambda u: pull_back(u)[0], torch.zeros_like(s))
         (jvp,) = transposed(v)
     return s, torch.as_tensor(jvp)
@@ -168,6 +168,8 @@ def divergence(score: Score, x: Tensor) -> Tensor:
 
 def _along_both_axes(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
     """s(x) [..., 2], and d s / d x_1 and d s / d x_2 stacked, [2, ..., 2]."""
+    validate.function("score", score, "p.score")
+    validate.points("x", x)
     axes = torch.eye(2, dtype=x.dtype, device=x.device).view(2, *(1,) * (x.ndim - 1), 2)
     if (found := _its_own(score, x, axes)) is not None:
         return found

@@ -199,6 +199,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "noise_prediction": lambda: lambda x: -x,
     "network_of": lambda: lambda s: s,
     "seed": lambda: 0,
+    "n_most": lambda: 400,
 }
 
 LEVELS = {"score": lambda: P.score}  # of x and sigma: the same one, since a density's score is both

@@ -50,7 +50,6 @@ NUMBERS = [
     Named("torch.tensor([0.5, 0.6])", lambda _: torch.tensor([0.5, 0.6])),
     Named("torch.tensor(1 + 1j)", lambda _: torch.tensor(1 + 1j)),
     Named("torch.tensor(nan)", lambda _: torch.tensor(NAN), finite=False),
-    Named("torch.tensor('meta')", lambda _: torch.empty((), device="meta")),
     Named("10**400", lambda _: 10**400),
 ]
 
@@ -89,7 +88,6 @@ TENSORS = [
     Named("float16", lambda x: x.half()),
     Named("bfloat16", lambda x: x.bfloat16()),
     Named("float64", lambda x: x.double()),
-    Named("on another device", lambda x: x.to("meta")),
     Named("a numpy array", lambda x: x.numpy()),
     Named("a list", lambda x: x.tolist()),
     Named("with a nan", _with_row(NAN), finite=False),
@@ -124,7 +122,6 @@ FUNCTIONS = [
     Named("gives one dimension more", lambda f: lambda *a, **k: _on_tensors(f(*a, **k), lambda r: r[..., None])),
     Named("gives the first column", lambda f: lambda *a, **k: _on_tensors(f(*a, **k), lambda r: r[..., :1])),
     Named("gives one row", lambda f: lambda *a, **k: _on_tensors(f(*a, **k), lambda r: r[:1])),
-    Named("gives another device", lambda f: lambda *a, **k: _on_tensors(f(*a, **k), lambda r: r.to("meta"))),
     Named("gives nan", lambda f: lambda *a, **k: _on_tensors(f(*a, **k), lambda r: r * NAN), finite=False),
     Named("gives inf", lambda f: lambda *a, **k: _on_tensors(f(*a, **k), lambda r: r + INF), finite=False),
     Named("gives 1e30 times", lambda f: lambda *a, **k: _on_tensors(f(*a, **k), lambda r: r * 1e30)),
@@ -167,7 +164,6 @@ SEQUENCES = [
     Named("a numpy array", lambda v: np.array(v)),
     Named("a tensor", lambda v: torch.tensor(v)),
     Named("a tensor of float16", lambda v: torch.tensor(v, dtype=torch.float16)),
-    Named("a tensor on another device", lambda v: torch.tensor(v, device="meta")),
     Named("a number", lambda _: 0.5),
     Named("a generator of numbers", lambda v: iter(v)),
 ]

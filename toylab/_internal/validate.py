@@ -22,6 +22,8 @@ NO_DENSITY = (
     "as in p.log_prob(x, 0.1) or p.noised(0.1)."
 )
 
+_LARGEST = 1e150  # the square of what is larger is infinite
+
 
 class NoDensity(ValueError):
     """A law on points or on a curve was asked for its density, or its score, at sigma = 0."""
@@ -31,18 +33,22 @@ class NoDensity(ValueError):
 
 
 def positive(name: str, value: float, remedy: str = "Give a number greater than 0") -> float:
-    """Return ``value`` as a float, or raise ``ValueError`` unless it is finite and > 0."""
+    """Return ``value`` as a float, or raise ``ValueError`` unless it is finite and > 0, and its square is, too."""
     number = _number(name, value)
     if not (math.isfinite(number) and number > 0):
         raise ValueError(f"{name} is {value}: it must be finite and greater than 0. {remedy}.")
+    if not 1 / _LARGEST <= number <= _LARGEST:
+        raise ValueError(f"{name} is {value}: its square is no number. Give one between 1e-150 and 1e150.")
     return number
 
 
 def finite(name: str, value: float) -> float:
-    """Return ``value`` as a float, or raise ``ValueError`` unless it is finite."""
+    """Return ``value`` as a float, or raise ``ValueError`` unless it is finite, and its square is, too."""
     number = _number(name, value)
     if not math.isfinite(number):
         raise ValueError(f"{name} is {value}: it must be a finite number.")
+    if abs(number) > _LARGEST:
+        raise ValueError(f"{name} is {value}: its square is no number. Give one of at most 1e150.")
     return number
 
 
@@ -99,7 +105,18 @@ def points(name: str, x: Tensor) -> Tensor:
         )
     if not x.is_floating_point():
         raise TypeError(f"{name} has dtype {x.dtype}: scores need floating point. Give {name}.float().")
-    return x
+    return floating(name, x)
+
+
+def vectors(name: str, v: Tensor, x: Tensor) -> Tensor:
+    """Return ``v``, or raise unless it is one vector per point of ``x``, of its shape and dtype."""
+    points(name, v)
+    if v.shape != x.shape or v.dtype != x.dtype:
+        raise ValueError(
+            f"{name} has shape {list(v.shape)} and is {v.dtype} for x of shape {list(x.shape)} and {x.dtype}: give one "
+            f"vector per point, as in {name}.expand_as(x).to(x)."
+        )
+    return v
 
 
 def cloud(name: str, x: Tensor) -> Tensor:
@@ -122,7 +139,8 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
                 f"sigma is {sigma}: a noise level is a standard deviation, finite and at least 0. "
                 "From a variance v take v ** 0.5."
             )
-        return number
+        return finite("sigma", number)
+    floating("sigma", sigma)
     if not _broadcasts(sigma.shape, x.shape[:-1]):
         raise ValueError(
             f"sigma has shape {list(sigma.shape)} for x of shape {list(x.shape)}: give a number, or one level per "
@@ -242,7 +260,11 @@ def extent(name: str, values: Sequence[float]) -> tuple[float, float, float, flo
     """Return (left, right, bottom, top), finite, left < right and bottom < top, or raise."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"{name} is {values!r}: give four numbers, (left, right, bottom, top).")
-    edges = tuple(finite(name, edge) for edge in values)
+    try:
+        given = tuple(values)
+    except TypeError:
+        raise TypeError(f"{name} is {values!r}: give four numbers, (left, right, bottom, top).") from None
+    edges = tuple(finite(name, edge) for edge in given)
     if len(edges) != 4 or not (edges[0] < edges[1] and edges[2] < edges[3]):
         raise ValueError(f"{name} is {values}: give (left, right, bottom, top) with left < right and bottom < top.")
     return edges
@@ -440,6 +462,14 @@ def called(name: str, f: Callable[..., Any], x: Tensor, *rest: Any) -> object:  
     """f(x, *rest); torch's own errors about dtypes and the like say what to do."""
     try:
         return f(x, *rest)
+    except TypeError as error:
+        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+            raise  # from inside of f; else it was the call itself that failed
+        arguments = "x" if not rest else "x, sigma" if len(rest) == 1 else "x, ..."
+        raise TypeError(
+            f"{name} is a {type(f).__name__}, which cannot be called as {name}({arguments}): {error}. Give a function "
+            f"of {'the points' if not rest else 'the points and the noise level'}, such as p.score."
+        ) from error
     except RuntimeError as error:  # of torch, which names neither the function nor the way out
         if (remedy := _remedy(str(error), f, x)) is None:
             raise

@@ -23,7 +23,7 @@ from torch.distributions import (
 )
 
 from toylab._internal import validate
-from toylab.densities.density import Density, _graph_as_of
+from toylab.densities.density import Density
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,7 +88,7 @@ class FromTorch(Density):
             log_p, pull_back, inside = found[0], found[1], found[-1]
             (slope,) = pull_back(torch.ones_like(log_p))
         log_p = torch.where(x.isnan().any(-1), math.nan, log_p)
-        return _graph_as_of(x, log_p), _graph_as_of(x, torch.where(inside[..., None], slope, math.nan))
+        return log_p, torch.where(inside[..., None], slope, math.nan)
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Draws of the distribution, from torch's global stream, which the generator replaces during this call."""
