@@ -156,7 +156,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "projection": lambda: objectives.rademacher,
     "weighting": lambda: torch.square,
     "mean": lambda: -1.0,
-    "like": lambda: torch.zeros(6),
+    "like": points,
     "objective": lambda: objectives.Sliced(),
     "batch_size": lambda: 4,
     "learning_rate": lambda: 1e-3,
@@ -282,6 +282,11 @@ WITHOUT_POSTERIOR = (
     "StudentTMixture", "Laplace", "Noised", "Affine", "FromEnergy", "FromTorch",
 )  # fmt: skip
 NOT_FOR_THESE = {
+    # attributes that hold a function of the user's
+    *(f"objectives.{name}.{attribute}" for name, attribute in (
+        ("Sliced", "projection"), ("FiniteDifferenceSliced", "projection"), ("NoiseConditional", "weighting"),
+        ("NoiseConditionalExplicit", "weighting"), ("Explicit", "target"), ("NoiseConditionalExplicit", "target"),
+    )),
     "densities.GaussianMixture.to_scipy", "densities.FromTorch.bounds", "densities.FromTorch.length_scale",
     *(f"densities.{name}.posterior" for name in WITHOUT_POSTERIOR),
 }  # fmt: skip

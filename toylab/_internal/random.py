@@ -19,6 +19,7 @@ def normal(
 ) -> Tensor:
     """Standard normal numbers, shape ``shape``."""
     at = _home(generator, device)
+    _floating(dtype)
     return torch.randn(tuple(shape), dtype=dtype, device=at, generator=generator).to(device)
 
 
@@ -32,6 +33,7 @@ def uniform(
 ) -> Tensor:
     """Numbers uniform on [0, 1), shape ``shape``."""
     at = _home(generator, device)
+    _floating(dtype)
     return torch.rand(tuple(shape), dtype=dtype, device=at, generator=generator).to(device)
 
 
@@ -69,3 +71,8 @@ def _home(generator: torch.Generator | None, device: torch.device) -> torch.devi
     """Where to draw numbers for ``device``; raise ``TypeError`` unless the generator is one, or None."""
     generator = validate.generator(generator)
     return device if generator is None else generator.device
+
+
+def _floating(dtype: torch.dtype) -> None:
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"random numbers of dtype {dtype} were asked for: give points of torch.float32 or float64.")

@@ -213,7 +213,7 @@ def levels(name: str, sigmas: Tensor) -> Tensor:
     if not isinstance(sigmas, Tensor) or sigmas.ndim != 1 or len(sigmas) == 0:
         given = list(sigmas.shape) if isinstance(sigmas, Tensor) else type(sigmas).__name__
         raise ValueError(f"{name} is {given}: give a 1-D tensor of levels, as schedules.geometric(20, 0.1, 20) makes.")
-    values = sigmas.tolist()
+    values = floating(name, sigmas).tolist()
     if not all(math.isfinite(value) and value > 0 for value in values):
         raise ValueError(f"{name} is {values}: every noise level must be finite and greater than 0.")
     if any(later >= earlier for earlier, later in zip(values, values[1:], strict=False)):

@@ -44,12 +44,12 @@ def checked(score: AnyScore, name: str = "score", output: str = "score") -> AnyS
         return score
 
     def evaluate(x: Tensor, /, *level: Tensor | float) -> Tensor:
-        return vectors(score(x, *level), x, name, output)
+        return vectors(validate.called(name, score, x, *level), x, name, output)
 
     return evaluate  # type: ignore[return-value]  # called just like the score
 
 
-def vectors(found: Tensor, x: Tensor, name: str, output: str = "score") -> Tensor:
+def vectors(found: object, x: Tensor, name: str, output: str = "score") -> Tensor:
     """Return what ``name`` gave at x [..., 2], or raise unless it is one vector per point."""
     if not isinstance(found, Tensor):
         raise TypeError(

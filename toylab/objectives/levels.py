@@ -75,7 +75,7 @@ class LogUniform:
 
     def draw(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One level per point of ``like`` [n, 2], shape [n]."""
-        u = uniform(like.shape[:-1], dtype=like.dtype, device=like.device, generator=generator)
+        u = uniform(validate.points("like", like).shape[:-1], dtype=like.dtype, device=like.device, generator=generator)
         return self.low * (self.high / self.low) ** u
 
     def nodes(self) -> tuple[Tensor, Tensor]:
@@ -107,7 +107,7 @@ class LogNormal:
 
     def draw(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One level per point of ``like`` [n, 2], shape [n]."""
-        z = normal(like.shape[:-1], dtype=like.dtype, device=like.device, generator=generator)
+        z = normal(validate.points("like", like).shape[:-1], dtype=like.dtype, device=like.device, generator=generator)
         return (self.mean + self.std * z).exp()
 
     def nodes(self) -> tuple[Tensor, Tensor]:
@@ -146,7 +146,9 @@ class UniformTimes:
 
     def draw(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One level per point of ``like`` [n, 2], shape [n]."""
-        return self._at(uniform(like.shape[:-1], dtype=like.dtype, device=like.device, generator=generator))
+        return self._at(
+            uniform(validate.points("like", like).shape[:-1], dtype=like.dtype, device=like.device, generator=generator)
+        )
 
     def nodes(self) -> tuple[Tensor, Tensor]:
         """Levels and weights with which to average over them, by Gauss-Legendre in t."""

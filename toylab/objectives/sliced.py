@@ -19,18 +19,19 @@ Projection = Callable[[Tensor, torch.Generator | None], Tensor]
 
 def gaussian(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Directions v ~ N(0, I), one per point, shaped like ``x``."""
-    return normal_like(x, generator)
+    return normal_like(validate.points("x", x), generator)
 
 
 def rademacher(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Directions v with independent entries +1 or -1, one per point, shaped like ``x``."""
+    validate.points("x", x)
     coin = uniform(x.shape, dtype=x.dtype, device=x.device, generator=generator)
     return torch.where(coin < 0.5, -torch.ones_like(x), torch.ones_like(x))
 
 
 def sphere(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Directions v uniform on the sphere of radius sqrt(d), one per point: of radius 1, E v v^T would be I / d."""
-    z = normal_like(x, generator)
+    z = normal_like(validate.points("x", x), generator)
     length: Tensor = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
     return math.sqrt(x.shape[-1]) * z / length
 
