@@ -84,6 +84,11 @@ CORRELATED = GaussianMixture(
 STUDENT = StudentTMixture([0.5, 0.5], [[-1.5, 0.0], [1.5, 0.0]], [[0.1, 0.0], [0.0, 0.1]], [3.0, 5.0])
 PLUS = [[3.0, 0.0], [-3.0, 0.0], [0.0, 3.0], [0.0, -3.0]]
 MIXED = Mixture([0.2, 0.3, 0.5], [Circle(2.0), Square(-1.0, 1.0), two_modes().scaled(0.3)])
+BETWEEN_CELLS = [(0.0, 1.0), (1.0, 1.0), (-1.0, 0.0), (0.0, 0.0), (2.0, 2.0), (5.0, 0.0)]
+CIRCLES_APART = Mixture([0.5, 0.5], [Circle(1.0).shifted((2.0, 0.0)), Circle(1.0).shifted((-2.0, 0.0))])
+NORMAL = torch.distributions.MultivariateNormal(
+    torch.zeros(2).double(), torch.tensor([[1.0, 0.4], [0.4, 0.6]]).double()
+)
 # the first of them at every run, the others in the slow one
 SMOOTH = (0.3, 0.0, 0.01, 10.0)
 NOISED = (0.3, 0.01, 10.0)
@@ -94,14 +99,14 @@ CASES = [
     Case("correlated mixture, noised and moved", CORRELATED.noised(0.6).rotated(0.7).shifted((1.0, -2.0)), SMOOTH),
     Case("pinwheel", pinwheel(n_arms=3), (0.0, 0.3)),
     Case("fractal tree", fractal_tree(0), (0.0, 0.3)),
-    Case("points", Points(PLUS), NOISED, [(0.0, 0.0), (3.0, 0.0), (1.0, 1.0)]),
+    Case("points", Points(PLUS), NOISED, [(0.0, 0.0), (3.0, 0.0)]),
     Case("circle", Circle(3.0), NOISED, [(0.0, 0.0), (1e-9, 0.0), (3.0, 0.0), (-3.0, 0.0)]),
     Case("circle, moved and noised", Circle().scaled(2.0).shifted((1.0, 0.5)).noised(0.2), SMOOTH, [(1.0, 0.5)]),
     Case("concentric circles", ConcentricCircles([1.0, 2.5]), NOISED, [(0.0, 0.0), (1.75, 0.0), (0.0, -1.0)]),
     Case("square", Square(), NOISED, [(0.0, 0.0), (0.0, 0.4), (1.0, 1.0), (-1.0, 0.0), (3.0, 0.0)]),
     Case("wide square", Square(-3.0, 3.0), (0.02, 0.3), [(0.0, 0.0), (0.0, 0.4), (3.0, 3.0), (-3.0, 0.0), (4.0, 0.0)]),
     Case("thin square", Square(0.0, 1e-2), NOISED, [(0.005, 0.005), (0.0, 0.01), (0.005, 3.0)]),
-    Case("checkerboard", Checkerboard(), NOISED, [(0.0, 1.0), (1.0, 1.0), (-1.0, 0.0), (0.0, 0.0), (2.0, 2.0), (5.0, 0.0)]),
+    Case("checkerboard", Checkerboard(), NOISED, BETWEEN_CELLS),
     Case("checkerboard, moved", Checkerboard().rotated(0.4).scaled(0.5), (0.3,), [(0.0, 0.0)]),
     Case("segment", Segment(), NOISED, [(0.0, 0.0), (0.0, 0.5), (1.0, 0.0), (2.0, 0.0)]),
     Case("slanted segment", Segment((-3.0, -2.0), (3.0, 2.0)), NOISED, [(0.0, 0.0), (-3.0, -2.0), (2.0, -3.0)]),
@@ -114,14 +119,14 @@ CASES = [
     Case("two moons, moved", TwoMoons().scaled(2.0).shifted((-1.0, -0.5)), (0.3,), [(-1.0, -0.5), (1.0, 0.5)]),
     Case("spiral", Spiral(), (0.1, 0.3, 10.0), [(0.0, 0.0), (0.5, 0.0), (-1.0, 0.0)]),
     Case("mixture of many laws", MIXED, NOISED, [(0.0, 0.0), (1.0, 0.0), (0.0, 2.0)]),
-    Case("mixture with a tie", Mixture([0.5, 0.5], [Circle(1.0).shifted((2.0, 0.0)), Circle(1.0).shifted((-2.0, 0.0))]), NOISED),
+    Case("mixture with a tie", CIRCLES_APART, NOISED),
     Case("a log-density alone", Logistic(), (0.0,)),
     Case("a log-density alone, at every level", Blob(), SMOOTH),
     Case("a log-density alone, moved and noised", Blob().rotated(0.3).scaled(2.0).noised(0.5), SMOOTH),
     Case("an energy", from_energy(lambda x: x.pow(4).sum(-1) / 4, (-4, 4, -4, 4), n_cells=32), (0.0,)),
     Case(
         "a distribution of torch",
-        from_torch(torch.distributions.MultivariateNormal(torch.zeros(2).double(), torch.tensor([[1.0, 0.4], [0.4, 0.6]]).double())),
+        from_torch(NORMAL),
         (0.0,),
     ),
 ]  # fmt: skip
@@ -152,6 +157,11 @@ def length(case, sigma):
         return min(case.density.length_scale(sigma), 1.0)
     except TypeError:  # a distribution of torch
         return 0.5
+
+
+def step(case, sigma):
+    """A length to which differences of order 6 are exact: shares of two masses change over sigma^2 / distance."""
+    return 1e-2 * length(case, sigma) * min(1.0, 0.25 * length(case, sigma))
 
 
 def close(found, true, case, sigma, order, rtol=1e-6, atol=1e-7):
@@ -206,7 +216,7 @@ def few(values):
 def test_the_score_is_the_derivative_of_log_prob(case, sigma):
     p, x = case.density, places(case, sigma)
     f, s = at(p.log_prob, sigma), p.score(x, sigma)
-    close(s, slope(f, x, 1e-2 * length(case, sigma)), case, sigma, 1, rtol=1e-5, atol=1e-5)
+    close(s, slope(f, x, step(case, sigma)), case, sigma, 1, rtol=1e-5, atol=1e-5)
     for derivative in (reverse, forward, functional):
         close(derivative(f, x), s, case, sigma, 1)
     for transform in (torch.func.jacrev, torch.func.jacfwd):
@@ -218,7 +228,7 @@ def test_the_divergence_is_the_trace_of_the_derivative_of_the_score(case, sigma)
     p, x = case.density, places(case, sigma)
     f = at(p.score, sigma)
     jacobian = reverse(f, x)
-    close(jacobian, slope(f, x, 1e-2 * length(case, sigma)), case, sigma, 2)
+    close(jacobian, slope(f, x, step(case, sigma)), case, sigma, 2)
     close(jacobian, jacobian.mT, case, sigma, 2)
     close(p.divergence(x, sigma), jacobian.diagonal(dim1=-2, dim2=-1).sum(-1), case, sigma, 2)
     close(divergence(f, x), p.divergence(x, sigma), case, sigma, 2)
@@ -237,7 +247,7 @@ def test_the_divergence_is_the_trace_of_the_derivative_of_the_score(case, sigma)
 def test_two_derivatives_of_the_divergence(case, sigma):
     """The third and fourth derivatives of log p, against differences of its divergence and of its gradient."""
     p, x = case.density, places(case, sigma)
-    f, h = at(p.divergence, sigma), 3e-3 * length(case, sigma)
+    f, h = at(p.divergence, sigma), step(case, sigma)
     gradient = reverse(f, x)
     close(gradient, slope(f, x, h), case, sigma, 3, atol=1e-6)
     for derivative in (forward, functional):

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab.densities.density import Density
+from toylab.densities._mixture import nowhere
+from toylab.densities.density import Density, in_single_precision
 
 
+@in_single_precision
 class TwoRegimeDensity(Density):
     """A density with one formula for its clean law and another for the noised one, both evaluated in float64.
 
@@ -51,7 +53,11 @@ class TwoRegimeDensity(Density):
         some_clean = isinstance(sigma, Tensor) and (not readable or bool((sigma == 0).any()))
         noisy = torch.where(levels > 0, levels, 1.0) if some_clean else levels
         noised = self._noised(x.double().reshape(-1, 2), noisy.reshape(-1))
-        noised = (noised[0].reshape(x.shape[:-1]), noised[1].reshape(x.shape), noised[2].reshape(x.shape[:-1]))
+        noised = (
+            nowhere(x, noised[0].reshape(x.shape[:-1])),
+            noised[1].reshape(x.shape),
+            noised[2].reshape(x.shape[:-1]),
+        )
         if not some_clean or (not readable and type(self)._clean is TwoRegimeDensity._clean):
             return _like(x, noised)
         clean, above = self._clean(x.double()), levels > 0
