@@ -83,7 +83,8 @@ class FromTorch(Density):
         validate.only_clean(sigma, x, "a wrapped torch distribution")
         with torch.inference_mode(False):
             x = x.clone() if x.is_inference() else x
-            log_p, pull_back, *(inside,) = torch.func.vjp(partial(_evaluate, self.distribution), x, has_aux=True)
+            found = torch.func.vjp(partial(_evaluate, self.distribution), x, has_aux=True)
+            log_p, pull_back, inside = found[0], found[1], found[-1]
             (slope,) = pull_back(torch.ones_like(log_p))
         log_p = torch.where(x.isnan().any(-1), math.nan, log_p)
         return _graph_as_of(x, log_p), _graph_as_of(x, torch.where(inside[..., None], slope, math.nan))
