@@ -26,6 +26,7 @@ from toylab.samplers import (
     predictor_corrector,
     probability_flow,
     probability_flow_adaptive,
+    reflected_langevin,
     reverse_sde,
     reverse_sde_heun,
 )
@@ -57,6 +58,24 @@ class Distribution:
         return sum(
             float(weight) * float((p * f(g(z))).sum()) for weight, g in zip(self.weights, self.maps, strict=True)
         )
+
+
+@dataclass(frozen=True)
+class Box:
+    """The uniform law on a rectangle."""
+
+    low: Tensor
+    high: Tensor
+
+    def sample(self, n, generator):
+        return self.low + (self.high - self.low) * torch.rand(n, 2, dtype=torch.float64, generator=generator)
+
+    def mean_of(self, f):
+        """E f(X) for a polynomial f, by Gauss-Legendre quadrature of degree 31: exact."""
+        t, w = np.polynomial.legendre.leggauss(16)
+        t, w = torch.as_tensor((t + 1) / 2), torch.as_tensor(w / w.sum())
+        x = self.low + (self.high - self.low) * torch.cartesian_prod(t, t)
+        return float((torch.cartesian_prod(w, w).prod(-1) * f(x)).sum())
 
 
 def normal(mean, covariance):
@@ -106,9 +125,9 @@ class Case:
     """
 
     name: str
-    start: Distribution
+    start: Distribution | Box
     run: Callable
-    end: Distribution | None = None
+    end: Distribution | Box | None = None
     n: int = N
 
 
@@ -118,6 +137,7 @@ MIXTURE = GaussianMixture(
     [[-2.0, 0.0], [1.0, 1.0], [0.0, -3.0]],
     [[[1.0, 0.6], [0.6, 0.8]], [[0.5, -0.3], [-0.3, 1.2]], [[0.3, 0.0], [0.0, 0.4]]],
 )
+BOX = Box(torch.tensor([-1.0, 0.5], dtype=torch.float64), torch.tensor([1.0, 4.5], dtype=torch.float64))
 BANANA = Banana(scale=1.0, width=0.5, bend=0.5)
 FUNNEL = Funnel(scale=0.5)  # weak enough that fourth moments are known from 1e5 draws
 TEMPERATURES = torch.tensor([1.0, 2.0, 4.0, 8.0], dtype=torch.float64)
@@ -223,6 +243,13 @@ def langevin_at(eps):
     return lambda x, g: langevin(NORMAL.score, x, step_size=eps, n_steps=20, generator=g, **QUIET)
 
 
+def reflected_at(eps):
+    corners = {"low": BOX.low, "high": BOX.high}
+    return lambda x, g: reflected_langevin(
+        torch.zeros_like, x, **corners, step_size=eps, n_steps=10, generator=g, **QUIET
+    )
+
+
 def annealed_at(sigma, eps):
     levels = torch.tensor([sigma], dtype=torch.float64)
     return lambda x, g: annealed_langevin(NORMAL.score, x, levels, step_size=eps, n_steps=20, generator=g, **QUIET)
@@ -242,6 +269,8 @@ def falling(eps):
 SAMPLERS = [
     Case("langevin, step 0.1", biased(NORMAL, 0.1), langevin_at(0.1)),
     Case("langevin, step 0.5", biased(NORMAL, 0.5), langevin_at(0.5)),
+    Case("reflected, step 0.5", BOX, reflected_at(0.5)),
+    Case("reflected, step 20", BOX, reflected_at(20.0)),
     Case("annealed, one level 0.5", biased(NORMAL, 0.3, sigma=0.5), annealed_at(0.5, 0.3)),
     Case("annealed, one level 3.0", biased(NORMAL, 8.0, sigma=3.0), annealed_at(3.0, 8.0)),
     Case("mala, normal", mixture(NORMAL), mala_on(NORMAL, 0.5)),

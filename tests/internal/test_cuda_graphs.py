@@ -53,6 +53,8 @@ from toylab.samplers import (
     metropolis,
     predictor_corrector,
     probability_flow,
+    reflected_langevin,
+    reflected_langevin_step,
     reverse_sde,
     reverse_sde_heun,
     reverse_sde_heun_step,
@@ -255,6 +257,9 @@ SAMPLINGS = {
     "langevin, tempered": lambda s: langevin(P.score, X, step_size=0.05, n_steps=12, temperature=0.3, **s),
     "langevin, noised": lambda s: langevin(at(P.score, 0.5), X, step_size=0.05, n_steps=12, **s),
     "langevin, double": lambda s: langevin(P.score, X.double(), step_size=0.05, n_steps=12, **s),
+    "reflected": lambda s: reflected_langevin(
+        P.score, X.clamp(-2, 2), low=(-2, -2), high=(2, float("inf")), step_size=0.5, n_steps=12, **s
+    ),
     "mala, a schedule": lambda s: mala(P.log_prob, P.score, X, step_size=lambda k: 0.2 / (k + 1), n_steps=12, **s),
     "hmc, a schedule": lambda s: hmc(
         P.log_prob, P.score, X, step_size=lambda k: 0.2 / (k + 1), n_leapfrog=3, n_steps=12, **s
@@ -405,6 +410,11 @@ def training_step(objective, kind):
     return lambda: objective(network, p.sample((16,))).mean().backward()
 
 
+def reflected_steps(p):
+    x = X.to(META)
+    return lambda: reflected_langevin_step(p.score, x, 0.1, low=(-2, -2), high=(2, float("inf")))
+
+
 def mala_steps(p):
     x = X.to(META)
     return lambda: mala_step(p.log_prob, p.score, mala_init(p.log_prob, p.score, x), 0.1)
@@ -436,6 +446,7 @@ STEPS = {
     "noise-conditional, explicit": lambda: training_step(
         NoiseConditionalExplicit(two_modes().score, SIGMAS), NoiseConditionalMLP
     ),
+    "reflected": lambda: reflected_steps(P),
     "mala": lambda: mala_steps(P),
     "mala, correlated": lambda: mala_steps(fractal_tree()),
     "one level a point": lambda: evaluation(P.score, None),

@@ -19,6 +19,7 @@ from toylab.samplers import (
     predictor_corrector,
     probability_flow,
     probability_flow_adaptive,
+    reflected_langevin,
     reverse_sde,
     reverse_sde_heun,
     rk4_step,
@@ -59,6 +60,10 @@ TIMES = uniform(1.0, 0.0, N_STEPS + 1)
 TEMPERATURES = torch.tensor([1.0, 2.0, 4.0, 8.0])
 RUNS = {
     "langevin": (lambda s: langevin(s, start(), step_size=0.1, n_steps=N_STEPS, **QUIET), N_STEPS),
+    "reflected": (
+        lambda s: reflected_langevin(s, start(), low=(-9, -9), high=(9, 9), step_size=0.1, n_steps=N_STEPS, **QUIET),
+        N_STEPS,
+    ),
     "annealed": (lambda s: annealed_langevin(s, start(), LEVELS, step_size=0.1, n_steps=N_STEPS, **QUIET), 3 * N_STEPS),
     "annealed, denoised": (
         lambda s: annealed_langevin(s, start(), LEVELS, step_size=0.1, n_steps=N_STEPS, denoise=True, **QUIET),

@@ -19,6 +19,7 @@ from toylab.samplers import (
     mala_warm_up,
     metropolis,
     parallel_tempering,
+    reflected_langevin,
     scaled_network_langevin,
     stochastic_gradient_langevin,
 )
@@ -49,6 +50,11 @@ def run_langevin(x, n_steps=10, score=score, step_size=0.2, progress=False, **kw
 
 def run_mala(x, n_steps=10, score=score, step_size=0.2, progress=False, **kwargs):
     return mala(log_prob, score, x, step_size=step_size, n_steps=n_steps, progress=progress, **kwargs)
+
+
+def run_reflected(x, n_steps=10, score=score, step_size=0.2, progress=False, **kwargs):
+    walls = {"low": (-999, -999), "high": (999, 999)}
+    return reflected_langevin(score, x, **walls, step_size=step_size, n_steps=n_steps, progress=progress, **kwargs)
 
 
 def run_annealed(x, n_steps=10, score=score, step_size=0.2, progress=False, **kwargs):
@@ -94,6 +100,7 @@ def run_stochastic(x, n_steps=10, score=score, step_size=0.2, progress=False, **
 
 SAMPLERS = {
     "langevin": run_langevin,
+    "reflected_langevin": run_reflected,
     "mala": run_mala,
     "annealed_langevin": run_annealed,
     "metropolis": run_metropolis,
@@ -102,7 +109,7 @@ SAMPLERS = {
     "stochastic_gradient_langevin": run_stochastic,
 }
 ASK_AT_THE_START = ("mala", "metropolis", "hmc", "parallel_tempering")
-NEVER_REFUSE = ("langevin", "annealed_langevin", "stochastic_gradient_langevin")
+NEVER_REFUSE = ("langevin", "reflected_langevin", "annealed_langevin", "stochastic_gradient_langevin")
 every_sampler = pytest.mark.parametrize("name", SAMPLERS)
 
 

@@ -200,6 +200,27 @@ def extent(name: str, values: Sequence[float]) -> tuple[float, float, float, flo
     return edges
 
 
+def box(low: Tensor | Sequence[float], high: Tensor | Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the corners of a box as two pairs of floats, each low < high, or raise. A side may be infinitely far."""
+    corners = []
+    for name, corner in (("low", low), ("high", high)):
+        try:
+            entries = tuple(
+                _number(name, entry) for entry in (corner.tolist() if isinstance(corner, Tensor) else corner)
+            )
+        except TypeError:
+            raise TypeError(f"{name} is {corner!r}: give two numbers, one per coordinate.") from None
+        if len(entries) != 2:
+            raise ValueError(f"{name} has {len(entries)} entries: give 2, one per coordinate.")
+        corners.append(entries)
+    if not all(a < b for a, b in zip(*corners, strict=True)):  # nan compares false
+        raise ValueError(
+            f"low is {corners[0]} and high is {corners[1]}: each entry of low must be less than that of high. "
+            "From an extent (left, right, bottom, top): low is (left, bottom), high is (right, top)."
+        )
+    return corners[0], corners[1]
+
+
 def finite_cloud(name: str, x: Tensor) -> None:
     """Raise unless x is a cloud [n, 2] without nan or inf."""
     cloud(name, x)

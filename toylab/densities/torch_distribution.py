@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,7 +84,7 @@ class FromTorch(Density):
         validate.only_clean(sigma, x, "a wrapped torch distribution")
         with torch.inference_mode(False):
             x = x.clone() if x.is_inference() else x
-            found = torch.func.vjp(partial(_evaluate, self.distribution), x, has_aux=True)
+            found: tuple[Any, ...] = torch.func.vjp(partial(_evaluate, self.distribution), x, has_aux=True)
             log_p, pull_back, inside = found[0], found[1], found[-1]
             (slope,) = pull_back(torch.ones_like(log_p))
         log_p = torch.where(x.isnan().any(-1), math.nan, log_p)

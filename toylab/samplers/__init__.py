@@ -17,6 +17,7 @@ from toylab.samplers.ode_steps import euler_step, heun_step, rk4_step
 from toylab.samplers.predictor_corrector import corrector_step, predictor_corrector
 from toylab.samplers.probability_flow import flow_velocity, probability_flow
 from toylab.samplers.probability_flow_adaptive import probability_flow_adaptive
+from toylab.samplers.reflected_langevin import reflected_langevin, reflected_langevin_step
 from toylab.samplers.reverse_sde import reverse_drift, reverse_sde, reverse_sde_step
 from toylab.samplers.reverse_sde_heun import reverse_sde_heun, reverse_sde_heun_step
 from toylab.samplers.scaled_network import scaled_network_langevin, temperature
@@ -65,6 +66,8 @@ __all__ = [
     "prior_mismatch",
     "probability_flow",
     "probability_flow_adaptive",
+    "reflected_langevin",
+    "reflected_langevin_step",
     "reverse_drift",
     "reverse_sde",
     "reverse_sde_heun",
