@@ -10,6 +10,7 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from toylab.densities import FromEnergy, from_energy
+from toylab.metrics import expectation, fisher_divergence, fisher_divergence_monte_carlo
 
 METHODS = ["log_prob", "score", "divergence"]
 
@@ -224,3 +225,101 @@ def test_an_energy_law_follows_its_points_and_its_own_dtype():
         assert p.to(dtype).sample((2, 0, 3)).dtype == dtype
     assert p.to(torch.float64).log_normaliser == p.log_normaliser
     assert torch.equal(p.sample((9,), generator=generator(6)), p.sample((9,), generator=generator(6)))
+
+
+def up_to(wall):
+    """The uniform law on [0, wall] x [0, 1], as an energy on a wider box."""
+    return lambda x: torch.where(x[..., 0] < wall, torch.zeros_like(x[..., 0]), math.inf)
+
+
+@pytest.mark.parametrize(
+    "place", [1e-6, 0.03, 0.0693, 0.0695, 0.112, 0.27, 0.331, 0.45, 0.52, 0.6, 0.71, 0.88, 0.94, 0.999]
+)
+def test_the_normaliser_error_is_honest_about_a_wall_wherever_it_cuts_a_cell(place):
+    """Nodes of one rule miss a wall near the side of a cell, those of another one between them."""
+    wall = (5 + place) / 8
+    p = from_energy(up_to(wall), (0.0, 1.0, 0.0, 1.0), n_cells=8)
+    assert abs(p.log_normaliser - math.log(wall)) <= 1.1 * p.normaliser_error + 1e-12  # log (1 + e) and e, e < .03
+
+
+@pytest.mark.parametrize(
+    ("energy", "mass"),
+    [
+        (lambda x: torch.where(x.square().sum(-1) < 1, 0 * x[..., 0], math.inf), math.pi),
+        (lambda x: torch.where(x.sum(-1).abs() < 1, 0 * x[..., 0], math.inf), 2.5**2 - 1.5**2),
+        (lambda x: (x[..., 0] + 0.3 * x[..., 1]).abs(), None),
+    ],
+    ids=["a disc", "a stripe", "a slanting kink"],
+)
+@pytest.mark.parametrize("n_cells", [16, 61])
+def test_the_normaliser_error_is_honest_about_walls_and_kinks_at_a_slant(energy, mass, n_cells):
+    p = from_energy(energy, (-1.25, 1.25, -1.25, 1.25), n_cells=n_cells)
+    if mass is None:  # over x by hand, over y by quadrature
+        mass = scipy.integrate.quad(lambda y: 2 - math.exp(-1.25 - 0.3 * y) - math.exp(-1.25 + 0.3 * y), -1.25, 1.25)[0]
+    assert abs(p.log_normaliser - math.log(mass)) <= p.normaliser_error < 0.1
+
+
+KINKED = {  # energy, extent, and 1/2 E|grad E|^2 by hand
+    "|x| + |y|": (lambda x: x.abs().sum(-1), (-40.0, 40.0, -40.0, 40.0), 1.0),
+    "max(x, -2x) + y^2 / 2": (  # a third of the mass has slope 2
+        lambda x: torch.maximum(x[..., 0], -2 * x[..., 0]) + x[..., 1] ** 2 / 2, (-30.0, 50.0, -10.0, 10.0), 1.5,
+    ),
+    "|x| in a box": (
+        lambda x: torch.where((x.abs() <= 1).all(-1), x[..., 0].abs(), math.inf), (-2.0, 2.0, -2.0, 2.0), 0.5,
+    ),
+    "x + 2y up to the extent": (lambda x: x[..., 0] + 2 * x[..., 1], (0.0, 3.0, -1.0, 2.0), 2.5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINKED)
+def test_expectations_under_a_kinked_or_walled_law_are_right(name):
+    """By its own quadrature, moved or not; the divergence of the zero field is 1/2 E|s|^2."""
+    energy, extent, expected = KINKED[name]
+    p = from_energy(energy, extent)
+    assert p.normaliser_error < 1e-6
+    assert fisher_divergence(torch.zeros_like, p) == pytest.approx(expected, rel=1e-7)
+    moved = p.rotated(0.4).scaled(2.0).shifted((1.0, -3.0))
+    assert fisher_divergence(torch.zeros_like, moved) == pytest.approx(expected / 4, rel=1e-7)
+    first, second = (expectation(lambda x, k=k: x[:, k], p) for k in (0, 1))
+    turned = 2 * (math.cos(0.4) * first - math.sin(0.4) * second) + 1
+    assert expectation(lambda x: x[:, 0], moved) == pytest.approx(turned, rel=1e-9, abs=1e-9)
+    assert fisher_divergence(p.score, p) < 1e-12
+    found = fisher_divergence_monte_carlo(torch.zeros_like, p, 10_000, generator=generator(0))
+    assert abs(found.value - expected) < 5 * found.standard_error + 1e-3  # and the draws' own error
+
+
+def test_an_expectation_is_as_good_as_the_stated_error_where_walls_cross_cells():
+    """E x under the uniform law on [0, wall] x [0, 1]: wall / 2."""
+    for n_cells in (101, 256):
+        wall = 0.7137
+        p = from_energy(up_to(wall), (0.0, 1.0, 0.0, 1.0), n_cells=n_cells)
+        assert 1e-6 < p.normaliser_error < 1e-2
+        assert abs(expectation(lambda x: x[:, 0], p) - wall / 2) < p.normaliser_error
+
+
+def test_a_law_that_does_not_know_its_normaliser_well_says_what_to_do():
+    p = from_energy(up_to(0.53), (0.0, 1.0, 0.0, 1.0), n_cells=8)
+    with pytest.raises(ValueError, match=r"normaliser_error of 0\.\d+ with n_cells=8: .* along the sides of cells, or"):
+        fisher_divergence(torch.zeros_like, p)
+    with pytest.raises(ValueError, match="normaliser_error"):
+        fisher_divergence(torch.zeros_like, p.rotated(0.3))
+
+
+@pytest.mark.parametrize("n_cells", [255, 17])
+def test_no_draw_lies_beyond_a_wall_that_cuts_cells(n_cells):
+    """On [-1, 1]^2 in a wider box: KS of 20,000 draws (p > 1e-7), whose cells have their masses to normaliser_error."""
+    p = from_energy(
+        lambda x: torch.where((x.abs() <= 1).all(-1), 0 * x[..., 0], math.inf), (-2.0, 2.0, -2.0, 2.0), n_cells=n_cells
+    ).to(torch.float64)
+    x = p.sample((200, 100), generator=generator(0))
+    assert x.shape == (200, 100, 2)
+    assert p.log_prob(x).isfinite().all()
+    assert p.score(x).isfinite().all()
+    if n_cells == 255:
+        for k in (0, 1):
+            assert scipy.stats.kstest(x[..., k].flatten().numpy(), scipy.stats.uniform(-1, 2).cdf).pvalue > 1e-7
+    assert (p.sample((0,)).shape, p.sample().shape) == ((0, 2), (2,))
+    disc = from_energy(
+        lambda x: torch.where(x.square().sum(-1) < 1, 0 * x[..., 0], math.inf), (-1.5, 1.5, -1.5, 1.5), n_cells=n_cells
+    )
+    assert disc.log_prob(disc.sample((20_000,), generator=generator(1)).double()).isfinite().all()

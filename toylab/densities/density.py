@@ -276,8 +276,7 @@ class Affine(Density):
         return self.density.posterior(*self._before(x, sigma))
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:  # noqa: D102
-        x = self.density.sample(sample_shape, generator=generator)
-        return self.factor * x @ self._rotation(x).T + x.new_tensor(self.shift)
+        return self.forward(self.density.sample(sample_shape, generator=generator))
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:  # noqa: D102
         low, high = self.density.bounds(sigma / abs(self.factor))
@@ -287,6 +286,10 @@ class Affine(Density):
 
     def length_scale(self, sigma: float = 0.0) -> float:  # noqa: D102
         return abs(self.factor) * self.density.length_scale(sigma / abs(self.factor))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Where the points x [..., 2] are moved: factor * R x + shift."""
+        return self.factor * x @ self._rotation(x).T + x.new_tensor(self.shift)
 
     def __repr__(self) -> str:
         motions = {

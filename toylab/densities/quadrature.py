@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from toylab.densities.density import Density
+from toylab.densities.density import Affine, Density
+from toylab.densities.energy import FromEnergy
 
 # The trapezoid rule on a smooth function that vanishes at the edges converges exponentially: with six nodes to the
 # narrowest standard deviation the rule itself is exact to rounding for a Gaussian, and for the squared score of a
@@ -15,11 +16,15 @@ _NODES_PER_LENGTH = 6
 _MOST_NODES = 50_000_000
 _CHUNK = 250_000
 _NEGLIGIBLE = 1e-24  # a node of such probability adds nothing, whatever f is there
+_MOST_UNSURE = 1e-2  # error of the normaliser that is accepted of a law that integrates itself
 _BLOCK = 8  # nodes along the side of a block, which is left out as a whole if it is negligible
 
 
 def expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: float = 0.0) -> float:
     """E f(X) under p_sigma, for a smooth f, by the trapezoid rule on a grid that covers all of p_sigma.
+
+    A density made by ``from_energy``, which may have kinks and walls, is integrated by its own quadrature instead, to
+    about its own ``normaliser_error``.
 
     Args:
         f: maps points [n, 2] (float64) to values [n].
@@ -30,18 +35,19 @@ def expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: float = 
         The expectation, normalised by the mass that the grid sees.
 
     Raises:
-        ValueError: if the density is so narrow against its extent that the grid would be too large, or if the grid
-            does not see a mass of 1 to 1e-6.
+        ValueError: if the density is so narrow against its extent that the grid would be too large, if the grid does
+            not see a mass of 1 to 1e-6, or if a density made by ``from_energy`` does not know its own to 1e-2.
     """
     mass = total = 0.0
-    for x, p in _grid(density, sigma):
+    for x, p in _nodes(density, sigma):
         mass += float(p.sum())
         seen = p > _NEGLIGIBLE
         total += float((p[seen] * f(x[seen]).to(p)).sum())
     if not abs(mass - 1) < 1e-6:
         raise ValueError(
             f"the density has mass {mass:.7g} on its own bounds(sigma={sigma}): it is not normalised there, or varies "
-            f"faster than its length_scale(sigma={sigma}) says. Correct these, or raise sigma."
+            f"faster than its length_scale(sigma={sigma}) says. Correct these, or raise sigma. A density with kinks or "
+            "walls? Build it by densities.from_energy, which integrates them."
         )
     return total / mass
 
@@ -49,6 +55,27 @@ def expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: float = 
 def fisher_information(density: Density, sigma: float = 0.0) -> float:
     """I(p_sigma) = E|grad log p_sigma(X)|^2 under p_sigma itself, by quadrature (``expectation``)."""
     return expectation(lambda x: density.score(x, sigma).square().sum(-1), density, sigma)
+
+
+def _nodes(density: Density, sigma: float) -> Iterator[tuple[Tensor, Tensor]]:
+    """Points [n, 2] and the probabilities [n] that they stand for, in parts: the law's own, if it has them."""
+    inner, moves = density, []
+    while isinstance(inner, Affine):
+        moves.append(inner)
+        inner = inner.density
+    if not isinstance(inner, FromEnergy) or sigma != 0:
+        yield from _grid(density, sigma)
+        return
+    if inner.normaliser_error > _MOST_UNSURE:
+        raise ValueError(
+            f"the density has a normaliser_error of {inner.normaliser_error:.2g} with n_cells={inner.n_cells}: its "
+            "energy has kinks or walls across cells. Choose extent and n_cells so that these run along the sides of "
+            "cells, or take more cells."
+        )
+    for x, p in inner.nodes():
+        for move in reversed(moves):
+            x = move.forward(x)
+        yield x, p
 
 
 def _grid(density: Density, sigma: float) -> Iterator[tuple[Tensor, Tensor]]:
