@@ -1,3 +1,5 @@
+import warnings
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -5,10 +7,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Independent, Uniform
 
 from toylab import plotting
-from toylab.densities import GaussianMixture, two_modes
-from toylab.metrics import fisher_divergence, histogram
+from toylab.densities import GaussianMixture, from_torch, two_modes
+from toylab.metrics import ErrorDecomposition, ErrorTerms, Estimate, fisher_divergence, histogram
 from toylab.networks import ScoreMLP
 from toylab.objectives import Implicit
 from toylab.training import fit
@@ -160,3 +163,154 @@ def test_colours_of_exact_learned_and_error_differ_in_lightness():
 def test_a_loss_curve_of_something_else_is_refused():
     with pytest.raises(TypeError, match=r"history is a dict: give that of a training, as in trained\.history"):
         plotting.loss_curve({})
+
+
+def field(n=6):
+    """Arrows of length 1 to 2, with nan, an infinity, and half a vector in three of them."""
+    arrows = torch.randn(n, n, 2, generator=torch.Generator().manual_seed(0)).double()
+    arrows = (arrows / arrows.norm(dim=-1, keepdim=True) * torch.linspace(1, 2, n)[:, None, None]).numpy()
+    arrows[0, 0], arrows[1, 2, 0], arrows[3, 3, 1] = np.nan, np.inf, np.nan
+    return arrows
+
+
+def note_of(ax):
+    return [text.get_text() for text in ax.texts if "nan or inf" in text.get_text()]
+
+
+def test_arrows_that_are_nan_or_infinite_are_left_out_and_the_rest_drawn():
+    """One of them blanked the whole picture: its scale was nan."""
+    arrows = field()
+    with pytest.warns(RuntimeWarning, match="3 of 36 arrows are nan or inf: they are left out of the picture"):
+        ax = plotting.score_field(arrows, EXTENT)
+    quiver = ax.findobj(matplotlib.quiver.Quiver)[0]
+    finite = np.isfinite(arrows).all(-1)
+    assert quiver.scale == pytest.approx(2.0 / (1.5 * 16 / 6))  # the longest that is finite
+    np.testing.assert_array_equal(quiver.Umask, ~finite.ravel())
+    np.testing.assert_array_equal(np.asarray(quiver.U)[finite.ravel()], arrows[finite][:, 0])
+    assert note_of(ax) == ["3 of 36 arrows are nan or inf: left out"]
+    ax.figure.canvas.draw()
+    drawn = np.asarray(ax.figure.canvas.buffer_rgba())[..., :3].astype(int)
+    blue = np.array(matplotlib.colors.to_rgb(plotting.EXACT)) * 255
+    assert (np.abs(drawn - blue).max(-1) < 30).sum() > 500
+
+
+def test_a_field_without_one_finite_arrow_is_an_empty_picture_with_its_reason():
+    with pytest.warns(RuntimeWarning, match="16 of 16 arrows"):
+        ax = plotting.score_field(np.full((4, 4, 2), np.nan), EXTENT)
+    assert note_of(ax) == ["16 of 16 arrows are nan or inf: left out"]
+    ax.figure.canvas.draw()
+    assert plotting.score_field(np.zeros((4, 4, 2)), EXTENT).findobj(matplotlib.quiver.Quiver)[0].scale > 0
+
+
+def test_a_law_with_walls_is_drawn_inside_them():
+    box = Independent(Uniform(torch.tensor([-4.0, -4.0]), torch.tensor([4.0, 4.0])), 1)
+    with pytest.warns(RuntimeWarning, match="48 of 64 arrows"):
+        plotting.score_field(from_torch(box).score, EXTENT, n=8)
+    image = np.asarray(plotting.density_map(from_torch(box), EXTENT, n=8).images[0].get_array())
+    assert image[2:6, 2:6] == pytest.approx(1 / 64)
+    assert image.sum() == pytest.approx(1 / 4)
+
+
+@pytest.mark.parametrize("draw", [plotting.density_map, plotting.error_heat_map])
+def test_cells_that_are_nan_or_infinite_are_left_out_and_the_rest_drawn(draw):
+    values = np.arange(20.0).reshape(4, 5)
+    values[0, 0], values[3, 4], values[1, 1] = np.nan, np.inf, -np.inf
+    with pytest.warns(RuntimeWarning, match="3 of 20 cells are nan or inf: they are left out of the picture"):
+        ax = draw(values, EXTENT)
+    assert ax.images[0].get_clim() == (0.0, 18.0)
+    assert ax.images[0].get_array().mask.sum() == 3
+    assert note_of(ax) == ["3 of 20 cells are nan or inf: left out"]
+
+
+@pytest.mark.filterwarnings("ignore:.*nan or inf.*:RuntimeWarning")
+def test_the_error_of_a_score_that_is_nan_somewhere_is_drawn_elsewhere():
+    def half(x):
+        return torch.where(x[..., :1] > 0, torch.nan, -x)
+
+    ax = plotting.error_heat_map(half, EXTENT, density=two_modes(), n=8)
+    assert note_of(ax) == ["32 of 64 cells are nan or inf: left out"]
+    assert np.isfinite(ax.images[0].get_clim()).all()
+
+
+@pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray])
+def test_samples_that_are_nan_or_infinite_are_counted(kind):
+    samples = np.array([[0.1, 0.1], [np.nan, 0.3], [-7.9, 3.0], [np.inf, 0.0]])
+    with pytest.warns(RuntimeWarning, match="2 of 4 samples are nan or inf"):
+        ax = plotting.sample_histogram(kind(samples), EXTENT, n=16)
+    assert np.asarray(ax.images[0].get_array()).sum() == pytest.approx(0.5)
+    assert note_of(ax) == ["2 of 4 samples are nan or inf: left out"]
+
+
+def test_what_is_finite_is_drawn_without_a_word():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for ax in (
+            plotting.score_field(two_modes().score, EXTENT, n=4),
+            plotting.density_map(two_modes(), EXTENT, n=4),
+            plotting.density_map(torch.ones(3, 4), EXTENT),
+            plotting.error_heat_map(torch.ones(3, 4), EXTENT),
+            plotting.sample_histogram(torch.zeros(3, 2), EXTENT),
+        ):
+            assert not ax.texts
+
+
+def test_an_error_that_is_not_finite_is_left_out_of_the_bars():
+    zero, bad = Estimate(0.1, 0.01), Estimate(float("nan"), float("nan"))
+    good = ErrorTerms(0.0, zero, zero, zero)
+    terms = {"exact": good, "learned": ErrorTerms(0.0, zero, bad, bad)}
+    with pytest.warns(RuntimeWarning, match="1 of 2 scores are nan or inf"):
+        ax = plotting.error_decomposition(ErrorDecomposition(0.0, 0.0, terms))
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["exact"]
+    with pytest.raises(ValueError, match="decomposition has no finite error"):
+        plotting.error_decomposition(ErrorDecomposition(0.0, 0.0, {"learned": terms["learned"]}))
+
+
+@pytest.mark.parametrize(
+    ("draw", "arguments", "error", "said"),
+    [
+        (plotting.score_field, [lambda x: x[..., 0]], ValueError, r"score gives shape \[20, 20\] for points of shape"),
+        (plotting.score_field, [lambda x: x[..., :1]], ValueError, r"score gives shape \[20, 20, 1\]"),
+        (plotting.score_field, [lambda x: x.tolist()], (TypeError, ValueError), "score gives a list"),
+        (plotting.score_field, [two_modes().log_prob], ValueError, "a log-density"),
+        (plotting.score_field, [lambda x, sigma: x], TypeError, r"cannot be called as score\(x\): fix its noise level"),
+        (plotting.score_field, [np.zeros((4, 4))], ValueError, r"score has shape \[4, 4\]: give values \[rows"),
+        (plotting.score_field, [np.zeros((4, 5, 2))], ValueError, r"give as many rows as columns"),
+        (plotting.score_field, [np.zeros((0, 0, 2))], ValueError, r"score has shape \[0, 0, 2\]"),
+        (plotting.score_field, [[[1, 2]]], TypeError, r"score is a list: give a score, or its values \["),
+        (plotting.density_map, [np.zeros(4)], ValueError, r"density has shape \[4\]: give values \[rows, columns\]"),
+        (plotting.density_map, [np.zeros((4, 4, 2))], ValueError, r"density has shape \[4, 4, 2\]"),
+        (plotting.density_map, [two_modes().log_prob], TypeError, "density is a method: give a density, or its values"),
+        (plotting.density_map, [np.full((2, 2), "a")], TypeError, "density has dtype <U1: give real numbers"),
+        (plotting.error_heat_map, [3.0], TypeError, "error is a float: give a score, or its values"),
+        (plotting.sample_histogram, [torch.zeros(3)], ValueError, r"samples has shape \[3\]"),
+        (plotting.sample_histogram, [np.zeros((3, 3))], ValueError, r"samples has shape \[3, 3\]"),
+        (plotting.error_decomposition, [3.0], TypeError, "decomposition is a float: give what metrics.explain returns"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_refused_in_a_sentence(draw, arguments, error, said):
+    rest = [] if draw is plotting.error_decomposition else [EXTENT]
+    with pytest.raises(error, match=said):
+        draw(*arguments, *rest)
+    assert plt.get_fignums() == []  # before any figure is made
+
+
+@pytest.mark.parametrize(
+    ("draw", "settings", "said"),
+    [
+        (plotting.score_field, {"longest": 0.0}, "longest is 0.0: it must be finite and greater than 0"),
+        (plotting.score_field, {"longest": float("nan")}, "longest is nan"),
+        (plotting.score_field, {"n": 0}, "n is 0"),
+        (plotting.density_map, {"vmax": float("nan")}, "vmax is nan"),
+        (plotting.density_map, {"vmax": -1.0}, "vmax is -1.0"),
+        (plotting.error_heat_map, {"vmax": 0.0}, "vmax is 0.0"),
+    ],
+)
+def test_scales_are_positive_numbers(draw, settings, said):
+    p = two_modes()
+    first = {plotting.density_map: p, plotting.error_heat_map: p.score, plotting.score_field: p.score}[draw]
+    if draw is plotting.error_heat_map:
+        settings = settings | {"density": p}
+    with pytest.raises(ValueError, match=said):
+        draw(first, EXTENT, **settings)
+    with pytest.raises(ValueError, match="extent is"):
+        plotting.density_map(np.zeros((3, 3)), (1.0, -1.0, 0.0, 1.0))

@@ -1,10 +1,13 @@
 """Whose fault is it? The parts of an error as bars."""
 
+import math
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from toylab.metrics import ErrorDecomposition
+from toylab.metrics import ErrorDecomposition, ErrorTerms
+from toylab.plotting.finite import note_left_out
 from toylab.plotting.style import EXACT, LEARNED, NEUTRAL
 
 _PARTS = (("noising", NEUTRAL), ("discretisation", EXACT), ("estimation", LEARNED))
@@ -23,17 +26,26 @@ def error_decomposition(decomposition: ErrorDecomposition, *, ax: Axes | None = 
     Args:
         decomposition: from ``metrics.explain``.
         ax: where to draw; None makes a figure.
+
+    Raises:
+        TypeError: if ``decomposition`` is something else.
+        ValueError: if no score has a finite error.
     """
+    if not isinstance(decomposition, ErrorDecomposition):
+        raise TypeError(f"decomposition is a {type(decomposition).__name__}: give what metrics.explain returns.")
+    shown = {name: terms for name, terms in decomposition.terms.items() if _is_finite(terms)}
+    if not shown:
+        raise ValueError("decomposition has no finite error: did all chains diverge? Then take a smaller step_size.")
     if ax is None:
         _, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
-    names = list(decomposition.terms)
+    names = list(shown)
     up, down = np.zeros(len(names)), np.zeros(len(names))
     for part, color in _PARTS:
-        sizes = [getattr(terms, part) for terms in decomposition.terms.values()]
+        sizes = [getattr(terms, part) for terms in shown.values()]
         values = np.array([float(size) for size in sizes])
         ax.bar(names, values, bottom=np.where(values > 0, up, down), width=0.55, color=color, label=_LABELS[part])
         up, down = up + values.clip(min=0), down + values.clip(max=0)
-    totals = [terms.total for terms in decomposition.terms.values()]
+    totals = [terms.total for terms in shown.values()]
     heights, errors = [t.value for t in totals], [t.standard_error for t in totals]
     ax.errorbar(
         names, heights, yerr=[2 * e for e in errors], fmt="o", color="black", mec="white", ms=9, lw=2, capsize=5,
@@ -47,4 +59,10 @@ def error_decomposition(decomposition: ErrorDecomposition, *, ax: Axes | None = 
     ax.axhline(0.0, color="black", lw=1)
     ax.set(ylim=(float(down.min()) - 0.12 * reach, max(tops) + 0.3 * reach), ylabel="error of the mean")
     ax.set_xlim(-0.6, len(names) - 0.4)
+    note_left_out(ax, len(decomposition.terms) - len(names), len(decomposition.terms), "scores")
     return ax
+
+
+def _is_finite(terms: ErrorTerms) -> bool:
+    """Whether all parts are: they add up to the total."""
+    return math.isfinite(terms.total.value) and math.isfinite(terms.total.standard_error)

@@ -14,6 +14,7 @@ from toylab import plotting
 from toylab.experiments.diffusion import COLUMNS
 from toylab.experiments.flow_state import FlowState
 from toylab.metrics import Extent
+from toylab.plotting.finite import longest_of
 from toylab.widgets.diffusion_states import Film
 from toylab.widgets.stage import empty_field, off_screen
 
@@ -57,8 +58,8 @@ class DiffusionPicture:
             now, density = states[k], np.nan_to_num(states[k].density)
             column.image.set_data(density)
             column.image.set_clim(0.0, max(float(density.max()), 1e-12))
-            longest = float(np.linalg.norm(now.score, axis=-1).max())
-            arrows = now.score / max(longest, 1e-12) * column.longest
+            longest = longest_of(now.score)
+            arrows = now.score / longest * column.longest
             column.arrows.set_UVC(arrows[..., 0], arrows[..., 1])
             path = np.stack([states[j].points for j in range(k + 1)])
             gaps = np.full((1, *path.shape[1:]), np.nan)
@@ -73,7 +74,7 @@ class DiffusionPicture:
 
 def _column(ax: Axes, name: str, first: FlowState, extent: Extent) -> _Column:
     color = COLUMNS.get(name, plotting.NEUTRAL)
-    longest = float(np.linalg.norm(first.score, axis=-1).max())
+    longest = longest_of(first.score)
     plotting.density_map(np.nan_to_num(first.density), extent, cmap=plotting.GROUND_MAP, ax=ax)
     arrows = empty_field(extent, len(first.score), longest, color, ax)
     (tails,) = ax.plot([], [], color=plotting.NEUTRAL, lw=0.8, alpha=0.6)

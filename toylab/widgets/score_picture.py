@@ -8,6 +8,7 @@ from torch import Tensor
 from toylab import plotting
 from toylab.densities import Density
 from toylab.metrics import Extent, grid_points
+from toylab.plotting.finite import longest_of
 from toylab.widgets.score_reading import Reading, read_score
 from toylab.widgets.stage import empty_field, off_screen
 
@@ -47,7 +48,7 @@ class ScorePicture:
         s = density.score(self.arrows_at, sigma).numpy()
         self.image.set_data(p)
         self.image.set_clim(0.0, float(p.max()))
-        longest = float(np.linalg.norm(s, axis=-1).max())
+        longest = longest_of(s)
         s = s / longest * self.arrow_length
         self.quiver.set_UVC(s[..., 0], s[..., 1])
         samples = (clean + sigma * noise).numpy()
