@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +18,31 @@ def test_a_missing_package_names_the_extra(monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ModuleNotFoundError, match=re.escape(f'needs {name}: pip install "toylab[lab]"')):
         importlib.import_module("toylab.widgets")
+
+
+ASKED_FOR = (
+    "from toylab.widgets import score_explorer",
+    "import toylab.widgets.animate",
+    "import toylab; toylab.widgets.noise_ladder()",
+    "from toylab.cli import main; sys.exit(main(['lab', '--no-browser']))",
+)
+
+
+@pytest.mark.parametrize(
+    ("blocked", "asked_for", "said"),
+    [
+        ("ipywidgets", ASKED_FOR[0], "toylab.widgets needs ipywidgets"),
+        ("anywidget", ASKED_FOR[1], "toylab.widgets needs anywidget"),
+        ("traitlets", ASKED_FOR[2], "toylab.widgets needs traitlets"),  # that both of them need
+        ("jupyter_server", ASKED_FOR[3], "toylab lab needs JupyterLab"),
+    ],
+)
+def test_whatever_is_missing_and_however_it_is_asked_for_the_extra_is_named(blocked, asked_for, said):
+    """In a Python of its own, in which the package cannot be imported."""
+    code = f"import sys; sys.modules[{blocked!r}] = None\n{asked_for}"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode != 0
+    assert run.stderr.strip().splitlines()[-1].endswith(f'{said}: pip install "toylab[lab]"')
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ try:
     import anywidget as _anywidget
     import ipywidgets as _ipywidgets
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f'toylab.widgets needs {error.name}: pip install "toylab[lab]"', name=error.name
-    ) from None
+    missing = str(error.name).partition(".")[0]
+    raise ModuleNotFoundError(f'toylab.widgets needs {missing}: pip install "toylab[lab]"', name=missing) from None
 
 from toylab.widgets.animate import animate
 from toylab.widgets.diffusion_film import diffusion_film

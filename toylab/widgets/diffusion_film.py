@@ -10,7 +10,7 @@ from toylab.widgets.diffusion_picture import DiffusionPicture
 from toylab.widgets.diffusion_states import Film
 from toylab.widgets.frame import LABEL, choice, generator, paused_observers, seed_box
 from toylab.widgets.messages import message_line, show_errors
-from toylab.widgets.rerun import replace_previous
+from toylab.widgets.rerun import close, replace_previous
 from toylab.widgets.stage import Stage
 
 MakeFilm = Callable[[torch.Generator], Film]
@@ -73,6 +73,11 @@ def diffusion_film(film: Film | Mapping[str, MakeFilm]) -> ipywidgets.VBox:
     seed.observe(on_change, "value")
     rewind()
     rows = [ipywidgets.HBox([play, slider]), stage, message]
-    box = ipywidgets.VBox(rows if isinstance(film, Film) else [ipywidgets.HBox([which, seed]), *rows])
+    if isinstance(film, Film):  # there is nothing to choose
+        for control in (which, seed):
+            close(control)
+    else:
+        rows = [ipywidgets.HBox([which, seed]), *rows]
+    box = ipywidgets.VBox(rows)
     replace_previous("diffusion_film", box)
     return box

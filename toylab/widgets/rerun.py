@@ -1,10 +1,16 @@
-"""When a cell is run again, the widget of its last run is closed and its figure freed."""
+"""When a cell is run again, the widget of its last run is closed and its figure freed.
+
+ipywidgets keeps every widget, with its layout and its style, until it is closed: without this a kernel fills up with
+those of earlier runs.
+"""
 
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import ipywidgets
 
-_live: dict[tuple[str, str], tuple[int, list[ipywidgets.Widget]]] = {}  # by kind and cell: the run, and its widgets
+_live: dict[tuple[str, str], tuple[object, list[ipywidgets.Widget]]] = {}  # by kind and cell: the run, and its widgets
 
 
 def replace_previous(kind: str, box: ipywidgets.Widget) -> None:
@@ -22,16 +28,29 @@ def replace_previous(kind: str, box: ipywidgets.Widget) -> None:
 
 def close(box: ipywidgets.Widget) -> None:
     """Close a widget and everything in it, and empty it: a notebook's history of outputs keeps the box itself."""
-    for child in getattr(box, "children", ()):
-        close(child)
+    for part in list(_parts(box)):
+        close(part)
     box.close()
     if hasattr(box, "children"):
         box.children = ()
 
 
-def _cell() -> tuple[str | None, int]:
-    """The cell that is running, and the number of its run; None outside a notebook."""
+def _parts(box: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
+    """What a widget holds that is a widget too: its children, its layout, its style."""
+    for value in box.trait_values().values():
+        for part in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(part, ipywidgets.Widget):
+                yield part
+
+
+def _cell() -> tuple[str | None, object]:
+    """The cell that is running, and its run; None outside a notebook.
+
+    Not every front end names its cells; then a cell is known by its code.
+    """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None or not hasattr(shell, "get_parent"):
         return None, 0
-    return shell.get_parent().get("metadata", {}).get("cellId"), shell.execution_count
+    request: dict[str, Any] = shell.get_parent()
+    cell = request.get("metadata", {}).get("cellId") or request.get("content", {}).get("code")
+    return cell, request.get("header", {}).get("msg_id", shell.execution_count)
