@@ -24,8 +24,7 @@ def geometric(first: float, last: float, n: int) -> Tensor:
     >>> geometric(8.0, 1.0, 4)
     tensor([8., 4., 2., 1.])
     """
-    validate.positive("first", first)
-    validate.positive("last", last)
+    first, last = validate.positive("first", first), validate.positive("last", last)
     validate.count("n", n, least=2)
     _decreasing(first, last)
     return _meeting(torch.linspace(math.log(first), math.log(last), n, dtype=torch.float64).exp(), first, last)
@@ -47,8 +46,7 @@ def uniform(first: float, last: float, n: int) -> Tensor:
     >>> uniform(1.0, 0.0, 5)
     tensor([1.0000, 0.7500, 0.5000, 0.2500, 0.0000])
     """
-    validate.finite("first", first)
-    validate.finite("last", last)
+    first, last = validate.finite("first", first), validate.finite("last", last)
     validate.count("n", n, least=2)
     _decreasing(first, last)
     return _meeting(torch.linspace(first, last, n, dtype=torch.float64), first, last)
@@ -75,11 +73,14 @@ def karras(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
     >>> karras(16.0, 0.0, 5, rho=2.0)
     tensor([16.,  9.,  4.,  1.,  0.])
     """
-    validate.positive("first", first)
+    first, last, rho = validate.positive("first", first), validate.finite("last", last), validate.positive("rho", rho)
     validate.count("n", n, least=2)
-    validate.positive("rho", rho)
-    if validate.finite("last", last) < 0:
+    if last < 0:
         raise ValueError(f"last is {last}: it must be at least 0, since its root is taken.")
+    if abs(math.log(first)) / rho > 700 or (last > 0 and abs(math.log(last)) / rho > 700):
+        raise ValueError(
+            f"rho is {rho}: the root of a level, {first} or {last}, overflows. Give a larger rho; 7 is usual."
+        )
     _decreasing(first, last)
     roots = torch.linspace(first ** (1 / rho), last ** (1 / rho), n, dtype=torch.float64)
     return _meeting(roots**rho, first, last)

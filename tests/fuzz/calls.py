@@ -146,7 +146,6 @@ VALUES: dict[str, Callable[[], Any]] = {
     "activation": lambda: torch.nn.functional.silu,
     "gain": lambda: 2.0,
     "data_std": lambda: 4.0,
-    "data_mean": lambda: 0.0,
     "sigma_unit": lambda: 1.0,
     "data_mean": lambda: (0.0, 0.0),
     "antithetic": lambda: True,

@@ -71,7 +71,7 @@ def pair(name: str, value: Tensor | Sequence[float]) -> tuple[float, float]:
     """Return ``value`` as two floats, or raise unless it is two finite numbers: a place in the plane."""
     try:
         entries = tuple(value.tolist() if isinstance(value, Tensor) else value)
-    except TypeError:
+    except (TypeError, NotImplementedError):  # the latter of a meta tensor
         raise TypeError(f"{name} is {value!r}: give two numbers, one per coordinate.") from None
     if len(entries) != 2:
         raise ValueError(f"{name} has {len(entries)} entries: give 2, one per coordinate.")
@@ -93,6 +93,8 @@ def points(name: str, x: Tensor) -> Tensor:
         )
     if not x.is_floating_point():
         raise TypeError(f"{name} has dtype {x.dtype}: scores need floating point. Give {name}.float().")
+    if x.layout != torch.strided:
+        raise TypeError(f"{name} is a sparse tensor ({x.layout}): give {name}.to_dense().")
     return x
 
 
@@ -129,28 +131,27 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
 
 
 def positive_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
-    """``noise_level``, for networks and others that divide by sigma: 0 is refused.
+    """``noise_level``, for networks and others that divide by sigma: 0 is refused, and what is 0 or inf in x's dtype.
 
     Inside ``torch.func.vmap`` the values of a tensor cannot be read, and are not.
     """
     if not isinstance(sigma, Tensor):
-        if (number := _number("sigma", sigma)) > 0 and math.isfinite(number):
+        held = torch.finfo(x.dtype)
+        if held.tiny <= (number := _number("sigma", sigma)) <= held.max:
             return number
-    elif (sigma.ndim == 0 or sigma.shape == x.shape[:-1] or _broadcasts(sigma, x)) and _all_positive(sigma):
-        return sigma.to(x)
-    noise_level(sigma, x)  # says what is wrong with any but 0
+    elif sigma.device.type == "meta" != x.device.type:
+        raise ValueError(f"sigma is on meta, where tensors hold no numbers, and x on {x.device}: give sigma.to(x).")
+    elif sigma.ndim == 0 or sigma.shape == x.shape[:-1] or _broadcasts(sigma.shape, x.shape[:-1]):
+        levels = sigma.to(x)
+        if _all_positive(levels):
+            return levels
+    noise_level(sigma, x)  # says what else is wrong
+    least, most = (f"{end:.2g}" for end in (torch.finfo(x.dtype).tiny, torch.finfo(x.dtype).max))
     raise ValueError(
-        "sigma is 0 for some point: a noise-conditional network divides by it. Give the least level that it was "
-        "trained at, for example sigmas[-1]."
+        f"sigma is {'0 for some point' if isinstance(sigma, Tensor) or sigma == 0 else sigma}: a noise-conditional "
+        f"network divides by it, in {x.dtype}, which holds {least} to {most}. Give the least level that it was trained "
+        "at, for example sigmas[-1]."
     )
-
-
-def _broadcasts(sigma: Tensor, x: Tensor) -> bool:
-    """Whether there is a level for each point; ``broadcast_shapes`` takes as long as a small layer."""
-    try:
-        return torch.broadcast_shapes(sigma.shape, x.shape[:-1]) == x.shape[:-1]
-    except RuntimeError:
-        return False
 
 
 def _all_positive(sigma: Tensor) -> bool:
@@ -162,6 +163,21 @@ def _all_positive(sigma: Tensor) -> bool:
         return float(least) > 0 and float(most) < math.inf  # nan compares false
     except RuntimeError:  # inside torch.func.vmap, which lets no value decide
         return True
+
+
+def directions(name: str, v: Tensor, x: Tensor) -> Tensor:
+    """Return ``v``, or raise unless it is directions [k, ..., 2] at the points x [..., 2], in their dtype."""
+    if not isinstance(v, Tensor):
+        raise TypeError(f"{name} is a {type(v).__name__}: give a tensor of directions, [k, {list(x.shape)[:-1]}, 2].")
+    shared = (1,) * (x.ndim - 1) + (2,)
+    if v.ndim != x.ndim + 1 or tuple(v.shape[1:]) not in (tuple(x.shape), shared) or len(v) == 0:
+        raise ValueError(
+            f"{name} has shape {list(v.shape)} for points {list(x.shape)}: give k directions per point, "
+            f"{['k', *x.shape]}, or the same for all, {['k', *shared]}."
+        )
+    if v.dtype != x.dtype or v.device != x.device or v.layout != x.layout:
+        raise TypeError(f"{name} is {v.dtype} on {v.device} and x {x.dtype} on {x.device}: give {name}.to(x).")
+    return v
 
 
 def noisy(sigma: Tensor | float, x: Tensor) -> Tensor | float:
@@ -201,6 +217,11 @@ def levels(name: str, sigmas: Tensor) -> Tensor:
     if not isinstance(sigmas, Tensor) or sigmas.ndim != 1 or len(sigmas) == 0:
         given = list(sigmas.shape) if isinstance(sigmas, Tensor) else type(sigmas).__name__
         raise ValueError(f"{name} is {given}: give a 1-D tensor of levels, as schedules.geometric(20, 0.1, 20) makes.")
+    if sigmas.is_complex() or sigmas.layout != torch.strided or sigmas.device.type == "meta":
+        raise TypeError(
+            f"{name} is {sigmas.dtype}, {sigmas.layout} on {sigmas.device}: give real numbers in a dense tensor, as "
+            "schedules.geometric(20, 0.1, 20) makes."
+        )
     values = sigmas.tolist()
     if not all(math.isfinite(value) and value > 0 for value in values):
         raise ValueError(f"{name} is {values}: every noise level must be finite and greater than 0.")
@@ -255,6 +276,8 @@ def extent(name: str, values: Sequence[float]) -> tuple[float, float, float, flo
 def finite_cloud(name: str, x: Tensor) -> None:
     """Raise unless x is a cloud [n, 2] without nan or inf."""
     cloud(name, x)
+    if x.device.type == "meta":
+        raise ValueError(f"{name} is on meta, where tensors hold no numbers: give points on another device.")
     if not bool(x.isfinite().all()):
         bad = int((~x.isfinite().all(-1)).sum())
         raise ValueError(f"{name} holds {bad} points that are nan or inf, of {len(x)}: leave them out.")
