@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from toylab._internal import validate
-from toylab._internal.mlp_jvp import softplus_with_tangents
+from toylab._internal.mlp_jvp import in_autocast, softplus_with_tangents
 from toylab._internal.random import uniform
 from toylab._internal.torch_private import in_forward_mode
 from toylab.densities.density import Density
@@ -87,7 +87,7 @@ class _MLP(nn.Module):
         """``x``, or an error unless it is points [..., 2] where the weights are and in their dtype."""
         validate.points("x", x)
         weight = _linear(self.layers)[0].weight
-        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        if x.dtype != weight.dtype and not in_autocast(x):
             raise TypeError(
                 f"x is {x.dtype} and the weights of the network are {weight.dtype}: give x.to({weight.dtype}), or turn "
                 f"the network into network.to({x.dtype})."
@@ -167,12 +167,11 @@ class ScoreMLP(_MLP):
             x: points, shape [..., 2].
             v: k directions per point, shape [k, ..., 2], or [k, 1, .., 1, 2] where they are the same for all points.
         """
-        if self.activation is not functional.softplus or type(self).forward is not ScoreMLP.forward:
-            return None
-        if torch.is_autocast_enabled(x.device.type):
+        v = validate.directions("v", v, self._checked(x))
+        if self.activation is not functional.softplus or type(self).forward is not ScoreMLP.forward or in_autocast(x):
             return None
         layers = [(layer.weight, layer.bias) for layer in _linear(self.layers)]
-        z, along = self._at_scale(self._centred(self._checked(x))), self._at_scale(v)
+        z, along = self._at_scale(self._centred(x)), self._at_scale(v)
         s, jvp = softplus_with_tangents(layers, z.reshape(-1, 2), along.reshape(len(v), -1, 2))
         return self._at_scale(s).view_as(x), self._at_scale(jvp).view(len(v), *x.shape)
 

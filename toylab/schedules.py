@@ -73,14 +73,15 @@ def karras(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
     >>> karras(16.0, 0.0, 5, rho=2.0)
     tensor([16.,  9.,  4.,  1.,  0.])
     """
-    first, last = validate.positive("first", first), validate.finite("last", last)
+    first, last, rho = validate.positive("first", first), validate.finite("last", last), validate.positive("rho", rho)
     validate.count("n", n, least=2)
-    rho = validate.positive("rho", rho)
     if last < 0:
         raise ValueError(f"last is {last}: it must be at least 0, since its root is taken.")
+    if abs(math.log(first)) / rho > 700 or (last > 0 and abs(math.log(last)) / rho > 700):
+        raise ValueError(
+            f"rho is {rho}: the root of a level, {first} or {last}, overflows. Give a larger rho; 7 is usual."
+        )
     _decreasing(first, last)
-    if max(abs(math.log(end)) for end in (first, last) if end > 0) / rho > 300:
-        raise ValueError(f"rho is {rho}: a root of {first} or {last} is no number. Give rho of at least 1, or near it.")
     roots = torch.linspace(first ** (1 / rho), last ** (1 / rho), n, dtype=torch.float64)
     return _meeting(roots**rho, first, last)
 

@@ -25,6 +25,11 @@ from torch.nn import functional
 from toylab._internal.torch_private import in_forward_mode
 
 
+def in_autocast(x: Tensor) -> bool:
+    """Whether torch computes in another dtype than that of its arguments, where x is."""
+    return torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)
+
+
 def softplus_with_tangents(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """s(x) [n, m, 2] and (grad s)(x) v [n, k, m, 2] of n networks side by side; without n, of one network.
 

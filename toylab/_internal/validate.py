@@ -83,7 +83,7 @@ def pair(name: str, value: Tensor | Sequence[float]) -> tuple[float, float]:
     """Return ``value`` as two floats, or raise unless it is two finite numbers: a place in the plane."""
     try:
         entries = tuple(value.tolist() if isinstance(value, Tensor) else value)
-    except TypeError:
+    except (TypeError, NotImplementedError):  # the latter of a meta tensor
         raise TypeError(f"{name} is {value!r}: give two numbers, one per coordinate.") from None
     if len(entries) != 2:
         raise ValueError(f"{name} has {len(entries)} entries: give 2, one per coordinate.")
@@ -152,19 +152,22 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
 
 
 def positive_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
-    """``noise_level``, for networks and others that divide by sigma: 0 is refused.
+    """``noise_level``, for networks and others that divide by sigma: 0 is refused, and what is 0 or inf in x's dtype.
 
     Inside ``torch.func.vmap`` the values of a tensor cannot be read, and are not.
     """
     if not isinstance(sigma, Tensor):
-        if (number := _number("sigma", sigma)) > 0 and math.isfinite(number):
+        held = torch.finfo(x.dtype)
+        if held.tiny <= (number := _number("sigma", sigma)) <= held.max:
             return number
-    elif _broadcasts(sigma.shape, x.shape[:-1]) and _all_positive(sigma):
-        return sigma.to(x)
-    noise_level(sigma, x)  # says what is wrong with any but 0
+    elif _broadcasts(sigma.shape, x.shape[:-1]) and _all_positive(levels := floating("sigma", sigma).to(x)):
+        return levels
+    noise_level(sigma, x)  # says what else is wrong
+    least, most = (f"{end:.2g}" for end in (torch.finfo(x.dtype).tiny, torch.finfo(x.dtype).max))
     raise ValueError(
-        "sigma is 0 for some point: a noise-conditional network divides by it. Give the least level that it was "
-        "trained at, for example sigmas[-1]."
+        f"sigma is {'0 for some point' if isinstance(sigma, Tensor) or sigma == 0 else sigma}: a noise-conditional "
+        f"network divides by it, in {x.dtype}, which holds {least} to {most}. Give the least level that it was trained "
+        "at, for example sigmas[-1]."
     )
 
 
@@ -174,6 +177,21 @@ def _all_positive(sigma: Tensor) -> bool:
         return True
     least, most = sigma.detach().aminmax()
     return float(least) > 0 and float(most) < math.inf  # nan compares false
+
+
+def directions(name: str, v: Tensor, x: Tensor) -> Tensor:
+    """Return ``v``, or raise unless it is directions [k, ..., 2] at the points x [..., 2], in their dtype."""
+    if not isinstance(v, Tensor):
+        raise TypeError(f"{name} is a {type(v).__name__}: give a tensor of directions, [k, {list(x.shape)[:-1]}, 2].")
+    shared = (1,) * (x.ndim - 1) + (2,)
+    if v.ndim != x.ndim + 1 or tuple(v.shape[1:]) not in (tuple(x.shape), shared) or len(v) == 0:
+        raise ValueError(
+            f"{name} has shape {list(v.shape)} for points {list(x.shape)}: give k directions per point, "
+            f"{['k', *x.shape]}, or the same for all, {['k', *shared]}."
+        )
+    if v.dtype != x.dtype or v.device != x.device or v.layout != x.layout:
+        raise TypeError(f"{name} is {v.dtype} on {v.device} and x {x.dtype} on {x.device}: give {name}.to(x).")
+    return v
 
 
 def noisy(sigma: Tensor | float, x: Tensor) -> Tensor | float:
@@ -296,6 +314,8 @@ def finite_cloud(name: str, x: Tensor) -> None:
     cloud(name, x)
     if x.dtype in (torch.bfloat16, torch.float16):
         raise TypeError(f"{name} is in half precision, in which small steps are lost. Give {name}.float().")
+    if x.device.type == "meta":
+        raise ValueError(f"{name} is on meta, where tensors hold no numbers: give points on another device.")
     if not bool(x.isfinite().all()):
         bad = int((~x.isfinite().all(-1)).sum())
         first = int((~x.isfinite().all(-1)).nonzero()[0])

@@ -22,7 +22,9 @@ class WeightAverage:
     """
 
     def __init__(self, network: nn.Module, decay: float = 0.99) -> None:
-        if not 0 <= validate.finite("decay", decay) < 1:
+        if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
+            raise TypeError(f"network is a {type(network).__name__}: give a torch module with parameters.")
+        if not 0 <= (decay := validate.finite("decay", decay)) < 1:
             raise ValueError(f"decay is {decay}: it must be at least 0 and less than 1.")
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
-from toylab._internal.mlp_jvp import softplus_with_tangents
+from toylab._internal.mlp_jvp import in_autocast, softplus_with_tangents
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 
 
@@ -76,7 +76,7 @@ class Ensemble(nn.Module):
         one = self._one[0]
         if not self._broadcasts or type(one) is not ScoreMLP or one.activation is not functional.softplus:
             return None
-        if torch.is_autocast_enabled(x.device.type):
+        if in_autocast(x):
             return None
         own, along = x.movedim(-3, 0), v.movedim(-3, 0)  # [n, .., m, 2] and [n, k, .., m, 2]
         layers = list(zip(self.weights[::2], self.weights[1::2], strict=True))

@@ -25,6 +25,7 @@ from toylab.training.outcome import warn_no_better_than_zero
 from toylab.training.result import Fit, Network
 from toylab.training.scale import loss_scale, warn_scale
 from toylab.training.trial import (
+    check_call,
     check_counts,
     check_pair,
     check_trainable,
@@ -95,11 +96,11 @@ def fit(
     """
     check_pair(objective, network)
     check_trainable(network)
-    validate.function("rate", rate, "training.cosine")
+    check_call("rate", rate, "training.cosine")
     check_counts(n_steps=n_steps, batch_size=batch_size, n_seeds=n_seeds, report_every=report_every)
-    validate.positive("learning_rate", learning_rate)
+    learning_rate = validate.positive("learning_rate", learning_rate)
     if held_out is not None:
-        validate.function("held_out", held_out, "lambda s: metrics.fisher_divergence(s, p)")
+        check_call("held_out", held_out, "lambda s: metrics.fisher_divergence(s, p)")
 
     loss: Objective[Any] = objective
     first = next(network.parameters())

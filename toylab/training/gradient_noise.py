@@ -11,7 +11,7 @@ from toylab.densities.density import Density
 from toylab.objectives.objective import Objective
 from toylab.training.ensemble import Ensemble
 from toylab.training.result import Network
-from toylab.training.trial import check_pair
+from toylab.training.trial import check_losses, check_pair
 
 
 def gradient_noise(
@@ -51,7 +51,8 @@ def gradient_noise(
     gradients = []
     for n in [16] * (n_batches // 16) + [n_batches % 16] * (n_batches % 16 > 0):
         networks = Ensemble([network] * n)
-        losses = loss(networks, density.sample((n, batch_size), generator=generator), generator=generator)
+        x = density.sample((n, batch_size), generator=generator)
+        losses = check_losses(loss(networks, x, generator=generator), x)
         gradients.append(
             _flat(torch.autograd.grad(losses.mean(-1).sum(), list(networks.parameters()), allow_unused=True))
         )

@@ -4,6 +4,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from os import PathLike
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -34,6 +35,7 @@ def save(network: nn.Module, path: str | PathLike[str]) -> None:
     kind = type(network).__name__
     if not isinstance(network, SavedNetwork) or _NETWORKS.get(kind) is not type(network):
         raise TypeError(f"network is a {kind}: save writes {', '.join(_NETWORKS)}. Use torch.save on its state_dict().")
+    _check_path(path)
     names = [name for name, activation in _ACTIVATIONS.items() if activation is network.activation]
     if not names:
         raise TypeError(
@@ -53,7 +55,9 @@ def load(path: str | PathLike[str], *, device: torch.device | str = "cpu") -> Sa
         FileNotFoundError: if there is no such file.
     """
     device = validate.device(device)
-    with open(path, "rb") as file, warnings.catch_warnings():  # open itself reports what is wrong with a missing file
+    if not Path(_check_path(path)).exists():
+        raise FileNotFoundError(f"path is {path}: there is no such file. Write one by training.save(network, path).")
+    with open(path, "rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch muses about pickle protocols before it refuses
         try:
             content = torch.load(file, map_location=device, weights_only=True)
@@ -75,3 +79,10 @@ def load(path: str | PathLike[str], *, device: torch.device | str = "cpu") -> Sa
     except (KeyError, TypeError, AttributeError, StopIteration, RuntimeError) as error:
         raise ValueError(f"{path} is a damaged toylab network: {error}. Save it again.") from error
     return network.to(device)
+
+
+def _check_path(path: str | PathLike[str]) -> str | PathLike[str]:
+    """Return ``path``, or raise ``TypeError``: ``open`` takes a whole number for a file that is open already."""
+    if not isinstance(path, str | PathLike):
+        raise TypeError(f"path is a {type(path).__name__}: give the name of a file, such as 'network.pt'.")
+    return path

@@ -1,6 +1,7 @@
 """Checks before the first step: whether network, objective and data fit together, tried on two points."""
 
 import copy
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -25,7 +26,11 @@ def check_pair(objective: Objective[AnyScore], network: nn.Module) -> None:
     """Raise ``TypeError`` unless the objective can be called and the network is a torch module with parameters."""
     refuse_class("objective", objective)
     refuse_class("network", network)
-    validate.function("objective", objective, "objectives.Sliced()")
+    if not _takes(validate.function("objective", objective, "objectives.Sliced()"), None, None, generator=None):
+        raise TypeError(
+            "objective cannot be called as objective(score, x, generator=g): define it as such, or give one of "
+            "toylab.objectives, for example objectives.Sliced()."
+        )
     if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
         around = " A function around a network hides its weights: make it the forward of a module."
         raise TypeError(
@@ -39,6 +44,25 @@ def check_pair(objective: Objective[AnyScore], network: nn.Module) -> None:
         )
     if any(isinstance(p, nn.UninitializedParameter) for p in network.parameters()):
         raise TypeError("network has lazy layers without weights yet: call it once, as in network(torch.zeros(2, 2)).")
+
+
+def check_call(name: str, f: object, example: str) -> None:
+    """Raise ``TypeError`` unless ``f`` is a function that can be called with one argument."""
+    if not _takes(validate.function(name, f, example), None):
+        raise TypeError(f"{name} is called with one argument, which it does not take: give {example}.")
+
+
+def _takes(f: Callable[..., Any], *arguments: None, **keywords: None) -> bool:
+    """Whether ``f`` can be called so, as far as its signature says."""
+    try:
+        signature = inspect.signature(f)
+    except (TypeError, ValueError):  # of a function written in C: it is found out at the first call
+        return True
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError:
+        return False
+    return True
 
 
 def check_trainable(network: nn.Module) -> None:
@@ -73,6 +97,18 @@ def offset_or_nan(objective: Objective[AnyScore], data: Density | Tensor) -> flo
         ) from None
     except (TypeError, ValueError):  # the density has no quadrature, or no score of its own: train anyway
         return math.nan
+
+
+def check_losses(losses: object, x: Tensor) -> Tensor:
+    """Return what the objective gave at the points x [..., n, 2], or raise unless it is one loss per point."""
+    if not isinstance(losses, Tensor) or losses.shape != x.shape[:-1]:
+        raise ValueError(
+            f"the objective gives {_what(losses)} for points {list(x.shape)}: it must give one loss per point, "
+            f"{list(x.shape[:-1])}. Leave out the mean, and check that the network maps [n, 2] to [n, 2]."
+        )
+    if not losses.is_floating_point() or losses.device != x.device:
+        raise TypeError(f"the objective gives {losses.dtype} on {losses.device} for points of {x.dtype} on {x.device}.")
+    return losses
 
 
 def measured(held_out: Callable[[Any], float], network: nn.Module) -> float:
@@ -132,12 +168,7 @@ def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> No
             )
         return s
 
-    losses = objective(score, x, generator=torch.Generator(x.device).manual_seed(0))
-    if not isinstance(losses, Tensor) or losses.shape != x.shape[:1]:
-        raise ValueError(
-            f"the objective gives {_what(losses)} for 2 points: it must give one loss per point, [2]. "
-            "Leave out the mean, and check that the network maps [n, 2] to [n, 2]."
-        )
+    losses = check_losses(objective(score, x, generator=torch.Generator(x.device).manual_seed(0)), x)
     if not losses.requires_grad:
         raise ValueError(
             "the loss does not depend on the weights of the network, so that nothing can be learned: look for "
