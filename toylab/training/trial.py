@@ -14,7 +14,7 @@ from toylab._internal import validate
 from toylab._internal.uncalled import refuse_class
 from toylab._internal.warn import warn
 from toylab.densities.density import Density
-from toylab.objectives.objective import HasOffset, Objective
+from toylab.objectives.objective import NO_GENERATOR, HasOffset, Objective, takes_generator
 from toylab.objectives.sliced import Sliced
 from toylab.training.ensemble import Ensemble
 from toylab.training.piecewise_linear import warn_piecewise_linear
@@ -26,7 +26,10 @@ def check_pair(objective: Objective[AnyScore], network: nn.Module) -> None:
     """Raise ``TypeError`` unless the objective can be called and the network is a torch module with parameters."""
     refuse_class("objective", objective)
     refuse_class("network", network)
-    if not _takes(validate.function("objective", objective, "objectives.Sliced()"), None, None, generator=None):
+    validate.function("objective", objective, "objectives.Sliced()")
+    if not takes_generator(objective):
+        raise TypeError(f"objective {NO_GENERATOR}")
+    if not _takes(objective, None, None, generator=None):
         raise TypeError(
             "objective cannot be called as objective(score, x, generator=g): define it as such, or give one of "
             "toylab.objectives, for example objectives.Sliced()."
