@@ -23,7 +23,7 @@ from torch.distributions import (
 )
 
 from toylab._internal import validate
-from toylab.densities.density import Density, _graph_as_of
+from toylab.densities.density import Density
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -29,11 +29,6 @@ def check_pair(objective: Objective[AnyScore], network: nn.Module) -> None:
     validate.function("objective", objective, "objectives.Sliced()")
     if not takes_generator(objective):
         raise TypeError(f"objective {NO_GENERATOR}")
-    if not _takes(objective, None, None, generator=None):
-        raise TypeError(
-            "objective cannot be called as objective(score, x, generator=g): define it as such, or give one of "
-            "toylab.objectives, for example objectives.Sliced()."
-        )
     if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
         around = " A function around a network hides its weights: make it the forward of a module."
         raise TypeError(
@@ -55,14 +50,14 @@ def check_call(name: str, f: object, example: str) -> None:
         raise TypeError(f"{name} is called with one argument, which it does not take: give {example}.")
 
 
-def _takes(f: Callable[..., Any], *arguments: None, **keywords: None) -> bool:
+def _takes(f: Callable[..., Any], *arguments: None) -> bool:
     """Whether ``f`` can be called so, as far as its signature says."""
     try:
         signature = inspect.signature(f)
     except (TypeError, ValueError):  # of a function written in C: it is found out at the first call
         return True
     try:
-        signature.bind(*arguments, **keywords)
+        signature.bind(*arguments)
     except TypeError:
         return False
     return True
