@@ -60,6 +60,14 @@ def nonzero(name: str, value: float) -> float:
     return number
 
 
+def temperature(value: float) -> float:
+    """Return ``value`` as a float, or raise unless it is finite and at least 0."""
+    number = finite("temperature", value)
+    if number < 0:
+        raise ValueError(f"temperature is {value}: it must be at least 0; 1 samples p itself.")
+    return number
+
+
 def shape(name: str, value: Sequence[int]) -> Sequence[int]:
     """Return ``value``, or raise unless it is a shape: a sequence of whole numbers, not a number."""
     if isinstance(value, str) or not isinstance(value, Sequence):

@@ -8,11 +8,13 @@ from torch import Tensor
 from toylab._internal.random import normal_like
 from toylab.samplers.chains import Chains
 from toylab.samplers.sde_loop import follow_times
+from toylab.samplers.step_arguments import check_arguments
 from toylab.samplers.tweedie import clean_point
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE, Time
 
 
+@check_arguments
 def ancestral_step(
     sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time, *, generator: torch.Generator | None = None
 ) -> Tensor:

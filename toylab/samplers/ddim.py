@@ -5,11 +5,13 @@ from torch import Tensor
 
 from toylab.samplers.chains import Chains
 from toylab.samplers.sde_loop import follow_times
+from toylab.samplers.step_arguments import check_arguments
 from toylab.samplers.tweedie import clean_point
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE, Time
 
 
+@check_arguments
 def ddim_step(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time) -> Tensor:
     """x_u = alpha_u m + sigma_u e, with m = E[x_0 | x_t] and the noise e = (x_t - alpha_t m) / sigma_t = -sigma_t s."""
     m = clean_point(sde, score, x, t)

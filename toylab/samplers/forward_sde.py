@@ -9,9 +9,11 @@ from toylab._internal import validate
 from toylab._internal.random import normal_like
 from toylab.samplers.chains import Chains
 from toylab.samplers.loop import Leg, Recorder, follow
+from toylab.samplers.step_arguments import check_arguments
 from toylab.sde import SDE, Time, require_sde
 
 
+@check_arguments
 def forward_sde_step(sde: SDE, x: Tensor, t: Time, u: Time, *, generator: torch.Generator | None = None) -> Tensor:
     """x' = x + f(t) x h + g(t) sqrt(h) z, from time t to u = t + h: a step of Euler-Maruyama."""
     h = u - t

@@ -9,6 +9,7 @@ from toylab.samplers.accept_reject import State, accept_reject, check_inputs, co
 from toylab.samplers.chains import Chains
 from toylab.samplers.diagnosis import Watch
 from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
+from toylab.samplers.step_arguments import check_arguments
 from toylab.samplers.step_sizes import StepSize, step_sizes
 from toylab.score import LogProb, Score
 
@@ -27,6 +28,7 @@ def leapfrog(score: Score, x: Tensor, s: Tensor, v: Tensor, h: float | Tensor, n
     return x, s, v
 
 
+@check_arguments
 def hmc_step(
     log_prob: LogProb,
     score: Score,

@@ -7,10 +7,12 @@ from toylab._internal import validate
 from toylab._internal.random import normal_like
 from toylab.samplers.chains import Chains
 from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
+from toylab.samplers.step_arguments import check_arguments
 from toylab.samplers.step_sizes import StepSize, step_sizes
 from toylab.score import Score
 
 
+@check_arguments
 def langevin_step(
     score: Score,
     x: Tensor,
@@ -63,8 +65,7 @@ def langevin(
     """
     validate.score("score", score)
     validate.finite_cloud("x", x)
-    if validate.finite("temperature", temperature) < 0:
-        raise ValueError(f"temperature is {temperature}: it must be at least 0; 1 samples p itself.")
+    temperature = validate.temperature(temperature)
     sizes = step_sizes(step_size, n_steps)
     counted, recorder = CountingScore(score), Recorder(x, n_steps, keep_every)
 

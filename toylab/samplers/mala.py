@@ -9,10 +9,12 @@ from toylab.samplers.accept_reject import State, accept_reject, check_inputs, co
 from toylab.samplers.chains import Chains
 from toylab.samplers.diagnosis import Watch
 from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
+from toylab.samplers.step_arguments import check_arguments
 from toylab.samplers.step_sizes import StepSize, step_sizes
 from toylab.score import LogProb, Score
 
 
+@check_arguments
 def mala_step(
     log_prob: LogProb,
     score: Score,

@@ -9,10 +9,12 @@ from toylab.samplers.accept_reject import count_accepted
 from toylab.samplers.chains import Chains
 from toylab.samplers.diagnosis import Watch
 from toylab.samplers.loop import Leg, Recorder, follow
+from toylab.samplers.step_arguments import check_arguments
 from toylab.samplers.step_sizes import StepSize, step_sizes
 from toylab.score import LogProb
 
 
+@check_arguments
 def metropolis_step(
     log_prob: LogProb,
     x: Tensor,

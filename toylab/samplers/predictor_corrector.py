@@ -10,10 +10,12 @@ from toylab.samplers.chains import Chains
 from toylab.samplers.langevin import langevin_step
 from toylab.samplers.reverse_sde import reverse_sde_step
 from toylab.samplers.sde_loop import follow_times
+from toylab.samplers.step_arguments import check_arguments
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE, Time, score_at
 
 
+@check_arguments
 def corrector_step(
     sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, snr: float, *, generator: torch.Generator | None = None
 ) -> Tensor:

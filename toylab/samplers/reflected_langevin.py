@@ -10,12 +10,14 @@ from toylab._internal import validate
 from toylab.samplers.chains import Chains
 from toylab.samplers.langevin import langevin_step
 from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
+from toylab.samplers.step_arguments import check_arguments
 from toylab.samplers.step_sizes import StepSize, step_sizes
 from toylab.score import Score
 
 Corner = Tensor | Sequence[float]
 
 
+@check_arguments
 def reflected_langevin_step(
     score: Score,
     x: Tensor,
@@ -26,6 +28,7 @@ def reflected_langevin_step(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """x' = R(x + eps/2 s(x) + sqrt(eps) z), R the reflection at the walls of the box with the corners low and high."""
+    low, high = validate.box(low, high)
     y = langevin_step(score, x, step_size, generator=generator)
     return torch.stack([_fold(y[..., k], low[k], high[k]) for k in range(2)], -1)
 

@@ -8,15 +8,18 @@ from torch import Tensor
 from toylab._internal.random import normal_like
 from toylab.samplers.chains import Chains
 from toylab.samplers.sde_loop import follow_times
+from toylab.samplers.step_arguments import check_arguments
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE, Time, score_at
 
 
+@check_arguments
 def reverse_drift(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time) -> Tensor:
     """f(t) x - g(t)^2 s_t(x), shape of x: the drift of dx = [..] dt + g dw, back in time."""
     return sde.drift(x, t) - sde.diffusion(t).to(x) ** 2 * score_at(sde, score, t)(x)
 
 
+@check_arguments
 def reverse_sde_step(
     sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time, *, generator: torch.Generator | None = None
 ) -> Tensor:

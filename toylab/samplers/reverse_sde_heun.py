@@ -9,10 +9,12 @@ from toylab._internal.random import normal_like
 from toylab.samplers.chains import Chains
 from toylab.samplers.reverse_sde import reverse_drift
 from toylab.samplers.sde_loop import follow_times
+from toylab.samplers.step_arguments import check_arguments
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE, Time
 
 
+@check_arguments
 def reverse_sde_heun_step(
     sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time, *, generator: torch.Generator | None = None
 ) -> Tensor:

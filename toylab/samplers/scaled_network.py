@@ -22,7 +22,8 @@ def temperature(alpha: float, eta: float, sigma: float) -> float:
     >>> round(temperature(0.1, 0.05, 0.1), 6)
     0.125
     """
-    return eta**2 / (2 * alpha * sigma)
+    alpha, sigma = validate.positive("alpha", alpha), validate.positive("sigma", sigma)
+    return validate.positive("eta", eta) ** 2 / (2 * alpha * sigma)
 
 
 @torch.no_grad()

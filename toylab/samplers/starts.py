@@ -19,7 +19,8 @@ def uniform_start(
     """n points uniform on a rectangle (left, right, bottom, top), shape [n, 2]."""
     validate.count("n", n)
     left, right, bottom, top = validate.extent("extent", extent)
-    u = uniform((n, 2), dtype=dtype or torch.get_default_dtype(), device=torch.device(device), generator=generator)
+    dtype, device = dtype or torch.get_default_dtype(), validate.device(device)
+    u = uniform((n, 2), dtype=dtype, device=device, generator=generator)
     return u.new_tensor([left, bottom]) + u * u.new_tensor([right - left, top - bottom])
 
 
@@ -33,15 +34,15 @@ def gaussian_start(
 ) -> Tensor:
     """n points from N(0, std^2 I), shape [n, 2]: what annealed and diffusion samplers start from."""
     validate.count("n", n)
-    validate.positive("std", std)
-    return std * normal(
-        (n, 2), dtype=dtype or torch.get_default_dtype(), device=torch.device(device), generator=generator
-    )
+    dtype, device = dtype or torch.get_default_dtype(), validate.device(device)
+    return validate.positive("std", std) * normal((n, 2), dtype=dtype, device=device, generator=generator)
 
 
 def mode_start(n: int, density: GaussianMixture, k: int) -> Tensor:
     """n points all at the mean of component k of a mixture, shape [n, 2]: who gets out, and when?"""
     validate.count("n", n)
-    if not 0 <= k < len(density.weights):
+    if not isinstance(density, GaussianMixture):
+        raise TypeError(f"density is a {type(density).__name__}: give a GaussianMixture, whose modes are its means.")
+    if validate.count("k", k, least=0) >= len(density.weights):
         raise ValueError(f"k is {k}: the mixture has components 0 to {len(density.weights) - 1}.")
     return density.means[k].to(density.dtype).expand(n, 2).clone()

@@ -9,10 +9,12 @@ from toylab.samplers.chains import Chains
 from toylab.samplers.diagnosis import Watch
 from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
 from toylab.samplers.mala import mala_step
+from toylab.samplers.step_arguments import check_arguments
 from toylab.samplers.step_sizes import StepSize, step_sizes
 from toylab.score import LogProb, Score
 
 
+@check_arguments
 def swap_step(
     here: State, beta: Tensor, first: int, *, generator: torch.Generator | None = None
 ) -> tuple[State, Tensor]:

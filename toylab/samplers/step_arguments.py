@@ -1,0 +1,100 @@
+"""What a step is handed, checked by the names that arguments have in every sampler.
+
+A step of a sampler is public: a loop of one's own may call it. Its body is the paper's equation and no more; what it
+is called with is looked at here, types and shapes alone, never the values of points.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab.densities.density import Density
+from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
+from toylab.samplers.accept_reject import State
+from toylab.samplers.loop import CountingScore
+from toylab.sde.process import require_sde
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def check_arguments(step: Callable[P, R]) -> Callable[P, R]:
+    """The same step, which raises ``ValueError`` or ``TypeError`` for an argument that does not belong."""
+    names = tuple(inspect.signature(step).parameters)
+
+    @functools.wraps(step)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        given: dict[str, Any] = dict(zip(names, args, strict=False))
+        if len(args) > len(names) or not given.keys().isdisjoint(kwargs):
+            return step(*args, **kwargs)  # Python says what is wrong
+        given |= kwargs
+        for name, value in given.items():
+            if name in _CHECKS:
+                given[name] = _CHECKS[name](name, value)
+        for name in ("t", "u"):
+            if name in given and isinstance(given.get("x"), Tensor):
+                validate.times_of(given[name], given["x"])
+        return step(**given)  # type: ignore[call-arg]  # the arguments of P, by their names
+
+    return checked
+
+
+def _field(name: str, value: Any) -> Any:  # noqa: ANN401
+    """A score, which says so if what it gives is no score; those of the library are known to be right."""
+    return value if _is_known(value) else functools.partial(validate.call_score, name, _function(name, value))
+
+
+def _log_prob(name: str, value: Any) -> Any:  # noqa: ANN401
+    return value if _is_known(value) else functools.partial(validate.call_log_prob, name, _function(name, value))
+
+
+def _is_known(value: Any) -> bool:  # noqa: ANN401
+    if isinstance(value, functools.partial):  # as made here, by a step that calls another one
+        return value.func in (validate.call_score, validate.call_log_prob)
+    known = (CountingScore, ScoreMLP, EnergyMLP, NoiseConditionalMLP)
+    return isinstance(value, known) or isinstance(getattr(value, "__self__", None), Density)
+
+
+def _function(name: str, value: Any) -> Any:  # noqa: ANN401
+    return validate.function(name, value, "p.log_prob" if name == "log_prob" else "p.score")
+
+
+def _step_size(name: str, value: Any) -> Any:  # noqa: ANN401
+    return validate.floating(name, value) if isinstance(value, Tensor) else validate.positive(name, value)
+
+
+def _state(name: str, value: Any) -> State:  # noqa: ANN401
+    if not isinstance(value, State):
+        raise TypeError(f"{name} is a {type(value).__name__}: give a State, as mala_init(log_prob, score, x) makes.")
+    return value
+
+
+def _tensor(name: str, value: Any) -> Any:  # noqa: ANN401
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} is a {type(value).__name__}: give a tensor of floating-point numbers.")
+    return validate.floating(name, value)
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "x": validate.points,
+    "sde": lambda _, value: require_sde(value),
+    "score": _field,
+    "log_prob": _log_prob,
+    "v": _field,
+    "t": lambda _, value: validate.time(value),
+    "u": lambda _, value: validate.time(value),
+    "step_size": _step_size,
+    "temperature": lambda _, value: validate.temperature(value),
+    "n_leapfrog": validate.count,
+    "snr": validate.positive,
+    "here": _state,
+    "factor": lambda name, value: None if value is None else _tensor(name, value),
+    "log_p": _tensor,
+    "beta": _tensor,
+    "first": lambda name, value: validate.count(name, value, least=0),
+    "generator": lambda _, value: validate.generator(value),
+}
