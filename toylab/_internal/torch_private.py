@@ -19,6 +19,19 @@ def in_forward_mode() -> bool:
     return forward_ad._current_level >= 0
 
 
+def is_batched(x: Tensor) -> bool:
+    """Whether ``torch.func.vmap`` runs over an axis of x, seen through the wrappers of the other transforms.
+
+    ``torch._C._functorch``; the public alternative is to wait for the error that reading a value raises, which names
+    no way round.
+    """
+    while torch._C._functorch.is_functorch_wrapped_tensor(x):
+        if torch._C._functorch.is_batchedtensor(x):
+            return True
+        x = torch._C._functorch.get_unwrapped(x)
+    return False
+
+
 def standard_gamma(shape: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Gamma numbers of rate 1, one per entry of ``shape`` (their shape parameters).
 

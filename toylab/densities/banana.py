@@ -86,12 +86,24 @@ class Banana(TwoRegimeDensity):
             def components(t: Tensor) -> tuple[Tensor, Tensor]:
                 return torch.stack([t / noise, -miss(t) / across], -1), -1 / noise - 1 / across
 
-            return latent.Integrand(log_joint, change, components)
+            def slope(t: Tensor) -> Tensor:
+                return -(x1 + t) / s2 - t / noise + 2 * bend * (x1 + t) * miss(t) / across
+
+            def curvature(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+                """With (miss^2 / 2)'' = 6 bend^2 X_1^2 - 2 bend (x_2 + bend scale^2): the square has its least at 0."""
+                squares = (x1 + first) ** 2, (x1 + last) ** 2
+                nearest = torch.where((x1 + first) * (x1 + last) < 0, 0.0, torch.minimum(*squares))
+                flat = 2 * bend * (x2 + bend * s2) / across - 1 / s2 - 1 / noise
+                steep = 6 * bend**2 / across
+                return flat - steep * torch.maximum(*squares), flat - steep * nearest
+
+            return latent.Integrand(log_joint, change, components, slope, curvature)
 
         x1, x2 = x.unbind(-1)
-        # Without its last factor the integrand is Gaussian in t, and that factor moves it no further than it costs.
+        # Without its last factor, which is at most 1, the integrand is Gaussian in t. So beyond `reach` it is below e^-80
+        # of what it is at the mean of that Gaussian, where the factor is e^-cost.
         mean = -x1 * sigma**2 / (s2 + sigma**2)
         std = self.scale * sigma / (s2 + sigma**2).sqrt()
         cost = 0.5 * (x2 - bend * ((x1 + mean) ** 2 - s2)) ** 2 / (self.width**2 + sigma**2)
-        reach = std * (2 * (cost + 60)).sqrt()
-        return latent.evaluate(integrand, (x1, x2, sigma), mean - reach, mean + reach, n_peaks=2)
+        reach = std * (2 * (cost + 80)).sqrt()
+        return latent.evaluate(integrand, (x1, x2, sigma), mean - reach, mean + reach)

@@ -135,33 +135,80 @@ class Spiral(TwoRegimeDensity):
         rate = self.rate
 
         def integrand(x1: Tensor, x2: Tensor, sigma: Tensor) -> latent.Integrand:
-            r, direction = torch.hypot(x1, x2), torch.atan2(x2, x1)
-            constant = -math.log(2 * math.pi * (self.end - self.start)) - 2 * sigma.log()
+            noise = sigma**2
+            constant = -math.log(2 * math.pi * (self.end - self.start)) - noise.log()
+
+            def miss(u: Tensor) -> tuple[Tensor, Tensor]:
+                return rate * u * u.cos() - x1, rate * u * u.sin() - x2
 
             def log_joint(u: Tensor) -> Tensor:
-                d1, d2 = rate * u * u.cos() - x1, rate * u * u.sin() - x2
+                d1, d2 = miss(u)
                 return constant - 0.5 * ((d1 / sigma) ** 2 + (d2 / sigma) ** 2)
 
             def change(u: Tensor, step: Tensor) -> Tensor:
-                """Of |x - curve|^2 = r^2 + (rate u)^2 - 2 r rate u cos(u - direction)."""
-                angle = u - direction
-                turn = -2 * (0.5 * step).sin() * (angle + 0.5 * step).sin()  # change of the cosine
-                outward = rate * step * (rate * (2 * u + step) - 2 * r * (angle + step).cos())
-                return -0.5 * (outward - 2 * r * rate * u * turn) / sigma**2
+                """With |a|^2 - |b|^2 = (a - b) (a + b), a - b the chord from the curve at u to that at u + step."""
+                middle, turn = u + 0.5 * step, 2 * u * (0.5 * step).sin()
+                chord1 = rate * (step * (u + step).cos() - turn * middle.sin())
+                chord2 = rate * (step * (u + step).sin() + turn * middle.cos())
+                (a1, a2), (b1, b2) = miss(u + step), miss(u)
+                return -0.5 * (chord1 / sigma * ((a1 + b1) / sigma) + chord2 / sigma * ((a2 + b2) / sigma))
 
             def components(u: Tensor) -> tuple[Tensor, Tensor]:
-                offset = torch.stack([rate * u * u.cos() - x1, rate * u * u.sin() - x2], -1)
-                return offset / sigma[..., None] ** 2, -2 / sigma**2
+                return torch.stack(miss(u), -1) / noise[..., None], -2 / noise
 
-            return latent.Integrand(log_joint, change, components)
+            def slope(u: Tensor) -> Tensor:
+                (d1, d2), c, s = miss(u), u.cos(), u.sin()
+                return -rate * (d1 * (c - u * s) + d2 * (s + u * c)) / noise
 
-        turns = math.ceil((self.end - self.start) / (2 * math.pi))
+            def curvature(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+                """-(rate^2 + rate r (u cos a + 2 sin a)) / sigma^2, a = u less the direction of x."""
+                r, direction = torch.hypot(x1, x2), torch.atan2(x2, x1)
+                c1, c2 = _range_of_cosine(first - direction, last - direction)
+                s1, s2 = _range_of_cosine(first - direction - 0.5 * math.pi, last - direction - 0.5 * math.pi)
+                low = torch.minimum(first * c1, last * c1) + 2 * s1  # u >= 0
+                high = torch.maximum(first * c2, last * c2) + 2 * s2
+                return -rate * (rate + r * high) / noise, -rate * (rate + r * low) / noise
+
+            def ceiling(first: Tensor, last: Tensor) -> Tensor:
+                """The curve there lies on the ring of radii rate u."""
+                r = torch.hypot(x1, x2)
+                gap = torch.maximum(rate * first - r, r - rate * last).clamp(min=0)
+                return constant - 0.5 * (gap / sigma) ** 2
+
+            return latent.Integrand(log_joint, change, components, slope, curvature, ceiling)
+
         low, high = torch.full_like(sigma, self.start), torch.full_like(sigma, self.end)
-        return latent.evaluate(integrand, (*x.unbind(-1), sigma), low, high, n_peaks=turns + 2, n_scan=64 * turns + 1)
+        return latent.evaluate(integrand, (*x.unbind(-1), sigma), low, high, scale=math.pi)
+
+
+def _range_of_cosine(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """Its least and its largest value on [first, last]."""
+    ends, turn = (first.cos(), last.cos()), 2 * math.pi
+    has_top = (last / turn).floor() > (first / turn).floor()
+    has_bottom = (last / turn - 0.5).floor() > (first / turn - 0.5).floor()
+    return torch.where(has_bottom, -1.0, torch.minimum(*ends)), torch.where(has_top, 1.0, torch.maximum(*ends))
+
 
 
 def _arc(x: Tensor, radius: float, start: float, end: float, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """log p [n], score [n, 2] and divergence [n] of an arc about the origin, uniform from angle start to end.
+    """log p [n], score [n, 2] and divergence [n] of an arc about the origin, uniform from angle start to end."""
+    with torch.no_grad():  # where the nodes lie does not change the integral
+        angle, log_weight, nearest = _angles(x.detach(), radius, start, end, sigma.detach())
+    x1, x2 = (x / sigma[:, None])[..., None].unbind(1)
+    place = radius * torch.stack([angle.cos(), angle.sin()], -1)
+    # relative to the nearest node: the logarithm itself loses eps |log p|, and would unbalance the nodes. All nodes are
+    # equally far from the origin, so that log N(x; node) changes by x times the chord between two, over sigma^2.
+    middle, chord = 0.5 * (angle + nearest), 2 * (radius / sigma[:, None]) * (0.5 * (angle - nearest)).sin()
+    log_joint = log_weight + chord * (x2 * middle.cos() - x1 * middle.sin())
+    scores = (place - x[:, None]) / sigma[:, None, None] ** 2
+    log_p, score, div = mixture(log_joint, scores, (-2 / sigma**2)[:, None].expand_as(log_joint))
+    miss1, miss2 = x1 - radius / sigma[:, None] * nearest.cos(), x2 - radius / sigma[:, None] * nearest.sin()
+    constant = -2 * sigma.log() - math.log(2 * math.pi * (end - start))
+    return log_p + constant - 0.5 * (miss1**2 + miss2**2)[:, 0], score, div
+
+
+def _angles(x: Tensor, radius: float, start: float, end: float, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Nodes on the arc for each point [n, m], the logarithms of their weights, and the angle next to the point [n, 1].
 
     With t the angle between x and the node, the integrand is exp(-2 kappa sin^2(t/2)), kappa = r R / sigma^2: it falls
     with |t|. So the arc is cut at t = 0 and at t = pi, and nodes go on each piece from its end of least |t|.
@@ -180,20 +227,8 @@ def _arc(x: Tensor, radius: float, start: float, end: float, sigma: Tensor) -> t
     grown = (0.5 * nearest).sin() ** 2 + 0.5 * _DEPTH / kappa.clamp(min=torch.finfo(kappa.dtype).tiny)[:, None]
     width = torch.minimum(farthest, 2 * grown.clamp(max=1.0).sqrt().asin()) - nearest
     exists = width > 0
-    nearest, width = nearest[..., None], torch.where(exists, width, 1.0)[..., None]
-
-    step = width * x.new_tensor(_NODES)
-    t = nearest + step
-    fall = (0.5 * nearest).sin() ** 2 + (0.5 * step).sin() * (nearest + 0.5 * step).sin()  # sin^2(t/2)
-    constant = -0.5 * ((r - radius) / sigma) ** 2 - 2 * sigma.log() - math.log(4 * math.pi * half)
-    least = torch.where(exists, fall[..., 0], math.inf).amin(-1)
-    # relative to the nearest node: the logarithm itself loses eps |log p|, and would unbalance the nodes
-    log_joint = -2 * kappa[:, None, None] * (fall - least[:, None, None]) + width.log() + x.new_tensor(_WEIGHTS).log()
-    log_joint = torch.where(exists[..., None], log_joint, -math.inf).flatten(1)
-    # node - x in the frame of x: outwards and anticlockwise
-    out = ((radius - r)[:, None, None] - 2 * radius * (0.5 * t).sin() ** 2).flatten(1)
-    round_ = (radius * side[..., None] * t.sin()).flatten(1)
-    c, s = direction.cos()[:, None], direction.sin()[:, None]
-    scores = torch.stack([out * c - round_ * s, out * s + round_ * c], -1) / sigma[:, None, None] ** 2
-    log_p, score, div = mixture(log_joint, scores, (-2 / sigma**2)[:, None].expand_as(log_joint))
-    return log_p + constant - 2 * kappa * least, score, div
+    width = torch.where(exists, width, 1.0)
+    angle = direction[:, None, None] + (side * nearest)[..., None] + (side * width)[..., None] * x.new_tensor(_NODES)
+    log_weight = torch.where(exists, width, 0.0).log()[..., None] + x.new_tensor(_WEIGHTS).log()
+    first = torch.where(exists, nearest, math.inf).argmin(-1, keepdim=True)
+    return angle.flatten(1), log_weight.flatten(1), direction[:, None] + (side * nearest).gather(-1, first)

@@ -47,10 +47,10 @@ class Funnel(TwoRegimeDensity):
 
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         v, y = x.unbind(-1)
-        s2, size = self.scale**2, y.abs().log()
-        q = (2 * size - v).exp()  # y^2 e^-v, which neither of its factors may overflow
+        s2, precision = self.scale**2, (-0.5 * v).exp()
+        q = (y * precision) ** 2  # y^2 e^-v, which neither of its factors may overflow
         log_p = -math.log(2 * math.pi * self.scale) - v**2 / (2 * s2) - 0.5 * (v + q)
-        s = torch.stack([-v / s2 + 0.5 * (q - 1), -y.sign() * (size - v).exp()], -1)
+        s = torch.stack([-v / s2 + 0.5 * (q - 1), -y * precision * precision], -1)
         return log_p, s, -1 / s2 - 0.5 * q - (-v).exp()
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,33 +58,44 @@ class Funnel(TwoRegimeDensity):
         s2 = self.scale**2
 
         def integrand(x1: Tensor, y: Tensor, sigma: Tensor) -> latent.Integrand:
-            noise, level, size = sigma**2, 2 * sigma.log(), 2 * y.abs().log()
+            noise, level = sigma**2, 2 * sigma.log()
             constant = -0.5 * (s2 * noise).log() - 1.5 * math.log(2 * math.pi)
 
             def log_w(t: Tensor) -> Tensor:
                 return torch.logaddexp(x1 + t, level)
 
+            def heat(t: Tensor) -> Tensor:
+                return (y * (-0.5 * log_w(t)).exp()) ** 2
+
             def log_joint(t: Tensor) -> Tensor:
-                quadratic = (x1 + t) ** 2 / s2 + t**2 / noise
-                return constant - 0.5 * (quadratic + log_w(t) + (size - log_w(t)).exp())
+                return constant - 0.5 * ((x1 + t) ** 2 / s2 + t**2 / noise + log_w(t) + heat(t))
 
             def change(t: Tensor, step: Tensor) -> Tensor:
                 quadratic = step * ((2 * (x1 + t) + step) / s2 + (2 * t + step) / noise)
-                more = (x1 + t - level).sigmoid() * step.expm1()  # w(t + step) / w(t) - 1
-                return -0.5 * (quadratic + more.log1p() - (size - log_w(t)).exp() * more / (1 + more))
+                return latent.change_of_normal(x1 + t - level, step, y**2 / noise) - 0.5 * quadratic
 
             def components(t: Tensor) -> tuple[Tensor, Tensor]:
                 inverse = (-log_w(t)).exp()
                 return torch.stack([t / noise, -y * inverse], -1), -1 / noise - inverse
 
-            return latent.Integrand(log_joint, change, components)
+            def slope(t: Tensor) -> Tensor:
+                share = (x1 + t - level).sigmoid()  # of e^V in w
+                return -(x1 + t) / s2 - t / noise - 0.5 * share * (1 - heat(t))
+
+            def curvature(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+                ends = x1 + first - level, x1 + last - level
+                least, most = latent.curvature_of_normal(*ends, y**2 / noise)
+                return least - 1 / s2 - 1 / noise, most - 1 / s2 - 1 / noise
+
+            return latent.Integrand(log_joint, change, components, slope, curvature)
 
         v, y = x.unbind(-1)
-        # Without N(y; 0, w) the integrand is a Gaussian in t. That factor is largest where w = max(y^2, sigma^2): it
-        # can draw the integrand up no further than to V = log y^2, and down no further than to that w, give or take 2.
+        # Without N(y; 0, w) the integrand is a Gaussian in t. That factor is largest where w = max(y^2, sigma^2), and
+        # within sqrt 2 of it where e^V is: beyond both this V and the mean the integrand falls like the Gaussian, to
+        # e^-80 where the square of the distance to the mean has grown by 160 variances.
         mean = -v * sigma**2 / (s2 + sigma**2)
         std = self.scale * sigma / (s2 + sigma**2).sqrt()
         up = (2 * y.abs().log() - v - mean).clamp(min=0)
         down = (v + mean - 2 * torch.maximum(y.abs(), sigma).log()).clamp(min=0)
-        low, high = (torch.hypot(far, math.sqrt(124) * std) for far in (down, up))
-        return latent.evaluate(integrand, (v, y, sigma), mean - low, mean + high, n_peaks=2, scale=1.0)
+        low, high = (torch.hypot(far, math.sqrt(162) * std) for far in (down, up))
+        return latent.evaluate(integrand, (v, y, sigma), mean - low, mean + high, scale=1.0)

@@ -96,13 +96,14 @@ class StudentTMixture(TwoRegimeDensity):
         noise = (sigma**2)[:, None].expand(n, K).reshape(-1)
         s, o = variances.expand(n, K, 2).reshape(-1, 2), offset.reshape(-1, 2)
         nu = nu.expand(n, K).reshape(-1)
-        # Below `flat` the Gaussian factor falls like e^u, above `steep` e^u outweighs all; u - e^u has a round top.
+        # Below `flat` both Gaussian factors together are e^u but for a factor in [e^-2, 1], and the integrand falls
+        # towards -inf at least like exp((nu + 2)/2 (u - e^u)); above log((nu + 2)/nu) it falls likewise towards inf.
         flat = torch.minimum(s / (o**2 + s), s / noise[:, None]).log().amin(-1)
         tail = 160 / (nu + 2)
         steep = ((nu + 2) / nu).log() + (2 * tail + 2 * tail.sqrt()).log1p()
         points = (*s.unbind(-1), *o.unbind(-1), noise, nu)
         log_p, score, div = latent.evaluate(
-            _student, points, flat - tail - (2 * tail).sqrt(), steep, n_peaks=3, scale=1.0
+            _student, points, flat - tail - (2 * tail).sqrt(), steep, scale=1.0
         )
         scores = torch.einsum("nkj,kij->nki", score.view(n, K, 2), axes)
         return mixture(log_p.view(n, K) + self.weights.log().to(x), scores, div.view(n, K))
@@ -120,22 +121,56 @@ class StudentTMixture(TwoRegimeDensity):
 def _student(s1: Tensor, s2: Tensor, o1: Tensor, o2: Tensor, noise: Tensor, nu: Tensor) -> latent.Integrand:
     """Gamma density of lambda = e^u, times N(o_1; 0, s_1 e^-u + noise) N(o_2; 0, s_2 e^-u + noise)."""
     half = 0.5 * nu
-    constant = half * half.log() - half.lgamma() - math.log(2 * math.pi)
+    constant = 0.5 * half.log() - _stirling(half) - 1.5 * math.log(2 * math.pi)
+    parts = ((s1, o1), (s2, o2))
 
     def log_joint(u: Tensor) -> Tensor:
         w1, w2 = s1 * (-u).exp() + noise, s2 * (-u).exp() + noise
-        return constant + half * (u - u.exp()) - 0.5 * (w1.log() + w2.log() + o1**2 / w1 + o2**2 / w2)
+        return constant - half * _excess(u) - 0.5 * (w1.log() + w2.log() + o1**2 / w1 + o2**2 / w2)
 
     def change(u: Tensor, step: Tensor) -> Tensor:
-        total = half * (step - u.exp() * step.expm1())
-        for s, o in ((s1, o1), (s2, o2)):
-            w = s * (-u).exp() + noise
-            more = s * (-u).exp() / w * (-step).expm1()  # w(u + step) / w(u) - 1
-            total = total - 0.5 * (more.log1p() - o**2 / w * more / (1 + more))
+        short, excess = step.clamp(-1, 1), _excess(u + step) - _excess(u)
+        total = -half * torch.where(step.abs() < 1, _excess(short) + u.expm1() * short.expm1(), excess)
+        for s, o in parts:
+            total = total + latent.change_of_normal((s / noise).log() - u, -step, o**2 / noise)
         return total
 
     def components(u: Tensor) -> tuple[Tensor, Tensor]:
         w1, w2 = s1 * (-u).exp() + noise, s2 * (-u).exp() + noise
         return torch.stack([o1 / w1, o2 / w2], -1), -1 / w1 - 1 / w2
 
-    return latent.Integrand(log_joint, change, components)
+    def slope(u: Tensor) -> Tensor:
+        total = -half * u.expm1()
+        for s, o in parts:
+            w = s * (-u).exp() + noise
+            total = total + 0.5 * s * (-u).exp() / w * (1 - o**2 / w)
+        return total
+
+    def curvature(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        least, most = -half * last.exp(), -half * first.exp()
+        for s, o in parts:
+            level = (s / noise).log()
+            low, high = latent.curvature_of_normal(level - last, level - first, o**2 / noise)
+            least, most = least + low, most + high
+        return least, most
+
+    return latent.Integrand(log_joint, change, components, slope, curvature)
+
+
+def _excess(u: Tensor) -> Tensor:
+    """e^u - 1 - u, which loses its digits near 0 if subtracted: its series there, to u^14. It is not differentiated."""
+    near, series = u.clamp(-0.5, 0.5), torch.zeros_like(u)
+    for k in range(14, 1, -1):
+        series = (1 + series) * near / k
+    return torch.where(u.abs() < 0.5, series * near, u.expm1() - u)
+
+
+def _stirling(z: Tensor) -> Tensor:
+    """log Gamma(z) - (z - 1/2) log z + z - log(2 pi) / 2: Stirling's series from 20 on, where the difference cancels."""
+    far = z.clamp(min=20.0)
+    square, series = far**-2, torch.zeros_like(z)
+    for coefficient in (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12):
+        series = series * square + coefficient
+    near = z.clamp(max=20.0)
+    exact = near.lgamma() - (near - 0.5) * near.log() + near - 0.5 * math.log(2 * math.pi)
+    return torch.where(z < 20, exact, series / far)
