@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from toylab._internal.torch_private import is_batched
 from toylab._internal.uncalled import refuse_class
 
 NO_DENSITY = (
@@ -105,7 +106,7 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
     """Return ``sigma`` ready to broadcast against ``x[..., 0]``: a number, or a tensor like ``x``.
 
     A number must be finite and >= 0. The values of a CUDA tensor are not read (that would wait for the
-    device); those of a CPU tensor are.
+    device), nor those that ``torch.func.vmap`` runs over; those of any other CPU tensor are.
     """
     if not isinstance(sigma, Tensor):
         number = _number("sigma", sigma)
@@ -120,7 +121,8 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
             f"sigma has shape {list(sigma.shape)} for x of shape {list(x.shape)}: give a number, or one level per "
             f"point, a tensor that broadcasts to {list(x.shape[:-1])}. From a column [n, 1] take sigma[:, 0]."
         )
-    if sigma.device.type == "cpu" and not bool(((sigma >= 0) & sigma.isfinite()).all()):
+    readable = sigma.device.type == "cpu" and not is_batched(sigma)
+    if readable and not bool(((sigma >= 0) & sigma.isfinite()).all()):
         raise ValueError("sigma holds a negative or non-finite level: a standard deviation is finite and at least 0.")
     return sigma.to(x)
 

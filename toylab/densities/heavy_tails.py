@@ -14,6 +14,8 @@ from toylab.densities._mixture import mixture
 from toylab.densities.parameters import Matrices, Matrix, Vector
 from toylab.densities.two_regime import TwoRegimeDensity
 
+_NEAR = 0.1  # the range of the series of ``_excess``
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StudentTMixture(TwoRegimeDensity):
@@ -129,8 +131,8 @@ def _student(s1: Tensor, s2: Tensor, o1: Tensor, o2: Tensor, noise: Tensor, nu: 
         return constant - half * _excess(u) - 0.5 * (w1.log() + w2.log() + o1**2 / w1 + o2**2 / w2)
 
     def change(u: Tensor, step: Tensor) -> Tensor:
-        short, excess = step.clamp(-1, 1), _excess(u + step) - _excess(u)
-        total = -half * torch.where(step.abs() < 1, _excess(short) + u.expm1() * short.expm1(), excess)
+        more = step.expm1()
+        total = -half * torch.where(step.abs() < _NEAR, _excess(step) + u.expm1() * more, u.exp() * more - step)
         for s, o in parts:
             total = total + latent.change_of_normal((s / noise).log() - u, -step, o**2 / noise)
         return total
@@ -158,11 +160,11 @@ def _student(s1: Tensor, s2: Tensor, o1: Tensor, o2: Tensor, noise: Tensor, nu: 
 
 
 def _excess(u: Tensor) -> Tensor:
-    """e^u - 1 - u, which loses its digits near 0 if subtracted: its series there, to u^14. It is not differentiated."""
-    near, series = u.clamp(-0.5, 0.5), torch.zeros_like(u)
-    for k in range(14, 1, -1):
+    """e^u - 1 - u, which loses its digits near 0 if subtracted: its series there, to u^10. It is not differentiated."""
+    near, series = u.clamp(-_NEAR, _NEAR), torch.zeros_like(u)
+    for k in range(10, 1, -1):
         series = (1 + series) * near / k
-    return torch.where(u.abs() < 0.5, series * near, u.expm1() - u)
+    return torch.where(u.abs() < _NEAR, series * near, u.expm1() - u)
 
 
 def _stirling(z: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ from toylab._internal.warn import warn
 from toylab.densities._mixture import mixture
 
 _DEPTH = 50.0  # a cell is dropped where its mass is proved to be below e^-50 = 2e-22 of what another one has
-_ORDER = 24  # Gauss-Legendre nodes per cell; they integrate exp(f) to 1e-13 while, on the half width of a cell,
-_LINEAR, _CONCAVE, _CONVEX = 20.0, 12.0, 6.0  # f' h is at most the first, and f'' h^2 / 2 within the other two
+_ORDER = 24  # Gauss-Legendre nodes per cell; they integrate exp(f) to 1e-15 while, on the half width of a cell,
+_LINEAR, _CONCAVE, _CONVEX = 20.0, 8.0, 6.0  # f' h is at most the first, and f'' h^2 / 2 within the other two
 _MOST_PARTS, _MOST_ROUNDS, _MOST_CELLS = 8, 100, 4096  # of a cut; of cuts; per point
 _CHUNK, _MOST_AT_ONCE = 4096, 2**17  # points, and cells of all of them
 # log((3 + sqrt 3) / (3 - sqrt 3)) and 1 / (12 sqrt 3): see curvature_of_normal
@@ -65,8 +65,6 @@ class _Cells(NamedTuple):
     """The cells of each point, as places among all of them, [n, K]."""
     inside: Tensor
     """Which of these are meant: the others fill up the row, [n, K]."""
-    failed: Tensor
-    """Which points were given up, [n]."""
 
 
 def evaluate(
@@ -79,7 +77,7 @@ def evaluate(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """log p, score and divergence of p(x) = int w(u) N(x; m(u), C(u) + sigma^2 I) du.
 
-    A point that would need more than 4,096 cells gets nan, and a warning says so.
+    A point that would need more than 4,096 cells, or whose numbers overflow, gets nan, and a warning says so.
 
     Args:
         integrand: makes the ``Integrand`` of points; tensors come to it in the shape [...] of what it returns.
@@ -112,12 +110,14 @@ def evaluate(
             middle = (start + stop) // 2
             chunks += [(middle, stop), (start, middle)]
             continue
-        n_failed += int(cells.failed.sum())
         parts.append(_integrate(integrand, part, cells))
+        finite = torch.stack(part).isfinite().all(0)
+        n_failed += int((finite & parts[-1][0].detach().isnan()).sum())
     if n_failed:
         warn(
-            f"{n_failed} of {len(low)} points need more than {_MOST_CELLS} pieces of the integral over the latent: "
-            "their values are nan. Take a larger sigma, or parameters of more similar sizes."
+            f"{n_failed} of {len(low)} points are nan: their integral over the latent needs more than {_MOST_CELLS} "
+            "pieces, or numbers too large for float64. Take points nearer to the mass, a larger sigma, or parameters "
+            "of more similar sizes."
         )
     log_p, score, div = (torch.cat(column) for column in zip(*parts, strict=True))
     return log_p, score, div
@@ -191,7 +191,7 @@ def _search(
     values = value.index_select(0, place.flatten()).view(place.shape)
     highest = torch.where(inside, values, -math.inf).argmax(-1, keepdim=True)
     reference = centre.index_select(0, place.gather(-1, highest)[:, 0])
-    return _Cells(owner, centre[:, None], half[:, None], reference, place, inside, failed)
+    return _Cells(owner, centre[:, None], half[:, None], reference, place, inside)
 
 
 def _integrate(

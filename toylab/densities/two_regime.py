@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.torch_private import is_batched
 from toylab.densities.density import Density
 
 
 class TwoRegimeDensity(Density):
-    """A density with one formula for its clean law and another, evaluated in float64, for the noised one.
+    """A density with one formula for its clean law and another for the noised one, both evaluated in float64.
 
-    The latter may branch on its values, and so cannot be traced by ``torch.func.vmap``. A subclass defines ``_noised``,
-    and ``_clean`` unless its law lies on points or on curves.
+    The latter may branch on its values, and then refuses tensors batched by ``torch.func.vmap``. A subclass defines
+    ``_noised``, and ``_clean`` unless its law lies on points or on curves.
     """
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
@@ -33,7 +34,7 @@ class TwoRegimeDensity(Density):
         return self._evaluate(x, sigma)[:2]
 
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """log p [...], score [..., 2] and divergence [...] of the clean law at x [..., 2]."""
+        """log p [...], score [..., 2] and divergence [...] of the clean law at x [..., 2], all float64."""
         raise validate.NoDensity
 
     @abstractmethod
@@ -43,20 +44,23 @@ class TwoRegimeDensity(Density):
     def _evaluate(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
         sigma = validate.noise_level(sigma, validate.points("x", x))
         if not isinstance(sigma, Tensor) and sigma == 0:
-            return self._clean(x)
+            return _like(x, self._clean(x.double()))
         levels = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(x.shape[:-1])
-        # A clean level has its own formula, and is replaced by 1 here; the levels of a CUDA tensor are not read
-        on_cpu = levels.device.type == "cpu"
-        some_clean = isinstance(sigma, Tensor) and (not on_cpu or bool((sigma == 0).any()))
+        # A clean level has its own formula, and is replaced by 1 here; the levels of a CUDA tensor are not read, and
+        # those of a batched one cannot be
+        readable = levels.device.type == "cpu" and not is_batched(levels)
+        some_clean = isinstance(sigma, Tensor) and (not readable or bool((sigma == 0).any()))
         noisy = torch.where(levels > 0, levels, 1.0) if some_clean else levels
-        log_p, s, div = self._noised(x.double().reshape(-1, 2), noisy.reshape(-1))
-        noised = (log_p.reshape(x.shape[:-1]).to(x), s.reshape(x.shape).to(x), div.reshape(x.shape[:-1]).to(x))
-        if not some_clean or (not on_cpu and type(self)._clean is TwoRegimeDensity._clean):
-            return noised
-        log_p, s, div = self._clean(x)
-        above = levels > 0
-        return (
-            torch.where(above, noised[0], log_p),
-            torch.where(above[..., None], noised[1], s),
-            torch.where(above, noised[2], div),
-        )
+        noised = self._noised(x.double().reshape(-1, 2), noisy.reshape(-1))
+        noised = (noised[0].reshape(x.shape[:-1]), noised[1].reshape(x.shape), noised[2].reshape(x.shape[:-1]))
+        if not some_clean or (not readable and type(self)._clean is TwoRegimeDensity._clean):
+            return _like(x, noised)
+        clean, above = self._clean(x.double()), levels > 0
+        masks = (above, above[..., None], above)
+        log_p, s, div = (torch.where(mask, a, b) for mask, a, b in zip(masks, noised, clean, strict=True))
+        return _like(x, (log_p, s, div))
+
+
+def _like(x: Tensor, values: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    log_p, s, div = values
+    return log_p.to(x), s.to(x), div.to(x)
