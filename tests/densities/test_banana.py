@@ -82,42 +82,80 @@ def test_noised_against_a_dense_trapezoid(p, x, sigma):
     assert float(p.divergence(x, sigma)) == pytest.approx(float(divergence), rel=1e-8, abs=1e-8 * size)
 
 
+def by_cubic(p, x, sigma):
+    """log p, score and divergence by mpmath; the peaks are among the roots of one cubic in u = X_1."""
+    with mpmath.workdps(30):
+        scale, width, bend, sigma, x1, x2 = (mpmath.mpf(a) for a in (p.scale, p.width, p.bend, sigma, *x))
+        v0, v1, v2 = scale**2, sigma**2, width**2 + sigma**2
+
+        def offset(u):
+            return u - x1, bend * (u**2 - v0) - x2
+
+        def exponent(u):
+            d1, d2 = offset(u)
+            return -(u**2) / (2 * v0) - d1**2 / (2 * v1) - d2**2 / (2 * v2)
+
+        def second(u):
+            return -1 / v0 - 1 / v1 - (6 * bend**2 * u**2 - 2 * bend * (bend * v0 + x2)) / v2
+
+        cubic = [2 * bend**2 / v2, 0, 1 / v0 + 1 / v1 - 2 * bend * (bend * v0 + x2) / v2, -x1 / v1]
+        roots = mpmath.polyroots(cubic, maxsteps=500, extraprec=200)
+        peaks = [mpmath.re(z) for z in roots if abs(mpmath.im(z)) < 1e-15 * abs(z) + mpmath.mpf(10) ** -25]
+        top = max(exponent(u) for u in peaks)
+        peaks = [u for u in peaks if exponent(u) > top - 90]
+        widths = [1 / mpmath.sqrt(max(abs(second(u)), 1 / v0 + 1 / v1)) for u in peaks]
+        steps = [-40, -20, -10, -5, -2, 0, 2, 5, 10, 20, 40]
+        edges = sorted({u + k * width for u, width in zip(peaks, widths, strict=True) for k in steps})
+
+        def moments(f):
+            return mpmath.quad(lambda u: f(*offset(u)) * mpmath.exp(exponent(u) - top), edges)
+
+        mass = moments(lambda d1, d2: mpmath.mpf(1))
+        s1, s2 = moments(lambda d1, d2: d1 / v1) / mass, moments(lambda d1, d2: d2 / v2) / mass
+        between = moments(lambda d1, d2: (d1 / v1 - s1) ** 2 + (d2 / v2 - s2) ** 2) / mass
+        log_p = mpmath.log(mass) + top - mpmath.log((2 * mpmath.pi) ** 3 * v0 * v1 * v2) / 2
+        return tuple(float(number) for number in (log_p, s1, s2, between - 1 / v1 - 1 / v2))
+
+
+def agree(p, x, sigma, truth):
+    log_p, *score, divergence = truth
+    norm = math.hypot(*score)
+    x = torch.tensor(x, dtype=torch.float64)
+    assert float(p.log_prob(x, sigma)) == pytest.approx(log_p, rel=1e-9)
+    assert p.score(x, sigma).tolist() == pytest.approx(score, rel=1e-9, abs=1e-9 * norm)
+    # what cancels in it: -1/sigma^2 and the spread of as many nodes, each of a weight known to eps
+    assert float(p.divergence(x, sigma)) == pytest.approx(divergence, rel=1e-9, abs=96 * 2.0**-52 / sigma**2)
+
+
 @pytest.mark.parametrize("sigma", [1e-3, 0.1, 1.0, 10.0, 100.0])
 @pytest.mark.parametrize("x", [(0.5, 0.2), (50.0, 0.0), (0.0, 50.0), (0.0, -50.0), (-35.0, 35.0), (30.0, -40.0)])
 def test_noised_in_high_precision_out_to_the_far_tails(x, sigma):
     p = Banana(scale=2.0, width=0.5, bend=0.5)
-    with mpmath.workdps(30):
-        v0, v1 = mpmath.mpf(p.scale) ** 2, mpmath.mpf(sigma) ** 2
-        v2 = mpmath.mpf(p.width) ** 2 + v1
-        x1, x2 = (mpmath.mpf(a) for a in x)
+    agree(p, x, sigma, by_cubic(p, x, sigma))
 
-        def exponent(u):
-            return -(u**2) / (2 * v0) - (u - x1) ** 2 / (2 * v1) - (x2 - (u**2 - v0) / 2) ** 2 / (2 * v2)
 
-        # all stationary points: the derivative is a cubic in u
-        cubic = [-1 / (2 * v2), 0, -1 / v0 - 1 / v1 + (x2 + v0 / 2) / v2, x1 / v1]
-        peaks = sorted(
-            mpmath.re(z) for z in mpmath.polyroots(cubic, maxsteps=500, extraprec=200) if abs(mpmath.im(z)) < 1e-9
-        )
-        top = max(exponent(u) for u in peaks)
-        curve = 1 / v0 + 1 / v1 + max((3 * u**2 / 2 - x2 - v0 / 2) / v2 for u in peaks)
-        width = 1 / mpmath.sqrt(curve)
-        edges = sorted({u + k * width for u in peaks for k in (-40, -20, -10, -5, -2, 0, 2, 5, 10, 20, 40)})
+@pytest.mark.parametrize(
+    ("p", "x", "sigma"),
+    [
+        (Banana(), (-125.6, 172.5), 1.056),  # -5158.898730, and a lesser peak at -9346.99
+        (Banana(2.0, 0.5, 4.0), (14.5, 10.5), 0.66),  # -168.6875, and a lesser one at -339.24
+        (Banana(2.0, 0.05, 25.0), (100.0, 0.0), 1e-3),  # far off a thin and steep parabola
+        (Banana(0.1, 0.05, 500.0), (0.0, 5.0), 1.0),  # between two arms
+        (Banana(1.0, 5.0, -50.0), (50.0, 50.0), 100.0),
+        (Banana(2.0, 0.5, 0.5), (1e6, -1e6), 0.1),  # the arm next to it costs 1e10 times what the other one does
+    ],
+    ids=repr,
+)
+def test_no_peak_is_missed(p, x, sigma):
+    agree(p, x, sigma, by_cubic(p, x, sigma))
 
-        def moments(f):
-            return mpmath.quad(lambda u: f(u) * mpmath.exp(exponent(u) - top), edges)
 
-        mass = moments(lambda u: mpmath.mpf(1))
-        log_p = mpmath.log(mass) + top - mpmath.log((2 * mpmath.pi) ** 3 * v0 * v1 * v2) / 2
-        s1 = moments(lambda u: (u - x1) / v1) / mass
-        s2 = moments(lambda u: ((u**2 - v0) / 2 - x2) / v2) / mass
-        between = moments(lambda u: ((u - x1) / v1 - s1) ** 2 + (((u**2 - v0) / 2 - x2) / v2 - s2) ** 2) / mass
-        divergence = between - 1 / v1 - 1 / v2
-    x = torch.tensor(x, dtype=torch.float64)
-    assert float(p.log_prob(x, sigma)) == pytest.approx(float(log_p), rel=1e-9)
-    norm = float(mpmath.hypot(s1, s2))
-    assert p.score(x, sigma).tolist() == pytest.approx([float(s1), float(s2)], rel=1e-9, abs=1e-9 * norm)
-    assert float(p.divergence(x, sigma)) == pytest.approx(float(divergence), rel=1e-9)
+def test_a_sharp_banana_at_its_own_noised_draws():
+    """bend * scale = 500, where the peaks are 1e-3 of their distance."""
+    p, g = Banana(10.0, 1.0, 50.0).to(torch.float64), generator(3)
+    x = p.sample((2,), generator=g)
+    for place in (x + 3 * torch.randn(x.shape, dtype=x.dtype, generator=g)).tolist():
+        agree(p, place, 3.0, by_cubic(p, place, 3.0))
 
 
 @pytest.mark.parametrize("sigma", [0.1, 1.0])

@@ -125,6 +125,45 @@ def test_noised_spiral_of_other_parameters_in_high_precision(x, sigma, integrate
     agree(p, x, sigma, integrated(winding(p, x, sigma), n_scan=250))
 
 
+@pytest.mark.parametrize(
+    ("p", "x", "sigma"),
+    [
+        (Spiral(), (0.1654, -0.1783), 1e5),  # the spiral is a point from there: the integrand is nearly flat
+        (Spiral(0.001, 0.0, 120.0), (0.03, 0.02), 1e-3),  # many turns, two noise levels apart
+        (Spiral(10.0, 0.0, 20.0), (0.0, 0.0), 1e-3),
+    ],
+    ids=repr,
+)
+def test_flat_and_many_peaked_spirals_in_high_precision(p, x, sigma, integrated):
+    x = rounded(*x)
+    agree(p, x, sigma, integrated(winding(p, x, sigma), n_scan=400, widest=2))
+
+
+def test_the_scaled_spiral_of_a_tiny_rate():
+    """Spiral().scaled(1e-3) at sigma 100 is N(mean, sigma^2 I) to 1e-9, and its neighbours may not change that."""
+    x = torch.tensor([[1.654e-4, -1.783e-4], [60.0, -30.0]], dtype=torch.float64)
+    expected = -x.square().sum(-1) / 2e4 - math.log(2 * math.pi * 1e4)
+    torch.testing.assert_close(Spiral().scaled(1e-3).log_prob(x, 100.0), expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("p", "x"), [(TwoMoons(), (0.0, 0.0)), (TwoMoons(), (1.0, 0.5)), (Spiral(), (0.0, 0.0))], ids=repr
+)
+@pytest.mark.parametrize("sigma", [0.1, 1.0])
+def test_derivatives_at_the_centres_where_angles_are_undefined(p, x, sigma):
+    x = torch.tensor(x, dtype=torch.float64)
+    score, divergence = (lambda y: p.score(y, sigma)), (lambda y: p.divergence(y, sigma))
+    hessians = [transform(score)(x) for transform in (torch.func.jacrev, torch.func.jacfwd)]
+    hessians.append(torch.func.hessian(lambda y: p.log_prob(y, sigma))(x))
+    for hessian in hessians:
+        torch.testing.assert_close(hessian, hessian.mT, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(hessian.trace(), divergence(x), rtol=1e-10, atol=0)
+    h = 1e-4 * sigma * torch.eye(2, dtype=x.dtype)
+    slope = (divergence(x + h) - divergence(x - h)) / (2e-4 * sigma)
+    for transform in (torch.func.grad, torch.func.jacfwd):
+        torch.testing.assert_close(transform(divergence)(x), slope, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("p", [TwoMoons(), *SPIRALS], ids=repr)
 def test_the_other_curves_have_no_density_either(p):
     for method in (p.log_prob, p.score, p.divergence):

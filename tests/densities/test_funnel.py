@@ -123,3 +123,26 @@ def test_samples_of_the_funnel_are_normal_numbers_scaled():
     assert scipy.stats.kstest(across.numpy(), "norm").pvalue > 1e-6
     for product in (along * across, along * (across**2 - 1) / math.sqrt(2), (along**2 - 1) * (across**2 - 1) / 2):
         assert abs(float(product.mean())) * math.sqrt(n) < 5
+
+
+@pytest.mark.parametrize("scale", [0.3, 5.0])
+@pytest.mark.parametrize("sigma", [1e-3, 1.0, 100.0])
+@pytest.mark.parametrize("x", [(250.0, 1e5), (-250.0, 50.0), (0.0, 1e-3)])
+def test_funnels_of_other_scales_far_out(scale, x, sigma, integrated):
+    p, x = Funnel(scale), rounded(*x)
+    agree(p, x, sigma, integrated(funnel_parts(p, x, sigma), n_scan=800, widest=4), lost=96 * EPS / sigma**2)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.3])
+def test_derivatives_on_the_axis_where_log_y_is_minus_infinity(sigma):
+    """At y = 0: by symmetry, and against the values themselves."""
+    p, x = Funnel(), torch.zeros(2, dtype=torch.float64)
+    hessian = torch.func.jacfwd(lambda y: p.score(y, sigma))(x)
+    torch.testing.assert_close(hessian, torch.func.jacrev(lambda y: p.score(y, sigma))(x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(hessian.trace(), p.divergence(x, sigma), rtol=1e-12, atol=0)
+    assert hessian[0, 1] == hessian[1, 0] == 0
+    h = torch.tensor([1e-4, 0.0], dtype=x.dtype)
+    slope = (p.divergence(x + h, sigma) - p.divergence(x - h, sigma)) / 2e-4
+    for grad in (torch.func.grad, torch.func.jacfwd):
+        found = grad(lambda y: p.divergence(y, sigma))(x)
+        torch.testing.assert_close(found, torch.stack([slope, torch.zeros_like(slope)]), rtol=1e-6, atol=1e-9)

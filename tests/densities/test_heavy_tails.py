@@ -95,6 +95,44 @@ def test_nearly_a_gaussian_in_high_precision(nu, sigma, integrated):
     agree(single(nu), x, sigma, integrated(parts(single(nu), x, sigma), 200, 4))
 
 
+def nearly_gaussian(nu, x, sigma):
+    """log p of S = I / 4 to 1e-12: the series of 1 / nu about N(0, S + sigma^2 I), by derivatives in its variance.
+
+    lambda = 1 + d with E d = 0, E d^2 = 2 / nu: 1 / lambda has mean 1 + 2 / nu and variance 2 / nu, up to 1 / nu^2.
+    """
+    with mpmath.workdps(40):
+        q, noise, nu = mpmath.fsum(mpmath.mpf(a) ** 2 for a in x), mpmath.mpf(sigma) ** 2, mpmath.mpf(nu)
+
+        def density(scale):
+            v = scale / 4 + noise
+            return mpmath.exp(-q / (2 * v)) / (2 * mpmath.pi * v)
+
+        first, second = mpmath.diff(density, 1), mpmath.diff(density, 1, 2)
+        return float(mpmath.log(density(1) + (2 * first + second) / nu))
+
+
+@pytest.mark.parametrize("nu", [1e7, 1e8, 1e10, 1e12])
+@pytest.mark.parametrize("sigma", [1e-3, 0.3, 3.0])
+def test_so_many_degrees_of_freedom_that_log_gamma_cancels(nu, sigma):
+    p, x = StudentTMixture([1.0], [[0.0, 0.0]], [[[0.25, 0.0], [0.0, 0.25]]], [nu]), (0.75, -0.5)
+    found = float(p.log_prob(torch.tensor(x, dtype=torch.float64), sigma))
+    assert found == pytest.approx(nearly_gaussian(nu, x, sigma), rel=1e-12)
+
+
+@pytest.mark.parametrize("sigma", [1e-3, 3.0])
+@pytest.mark.parametrize("x", [NEAR[0], FAR[0]])
+def test_hardly_any_degrees_of_freedom_in_high_precision(sigma, x, integrated):
+    agree(single(0.0625), x, sigma, integrated(parts(single(0.0625), x, sigma), 400, 4))
+
+
+@pytest.mark.parametrize("sigma", [1e-3, 1.0, 100.0])
+@pytest.mark.parametrize("x", [(3e4, 3e4), (1.0, -1.0)])
+def test_a_long_and_thin_law_in_high_precision(sigma, x, integrated):
+    """Variances 2e10 and 2 along the diagonals, whose product a rounded eigenvalue would not give."""
+    p = StudentTMixture([1.0], [[0.0, 0.0]], [[[1e10 + 1, 1e10 - 1], [1e10 - 1, 1e10 + 1]]], [3.0])
+    agree(p, x, sigma, integrated(parts(p, x, sigma), 400, 4))
+
+
 @pytest.mark.parametrize("sigma", [1e-3, 0.03, 0.3, 3.0, 100.0])
 @pytest.mark.parametrize("x", [NEAR[0], FAR[1]])
 def test_three_noised_laws_in_high_precision(x, sigma, integrated):

@@ -100,8 +100,8 @@ class Banana(TwoRegimeDensity):
             return latent.Integrand(log_joint, change, components, slope, curvature)
 
         x1, x2 = x.unbind(-1)
-        # Without its last factor, which is at most 1, the integrand is Gaussian in t. So beyond `reach` it is below e^-80
-        # of what it is at the mean of that Gaussian, where the factor is e^-cost.
+        # Without its last factor, which is at most 1, the integrand is Gaussian in t. So beyond `reach` it is below
+        # e^-80 of what it is at the mean of that Gaussian, where the factor is e^-cost.
         mean = -x1 * sigma**2 / (s2 + sigma**2)
         std = self.scale * sigma / (s2 + sigma**2).sqrt()
         cost = 0.5 * (x2 - bend * ((x1 + mean) ** 2 - s2)) ** 2 / (self.width**2 + sigma**2)

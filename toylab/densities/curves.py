@@ -189,7 +189,6 @@ def _range_of_cosine(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(has_bottom, -1.0, torch.minimum(*ends)), torch.where(has_top, 1.0, torch.maximum(*ends))
 
 
-
 def _arc(x: Tensor, radius: float, start: float, end: float, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """log p [n], score [n, 2] and divergence [n] of an arc about the origin, uniform from angle start to end."""
     with torch.no_grad():  # where the nodes lie does not change the integral

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -104,9 +105,7 @@ class StudentTMixture(TwoRegimeDensity):
         tail = 160 / (nu + 2)
         steep = ((nu + 2) / nu).log() + (2 * tail + 2 * tail.sqrt()).log1p()
         points = (*s.unbind(-1), *o.unbind(-1), noise, nu)
-        log_p, score, div = latent.evaluate(
-            _student, points, flat - tail - (2 * tail).sqrt(), steep, scale=1.0
-        )
+        log_p, score, div = latent.evaluate(_student, points, flat - tail - (2 * tail).sqrt(), steep, scale=1.0)
         scores = torch.einsum("nkj,kij->nki", score.view(n, K, 2), axes)
         return mixture(log_p.view(n, K) + self.weights.log().to(x), scores, div.view(n, K))
 
@@ -114,10 +113,23 @@ class StudentTMixture(TwoRegimeDensity):
         """Eigenvalues and eigenvectors of S, m - x in these axes [..., K, 2], and nu."""
 
         def make() -> tuple[Tensor, ...]:
-            return (*torch.linalg.eigh(self.scales), self.locations, self.dfs)
+            axes = torch.linalg.eigh(self.scales).eigenvectors
+            return (
+                torch.tensor([_eigenvalues(S) for S in self.scales.tolist()], dtype=torch.float64),
+                axes,
+                self.locations,
+                self.dfs,
+            )
 
         variances, axes, locations, nu = self._cast(x, make)
         return variances, axes, torch.einsum("...ki,kij->...kj", locations - x[..., None, :], axes), nu
+
+
+def _eigenvalues(S: list[list[float]]) -> tuple[float, float]:
+    """Of a symmetric matrix, in ascending order, the smaller one from the exact determinant: it may be 1e-12 of S."""
+    ((a, b), (_, d)) = S
+    largest = 0.5 * (a + d + math.hypot(a - d, 2 * b))
+    return float(Fraction(a) * Fraction(d) - Fraction(b) ** 2) / largest, largest
 
 
 def _student(s1: Tensor, s2: Tensor, o1: Tensor, o2: Tensor, noise: Tensor, nu: Tensor) -> latent.Integrand:
@@ -168,7 +180,7 @@ def _excess(u: Tensor) -> Tensor:
 
 
 def _stirling(z: Tensor) -> Tensor:
-    """log Gamma(z) - (z - 1/2) log z + z - log(2 pi) / 2: Stirling's series from 20 on, where the difference cancels."""
+    """log Gamma(z) - (z - 1/2) log z + z - log(2 pi) / 2: from 20 on by its series, as it cancels."""
     far = z.clamp(min=20.0)
     square, series = far**-2, torch.zeros_like(z)
     for coefficient in (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12):

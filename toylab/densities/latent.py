@@ -25,6 +25,7 @@ from toylab._internal.warn import warn
 from toylab.densities._mixture import mixture
 
 _DEPTH = 50.0  # a cell is dropped where its mass is proved to be below e^-50 = 2e-22 of what another one has
+_ROUNDING = 2e-15  # relative error of f, several units in the last place
 _ORDER = 24  # Gauss-Legendre nodes per cell; they integrate exp(f) to 1e-15 while, on the half width of a cell,
 _LINEAR, _CONCAVE, _CONVEX = 20.0, 8.0, 6.0  # f' h is at most the first, and f'' h^2 / 2 within the other two
 _MOST_PARTS, _MOST_ROUNDS, _MOST_CELLS = 8, 100, 4096  # of a cut; of cuts; per point
@@ -128,34 +129,30 @@ def _search(
 ) -> _Cells | None:
     """The cells that hold the mass, or None if these are too many to be looked at together."""
     n = len(low)
-    owner, start = torch.arange(n, device=low.device), 0.5 * (low + high)
-    centre, half, value = start, 0.5 * (high - low), torch.zeros_like(low)  # value: f less f(start)
+    owner, centre, half = torch.arange(n, device=low.device), 0.5 * (low + high), 0.5 * (high - low)
     best, failed = torch.full_like(low, -math.inf), torch.zeros(n, dtype=torch.bool, device=low.device)
-    at_start = integrand(*points).log_joint(start)
     found = []
     for _ in range(_MOST_ROUNDS):
         f = integrand(*(t.index_select(0, owner) for t in points))
-        first, last = centre - half, centre + half
+        first, last, value = centre - half, centre + half, f.log_joint(centre)
         slope, (least, most) = f.slope(centre).abs(), f.curvature(first, last)
         # f falls by at most 3/2 within this distance of the centre
         near = torch.minimum(half, 1 / (slope + (-least).clamp(min=0).sqrt()))
-        best.scatter_reduce_(0, owner, value + near.log() - 1.5, "amax")
+        best.scatter_reduce_(0, owner, value - _ROUNDING * value.abs() + near.log() - 1.5, "amax")
         rise = torch.where(-most * half > slope, -0.5 * slope**2 / most, (slope + 0.5 * most * half) * half)
-        top = value + rise
-        if f.ceiling is not None:
-            top = torch.minimum(top, f.ceiling(first, last) - at_start.index_select(0, owner))
+        top = value + rise if f.ceiling is None else torch.minimum(value + rise, f.ceiling(first, last))
         bend = 0.5 * torch.maximum(-least / _CONCAVE, most / _CONVEX)
         parts = torch.maximum(slope / _LINEAR, bend.clamp(min=0).sqrt()).clamp(min=2 / 3 / scale) * half
         # with nan, and where the centres of the parts would be the same number, nothing is gained by another cut
         whole = ~((parts > 1) & (centre + 0.25 * half != centre))
-        mass = top + (2 * half).log()
+        mass = top + (2 * half).log() + _ROUNDING * (value.abs() + rise.abs())
         alive = ~(mass < best.index_select(0, owner) - _DEPTH)
         kept = (alive & whole).nonzero()[:, 0]
         found.append(tuple(t.index_select(0, kept) for t in (owner, centre, half, value, mass)))
         cut = (alive & ~whole).nonzero()[:, 0]
         if len(cut) == 0:
             break
-        owner, centre, half, value, parts = (t.index_select(0, cut) for t in (owner, centre, half, value, parts))
+        owner, centre, half, parts = (t.index_select(0, cut) for t in (owner, centre, half, parts))
         number = parts.ceil().clamp(max=_MOST_PARTS).long()
         too_many = owner.new_zeros(n).index_add_(0, owner, number) > _MOST_CELLS
         failed |= too_many
@@ -167,11 +164,9 @@ def _search(
         place = torch.repeat_interleave(number)
         index = torch.arange(len(place), device=low.device) - (ends - number).index_select(0, place)
         number = number.index_select(0, place).to(half)
-        owner, before, half, value = (t.index_select(0, place) for t in (owner, centre, half, value))
+        owner, centre, half = (t.index_select(0, place) for t in (owner, centre, half))
         half = half / number
-        step = half * (2 * index + 1 - number)
-        f = integrand(*(t.index_select(0, owner) for t in points))
-        value, centre = value + f.change(before, step), before + step
+        centre = centre + half * (2 * index + 1 - number)
     else:
         failed.index_fill_(0, owner, value=True)
     owner, centre, half, value, mass = (torch.cat(column) for column in zip(*found, strict=True))
