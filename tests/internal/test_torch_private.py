@@ -8,7 +8,14 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 
 import toylab
-from toylab._internal.torch_private import differentiated, in_forward_mode, in_vmap, standard_gamma, version
+from toylab._internal.torch_private import (
+    differentiated,
+    in_forward_mode,
+    in_vmap,
+    is_batched,
+    standard_gamma,
+    version,
+)
 
 ROOT = Path(toylab.__file__).parent
 ALLOWED = "torch_private.py"
@@ -89,6 +96,27 @@ def test_forward_mode_is_seen_in_every_transform():
     torch.func.jvp(torch.func.vmap(look), (x,), (x,))
     torch.func.vmap(lambda y: torch.func.jvp(look, (y,), (y,))[1])(x)
     assert seen == [True] * 5
+
+
+def test_an_axis_of_vmap_is_seen_through_every_transform():
+    """If this fails, ``torch._C._functorch`` has changed: laws done by quadrature do not say why vmap refuses them."""
+    x, seen = torch.ones(3, 2), []
+
+    def look(y):
+        seen.append(is_batched(y))
+        return y.sum(-1)
+
+    look(x)
+    torch.func.jacrev(look)(x)
+    torch.func.jacfwd(look)(x)
+    torch.func.hessian(look)(x)
+    assert seen == [False] * 4
+    seen.clear()
+    torch.func.vmap(look)(x)
+    torch.func.vmap(torch.func.jacrev(look))(x)
+    torch.func.vmap(torch.func.jacfwd(look))(x)
+    torch.func.vmap(torch.func.hessian(look))(x)
+    assert seen == [True] * 4
 
 
 def test_gamma_numbers_follow_a_generator():
