@@ -1,8 +1,14 @@
 """The uniform law on an interval, blurred by a Gaussian: the factor of every law made of straight pieces.
 
-p_sigma(t) = (Phi(A) - Phi(B)) / (high - low) with, after reflecting t to the right of the middle,
-A = (w - |t - mid|) / sigma and B = -(w + |t - mid|) / sigma, w the half width. The difference is never formed: it
-cancels in the tails, and everywhere when the interval is narrow against sigma.
+Reflected to the right of the middle, with y and u the distances from the near and from the far end in units of sigma:
+
+    p_sigma(t) = (Phi(-y) - Phi(-u)) / (high - low) = phi(y) I / (high - low),
+    I = int_0^(u-y) e^(-y s - s^2/2) ds.
+
+The difference is never formed where it cancels: beyond the interval I is made of Mills' ratios, and for an interval
+that is narrow against sigma it is a sum over nodes. Each of the three forms can be differentiated automatically, any
+number of times, in t and in sigma; and since each is evaluated at harmless places where another one is taken, no
+derivative meets an overflow there.
 """
 
 import math
@@ -11,8 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_ROOT_2 = math.sqrt(2)
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
+from toylab.densities.mills import FAR, anywhere, tail
+
+_ROOT_2, _ROOT_2_PI = math.sqrt(2), math.sqrt(2 * math.pi)
+_NODES, _WEIGHTS = (part / 2 for part in np.polynomial.legendre.leggauss(24))
+_NODES = _NODES + 0.5  # on [0, 1]
 
 
 def evaluate(t: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -24,49 +33,62 @@ def evaluate(t: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> tuple[Tenso
         high: right ends.
         sigma: standard deviations, > 0.
     """
-    w, side = 0.5 * (high - low), t - 0.5 * (low + high)
-    distance = side.abs()
+    side, w, sigma = torch.broadcast_tensors(t - 0.5 * (low + high), 0.5 * (high - low), sigma)
+    mirror = torch.where(side < 0, -1.0, 1.0).to(side)
+    distance = mirror * side  # |side|, but with a second derivative at 0: the law is even, and smooth there
     narrow = 2 * w / sigma * (1 + distance / sigma) < 4
-    log_p, slope, curvature = _wide(distance, w, sigma)
-    if bool(narrow.any()):
-        pairs = zip(_narrow(distance, w, sigma), (log_p, slope, curvature), strict=True)
-        log_p, slope, curvature = (torch.where(narrow, near, wide) for near, wide in pairs)
-    return log_p, torch.where(side < 0, -slope, slope), curvature
+    far = ~narrow & ((distance - w) / sigma > FAR)
+    # where another form is taken, each is evaluated at a harmless distance and level, in units of w
+    log_mass, slope, curvature = _near(*_where(~narrow & ~far, distance, w, sigma, (0.0, 1.0)))
+    for form, mask, harmless in ((_far, far, (8.0, 1.0)), (_narrow, narrow, (0.0, 4.0))):
+        if anywhere(mask):
+            pairs = zip(form(*_where(mask, distance, w, sigma, harmless)), (log_mass, slope, curvature), strict=True)
+            log_mass, slope, curvature = (torch.where(mask, here, there) for here, there in pairs)
+    return log_mass - (2 * w).log(), mirror * slope, curvature
 
 
-def _wide(distance: Tensor, w: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """By the ratio rho = Phi(B) / Phi(A), with y = -A, u = -B and e = exp((A^2 - B^2) / 2)."""
+def _where(
+    mask: Tensor, distance: Tensor, w: Tensor, sigma: Tensor, harmless: tuple[float, float]
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.where(mask, distance, harmless[0] * w), w, torch.where(mask, sigma, harmless[1] * w)
+
+
+def _near(distance: Tensor, w: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log(Phi(-y) - Phi(-u)) and its two derivatives, by error functions."""
     y, u = (distance - w) / sigma, (distance + w) / sigma
-    exponent = -2 * (w / sigma) * (distance / sigma)
-    e, scaled = exponent.exp(), torch.special.erfcx(y / _ROOT_2)
-    rho = e * torch.special.erfcx(u / _ROOT_2) / scaled
-    rest = (1 - rho).clamp(min=torch.finfo(rho.dtype).tiny)  # 0 only where the narrow form is used
-    mills = math.sqrt(2 / math.pi) / scaled
-    h = mills / rest
-    log_p = torch.special.log_ndtr(-y) + torch.log1p(-rho) - (2 * w).log()
-    gap = _mills_minus(y, mills) + h * rho  # h - y
-    curvature = -h * (gap + u * e - h * e * (2 - e)) / sigma**2
-    return log_p, h * torch.expm1(exponent) / sigma, curvature
+    exponent = -2 * (w / sigma) * (distance / sigma)  # of phi(u) / phi(y)
+    mass = 0.5 * (torch.erfc(y / _ROOT_2) - torch.erfc(u / _ROOT_2))
+    h = (-0.5 * y**2).exp() / (_ROOT_2_PI * mass)
+    slope = h * torch.expm1(exponent)
+    return mass.log(), slope / sigma, (h * (y - u * exponent.exp()) - slope**2) / sigma**2
 
 
-def _mills_minus(y: Tensor, mills: Tensor) -> Tensor:
-    """The inverse Mills ratio less its argument, which cancels far out: Laplace's continued fraction from 6 on."""
-    far = y.clamp(min=6.0)
-    fraction = torch.zeros_like(far)
-    for k in range(40, 0, -1):
-        fraction = k / (far + fraction)
-    return torch.where(y < 6, mills - y, fraction)
+def _far(distance: Tensor, w: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same from y = 6 on: all of Mills' tail beyond the near end, less what lies beyond the far one."""
+    y, width = (distance - w) / sigma, 2 * w / sigma
+    e = (-width * (distance / sigma)).exp()  # phi(u) / phi(y)
+    near, beyond = tail(y), tail(y + width)
+    mass = near.mass - e * beyond.mass
+    first = near.first - e * (width * beyond.mass + beyond.first)
+    second = near.second - e * (width**2 * beyond.mass + 2 * width * beyond.first + beyond.second)
+    return _from_moments(y, sigma, mass.log(), first / mass, second / mass - (first / mass) ** 2)
 
 
 def _narrow(distance: Tensor, w: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """By the mean and variance of U given the place, over Gauss-Legendre nodes on the interval."""
+    """The same for an interval over which e^(-y s - s^2/2) changes little: by Gauss-Legendre nodes s."""
+    y, width = (distance - w) / sigma, 2 * w / sigma
     nodes, weights = (torch.as_tensor(part, dtype=w.dtype, device=w.device) for part in (_NODES, _WEIGHTS))
-    u = w[..., None] * nodes
-    # exp(-(t - u)^2 / 2) less what does not depend on u, in units of sigma
-    tilt = u / sigma[..., None] * ((distance[..., None] - 0.5 * u) / sigma[..., None])
-    log_terms = tilt + (weights / 2).log()
+    s = width[..., None] * nodes
+    log_terms = weights.log() - s * (y[..., None] + 0.5 * s)
     r = log_terms.softmax(-1)
-    mean = (r * u).sum(-1)
-    variance = (r * (u - mean[..., None]).square()).sum(-1)
-    log_p = log_terms.logsumexp(-1) - 0.5 * (distance / sigma) ** 2 - sigma.log() - 0.5 * math.log(2 * math.pi)
-    return log_p, (mean - distance) / sigma**2, (variance / sigma**2 - 1) / sigma**2
+    mean = (r * s).sum(-1)
+    variance = (r * (s - mean[..., None]).square()).sum(-1)
+    return _from_moments(y, sigma, width.log() + log_terms.logsumexp(-1), mean, variance)
+
+
+def _from_moments(
+    y: Tensor, sigma: Tensor, log_integral: Tensor, mean: Tensor, variance: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """log(phi(y) I), its slope and its curvature, from log I and the mean and variance of s."""
+    log_mass = log_integral - 0.5 * y**2 - math.log(_ROOT_2_PI)
+    return log_mass, -(y + mean) / sigma, (variance - 1) / sigma**2
