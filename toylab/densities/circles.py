@@ -1,5 +1,6 @@
 """Uniform laws on circles: no density of their own, one in closed form (Bessel functions) at every noise level."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +12,12 @@ from toylab._internal import validate
 from toylab._internal.random import categorical, uniform
 from toylab.densities._mixture import mixture
 from toylab.densities.density import Density
+from toylab.densities.mills import anywhere
 from toylab.densities.parameters import Vector
 from toylab.densities.two_regime import TwoRegimeDensity
+
+# of Hankel's expansion: e^-kappa I_0(kappa) sqrt(2 pi kappa) = sum_k a_k / kappa^k, a_k / a_(k-1) = (2k - 1)^2 / 8k
+_HANKEL = list(itertools.accumulate(range(1, 17), lambda a, k: a * (2 * k - 1) ** 2 / (8 * k), initial=1.0))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,26 +125,49 @@ class ConcentricCircles(TwoRegimeDensity):
 def _circle(x: Tensor, radius: Tensor | float, sigma: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
     """log p, score and divergence of circles about the origin; radius and sigma broadcast to x[..., 0]."""
     sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
-    r = torch.linalg.vector_norm(x, dim=-1)
-    kappa = (r / sigma) * (radius / sigma)
-    gap = _one_minus_ratio(kappa)
-    log_bessel = torch.special.i0e(kappa).log()
-    log_p = log_bessel - 0.5 * ((r - radius) / sigma) ** 2 - 2 * sigma.log() - math.log(2 * math.pi)
+    x1, x2 = x.unbind(-1)
+    central = (torch.hypot(x1, x2) / sigma) * (radius / sigma) < 1
     # away from the centre: the two near-equal lengths R and r are subtracted first
-    outer = -((r - radius) + radius * gap) / r.clamp(min=torch.finfo(r.dtype).tiny)
-    # about the centre: A / kappa, which tends to 1/2
-    small = kappa.clamp(max=1.0)
-    ratio = (1 - _one_minus_ratio(small)) / small.clamp(min=1e-3)
-    ratio = torch.where(small < 1e-3, 0.5 - small**2 / 16, ratio)
-    inner = -1 + (radius / sigma) ** 2 * ratio
-    s = x * (torch.where(kappa < 1, inner, outer) / sigma**2)[..., None]
-    return log_p, s, (-2 + (radius / sigma) ** 2 * gap * (2 - gap)) / sigma**2
+    r = torch.hypot(torch.where(central, radius, x1), torch.where(central, 0.0, x2))
+    log_bessel, gap = _bessel((r / sigma) * (radius / sigma))
+    log_p = log_bessel - 0.5 * ((r - radius) / sigma) ** 2
+    outward = -((r - radius) + radius * gap) / r  # the score is x times this over sigma^2
+    not_radial = gap * (2 - gap)  # 1 - A^2
+    if anywhere(central):  # about the centre: in r^2, which can be differentiated there
+        square = torch.where(central, (x / sigma[..., None]).square().sum(-1), 0.0)
+        pull = (radius / sigma) ** 2
+        bessel, ratio = _bessel_near_zero(square * torch.where(central, pull, 0.0))
+        log_p = torch.where(central, bessel.log() - 0.5 * (square + pull), log_p)
+        outward = torch.where(central, pull * ratio - 1, outward)
+        not_radial = torch.where(central, 1 - square * pull * ratio**2, not_radial)
+    constant = -2 * sigma.log() - math.log(2 * math.pi)
+    return log_p + constant, x * (outward / sigma**2)[..., None], (-2 + (radius / sigma) ** 2 * not_radial) / sigma**2
 
 
-def _one_minus_ratio(kappa: Tensor) -> Tensor:
-    """1 - I_1(kappa) / I_0(kappa), which loses all digits if subtracted at large kappa: a series in 1/kappa there."""
-    near, z = kappa.clamp(max=200.0), 1 / kappa.clamp(min=200.0)
+def _bessel(kappa: Tensor) -> tuple[Tensor, Tensor]:
+    """log(e^-kappa I_0(kappa)) and 1 - I_1(kappa) / I_0(kappa), for kappa > 0: a series in 1/kappa from 30 on.
+
+    Subtracted, the latter loses digits in proportion to kappa, and as many again in each derivative.
+    """
+    large = kappa > 30
+    near = torch.where(large, 1.0, kappa)
     i0e = torch.special.i0e(near)
-    direct = (i0e - torch.special.i1e(near)) / i0e
-    series = z * (1 / 2 + z * (1 / 8 + z * (1 / 8 + z * (25 / 128 + z * (13 / 32 + z * 1073 / 1024)))))
-    return torch.where(kappa < 200, direct, series)
+    log_bessel, gap = i0e.log(), (i0e - torch.special.i1e(near)) / i0e
+    if anywhere(large):
+        z = 1 / torch.where(large, kappa, 30.0)
+        series, slope = torch.zeros_like(z), torch.zeros_like(z)
+        for a in reversed(_HANKEL):
+            slope = slope * z + series
+            series = series * z + a
+        log_bessel = torch.where(large, series.log() + 0.5 * (z / (2 * math.pi)).log(), log_bessel)
+        gap = torch.where(large, z * (0.5 + z * slope / series), gap)
+    return log_bessel, gap
+
+
+def _bessel_near_zero(square: Tensor) -> tuple[Tensor, Tensor]:
+    """I_0(kappa) and I_1(kappa) / (kappa I_0(kappa)) by their power series in kappa^2, for kappa below 1."""
+    i0, i1 = torch.zeros_like(square), torch.zeros_like(square)
+    for k in reversed(range(14)):
+        i0 = i0 * square + 0.25**k / math.factorial(k) ** 2
+        i1 = i1 * square + 0.25**k / (math.factorial(k) * math.factorial(k + 1))
+    return i0, 0.5 * i1 / i0

@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import uniform
+from toylab.densities.mills import FAR, anywhere, mills, tail
 from toylab.densities.parameters import Vector
 from toylab.densities.two_regime import TwoRegimeDensity
 
@@ -60,47 +60,56 @@ class Laplace(TwoRegimeDensity):
 
 def _blurred_laplace(t: Tensor, b: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """log p_sigma(t), its first and second derivative, for the law of a Laplace number of scale b plus sigma Z."""
-    narrow = b / sigma < 0.1 * (1 - (b / sigma) * (t.abs() / sigma))
-    if not bool(narrow.any()):
-        return _wide_laplace(t, b, sigma)
-    pairs = zip(_narrow_laplace(t, b, sigma), _wide_laplace(t, b, sigma), strict=True)
-    log_p, slope, curvature = (torch.where(narrow, near, wide) for near, wide in pairs)
-    return log_p, slope, curvature
-
-
-def _wide_laplace(t: Tensor, b: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The halves of p that come from above and from below: e^(sigma^2/2b^2 -+ t/b) Phi(+-t/sigma - sigma/b) / 2b."""
     z, ratio = t / sigma, sigma / b
-    above, below = _log_half(z, ratio), _log_half(-z, ratio)
-    log_p = torch.logaddexp(above, below) - (2 * b).log()
-    r = (above - below).sigmoid()  # share of the half in which p falls like e^(-t/b)
-    s = (below - above).sigmoid()
-    log_normal = -0.5 * z**2 - sigma.log() - 0.5 * math.log(2 * math.pi)
-    # p - b^2 p'' = N(t; 0, sigma^2)
-    return log_p, (s - r) / b, (4 * r * s - (log_normal - log_p).exp()) / b**2
+    narrow = ratio - z.abs() > FAR
+    log_p, slope, curvature = _wide_laplace(*_where(~narrow, z, ratio, harmless=1.0))
+    if anywhere(narrow):
+        pairs = zip(_narrow_laplace(*_where(narrow, z, ratio, harmless=20.0)), (log_p, slope, curvature), strict=True)
+        log_p, slope, curvature = (torch.where(narrow, near, wide) for near, wide in pairs)
+    return log_p - (2 * b).log(), slope / sigma, curvature / sigma**2
 
 
-def _log_half(z: Tensor, ratio: Tensor) -> Tensor:
-    """log of e^(ratio^2/2 - ratio z) Phi(z - ratio), by erfcx where that exponential could overflow."""
-    argument = (ratio - z) / math.sqrt(2)
-    scaled = -0.5 * z**2 + (0.5 * torch.special.erfcx(argument.clamp(min=-5))).log()
-    direct = ratio * (0.5 * ratio - z) + torch.special.log_ndtr(-math.sqrt(2) * argument.clamp(max=-5))
-    return torch.where(argument > -5, scaled, direct)
+def _where(mask: Tensor, z: Tensor, ratio: Tensor, harmless: float) -> tuple[Tensor, Tensor]:
+    """Both of them where the mask holds, and a place where the form is harmless elsewhere."""
+    return torch.where(mask, z, 0.0), torch.where(mask, ratio, harmless)
 
 
-def _narrow_laplace(t: Tensor, b: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For b much smaller than sigma: by mean and variance of the Laplace number u given t.
+def _wide_laplace(z: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log 2b p and its derivatives in z, by the halves of p that come from above and from below."""
+    (above, hazard), (below, other_hazard) = _half(z, ratio), _half(-z, ratio)
+    halves = torch.stack([above, below], -1)
+    r, s = halves.softmax(-1).unbind(-1)  # r: share of the half in which p falls like e^(-t/b)
+    # p - b^2 p'' = N(t; 0, sigma^2), which is hazard / ratio of either half
+    normal = 2 / ratio * torch.where(z < 0, s * other_hazard, r * hazard)
+    # not logaddexp, whose second derivative is nan where the halves are far apart
+    return halves.logsumexp(-1), (s - r) * ratio, (4 * r * s - normal) * ratio**2
 
-    For u > 0 their law is e^(-u (1/b - t/sigma^2)) e^(-u^2/2sigma^2): Gauss-Laguerre nodes in the first exponent. The
-    second is close to 1. For u < 0 likewise, with -t.
+
+def _half(z: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
+    """log of e^(ratio^2/2 - ratio z) Phi(-y), y = ratio - z, and the hazard phi(y) / Phi(-y).
+
+    From y = 6 on by Mills' ratio: there that exponential could overflow.
     """
-    nodes, weights = (t.new_tensor(part) for part in np.polynomial.laguerre.laggauss(24))
-    tilt = ((b / sigma) * (t / sigma)).clamp(-0.99, 0.99)[..., None]  # below 1 where this form is used
-    u = b[..., None] * torch.cat([nodes / (1 - tilt), -nodes / (1 + tilt)], -1)
-    log_weights = torch.cat([weights.log() - torch.log1p(-tilt), weights.log() - torch.log1p(tilt)], -1)
-    log_terms = log_weights - math.log(2) - 0.5 * (u / sigma[..., None]) ** 2
-    r = log_terms.softmax(-1)
-    mean = (r * u).sum(-1)
-    variance = (r * (u - mean[..., None]).square()).sum(-1)
-    log_p = log_terms.logsumexp(-1) - 0.5 * (t / sigma) ** 2 - sigma.log() - 0.5 * math.log(2 * math.pi)
-    return log_p, (mean - t) / sigma**2, (variance / sigma**2 - 1) / sigma**2
+    y = ratio - z
+    far = y > FAR
+    near = torch.where(far, 0.0, y)
+    upper = 0.5 * torch.erfc(near / math.sqrt(2))
+    log_half = ratio * (0.5 * ratio - z) + upper.log()
+    hazard = (-0.5 * near**2).exp() / (math.sqrt(2 * math.pi) * upper)
+    if not anywhere(far):
+        return log_half, hazard
+    ratio_of_mills = mills(torch.where(far, y, FAR))
+    by_mills = ratio_of_mills.log() - 0.5 * z**2 - 0.5 * math.log(2 * math.pi)
+    return torch.where(far, by_mills, log_half), torch.where(far, 1 / ratio_of_mills, hazard)
+
+
+def _narrow_laplace(z: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same for b much smaller than sigma: by mean and variance of the Laplace number u given t, s = |u| / sigma.
+
+    For u > 0 the law of s is e^(-(ratio - z) s - s^2/2), a Mills tail; for u < 0 likewise, with -z.
+    """
+    above, below = tail(ratio - z), tail(ratio + z)
+    mass = above.mass + below.mass
+    mean = (above.first - below.first) / mass
+    variance = (above.second + below.second) / mass - mean**2
+    return mass.log() - 0.5 * z**2 - 0.5 * math.log(2 * math.pi), mean - z, variance - 1

@@ -44,7 +44,9 @@ def mills(y: Tensor) -> Tensor:
 
 
 def anywhere(mask: Tensor) -> bool:
-    """Whether the mask holds at any place; true inside ``torch.func.vmap``, where it cannot be read."""
+    """Whether the mask holds at any place; true where it cannot be read: on a GPU and inside ``torch.func.vmap``."""
+    if mask.device.type != "cpu":
+        return True  # reading would wait for the device, and no CUDA graph can hold it
     try:
         return bool(mask.any())
     except RuntimeError:
