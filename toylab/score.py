@@ -12,6 +12,8 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
+from toylab._internal.torch_private import in_forward_mode, in_vmap
+
 
 @runtime_checkable
 class Score(Protocol):
@@ -111,10 +113,24 @@ def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """
     if (found := _its_own(score, x, v[None])) is not None:
         return found[0], found[1][0]
+    if in_forward_mode() or in_vmap():
+        return _value_and_jvp_by_reverse_mode(score, x, v)
     with torch.inference_mode(False), forward_ad.dual_level():  # inference mode would drop the tangents in silence
         x = x.clone() if x.is_inference() else x.contiguous()  # a dual number needs memory of its own
         s, jvp = forward_ad.unpack_dual(score(forward_ad.make_dual(x, v)))
     return s, torch.zeros_like(s) if jvp is None else jvp  # no tangent: s does not depend on x
+
+
+def _value_and_jvp_by_reverse_mode(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """The same where forward mode is not to be had: it cannot be nested, nor batched by ``torch.func.vmap``.
+
+    u -> (grad s)^T u is linear, and its own transposed derivative along v is (grad s) v.
+    """
+    with torch.inference_mode(False):
+        s, pull_back, *_ = torch.func.vjp(score, x)
+        _, transposed, *_ = torch.func.vjp(lambda u: pull_back(u)[0], torch.zeros_like(s))
+        (jvp,) = transposed(v)
+    return s, torch.as_tensor(jvp)
 
 
 def value_and_divergence(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:

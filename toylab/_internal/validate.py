@@ -9,9 +9,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from toylab._internal.torch_private import in_vmap
 from toylab._internal.uncalled import refuse_class
 
 NO_DENSITY = (
@@ -104,8 +106,7 @@ def cloud(name: str, x: Tensor) -> Tensor:
 def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
     """Return ``sigma`` ready to broadcast against ``x[..., 0]``: a number, or a tensor like ``x``.
 
-    A number must be finite and >= 0. The values of a CUDA tensor are not read (that would wait for the
-    device); those of a CPU tensor are.
+    A number must be finite and >= 0. The values of a tensor are read where they are ``readable``.
     """
     if not isinstance(sigma, Tensor):
         number = _number("sigma", sigma)
@@ -120,7 +121,7 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
             f"sigma has shape {list(sigma.shape)} for x of shape {list(x.shape)}: give a number, or one level per "
             f"point, a tensor that broadcasts to {list(x.shape[:-1])}. From a column [n, 1] take sigma[:, 0]."
         )
-    if sigma.device.type == "cpu" and not bool(((sigma >= 0) & sigma.isfinite()).all()):
+    if readable(sigma) and not bool(((sigma >= 0) & sigma.isfinite()).all()):
         raise ValueError("sigma holds a negative or non-finite level: a standard deviation is finite and at least 0.")
     return sigma.to(x)
 
@@ -128,7 +129,7 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
 def noisy(sigma: Tensor | float, x: Tensor) -> Tensor | float:
     """``noise_level``, for laws without a density of their own: sigma = 0 is refused."""
     sigma = noise_level(sigma, points("x", x))
-    if (sigma.device.type == "cpu" and bool((sigma == 0).any())) if isinstance(sigma, Tensor) else sigma == 0:
+    if (readable(sigma) and bool((sigma == 0).any())) if isinstance(sigma, Tensor) else sigma == 0:
         raise NoDensity
     return sigma
 
@@ -172,7 +173,7 @@ def time(t: Tensor | float) -> Tensor | float:
         inside = -1e-6 <= t <= 1 + 1e-6  # nan compares false
     else:
         floating("t", t)
-        inside = t.device.type != "cpu" or bool(((t >= -1e-6) & (t <= 1 + 1e-6)).all())
+        inside = not readable(t) or bool(((t >= -1e-6) & (t <= 1 + 1e-6)).all())
     if not inside:
         raise ValueError(
             f"t is {t if not isinstance(t, Tensor) else t.tolist()}: times run from 0, the data, to 1, the noise. "
@@ -293,6 +294,11 @@ def score(name: str, value: object, *, of_sigma: bool = False, remedy: str | Non
     return called
 
 
+def readable(values: Tensor) -> bool:
+    """Whether a check may read the values: not on a GPU, which it would wait for, nor in ``torch.func.vmap``."""
+    return values.device.type == "cpu" and not in_vmap()
+
+
 def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
     try:
         return bool(torch.broadcast_shapes(shape, to) == to)
@@ -301,7 +307,15 @@ def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
 
 
 def _number(name: str, value: float) -> float:
+    """As a float: of Python, of NumPy, or a tensor without dimensions; words and truth values are no numbers."""
+    if type(value) is float:
+        return value
+    kind = value.dtype if isinstance(value, Tensor | np.ndarray) else type(value)
+    if isinstance(value, str | bytes | bytearray) or kind in (bool, np.bool_, np.dtype(bool), torch.bool):
+        raise TypeError(f"{name} is {value!r}: it must be a number.")
+    if getattr(value, "ndim", 0) > 0:
+        raise TypeError(f"{name} has shape {list(np.shape(value))}: it must be a number.")
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise TypeError(f"{name} is {value!r}: it must be a number.") from None

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab.densities.parameters import unwrapped
 
 # pairs of component and point per chunk: what a core's cache holds; on a GPU, where every chunk costs launches, many
 _PAIRS, _PAIRS_ON_A_GPU = 5 << 15, 1 << 24
@@ -180,10 +181,13 @@ def _pairs(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Iterator[P
     levels = sigma.split(size) if isinstance(sigma, Tensor) and whitening is None else [sigma] * n_chunks
     for points, level in zip([x] if len(x) <= size else x.split(size), levels, strict=True):
         constant, diagonal, w21 = here = whitening or _whitening(level, gaussians)
-        # a plane per coordinate: reading every second number is slow; in place: new memory costs as much as arithmetic
-        a = (gaussians.means - torch.stack(points.unbind(-1))[:, None]).mul_(diagonal)
+        # a plane per coordinate: reading every second number is slow; in place: new memory costs as much as arithmetic,
+        # but what the derivative in sigma needs is kept
+        offset = gaussians.means - torch.stack(points.unbind(-1))[:, None]
+        a = offset * diagonal if isinstance(level, Tensor) else offset.mul_(diagonal)
         if w21 is not None:
-            a[1].add_(a[0] * (w21 / diagonal[0]))  # vmap has no addcmul_
+            first = offset[0] * diagonal[0] if isinstance(level, Tensor) else a[0]
+            a[1].add_(first * (w21 / diagonal[0]))  # vmap has no addcmul_
         log_joint = torch.addcmul(torch.addcmul(constant, a[0], a[0], value=-0.5), a[1], a[1], value=-0.5)
         yield Pairs(log_joint, a, here)
 
@@ -192,7 +196,8 @@ def _pairs(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Iterator[P
 def _at_one_level(level: float, gaussians: Gaussians) -> Whitening:
     """The whitening at a level that is a number, which a sampler needs at every step."""
     with torch.inference_mode(False), torch.no_grad():  # what is kept is used in every mode
-        return _whitening(level, gaussians)
+        constant, diagonal, w21 = _whitening(level, gaussians)
+        return Whitening(unwrapped(constant), unwrapped(diagonal), None if w21 is None else unwrapped(w21))
 
 
 def _whitening(level: Tensor | float, gaussians: Gaussians) -> Whitening:

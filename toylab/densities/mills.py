@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toylab._internal.validate import readable
+
 FAR = 6.0  # from here on the fractions are exact to rounding
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
@@ -45,9 +47,4 @@ def mills(y: Tensor) -> Tensor:
 
 def anywhere(mask: Tensor) -> bool:
     """Whether the mask holds at any place; true where it cannot be read: on a GPU and inside ``torch.func.vmap``."""
-    if mask.device.type != "cpu":
-        return True  # reading would wait for the device, and no CUDA graph can hold it
-    try:
-        return bool(mask.any())
-    except RuntimeError:
-        return True
+    return not readable(mask) or bool(mask.any())

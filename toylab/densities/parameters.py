@@ -132,7 +132,10 @@ class Parameters:
         if key not in kept:
             with torch.inference_mode(False), torch.no_grad():  # what is kept is used in every mode
                 kept[key] = tuple(
-                    part.to(like) if isinstance(part, Tensor) and part.is_floating_point() else part for part in make()
+                    unwrapped(part.to(dtype=like.dtype, device=like.device) if part.is_floating_point() else part)
+                    if isinstance(part, Tensor)
+                    else part
+                    for part in make()
                 )
         return kept[key]
 
@@ -141,6 +144,12 @@ class Parameters:
         like = torch.empty(0, dtype=torch.float64, device=self.device)
         parameter: Tensor = self._cast(like, lambda: (getattr(self, name),), name)[0]
         return parameter
+
+
+def unwrapped(constant: Tensor) -> Tensor:
+    """A constant that was made inside a transform of ``torch.func``, without its wrapper, which dies with it."""
+    plain: Tensor = torch.func.debug_unwrap(constant)
+    return plain
 
 
 def _promote(dtypes: list[torch.dtype]) -> torch.dtype | None:
