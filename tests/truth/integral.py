@@ -18,7 +18,7 @@ from typing import NamedTuple
 import mpmath as mp
 import numpy as np
 
-DEPTH = 55.0  # what is left out is below e^-55 = 1e-24 of the integral, for each cell
+DEPTH = 48.0  # what is left out is below e^-48 = 1e-21 of the integral, for each cell
 CURVED, STEEP = 4.0, 16.0  # a resolved cell: at most this much of M h^2 / 8 and of |g'| h / 2
 ORDERS = (16, 24)
 AGREE = mp.mpf(10) ** -17

@@ -398,7 +398,7 @@ def _spiral(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, rate: float, start: float, end:
         return -(d1 * d1 + d2 * d2) * over / 2, d1 * over, d2 * over, -2 * over
 
     over, rate_ = 1 / sigma**2, mp.mpf(rate)
-    m = moments(node, cells(screen, start, end, n_first=32))
+    m = moments(node, cells(screen, start, end))
     log_p = m.log_integral - mp.log(2 * mp.pi * sigma**2 * (mp.mpf(end) - start))
     return Value.of_noise(log_p, *m.mean, m.variance - 2 * over, sigma, mp.hypot(x, y) + rate_ * end)
 
@@ -569,7 +569,7 @@ def _student(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, location: list[float], scale: 
     right, budget = 1e-3, _MARGIN - log_n - least
     while fh * (math.expm1(right) - right) < budget + 40:
         right *= 1.5
-    m = moments(node, cells(screen, min(left, -1.0), right, n_first=64))
+    m = moments(node, cells(screen, min(left, -1.0), right))
     constant = half * mp.log(half) - half - mp.loggamma(half) - mp.log(2 * mp.pi)
     s1, s2 = m.mean
     return Value(
