@@ -26,7 +26,7 @@ NOTEBOOKS := --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-saniti
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env figures test suite floors coverage test-browser bench lab notebooks site lint clean
+.PHONY: help env figures test suite floors coverage search test-browser bench lab notebooks site lint clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=python3] [TORCH=cpu|cuda] [OUT=figures] [SEED=0] [ARGS='...']"
@@ -48,6 +48,9 @@ floors: ## the test suite with the oldest versions that are promised, in .venv-f
 
 coverage: env ## the test suite, and which lines of toylab it runs
 	$(SIDE_BY_SIDE) --ignore=tests/browser --cov --cov-report=term $(ARGS)
+
+search: env ## 20,000 random values of all densities against an independent reference: half an hour on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.truth.search --seed 0 1 2 3 4 --cases 4000 --processes 2 $(ARGS)
 
 test-browser: env ## run the widgets in JupyterLab and Chromium, which must be installed
 	$(PIP) "playwright==1.65.2"

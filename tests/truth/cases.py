@@ -1,4 +1,4 @@
-"""Random cases for the search: a law of any parameters, moved and mixed; a noise level; and points that are hard for it.
+"""Random cases for the search: a law of any parameters, moved and mixed, noise levels, and points that try it.
 
 A law is written as a nested list: see ``reference``. ``build`` makes toylab's object of it.
 
@@ -9,7 +9,8 @@ The region that is searched, and for which docs/densities.md makes its claim:
   condition numbers of covariances up to 1e6;
 - the law moved: scaled by 1e-3 to 1e3, turned, shifted, noised, two of these deep, and mixtures of up to three;
 - levels from 1e-3 to 1e2, and 0 where there is a clean density;
-- points: draws of the noised law; far out, up to 50 spreads of it; and the places where formulas break: centres of
+- points: draws of the noised law; far out, up to 50 spreads of it (a spread is 1.5 times the median distance of draws
+  from their middle, or the level where that is more); and within as many, the places where formulas break: centres of
   curvature, ridges, axes, corners, between modes, the wrong side of a bend, each exactly and a little beside.
 """
 
@@ -65,7 +66,7 @@ def draw(rng: np.random.Generator, family: str) -> Batch:
         sigma[rng.random(n) < 0.15] = 0.0
     draws = sample(law, 64, rng)
     center = np.median(draws, 0)
-    spread = max(float(np.median(np.abs(draws - center))) * 1.5, 1e-12)
+    spread = max(1.5 * float(np.median(np.linalg.norm(draws - center, axis=-1))), 1e-12)
     x = np.stack([_point(rng, law, draws, center, spread, level) for level in sigma])
     # clean laws jump at edges and have kinks: what holds exactly there is a convention, not a value
     clean = sigma == 0
@@ -85,7 +86,8 @@ def _point(
     rng: np.random.Generator, law: Law, draws: np.ndarray, center: np.ndarray, spread: float, sigma: float
 ) -> np.ndarray:
     some, other = draws[rng.integers(len(draws), size=2)]
-    kind = rng.choice(["bulk", "far", "far of a draw", "landmark", "between", "wrong side"], p=[0.2, 0.2, 0.1, 0.3, 0.1, 0.1])
+    kinds = ["bulk", "far", "far of a draw", "landmark", "between", "wrong side"]
+    kind = rng.choice(kinds, p=[0.2, 0.2, 0.1, 0.3, 0.1, 0.1])
     if kind == "bulk":
         return some + sigma * rng.standard_normal(2)
     if kind == "far":
@@ -95,6 +97,8 @@ def _point(
     if kind == "landmark":
         beside = rng.choice([0.0, 0.0, 1e-8, 1e-3, 1.0])
         place = landmark(rng, law)
+        far = float(np.linalg.norm(place - center)) / (50 * (spread + sigma))
+        place = place if far < 1 else center + (place - center) / far
         return place + beside * (sigma or 0.1 * spread) * rng.standard_normal(2)
     if kind == "between":
         return 0.5 * (some + other)
@@ -154,7 +158,11 @@ def draw_law(rng: np.random.Generator, family: str) -> Law:
             end = start + _power(rng, -2, 2) * _direction(rng)
             return [family, start.tolist(), end.tolist()]
         case "Circle":
-            return [family, _power(rng, -2, 2), (_power(rng, -2, 2) * rng.standard_normal(2) * rng.integers(2)).tolist()]
+            return [
+                family,
+                _power(rng, -2, 2),
+                (_power(rng, -2, 2) * rng.standard_normal(2) * rng.integers(2)).tolist(),
+            ]
         case "ConcentricCircles":
             K = int(rng.integers(1, 5))
             return [family, (10 ** rng.uniform(-2, 2, K)).tolist(), _weights(rng, K)]
@@ -212,7 +220,11 @@ def _example(rng: np.random.Generator) -> Law:
         case "spiral_of_gaussians":
             return ["spiral_of_gaussians", int(rng.integers(2, 30)), 1.5, 0.8, 4.0, _power(rng, -2, 0)]
         case "pinwheel":
-            return ["pinwheel", int(rng.integers(1, 6)), *(10 ** rng.uniform([-1, -1.5, -1.5], [-0.5, -0.3, -0.3])).tolist()]
+            return [
+                "pinwheel",
+                int(rng.integers(1, 6)),
+                *(10 ** rng.uniform([-1, -1.5, -1.5], [-0.5, -0.3, -0.3])).tolist(),
+            ]
         case "fractal_tree":
             return ["fractal_tree", int(rng.integers(2))]
         case name:

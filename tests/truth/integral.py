@@ -38,14 +38,14 @@ class Screen(NamedTuple):
     size: np.ndarray
 
 
-def cells(screen: Callable[..., Screen], low: float, high: float, n_first: int = 16) -> list[tuple[float, float, float]]:
+def cells(screen: Callable[..., Screen], low: float, high: float) -> list[tuple[float, float, float]]:
     """Cells (base, first, last), each the interval [base + first, base + last], that hold the integral.
 
     Offsets are counted from the nearer end of the window, so that a peak at an end may be as narrow as it likes.
     """
     middle = 0.5 * (low + high)
-    steps = np.linspace(0, 1, n_first // 2 + 1)
-    base = np.repeat([low, high], n_first // 2)
+    steps = np.linspace(0, 1, 9)
+    base = np.repeat([low, high], 8)
     first = np.concatenate([(middle - low) * steps[:-1], -(high - middle) * steps[1:]])
     last = np.concatenate([(middle - low) * steps[1:], -(high - middle) * steps[:-1]])
     least = -np.inf
@@ -58,15 +58,17 @@ def cells(screen: Callable[..., Screen], low: float, high: float, n_first: int =
         steep, curved = 0.5 * np.abs(g.slope) * width, g.curvature * width**2 / 8
         upper = g.value + steep + curved + error + np.log(width)
         least = max(least, float((g.value - curved - error + np.log(width)).max(initial=-np.inf)))
+        if np.isnan(upper).any():
+            raise GiveUp
         live = upper > least - DEPTH
         resolved = live & (steep <= STEEP) & (curved <= CURVED)
         kept.append((base[resolved], first[resolved], last[resolved], upper[resolved]))
         rest = live & ~resolved
         if not rest.any():
             break
-        if rest.sum() > 20_000 or (width[rest] == 0).any():
-            raise GiveUp
         half = 0.5 * (first + last)
+        if rest.sum() > 20_000 or ((half == first) | (half == last))[rest].any():
+            raise GiveUp
         base, first, last = (
             np.tile(base[rest], 2),
             np.concatenate([first[rest], half[rest]]),

@@ -30,7 +30,9 @@ near ties. So
     |score error| <= 1e-9 |score| + u K S + e sqrt(D) + u X D
     |div error|   <= 1e-9 |div|   + u K D + 2 e D     + u X D sqrt(D)
 
-In float32 the promise is 1e-4 of the natural sizes max(|log p|, 1), S and D.
+In float32 the promise is 1e-4 of the natural sizes max(|log p|, 1), S and D, and what a shift of x - m by u X costs
+with u = 8 eps of float32, since float32 knows coordinates and parameters no better (each motion rounds twice). Ties get
+nothing: a relative error of each Gaussian is no rounding of coordinates.
 """
 
 import json
@@ -95,7 +97,8 @@ def tolerance(value: Value, dtype: str = "float64") -> Tolerance:
     log_p, S, D, X, K = (float(abs(part)) for part in (value.log_p, value.S, value.D, value.X, value.K))
     size = max(log_p, 1.0)
     if dtype == "float32":
-        return Tolerance(1e-4 * size, 1e-4 * S, 1e-4 * D)
+        moved = 8 * float(np.finfo(np.float32).eps) * X
+        return Tolerance(1e-4 * size + moved * S, 1e-4 * S + moved * D, 1e-4 * D + moved * D * math.sqrt(D))
     u = ROUNDING
     e = u * (K * (log_p + 40) + S * X)
     root = math.sqrt(D)

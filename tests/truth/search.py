@@ -71,7 +71,7 @@ def ratios(got: dict[str, np.ndarray], want: reference.Value, dtype: str) -> dic
 def _distance(got: np.ndarray, want: list[mp.mpf]) -> float:
     if not np.isfinite(got).all():
         return math.nan
-    return float(mp.hypot(*(mp.mpf(float(a)) - b for a, b in zip([*got, 0.0][:2], [*want, mp.mpf(0)][:2], strict=True))))
+    return float(mp.sqrt(sum((mp.mpf(float(a)) - b) ** 2 for a, b in zip(got, want, strict=True))))
 
 
 def judge(batch: cases.Batch) -> list[Outcome]:
@@ -94,9 +94,22 @@ def judge(batch: cases.Batch) -> list[Outcome]:
             outcomes.append(Outcome({}, None, unknown=True))
             continue
         ratio = ratios(got, want, batch.dtype)
+        if level == 0 and max(ratio.values()) > 1:
+            ratio = _across_an_edge(batch, point, got, want) or ratio
         wrong = [name for name in QUANTITIES if not ratio[name] <= 1]
         outcomes.append(Outcome(ratio, _case(batch, i, got, want, ratio, wrong, error) if wrong else None))
     return outcomes
+
+
+def _across_an_edge(batch: cases.Batch, point: list[float], got: dict, want: reference.Value) -> dict | None:
+    """Clean laws jump: an answer that is right for a point which rounding cannot tell from this one is right."""
+    step = 8 * float(torch.finfo(getattr(torch, batch.dtype)).eps * want.X)
+    for across in (-step, 0.0, step):
+        for up in (-step, 0.0, step):
+            ratio = ratios(got, reference.evaluate(batch.law, (point[0] + across, point[1] + up), 0.0), batch.dtype)
+            if max(ratio.values()) <= 1:
+                return ratio
+    return None
 
 
 def _case(
@@ -154,7 +167,9 @@ class Report:
         for family, n in sorted(self.cases.items()):
             worst = "  ".join(f"{name} {ratio:.2g}" for name, ratio in self.worst[family].items())
             pace = 1000 * self.seconds[family] / n
-            lines.append(f"{family:18} {n:6} {len(self.found[family]):6} {self.unknown[family]:7} {pace:8.0f}   {worst}")
+            lines.append(
+                f"{family:18} {n:6} {len(self.found[family]):6} {self.unknown[family]:7} {pace:8.0f}   {worst}"
+            )
         return "\n".join(lines)
 
 

@@ -9,7 +9,12 @@ import pytest
 from tests.truth import cases, integral, reference
 
 SPIRAL = ["Spiral", 0.25, math.pi / 2, 4.5 * math.pi]
-STUDENT = ["StudentTMixture", [0.4, 0.6], [[-1.0, 0.0], [2.0, 1.0]], [[[1.0, 0.3], [0.3, 0.5]], [[0.2, 0.0], [0.0, 0.2]]]]
+STUDENT = [
+    "StudentTMixture",
+    [0.4, 0.6],
+    [[-1.0, 0.0], [2.0, 1.0]],
+    [[[1.0, 0.3], [0.3, 0.5]], [[0.2, 0.0], [0.0, 0.2]]],
+]
 TWO = ["GaussianMixture", [0.3, 0.7], [[-1.0, 0.0], [1.0, 1.0]], [[[1.0, 0.6], [0.6, 0.8]], [[0.5, -0.3], [-0.3, 1.2]]]]
 
 
@@ -118,7 +123,10 @@ PLAIN = [
     (["Square", -1.0, 2.0], product(box(-1, 2))),
     (["Checkerboard"], board),
     (["Laplace", [0.5, 0.5]], product(laplace)),
-    (["Points", [[0.0, 1.0], [2.0, -1.0]]], lambda x, sigma: (around(x, (0, 1), sigma) + around(x, (2, -1), sigma)) / 2),
+    (
+        ["Points", [[0.0, 1.0], [2.0, -1.0]]],
+        lambda x, sigma: (around(x, (0, 1), sigma) + around(x, (2, -1), sigma)) / 2,
+    ),
     (TWO, two_gaussians),
 ]
 
@@ -168,7 +176,10 @@ def test_score_and_divergence_are_the_derivatives_of_log_p(law, sigma):
         (["rotated", ["Segment", [1.0, 0.0], [2.0, 0.5]], math.pi / 2], ["Segment", [0.0, 1.0], [-0.5, 2.0]]),
         (["scaled", ["Laplace", [1.0, 0.5]], 4.0], ["Laplace", [4.0, 2.0]]),
         (["noised", ["noised", TWO, 0.3], 0.4], ["noised", TWO, 0.5]),
-        (["Mixture", [0.5, 0.5], [["Points", [[0.0, 1.0]]], ["Points", [[2.0, 1.0]]]]], ["Points", [[0.0, 1.0], [2.0, 1.0]]]),
+        (
+            ["Mixture", [0.5, 0.5], [["Points", [[0.0, 1.0]]], ["Points", [[2.0, 1.0]]]]],
+            ["Points", [[0.0, 1.0], [2.0, 1.0]]],
+        ),
     ],
 )
 def test_a_moved_law_is_the_law_with_moved_parameters(law, same):
@@ -179,11 +190,16 @@ def test_a_moved_law_is_the_law_with_moved_parameters(law, same):
 
 
 def test_limits_of_closed_forms_far_out_and_at_extreme_levels():
-    # 1e5 noise levels above the square p_sigma is a normal tail: its score is -(t + 1/t) / sigma with t = (y - high)/sigma
+    # 1e5 noise levels above the square p_sigma is a normal tail: score -(t + 1/t) / sigma, t = (y - high) / sigma
     far = reference.evaluate(["Square", -1.0, 1.0], (0.0, 101.0), 1e-3)
     assert float(far.s2) == pytest.approx(-(1e5 + 1e-5) * 1e3, rel=1e-14)
     # seen from far, at a level that swallows it, each law is one point
-    for law in (["Laplace", [1e-6, 1e-6]], ["Circle", 1e-6, [0.0, 0.0]], ["Square", -1e-6, 1e-6], ["Segment", [0, 0], [1e-9, 0]]):
+    for law in (
+        ["Laplace", [1e-6, 1e-6]],
+        ["Circle", 1e-6, [0.0, 0.0]],
+        ["Square", -1e-6, 1e-6],
+        ["Segment", [0, 0], [1e-9, 0]],
+    ):
         v = reference.evaluate(law, (3.0, 4.0), 2.0)
         assert [float(part) for part in (v.s1, v.s2, v.div)] == pytest.approx([-0.75, -1.0, -0.5], rel=1e-6)
 
