@@ -5,7 +5,8 @@ A law is written as a nested list: see ``reference``. ``build`` makes toylab's o
 The region that is searched, and for which docs/densities.md makes its claim:
 
 - lengths of a law (scales, widths, radii, distances of its parts) from 0.01 to 100, ratios of them up to 1e4; the
-  bend of a banana times its scale up to 300; funnels of scale up to 6; degrees of freedom from 0.3 to 1e10;
+  bend of a banana times its scale up to 300; funnels of scale up to 6; degrees of freedom from 0.3 to 1e10; the
+  parameters of torch distributions and of an energy from 0.1 to 10, clean;
   condition numbers of covariances up to 1e6;
 - the law moved: scaled by 1e-3 to 1e3, turned, shifted, noised, two of these deep, and mixtures of up to three;
 - levels from 1e-3 to 1e2, and 0 where there is a clean density;
@@ -15,6 +16,7 @@ The region that is searched, and for which docs/densities.md makes its claim:
 """
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,9 +27,10 @@ from toylab import densities
 
 FAMILIES = (
     "GaussianMixture", "examples", "Points", "Segment", "Circle", "ConcentricCircles", "TwoMoons", "Spiral", "Square",
-    "Checkerboard", "Banana", "Funnel", "StudentTMixture", "Laplace", "Mixture",
+    "Checkerboard", "Banana", "Funnel", "StudentTMixture", "Laplace", "from_torch", "from_energy", "Mixture",
 )  # fmt: skip
 WITHOUT_DENSITY = ("Points", "Segment", "Circle", "ConcentricCircles", "TwoMoons", "Spiral")
+CLEAN_ONLY = ("from_torch", "from_energy")
 MOTIONS = ("scaled", "rotated", "shifted", "noised")
 POINTS_PER_BATCH = 10
 
@@ -47,22 +50,40 @@ def build(law: Law) -> densities.Density:
     name, *arguments = law
     if name in MOTIONS:
         return getattr(build(arguments[0]), name)(*arguments[1:])
+    if name == "from_torch":
+        law_of_one = getattr(torch.distributions, arguments[0])
+        parameters = [torch.tensor(each, dtype=torch.float64) for each in arguments[1:]]
+        return densities.from_torch(torch.distributions.Independent(law_of_one(*parameters), 1))
+    if name == "from_energy":
+        return _double_well(*arguments[:3], *arguments[3])
     if name == "Mixture":
         return densities.Mixture(arguments[0], [build(part) for part in arguments[1]])
     return getattr(densities, name)(*arguments)
 
 
+@cache
+def _double_well(wells: float, stiff: float, tilt: float, across: float, up: float) -> densities.Density:
+    def energy(x: torch.Tensor) -> torch.Tensor:
+        first, second = x.unbind(-1)
+        return wells * (first**2 - 1) ** 2 + 0.5 * stiff * second**2 + tilt * first * second
+
+    return densities.from_energy(energy, (-across, across, -up, up)).to(torch.float64)
+
+
 def draw(rng: np.random.Generator, family: str) -> Batch:
     """A law of the family, perhaps moved, and points."""
     law = draw_law(rng, family)
+    motions = MOTIONS[:3] if family in CLEAN_ONLY else MOTIONS
     for _ in range(rng.choice([0, 0, 1, 2])):
-        law = moved(rng, law)
-    dtype = "float32" if rng.random() < 0.15 else "float64"
+        law = moved(rng, law, motions)
+    dtype = "float32" if rng.random() < 0.15 and family not in CLEAN_ONLY else "float64"
     n = POINTS_PER_BATCH
     sigma = 10 ** rng.uniform(-3, 2, n)
     if rng.random() < 0.3:
         sigma[:] = sigma[0]
-    if has_density(law):
+    if family in CLEAN_ONLY:
+        sigma[:] = 0.0
+    elif has_density(law):
         sigma[rng.random(n) < 0.15] = 0.0
     draws = sample(law, 64, rng)
     center = np.median(draws, 0)
@@ -129,9 +150,9 @@ def has_density(law: Law) -> bool:
     return all(map(has_density, arguments[1])) if name == "Mixture" else name not in WITHOUT_DENSITY
 
 
-def moved(rng: np.random.Generator, law: Law) -> Law:
+def moved(rng: np.random.Generator, law: Law, motions: tuple[str, ...] = MOTIONS) -> Law:
     """Scaled, turned, shifted or noised."""
-    match rng.choice(MOTIONS):
+    match rng.choice(motions):
         case "scaled":
             return ["scaled", law, _power(rng, -3, 3) * float(rng.choice([-1, 1]))]
         case "rotated":
@@ -184,9 +205,23 @@ def draw_law(rng: np.random.Generator, family: str) -> Law:
             return [family, _weights(rng, K), (size * rng.standard_normal((K, 2))).tolist(), scales, dfs]
         case "Laplace":
             return [family, (10 ** rng.uniform(-2, 2, 2)).tolist()]
+        case "from_torch":
+            name = str(rng.choice(["Normal", "Uniform", "Gamma", "Beta", "LogNormal"]))
+            first, second = 10 ** rng.uniform(-1, 1, 2), 10 ** rng.uniform(-1, 1, 2)
+            if name == "Uniform":
+                second = first + second
+            if name == "LogNormal":
+                first, second = np.log(first), np.minimum(second, 2)
+            return [family, name, first.tolist(), second.tolist()]
+        case "from_energy":
+            wells, stiff, tilt = _power(rng, -1, 1), _power(rng, -1, 1), rng.normal()
+            # all but e^-40 of its mass: (x^2 - 1)^2 >= r^2 and k x^2 outside x^2 = 1 + r
+            k = tilt**2 / (2 * stiff)
+            across = math.sqrt(1 + (k + math.sqrt(k**2 + 4 * wells * (k + 40))) / (2 * wells))
+            return [family, wells, stiff, tilt, [across, abs(tilt) * across / stiff + 9 / math.sqrt(stiff)]]
         case "Mixture":
             K = int(rng.integers(2, 4))
-            parts = [draw_law(rng, str(rng.choice(FAMILIES[:-1]))) for _ in range(K)]
+            parts = [draw_law(rng, str(rng.choice(FAMILIES[:-3]))) for _ in range(K)]
             return [family, _weights(rng, K), [moved(rng, part) if rng.random() < 0.5 else part for part in parts]]
         case _:
             return [family]
@@ -290,6 +325,10 @@ def landmark(rng: np.random.Generator, law: Law) -> np.ndarray:
         case "Funnel":
             v = arguments[0] * rng.choice([0.0, rng.normal(), 3 * rng.normal()])
             return np.array([v, rng.choice([0.0, 1.0, 3.0, -10.0]) * math.exp(min(0.5 * v, 50))])
+        case "from_torch":
+            return np.array([(0.0, 0.0), (1.0, 0.5), (0.0, 1.0), (-1.0, 1.0), arguments[2]][rng.integers(5)])
+        case "from_energy":
+            return np.array([rng.choice([-1.0, 0.0, 1.0]), rng.choice([0.0, 1.0])])
         case "Laplace":
             return np.array(arguments[0]) * rng.choice([0.0, 0.0, 1.0, 10.0], 2) * rng.choice([-1, 1], 2)
         case _:  # ready mixtures

@@ -82,7 +82,7 @@ def judge(batch: cases.Batch) -> list[Outcome]:
             warnings.simplefilter("ignore")
             values = toylab_values(batch.law, batch.x, batch.sigma, batch.dtype)
     except Exception as raised:  # noqa: BLE001  (whatever it is, it is a finding)
-        error = f"{type(raised).__name__}: {raised}"
+        error = f"{type(raised).__name__}: {raised}".splitlines()[0]
         nan = np.full(len(batch.x), math.nan)
         values = {"log_p": nan, "score": np.stack([nan, nan], -1), "div": nan}
     outcomes = []

@@ -5,6 +5,7 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
+import scipy.stats
 
 from tests.truth import cases, integral, reference
 
@@ -138,7 +139,40 @@ def test_log_p_is_that_of_plain_quadrature_of_the_definition(law, plain):
         assert float(reference.evaluate(law, x, sigma).log_p) == pytest.approx(want, rel=1e-12, abs=1e-12)
 
 
+MARGINALS = {
+    "Normal": lambda a, b: scipy.stats.norm(a, b),
+    "Uniform": lambda a, b: scipy.stats.uniform(a, b - a),
+    "Gamma": lambda a, b: scipy.stats.gamma(a, scale=1 / b),
+    "Beta": lambda a, b: scipy.stats.beta(a, b),
+    "LogNormal": lambda a, b: scipy.stats.lognorm(b, scale=math.exp(a)),
+}
+WELLS = ["from_energy", 2.0, 1.5, 0.3, [2.8, 9.0]]
+
+
+@pytest.mark.parametrize("name", MARGINALS)
+def test_log_p_of_a_torch_distribution_is_that_of_scipy(name):
+    law = ["from_torch", name, [0.2, 0.7], [0.9, 3.5]]
+    marginals = [MARGINALS[name](a, b) for a, b in zip(*law[2:], strict=True)]
+    for x in [(0.3, 0.8), (0.85, 0.95), (-0.5, 0.9), (1.2, 2.0)]:
+        with np.errstate(divide="ignore"):
+            want = sum(marginal.logpdf(t) for marginal, t in zip(marginals, x, strict=True))
+        assert float(reference.evaluate(law, x, 0.0).log_p) == pytest.approx(want, rel=1e-13)
+
+
+def test_the_normaliser_of_an_energy_is_that_of_plain_quadrature():
+    wells, stiff, tilt, (across, up) = WELLS[1:]
+
+    def over_y(t):
+        return integrate(lambda u: np.exp(-wells * (t**2 - 1) ** 2 - stiff * u**2 / 2 - tilt * t * u), -up, up, 100)
+
+    z = integrate(np.vectorize(over_y), -across, across, 20)
+    log_p = float(reference.evaluate(WELLS, (1.0, 0.5), 0.0).log_p)
+    assert log_p == pytest.approx(-stiff * 0.5**2 / 2 - tilt * 0.5 - math.log(z), rel=1e-13)
+    assert reference.evaluate(WELLS, (3.0, 0.5), 0.0).log_p == -math.inf
+
+
 CLEAN = [law for law, _ in PLAIN if law[0] not in cases.WITHOUT_DENSITY]
+CLEAN += [["from_torch", name, [0.2, 0.7], [0.9, 3.5]] for name in MARGINALS] + [WELLS]
 NOISED = [law for law, _ in PLAIN] + [
     ["scaled", ["Banana", 1.0, 0.1, 20.0], -0.05],
     ["rotated", ["shifted", ["Funnel", 1.0], [2.0, 1.0]], 0.7],
