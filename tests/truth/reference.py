@@ -18,17 +18,20 @@ The reference says of each value how much of it float64 arithmetic must lose, wh
 
     S  natural size of the score, sqrt(E|s_u|^2) = sqrt(tr Cov + |score|^2);
     D  natural size of the second derivatives, E|d_u| + tr Cov;
-    X  the largest of the numbers from which x - m is formed: coordinates, centres, shifts, b x^2 of a parabola;
-    K  condition number of the covariances.
+    X  the largest of the numbers from which x - m is formed: coordinates, centres, shifts, b u^2 of a parabola;
+    K  condition number of the covariances;
+    V  spread of the scores, tr Cov(s_u);
+    W  spread of what adds up to the divergence, E|d_u + |s_u - s|^2 - divergence|, or a bound;
+    T  natural size of the third derivatives: D sqrt(D) where nothing better is known.
 
 With the rounding u = 32 eps (the longest formula has some thirty operations) a Gaussian's logarithm is known to
 e = u (K (|log p| + 40) + S X): its own size, its constants, and the rounding of the difference x - m. A relative error
-e of each Gaussian moves the means over u by at most e times their spread, which is tr Cov <= D: this is what counts
-near ties. So
+e of each Gaussian moves the means over u by at most e times their spread: this is what counts near ties. A rounding
+u X of x - m moves each derivative by the next one. So
 
     |log p error| <= 1e-9 max(|log p|, 1) + e
-    |score error| <= 1e-9 |score| + u K S + e sqrt(D) + u X D
-    |div error|   <= 1e-9 |div|   + u K D + 2 e D     + u X D sqrt(D)
+    |score error| <= 1e-9 |score| + u K S + e sqrt(V) + u X D
+    |div error|   <= 1e-9 |div|   + u K D + e W       + u X T
 
 In float32 the promise is 1e-4 of the natural sizes max(|log p|, 1), S and D, and what a shift of x - m by u X costs
 with u = 8 eps of float32, since float32 knows coordinates and parameters no better (each motion rounds twice). Ties get
@@ -66,12 +69,23 @@ class Value:
     D: mp.mpf
     X: mp.mpf
     K: mp.mpf = mp.mpf(1)
+    V: mp.mpf = mp.mpf(0)
+    W: mp.mpf = mp.mpf(0)
+    T: mp.mpf = mp.mpf(0)
 
     @classmethod
     def of_noise(cls, log_p: mp.mpf, s1: mp.mpf, s2: mp.mpf, div: mp.mpf, sigma: mp.mpf, X: mp.mpf) -> "Value":
         """With the sizes of a law that is the noise about a random place: d_u = -2 / sigma^2."""
-        spread = div + 2 / sigma**2
-        return cls(log_p, s1, s2, div, mp.sqrt(spread + s1**2 + s2**2), spread + 2 / sigma**2, X)
+        return cls.of_latent(log_p, (s1, s2), -2 / sigma**2, div + 2 / sigma**2, X)
+
+    @classmethod
+    def of_latent(
+        cls, log_p: mp.mpf, mean: tuple[mp.mpf, mp.mpf], d: mp.mpf, V: mp.mpf, X: mp.mpf, *, W: mp.mpf | None = None
+    ) -> "Value":
+        """From E s_u, E d_u and tr Cov(s_u); W is 2 V where d_u is the same for every u."""
+        D = V - d
+        return cls(log_p, *mean, V + d, mp.sqrt(V + mean[0] ** 2 + mean[1] ** 2), D, X,
+                   V=V, W=2 * V if W is None else W, T=D * mp.sqrt(D))  # fmt: skip
 
 
 class Tolerance(NamedTuple):
@@ -95,17 +109,17 @@ def evaluate(law: Law, x: tuple[float, float], sigma: float) -> Value:
 def tolerance(value: Value, dtype: str = "float64") -> Tolerance:
     """See the module."""
     log_p, S, D, X, K = (float(abs(part)) for part in (value.log_p, value.S, value.D, value.X, value.K))
+    V, W, T = (float(max(part, 0)) for part in (value.V, value.W, value.T))
     size = max(log_p, 1.0)
     if dtype == "float32":
         moved = 8 * float(np.finfo(np.float32).eps) * X
-        return Tolerance(1e-4 * size + moved * S, 1e-4 * S + moved * D, 1e-4 * D + moved * D * math.sqrt(D))
+        return Tolerance(1e-4 * size + moved * S, 1e-4 * S + moved * D, 1e-4 * D + moved * T)
     u = ROUNDING
     e = u * (K * (log_p + 40) + S * X)
-    root = math.sqrt(D)
     return Tolerance(
         1e-9 * size + e,
-        1e-9 * float(mp.hypot(value.s1, value.s2)) + u * K * S + e * root + u * X * D,
-        1e-9 * float(abs(value.div)) + u * K * D + 2 * e * D + u * X * D * root,
+        1e-9 * float(mp.hypot(value.s1, value.s2)) + u * K * S + e * math.sqrt(V) + u * X * D,
+        1e-9 * float(abs(value.div)) + u * K * D + e * W + u * X * T,
     )
 
 
@@ -127,7 +141,7 @@ def _scaled(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, law: Law, factor: float) -> Val
     return replace(
         v,
         log_p=v.log_p - 2 * mp.log(size), s1=v.s1 / f, s2=v.s2 / f, div=v.div / f**2,
-        S=v.S / size, D=v.D / f**2, X=v.X * size,
+        S=v.S / size, D=v.D / f**2, X=v.X * size, V=v.V / f**2, W=v.W / f**2, T=v.T / size**3,
     )  # fmt: skip
 
 
@@ -161,12 +175,17 @@ def mixed(weights: list[mp.mpf], parts: list[Value]) -> Value:
     s1, s2 = mp.fdot(r, [v.s1 for v in values]), mp.fdot(r, [v.s2 for v in values])
     apart = [(v.s1 - s1) ** 2 + (v.s2 - s2) ** 2 for v in values]
     matters = [v for v, part in zip(values, r, strict=True) if part > 1e-20]
+    shares = [v.div + a for v, a in zip(values, apart, strict=True)]
+    div = mp.fdot(r, shares)
+
+    def mean(size: Callable[[Value, mp.mpf], mp.mpf]) -> mp.mpf:
+        return mp.fdot(r, [size(v, mp.sqrt(a)) for v, a in zip(values, apart, strict=True)])
+
     return Value(
-        top + mp.log(total), s1, s2,
-        mp.fdot(r, [v.div + a for v, a in zip(values, apart, strict=True)]),
-        mp.sqrt(mp.fdot(r, [v.S**2 for v in values])),
-        mp.fdot(r, [v.D + a for v, a in zip(values, apart, strict=True)]),
-        max(v.X for v in matters), max(v.K for v in matters),
+        top + mp.log(total), s1, s2, div, mp.sqrt(mean(lambda v, a: v.S**2)), mean(lambda v, a: v.D + a**2),
+        max(v.X for v in matters), max(v.K for v in matters), V=mean(lambda v, a: v.V + a**2),
+        W=mean(lambda v, a: v.W + 2 * a * mp.sqrt(v.V)) + mp.fdot(r, [abs(share - div) for share in shares]),
+        T=mean(lambda v, a: v.T + 3 * a * v.D + a**3),
     )  # fmt: skip
 
 
@@ -409,14 +428,15 @@ def _spiral(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, rate: float, start: float, end:
 def _banana(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, scale: float, width: float, bend: float) -> Value:
     """X_1 = u ~ N(0, scale^2), X_2 = bend (u^2 - scale^2) + width Z."""
     s2, w2, b = mp.mpf(scale) ** 2, mp.mpf(width) ** 2, mp.mpf(bend)
-    X = mp.hypot(x, y) + abs(b) * (x**2 + s2)
     if sigma == 0:
+        X = mp.hypot(x, y) + abs(b) * (x**2 + s2)
         v, slope = (y - b * (x**2 - s2)) / w2, 2 * b * x
         log_p = -mp.log(2 * mp.pi * scale * width) - x**2 / (2 * s2) - v**2 * w2 / 2
         S = abs(x) / s2 + abs(slope * v) + abs(v)
         steep = (1 + slope**2) / w2
         bent = 2 * b * v
-        return Value(log_p, -x / s2 + slope * v, -v, -1 / s2 + bent - steep, S, 1 / s2 + abs(bent) + steep, X)
+        D, T = 1 / s2 + abs(bent) + steep, abs(2 * b) * (1 + 3 * abs(slope)) / w2
+        return Value(log_p, -x / s2 + slope * v, -v, -1 / s2 + bent - steep, S, D, X, T=T)
     noise = sigma**2
     across = w2 + noise
     fx, fy, fs2, fb, fn, fa = map(float, (x, y, s2, b, noise, across))
@@ -444,10 +464,9 @@ def _banana(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, scale: float, width: float, ben
     reach = std * math.sqrt(2 * (_MARGIN - least + math.log(std)))
     m = moments(node, cells(screen, mean - reach, mean + reach))
     log_p = m.log_integral - mp.log(s2 * noise * across) / 2 - mp.log(2 * mp.pi) * 3 / 2
-    return Value(
-        log_p, *m.mean, m.variance + m.d,
-        mp.sqrt(m.variance + m.mean[0] ** 2 + m.mean[1] ** 2), m.variance - m.d, X,
-    )  # fmt: skip
+    square = (x + noise * m.mean[0]) ** 2 + noise**2 * m.variance  # at least E u^2
+    X = mp.hypot(x, y) + abs(b) * (square + s2)
+    return Value.of_latent(log_p, m.mean, m.d, m.variance, X)
 
 
 _MARGIN = 70.0
@@ -472,9 +491,8 @@ def _funnel(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, scale: float) -> Value:
         q, inverse = y**2 * mp.exp(-x), mp.exp(-x)
         log_p = -mp.log(2 * mp.pi * scale) - x**2 / (2 * s2) - x / 2 - q / 2
         S = abs(x) / s2 + (q + 1) / 2 + abs(y) * inverse
-        return Value(
-            log_p, -x / s2 + (q - 1) / 2, -y * inverse, -1 / s2 - q / 2 - inverse, S, 1 / s2 + q / 2 + inverse, X
-        )
+        D, T = 1 / s2 + q / 2 + inverse, q / 2 + (1 + abs(y)) * inverse
+        return Value(log_p, -x / s2 + (q - 1) / 2, -y * inverse, -D, S, D, X, T=T)
     noise = sigma**2
     fx, fy2, fs2, fn = map(float, (x, y**2, s2, noise))
     log_noise = math.log(fn)
@@ -502,10 +520,7 @@ def _funnel(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, scale: float) -> Value:
     reach = std * math.sqrt(2 * max(_MARGIN + most + math.log(std) - _least(screen, mean, std), 50))
     m = moments(node, cells(screen, mean - reach, mean + reach))
     log_p = m.log_integral - mp.log(s2 * noise) / 2 - mp.log(2 * mp.pi) * 3 / 2
-    return Value(
-        log_p, *m.mean, m.variance + m.d,
-        mp.sqrt(m.variance + m.mean[0] ** 2 + m.mean[1] ** 2), m.variance - m.d, X,
-    )  # fmt: skip
+    return Value.of_latent(log_p, m.mean, m.d, m.variance, X, W=2 * (m.variance - m.d))
 
 
 def _student_mixture(
@@ -539,7 +554,8 @@ def _student(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, location: list[float], scale: 
         log_p = -mp.log(2 * mp.pi) - mp.log(big * small) / 2 - (nu + 2) / 2 * mp.log1p(q / nu)
         div = factor * (2 * heat / (nu + q) - bent)
         D = factor * (2 * heat / (nu + q) + bent)
-        return Value(log_p, ca * s1 - sa * s2, sa * s1 + ca * s2, div, mp.hypot(s1, s2), D, X, K)
+        S = mp.hypot(s1, s2)
+        return Value(log_p, ca * s1 - sa * s2, sa * s1 + ca * s2, div, S, D, X, K, T=D * mp.sqrt(D))
     noise, half = sigma**2, nu / 2
     v, o = np.array([[float(big)], [float(small)]]), np.array([[float(o1) ** 2], [float(o2) ** 2]])
     fn, fh = float(noise), float(half)
@@ -575,10 +591,8 @@ def _student(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, location: list[float], scale: 
     m = moments(node, cells(screen, min(left, -1.0), right))
     constant = half * mp.log(half) - half - mp.loggamma(half) - mp.log(2 * mp.pi)
     s1, s2 = m.mean
-    return Value(
-        m.log_integral + constant, ca * s1 - sa * s2, sa * s1 + ca * s2, m.variance + m.d,
-        mp.sqrt(m.variance + s1**2 + s2**2), m.variance - m.d, X, K,
-    )  # fmt: skip
+    turned, W = (ca * s1 - sa * s2, sa * s1 + ca * s2), 2 * (m.variance - m.d)
+    return replace(Value.of_latent(m.log_integral + constant, turned, m.d, m.variance, X, W=W), K=K)
 
 
 # --- laws that are known clean only ---
@@ -595,7 +609,8 @@ def _from_torch(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, name: str, first: list[floa
     log_p, slope, curvature = (mp.fsum(terms) for terms in (l1 + l2, s1 + s2, c1 + c2))
     S, D = mp.fsum(map(abs, s1 + s2)), mp.fsum(map(abs, c1 + c2))
     size = mp.fsum(map(abs, l1 + l2))
-    return Value(log_p, mp.fsum(s1), mp.fsum(s2), curvature, S, D, X, max(1, size / (abs(log_p) + 40)))
+    K = max(mp.mpf(1), size / (abs(log_p) + 40))
+    return Value(log_p, mp.fsum(s1), mp.fsum(s2), curvature, S, D, X, K, T=D * mp.sqrt(D))
 
 
 # terms of log p, of its first and of its second derivative; None outside the support
@@ -650,7 +665,7 @@ def _from_energy(
     second = (-12 * a * x**2, 4 * a, -b)
     return Value(
         -mp.fsum(terms) - _log_normaliser(wells, stiff, tilt, box[0]), mp.fsum(s1), mp.fsum(s2), mp.fsum(second),
-        mp.fsum(map(abs, s1 + s2)), mp.fsum(map(abs, second)), mp.hypot(x, y),
+        mp.fsum(map(abs, s1 + s2)), mp.fsum(map(abs, second)), mp.hypot(x, y), T=abs(24 * a * x),
     )  # fmt: skip
 
 
