@@ -49,7 +49,7 @@ floors: ## the test suite with the oldest versions that are promised, in .venv-f
 coverage: env ## the test suite, and which lines of toylab it runs
 	$(SIDE_BY_SIDE) --ignore=tests/browser --cov --cov-report=term $(ARGS)
 
-search: env ## 20,000 random values of all densities against an independent reference: half an hour on two cores
+search: env ## 20,000 random values of all densities against an independent reference: some ten minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.truth.search --seed 0 1 2 3 4 --cases 4000 --processes 2 $(ARGS)
 
 test-browser: env ## run the widgets in JupyterLab and Chromium, which must be installed

@@ -114,13 +114,17 @@ def tolerance(value: Value, dtype: str = "float64") -> Tolerance:
     if dtype == "float32":
         moved = 8 * float(np.finfo(np.float32).eps) * X
         return Tolerance(1e-4 * size + moved * S, 1e-4 * S + moved * D, 1e-4 * D + moved * T)
-    u = ROUNDING
-    e = u * (K * (log_p + 40) + S * X)
+    u, e = ROUNDING, error_of_a_gaussian(value)
     return Tolerance(
         1e-9 * size + e,
         1e-9 * float(mp.hypot(value.s1, value.s2)) + u * K * S + e * math.sqrt(V) + u * X * D,
         1e-9 * float(abs(value.div)) + u * K * D + e * W + u * X * T,
     )
+
+
+def error_of_a_gaussian(value: Value) -> float:
+    """The relative error e of the module: how far float64 knows the weight of a component."""
+    return float(ROUNDING * (value.K * (abs(value.log_p) + 40) + value.S * value.X))
 
 
 def _evaluate(law: Law, x: mp.mpf, y: mp.mpf, sigma: mp.mpf) -> Value:

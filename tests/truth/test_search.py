@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -98,8 +99,21 @@ def test_an_error_and_a_nan_are_findings(monkeypatch):
     assert search.search(0, 10, families=("Square",)).found["Square"][0]["error"] == "RuntimeError: no"
 
 
+def test_nan_with_a_warning_is_a_refusal_only_where_float64_cannot_know_better(monkeypatch):
+    def refuses(self, x, sigma=0.0):
+        warnings.warn("no", RuntimeWarning, stacklevel=2)
+        return x[..., 0] * math.nan
+
+    monkeypatch.setattr(densities.Circle, "log_prob", refuses)
+    near, far = (
+        search.judge(cases.Batch("", ["Circle", 1.0, [0.0, 0.0]], np.array([[r, 0.0]]), np.array([1e-3]), "float64"))[0]
+        for r in (2.0, 5e3)
+    )
+    assert near.found and not near.refused and far.refused and not far.found
+
+
 def test_a_case_can_be_written_and_built_again():
-    for family in cases.FAMILIES:
+    for family in set(cases.FAMILIES) - {"from_torch"}:  # distributions of torch have no equality
         batch = cases.draw(np.random.default_rng(3), family)
         assert cases.build(json.loads(json.dumps(batch.law))) == cases.build(batch.law)
 
