@@ -4,7 +4,7 @@ Random cases (module ``cases``) of every family of laws are evaluated by toylab,
 with the reference (module ``reference``) to the tolerance that float64 allows. Every counter-example is printed as a
 line of JSON and kept; the suite runs the kept ones for ever (``test_counterexamples.py``). An error or nan counts as a
 counter-example, too, but for one kind of refusal: nan with a warning, where float64 knows the weights of the Gaussians
-to worse than 1e-6 (e of module ``reference``: log p is below some -1e8).
+to worse than 1e-6 (e of module ``value``: log p is below some -1e8).
 """
 
 import argparse
@@ -25,6 +25,7 @@ import torch
 
 from tests.truth import cases, reference
 from tests.truth.integral import GiveUp
+from tests.truth.value import DIGITS, Value, error_of_a_gaussian, tolerance
 
 KEPT = Path(__file__).parent / "counterexamples.json"
 UNDETERMINED = 1e-6
@@ -53,13 +54,13 @@ def toylab_values(law: reference.Law, x: np.ndarray, sigma: np.ndarray, dtype: s
     return {name: value.double().numpy() for name, value in values.items()}
 
 
-def ratios(got: dict[str, np.ndarray], want: reference.Value, dtype: str) -> dict[str, float]:
+def ratios(got: dict[str, np.ndarray], want: Value, dtype: str) -> dict[str, float]:
     """Error over tolerance of each quantity at one point; inf for nan."""
     if not mp.isfinite(want.log_p):  # outside the support log p is -inf, and there is no score
         right = got["log_p"] == -math.inf
         return dict.fromkeys(QUANTITIES, 0.0 if right else math.inf)
-    allowed = reference.tolerance(want, dtype)
-    with mp.workdps(reference.DIGITS):
+    allowed = tolerance(want, dtype)
+    with mp.workdps(DIGITS):
         errors = {
             "log_p": _distance([got["log_p"]], [want.log_p]),
             "score": _distance(got["score"], [want.s1, want.s2]),
@@ -96,7 +97,7 @@ def judge(batch: cases.Batch) -> list[Outcome]:
         except GiveUp:
             outcomes.append(Outcome({}, None, unknown=True))
             continue
-        if told and np.isnan(got["log_p"]) and reference.error_of_a_gaussian(want) > UNDETERMINED:
+        if told and np.isnan(got["log_p"]) and error_of_a_gaussian(want) > UNDETERMINED:
             outcomes.append(Outcome({}, None, refused=True))
             continue
         ratio = ratios(got, want, batch.dtype)
@@ -107,7 +108,7 @@ def judge(batch: cases.Batch) -> list[Outcome]:
     return outcomes
 
 
-def _across_an_edge(batch: cases.Batch, point: list[float], got: dict, want: reference.Value) -> dict | None:
+def _across_an_edge(batch: cases.Batch, point: list[float], got: dict, want: Value) -> dict | None:
     """Clean laws jump: an answer that is right for a point which rounding cannot tell from this one is right."""
     step = 8 * float(torch.finfo(getattr(torch, batch.dtype)).eps * want.X)
     for across in (-step, 0.0, step):
@@ -118,9 +119,7 @@ def _across_an_edge(batch: cases.Batch, point: list[float], got: dict, want: ref
     return None
 
 
-def _case(
-    batch: cases.Batch, i: int, got: dict, want: reference.Value, ratio: dict, wrong: list[str], error: str
-) -> dict:
+def _case(batch: cases.Batch, i: int, got: dict, want: Value, ratio: dict, wrong: list[str], error: str) -> dict:
     found = {
         "law": batch.law,
         "x": batch.x[i].tolist(),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tests.truth import cases, integral, reference
+from tests.truth import cases, closed_forms, integral, reference
+from tests.truth.value import DIGITS
 
 SPIRAL = ["Spiral", 0.25, math.pi / 2, 4.5 * math.pi]
 STUDENT = [
@@ -239,9 +240,9 @@ def test_limits_of_closed_forms_far_out_and_at_extreme_levels():
 
 
 def test_bessel_series_continues_the_function():
-    with mp.workdps(reference.DIGITS):
+    with mp.workdps(DIGITS):
         for kappa in (mp.mpf(301), mp.mpf(1000)):
-            log_i0, ratio = reference._bessel(kappa)
+            log_i0, ratio = closed_forms.bessel(kappa)
             assert abs(log_i0 - (mp.log(mp.besseli(0, kappa)) - kappa)) < mp.mpf(10) ** -50
             assert abs(ratio - mp.besseli(1, kappa) / mp.besseli(0, kappa)) < mp.mpf(10) ** -50
 
