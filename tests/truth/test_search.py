@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.truth import cases, search
+from tests.truth import cases, reference, search
 from toylab import densities
 
 
@@ -18,6 +18,12 @@ def test_no_counterexample_in_a_short_run():
     found = [json.dumps(case) for family in report.found.values() for case in family]
     assert not found, "\n".join([report.table(), *found])
     assert sum(report.cases.values()) == 200 and sum(report.unknown.values()) <= 2
+
+
+def test_every_density_is_searched():
+    by_motion = {"Affine", "Noised"}
+    by_function = {"FromEnergy", "FromTorch", "Density", "Example", "catalogue"}
+    assert {*densities.__all__} - by_motion - by_function == reference._LAWS.keys() - {*cases.MOTIONS}
 
 
 def flipped_far_out(monkeypatch):
