@@ -337,4 +337,5 @@ def landmark(rng: np.random.Generator, law: Law) -> np.ndarray:
 
 def _of_cloud(rng: np.random.Generator, means: np.ndarray) -> np.ndarray:
     a, b, c = means[rng.integers(len(means), size=3)]
-    return [a, 0.5 * (a + b), (a + b + c) / 3, means.mean(0), 2 * a - b, np.zeros(2)][rng.integers(6)]
+    tie = 0.5 * (a + b) + _power(rng, -1, 1.5) * np.array([a[1] - b[1], b[0] - a[0]])  # on their bisector, far out
+    return [a, 0.5 * (a + b), (a + b + c) / 3, means.mean(0), 2 * a - b, np.zeros(2), tie, tie][rng.integers(8)]

@@ -52,14 +52,14 @@ def _scaled(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, law: Law, factor: float) -> Val
     return replace(
         v,
         log_p=v.log_p - 2 * mp.log(size), s1=v.s1 / f, s2=v.s2 / f, div=v.div / f**2,
-        S=v.S / size, D=v.D / f**2, X=v.X * size, V=v.V / f**2, W=v.W / f**2, T=v.T / size**3,
+        S=v.S / size, D=v.D / f**2, X=v.X * size + mp.hypot(x, y), V=v.V / f**2, W=v.W / f**2, T=v.T / size**3,
     )  # fmt: skip
 
 
 def _rotated(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, law: Law, angle: float) -> Value:
     c, s = mp.cos(angle), mp.sin(angle)
     v = _evaluate(law, c * x + s * y, c * y - s * x, sigma)
-    return replace(v, s1=c * v.s1 - s * v.s2, s2=s * v.s1 + c * v.s2, X=max(v.X, mp.hypot(x, y)))
+    return replace(v, s1=c * v.s1 - s * v.s2, s2=s * v.s1 + c * v.s2, X=v.X + mp.hypot(x, y))
 
 
 def _shifted(x: mp.mpf, y: mp.mpf, sigma: mp.mpf, law: Law, shift: tuple[float, float]) -> Value:

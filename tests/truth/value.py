@@ -22,7 +22,7 @@ u X of x - m moves each derivative by the next one. So
     |div error|   <= 1e-9 |div|   + u K D + e W       + u X T
 
 In float32 the promise is 1e-4 of the natural sizes max(|log p|, 1), S and D, and what a shift of x - m by u X costs
-with u = 8 eps of float32, since float32 knows coordinates and parameters no better (each motion rounds twice). Ties get
+with u = 2 eps of float32, since float32 knows coordinates and parameters no better; each motion adds |x| to X. Ties get
 nothing: a relative error of each Gaussian is no rounding of coordinates.
 """
 
@@ -87,7 +87,7 @@ def tolerance(value: Value, dtype: str = "float64") -> Tolerance:
     V, W, T = (float(max(part, 0)) for part in (value.V, value.W, value.T))
     size = max(log_p, 1.0)
     if dtype == "float32":
-        moved = 8 * float(np.finfo(np.float32).eps) * X
+        moved = 2 * float(np.finfo(np.float32).eps) * X
         return Tolerance(1e-4 * size + moved * S, 1e-4 * S + moved * D, 1e-4 * D + moved * T)
     u, e = ROUNDING, error_of_a_gaussian(value)
     return Tolerance(
