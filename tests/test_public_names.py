@@ -31,8 +31,8 @@ except ModuleNotFoundError as error:
 
 
 def test_dir_shows_what_a_user_needs():
-    assert dir(toylab) == ["__version__", *ROOMS]
-    assert set(toylab.__all__) < set(ROOMS)
+    assert dir(toylab) == ["ToylabWarning", "__version__", *ROOMS]
+    assert set(toylab.__all__) < {"ToylabWarning", *ROOMS}
 
 
 def test_pictures_and_widgets_are_loaded_when_asked_for_and_name_their_extra():

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from toylab import densities, metrics, networks, objectives, samplers, schedules, score, sde, testing, training
+from toylab._internal.warn import ToylabWarning
 
 if TYPE_CHECKING:
     from toylab import experiments as experiments
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __version__ = version("toylab")
 
 __all__ = [
+    "ToylabWarning",
     "densities",
     "metrics",
     "networks",

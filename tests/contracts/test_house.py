@@ -1,4 +1,4 @@
-"""The house rules, read from the source: imports go down, the core is headless, nobody seeds globally."""
+"""The house rules, read from the source: imports go down, no picture in the core, no global seed, one way to warn."""
 
 import ast
 import graphlib
@@ -42,7 +42,10 @@ GLOBAL_SEEDS = {
 GLOBAL_STREAMS = ("random.", "numpy.random.", "torch.random.")
 LOCAL = {"numpy.random.RandomState"}  # a stream of its own, for a published constant made by one
 # torch's distributions draw from the global stream alone: a generator can only be put in its place for the draw
-STAND_IN = {"toylab.densities.torch_distribution": {"torch.random.fork_rng", "torch.set_rng_state"}}
+STAND_IN = {
+    "toylab.densities.torch_distribution": {"torch.random.fork_rng", "torch.set_rng_state"},
+    "toylab._internal.warn": {"warnings.warn"},
+}
 # before torch 2.13 these take no generator
 LIKES = {"torch.rand_like", "torch.randn_like", "torch.randint_like"}
 EXPLICIT_PYPLOT = {"close", "colormaps", "figure", "get_cmap", "rcParams", "rc_context", "show", "subplots"}
@@ -138,6 +141,8 @@ def forbidden(tree):
             yield line, f"{name}: take a torch.Generator instead"
         elif name in LIKES:
             yield line, f"{name}: use toylab._internal.random"
+        elif name in {"warnings.warn", "warnings.warn_explicit"}:
+            yield line, f"{name}: use toylab._internal.warn, whose warnings are shown every time"
         elif name.startswith("matplotlib.pyplot.") and name.split(".")[2] not in EXPLICIT_PYPLOT:
             yield line, f"{name}: draw on the Axes that is handed in"
 
@@ -210,6 +215,8 @@ def test_import_toylab_is_headless():
         "from numpy.random import default_rng\ndefault_rng(0)",
         "import random\nrandom.seed(0)",
         "import torch\nz = torch.randn_like(x)",
+        "import warnings\nwarnings.warn('look')",
+        "from warnings import warn\nwarn('look')",
         "import matplotlib.pyplot as plt\nplt.gca().plot(x)",
         "from matplotlib import pyplot\npyplot.title('t')",
         "def f(x):\n    assert x > 0",

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+import toylab
 from toylab.densities import Circle, Points, StudentTMixture, TwoMoons, isotropic, two_modes
 from toylab.metrics import fisher_divergence
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
@@ -170,7 +171,7 @@ def test_a_network_with_kinks_is_warned_of_where_it_is_differentiated(activation
     network = ScoreMLP(4, activation=activation, generator=generator())
     with pytest.warns(RuntimeWarning, match="piecewise linear") as caught:
         fit(network, objective, NORMAL, n_steps=1, generator=generator(), progress=False)
-    (told,) = (one for one in caught if one.category is RuntimeWarning)  # torch warns of its own, the first time
+    (told,) = (one for one in caught if one.category is toylab.ToylabWarning)  # torch warns of its own, the first time
     assert told.filename == __file__
     with pytest.warns(RuntimeWarning, match="piecewise linear"):
         fit(Plain(torch.nn.ReLU()), objective, NORMAL, n_steps=1, generator=generator(), progress=False)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from toylab._internal import validate
 from toylab._internal.torch_private import standard_gamma
 
 
@@ -17,7 +18,7 @@ def normal(
     shape: Sequence[int], *, dtype: torch.dtype, device: torch.device, generator: torch.Generator | None = None
 ) -> Tensor:
     """Standard normal numbers, shape ``shape``."""
-    at = device if generator is None else generator.device
+    at = _home(generator, device)
     return torch.randn(tuple(shape), dtype=dtype, device=at, generator=generator).to(device)
 
 
@@ -30,7 +31,7 @@ def uniform(
     shape: Sequence[int], *, dtype: torch.dtype, device: torch.device, generator: torch.Generator | None = None
 ) -> Tensor:
     """Numbers uniform on [0, 1), shape ``shape``."""
-    at = device if generator is None else generator.device
+    at = _home(generator, device)
     return torch.rand(tuple(shape), dtype=dtype, device=at, generator=generator).to(device)
 
 
@@ -38,13 +39,13 @@ def integers(
     high: int, shape: Sequence[int], *, device: torch.device, generator: torch.Generator | None = None
 ) -> Tensor:
     """Whole numbers uniform on 0 .. high - 1, shape ``shape``, dtype int64."""
-    at = device if generator is None else generator.device
+    at = _home(generator, device)
     return torch.randint(high, tuple(shape), device=at, generator=generator).to(device)
 
 
 def permutation(n: int, *, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
     """The numbers 0 .. n - 1 in random order, shape [n]."""
-    at = device if generator is None else generator.device
+    at = _home(generator, device)
     return torch.randperm(n, device=at, generator=generator).to(device)
 
 
@@ -60,5 +61,11 @@ def categorical(probabilities: Tensor, shape: Sequence[int], *, generator: torch
 
 def gamma(shape: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     """Gamma numbers of rate 1, one for each entry of ``shape`` (their shape parameters)."""
-    at = shape.device if generator is None else generator.device
+    at = _home(generator, shape.device)
     return standard_gamma(shape.to(at), generator).to(shape.device)
+
+
+def _home(generator: torch.Generator | None, device: torch.device) -> torch.device:
+    """Where to draw numbers for ``device``; raise ``TypeError`` unless the generator is one, or None."""
+    generator = validate.generator(generator)
+    return device if generator is None else generator.device
