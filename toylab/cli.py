@@ -45,6 +45,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One line on standard error, exit status 2."""
+        if "invalid choice: 'bench'" in message:
+            message += ". Speed and memory are measured by `make bench`, in a checkout of the source"
         print(f"toylab: {message}. Try: {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
 

@@ -205,11 +205,17 @@ def extent(name: str, values: Sequence[float]) -> tuple[float, float, float, flo
 
 
 def finite_cloud(name: str, x: Tensor) -> None:
-    """Raise unless x is a cloud [n, 2] without nan or inf."""
+    """Raise unless x is a cloud [n, 2] without nan or inf, in single or double precision."""
     cloud(name, x)
+    if x.dtype in (torch.bfloat16, torch.float16):
+        raise TypeError(f"{name} is in half precision, in which small steps are lost. Give {name}.float().")
     if not bool(x.isfinite().all()):
         bad = int((~x.isfinite().all(-1)).sum())
-        raise ValueError(f"{name} holds {bad} points that are nan or inf, of {len(x)}: leave them out.")
+        first = int((~x.isfinite().all(-1)).nonzero()[0])
+        raise ValueError(
+            f"{name} holds {bad} points that are nan or inf, of {len(x)}, the first being {name}[{first}]: leave "
+            "them out."
+        )
 
 
 def times(name: str, values: Tensor, low: float, *, rising: bool = False) -> list[float]:
@@ -329,7 +335,7 @@ def scores_of(name: str, values: object, x: Tensor) -> Tensor:
                 "gradient of the log-density, lambda x: toylab.score.gradient(log_prob, x). Are log_prob and score "
                 "swapped?"
             )
-        raise ValueError(f"{given}: a score gives one vector per point, of the shape of the points.")
+        raise ValueError(f"{given}: it must give one vector per point, of the shape of the points.")
     return found
 
 
@@ -361,6 +367,27 @@ def call_score(name: str, score: Callable[..., Any], x: Tensor, *rest: Any) -> T
 def call_log_prob(name: str, log_prob: Callable[..., Any], x: Tensor, *rest: Any) -> Tensor:  # noqa: ANN401
     """log_prob(x, *rest), checked by ``log_probs_of``; torch's own errors about dtypes and the like say what to do."""
     return log_probs_of(name, _called(name, log_prob, x, *rest), x)
+
+
+def finite_values(name: str, values: Tensor, x: Tensor) -> None:
+    """Raise unless what a function gave at the points x where chains start is finite; it reads the values."""
+    fine = values.isfinite()
+    fine = fine.all(-1) if values.shape == x.shape else fine
+    if not bool(fine.all()):
+        bad, first = int((~fine).sum()), (~fine).nonzero()[0].tolist()
+        value = values[tuple(first)]
+        raise ValueError(
+            f"{name} is nan or inf at {bad} of {fine.numel()} starts, the first being x{first} = "
+            f"{_few(x[tuple(first)])}, where it is {_few(value)}: from there no step can be taken. Start where the law "
+            "has a density, as at p.sample((n,)), or leave these starts out."
+        )
+
+
+def _few(values: Tensor) -> str:
+    """A number or a point in words."""
+    if values.ndim == 0:
+        return f"{float(values):.6g}"
+    return f"({', '.join(f'{float(entry):.6g}' for entry in values)})"
 
 
 def _called(name: str, f: Callable[..., Any], x: Tensor, *rest: Any) -> object:  # noqa: ANN401

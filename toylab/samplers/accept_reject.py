@@ -10,10 +10,11 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.random import uniform
 from toylab.densities.density import Density
+from toylab.samplers.diagnosis import Watch
 from toylab.samplers.loop import CountingScore
 from toylab.score import LogProb, Score
 
-S = TypeVar("S")
+S = TypeVar("S", bound=tuple[Tensor, ...])
 
 
 class State(NamedTuple):
@@ -25,9 +26,23 @@ class State(NamedTuple):
 
 
 def mala_init(log_prob: LogProb, score: Score, x: Tensor) -> State:
-    """The state of chains at x [n, 2], for ``mala_step`` and ``hmc_step``."""
+    """The state of chains at x [n, 2], for ``mala_step`` and ``hmc_step``.
+
+    Raises:
+        ValueError: unless log p and the score are there, one value and one vector for each point, and finite.
+    """
     x = x.contiguous()
-    return State(x, *value_and_score(log_prob, score)(x))
+    if (both := _both_of_one_density(log_prob, score)) is not None:
+        log_p, s = both(x)
+        validate.log_probs_of("log_prob", log_p, x)
+        validate.scores_of("score", s, x)
+    else:
+        log_p = validate.call_log_prob("log_prob", log_prob, x)
+        validate.finite_values("log_prob", log_p, x)
+        s = validate.call_score("score", score, x)
+    validate.finite_values("log_prob", log_p, x)
+    validate.finite_values("score", s, x)
+    return State(x, log_p, s)
 
 
 def accept_reject(
@@ -45,32 +60,49 @@ def accept_reject(
 
 def _where(kept: Tensor, there: Tensor, here: Tensor) -> Tensor:
     """torch.where(kept[:, None], there, here) for points [n, 2], as complex numbers: five times as fast."""
-    if here.dtype not in (torch.float32, torch.float64):
-        return torch.where(kept[:, None], there, here)
     there, here = (torch.view_as_complex(side.contiguous()) for side in (there, here))
     return torch.view_as_real(torch.where(kept, there, here))
 
 
 def count_accepted(
-    step: Callable[[S, float], tuple[S, Tensor]],
+    step: Callable[[S, float], tuple[S, Tensor]], watch: Watch
 ) -> Callable[[tuple[S, Tensor], float], tuple[S, Tensor]]:
     """From a step that returns which proposals were kept, one that also counts how many each chain has kept, [n]."""
 
     def counting(state: tuple[S, Tensor], step_size: float) -> tuple[S, Tensor]:
         here, accepted = state
-        here, kept = step(here, step_size)
-        return here, accepted + kept.view(torch.uint8)  # from bool it would take six times as long
+        there, kept = step(here, step_size)
+        watch.look(here, there)
+        return there, accepted + kept.view(torch.uint8)  # from bool it would take six times as long
 
     return counting
 
 
 def value_and_score(log_prob: LogProb, score: Score) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """log p and s at x, in one pass where both are of one density, given as ``p.log_prob`` and ``p.score``."""
+    return _both_of_one_density(log_prob, score) or (lambda x: (log_prob(x), score(x)))
+
+
+def _both_of_one_density(log_prob: LogProb, score: Score) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
+    """The density's own ``log_prob_and_score``, counted if the score is, or None if they are not of one density."""
     p = getattr(log_prob, "__self__", None)
     plain = score.score if isinstance(score, CountingScore) else score
     if not (isinstance(p, Density) and log_prob == p.log_prob and plain == p.score and _has_both_of_one_kind(type(p))):
-        return lambda x: (log_prob(x), score(x))
-    return CountingScore(p.log_prob_and_score, score) if isinstance(score, CountingScore) else p.log_prob_and_score
+        return None
+    return _counted(p.log_prob_and_score, score) if isinstance(score, CountingScore) else p.log_prob_and_score
+
+
+def _counted(
+    both: Callable[[Tensor], tuple[Tensor, Tensor]], counter: CountingScore[...]
+) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """``both``, each call counted as one of the score; one that raised is not."""
+
+    def counting(x: Tensor) -> tuple[Tensor, Tensor]:
+        found = both(x)
+        counter.n += 1
+        return found
+
+    return counting
 
 
 @cache
@@ -87,4 +119,4 @@ def check_inputs(log_prob: LogProb, score: Score, x: Tensor) -> None:
     """Raise unless these are a log-density, a score and a cloud to sample with."""
     validate.function("log_prob", log_prob, "p.log_prob")
     validate.score("score", score)
-    validate.cloud("x", x)
+    validate.finite_cloud("x", x)

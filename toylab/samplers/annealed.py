@@ -50,7 +50,7 @@ def annealed_langevin(
         The chains. Some may have diverged; a warning says so. Ctrl-C returns what is done so far.
     """
     validate.score("score", score, of_sigma=True)
-    validate.cloud("x", x)
+    validate.finite_cloud("x", x)
     sizes, levels = step_sizes(step_size, n_steps), validate.levels("sigmas", sigmas).tolist()
     counted = CountingScore(score)
     recorder = Recorder(x, n_steps * len(levels), keep_every, label=levels[0])
@@ -64,4 +64,4 @@ def annealed_langevin(
         uses=[score], generator=generator, counter=counted, progress=progress,
     )  # fmt: skip
     x = denoised(counted, x, levels[-1]) if denoise else x
-    return recorder.chains(x, counted.n)
+    return recorder.chains(x, counted.n, score=counted)

@@ -46,7 +46,7 @@ def forward_sde(
         The chains; no score is evaluated. Ctrl-C returns what is done so far.
     """
     require_sde(sde)
-    validate.cloud("x", x)
+    validate.finite_cloud("x", x)
     grid = validate.times("times", times, 0.0, rising=True)
     recorder = Recorder(x, len(grid) - 1, keep_every, label=grid[0], remedy="more times")
 

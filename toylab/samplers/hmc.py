@@ -7,6 +7,7 @@ from toylab._internal import validate
 from toylab._internal.random import normal_like
 from toylab.samplers.accept_reject import State, accept_reject, check_inputs, count_accepted, mala_init
 from toylab.samplers.chains import Chains
+from toylab.samplers.diagnosis import Watch
 from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
 from toylab.samplers.step_sizes import StepSize, step_sizes
 from toylab.score import LogProb, Score
@@ -86,13 +87,14 @@ def hmc(
     check_inputs(log_prob, score, x)
     validate.count("n_leapfrog", n_leapfrog)
     sizes = step_sizes(step_size, n_steps)
-    counted, recorder = CountingScore(score), Recorder(x, n_steps, keep_every)
+    counted, recorder, watch = CountingScore(score), Recorder(x, n_steps, keep_every), Watch(log_prob, score)
 
     def step(here: State, eps: float) -> tuple[State, Tensor]:
         return hmc_step(log_prob, counted, here, eps, n_leapfrog, generator=generator)
 
+    state = mala_init(log_prob, counted, x), x.new_zeros(len(x))
     here, accepted = follow(
-        "hmc", [Leg(count_accepted(step), sizes)], (mala_init(log_prob, counted, x), x.new_zeros(len(x))), recorder,
+        "hmc", [Leg(count_accepted(step, watch), sizes)], state, recorder,
         uses=[log_prob, score], generator=generator, counter=counted, progress=progress,
     )  # fmt: skip
-    return recorder.chains(here.x, counted.n, accepted)
+    return recorder.chains(here.x, counted.n, accepted, watch=watch, step_size=sizes[-1])

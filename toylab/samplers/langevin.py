@@ -59,10 +59,10 @@ def langevin(
         progress: show a progress bar when it takes long.
 
     Returns:
-        The chains. Some may have diverged; a warning says so. Ctrl-C returns what is done so far.
+        The chains. Some may have diverged; a warning says so, and why. Ctrl-C returns what is done so far.
     """
     validate.score("score", score)
-    validate.cloud("x", x)
+    validate.finite_cloud("x", x)
     if validate.finite("temperature", temperature) < 0:
         raise ValueError(f"temperature is {temperature}: it must be at least 0; 1 samples p itself.")
     sizes = step_sizes(step_size, n_steps)
@@ -75,4 +75,4 @@ def langevin(
         "langevin", [Leg(step, sizes)], x, recorder,
         uses=[score], generator=generator, counter=counted, progress=progress,
     )  # fmt: skip
-    return recorder.chains(x, counted.n)
+    return recorder.chains(x, counted.n, score=counted)

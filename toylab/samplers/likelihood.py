@@ -59,7 +59,6 @@ def _error(greatest: float) -> str:
     return f"at most {greatest:.2g}" if greatest > 0 else "0, the divergences are exact"
 
 
-@torch.no_grad()
 def log_likelihood(
     sde: SDE,
     score: NoiseConditionalScore,
@@ -74,7 +73,11 @@ def log_likelihood(
 
     q is the law at t_min, which is still noised by sigma(t_min). With the exact score the flow is exact, and what is
     left, apart from the error of the solver, is the prior's: log q + ``prior_mismatch`` = log p_t_min. The whole cloud
-    is one adaptive solve.
+    takes the same steps, so fine that the tolerances bound the error of a step at every point: a point among many is as
+    exact as alone, and its log q the same to some tens of rtol.
+
+    No gradient passes through the solver: the result carries none to the parameters of the score, and points that ask
+    for one are refused. The gradient of log q in x is about score(x, sigma(t_min)).
     Source: Chen et al. 2018 (arXiv:1806.07366), theorem 1; Song et al. 2021 (arXiv:2011.13456), eq. 39.
 
     Args:
@@ -87,7 +90,8 @@ def log_likelihood(
         max_evaluations: calls of the score, at most.
 
     Raises:
-        FloatingPointError: if the field is nan or inf on the way.
+        FloatingPointError: if the field or its derivative is nan or inf on the way.
+        ValueError: if x requires a gradient.
         RuntimeError: if it takes more than ``max_evaluations``.
     """
     require_sde(sde)
@@ -95,7 +99,19 @@ def log_likelihood(
     validate.finite_cloud("x", x)
     validate.function("trace", trace, "exact_trace")
     check_tolerances(x, rtol, atol, max_evaluations)
-    counted = CountingScore(score)
+    if x.requires_grad and torch.is_grad_enabled():
+        raise ValueError(
+            "x requires a gradient, which log_likelihood cannot give: it integrates by SciPy. Give x.detach(). The "
+            "gradient of log q in x is about score(x, sigma), sigma that of t_min."
+        )
+    with torch.no_grad():
+        return _solve(sde, score, x, rtol, atol, trace, max_evaluations)
+
+
+def _solve(
+    sde: SDE, score: NoiseConditionalScore, x: Tensor, rtol: float, atol: float, trace: Trace, max_evaluations: int
+) -> Likelihood:
+    counted = CountingScore(score, finite=False)
     velocity, divergences = flow_velocity(sde, counted), trace(x)
 
     def rate(y: Tensor, t: float) -> Tensor:

@@ -16,24 +16,43 @@ from toylab._internal.cuda_graphs import capture_step
 from toylab._internal.malloc import keep_freed_memory
 from toylab._internal.warn import warn
 from toylab.samplers.chains import Chains
+from toylab.samplers.diagnosis import Watch, carried_off, cause_of_divergence
 
 P = ParamSpec("P")  # what a score takes
-R = TypeVar("R")  # what it returns
 S = TypeVar("S")  # state: points x [n, 2], or a tuple that begins with them
 
 
-class CountingScore(Generic[P, R]):
-    """A score that counts how often it was evaluated; or another function, counted ``together`` with it."""
+class CountingScore(Generic[P]):
+    """A score that counts how often it was evaluated. Its first values are checked.
 
-    def __init__(self, score: Callable[P, R], together: "CountingScore[..., Any] | None" = None) -> None:
-        self.score, self.n, self.together = score, 0, together
+    Args:
+        score: the user's function, of points and perhaps more.
+        name: what messages call it.
+        finite: whether its first values must be finite; if not, they are not read.
+    """
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __init__(self, score: Callable[P, Tensor], name: str = "score", *, finite: bool = True) -> None:
+        self.score, self.name, self.finite, self.n = score, name, finite, 0
+        self.last: tuple[Tensor, tuple[Any, ...], Tensor] | None = None  # x, what came with it, and s: no copies
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor:
         """The score's value; an evaluation that raised is not counted."""
-        s = self.score(*args, **kwargs)
-        counter = self.together or self
-        counter.n += 1
+        x: Any = args[0]
+        if self.n:
+            s = self.score(*args, **kwargs)
+        else:
+            s = validate.call_score(self.name, self.score, x, *args[1:])
+            if self.finite:
+                validate.finite_values(self.name, s, x)
+        self.n += 1
+        self.last = x, args[1:], s
         return s
+
+    def again(self, x: Tensor) -> Tensor:
+        """The score at other points, as many as last time, with what else it was given then; not counted."""
+        rest = () if self.last is None else self.last[1]
+        ask: Callable[..., Tensor] = self.score
+        return ask(x, *rest)
 
 
 class Recorder:
@@ -43,9 +62,10 @@ class Recorder:
         self, x: Tensor, n_steps: int, keep_every: int | None, label: float = 0.0, remedy: str = "a smaller step_size"
     ) -> None:
         self.n_steps, self.remedy = n_steps, remedy  # what to take if chains diverge
+        self.start = self.last = x  # and where each was finite for the last time
         self.keep_every = None if keep_every is None else validate.count("keep_every", keep_every)
         frames = 0 if keep_every is None else n_steps // keep_every + 1
-        self.path, self.labels = x.new_empty((frames, *x.shape)), torch.empty(frames, dtype=torch.float64)
+        self.path, self.labels = _frames(x, frames), torch.empty(frames, dtype=torch.float64)
         self.filled = self.step = self.steps_all_alive = 0
         self.steps_alive = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         if frames:
@@ -56,28 +76,82 @@ class Recorder:
         self.step += 1
         if x.device.type == "cpu" and math.isfinite(x.sum().item()):  # quick; if the sum is finite, every term is
             self.steps_all_alive += 1
+            self.last = x
         else:
-            self.steps_alive += x.isfinite().all(-1)
+            alive = x.isfinite().all(-1)
+            self.steps_alive += alive
+            self.last = torch.where(alive[:, None], x, self.last)
         if self.keep_every and self.step % self.keep_every == 0:
             self._write(x, self.step if label is None else label)
 
-    def chains(self, x: Tensor, n_evaluations: int, accepted: Tensor | None = None) -> Chains:
-        """The result, for chains that ended at ``x``; ``accepted`` counts the proposals that each accepted."""
+    def chains(
+        self,
+        x: Tensor,
+        n_evaluations: int,
+        accepted: Tensor | None = None,
+        *,
+        score: "CountingScore[...] | None" = None,
+        watch: Watch | None = None,
+        step_size: float = 1.0,
+    ) -> Chains:
+        """The result; and one warning, if something went wrong.
+
+        Args:
+            x: where the chains ended, [n, 2].
+            n_evaluations: of the score.
+            accepted: how many proposals each chain accepted, [n]; None for samplers that never refuse.
+            score: the score that carried them, from which the cause is told.
+            watch: the same for samplers that refuse.
+            step_size: of the last step.
+        """
         diverged = ~x.isfinite().all(-1)
         if diverged.any():
             warn(
                 f"{int(diverged.sum())} of {len(x)} chains diverged to inf or nan by step {self.step}: they are marked "
-                f"in Chains.diverged. Take {self.remedy}."
+                f"in Chains.diverged. {self._cause(score, diverged)}"
             )
+        elif watch is not None and accepted is not None and self.step:
+            told = _attempt(lambda: watch.verdict(self.start, x, accepted, self.step, step_size))
+            if told:
+                warn(told)
+        elif score is not None and (last := score.last) is not None:
+            told = _attempt(lambda: carried_off(score.again, self.start, last[0], last[2]))
+            if told:
+                warn(told)
         acceptance = x.new_ones(len(x)) if accepted is None else accepted / max(self.step, 1)
         diverged_at = torch.where(diverged, self.steps_all_alive + self.steps_alive + 1, 0)
         x = x.clone() if x.device.type == "cuda" else x  # it may lie in memory that a graph writes to
         path, labels = self.path[: self.filled], self.labels[: self.filled]
         return Chains(x, path, labels, acceptance, diverged, diverged_at, n_evaluations)
 
+    def _cause(self, score: "CountingScore[...] | None", diverged: Tensor) -> str:
+        ask = None if score is None or score.last is None else score.again
+        told = _attempt(lambda: cause_of_divergence(ask, self.start, self.last, diverged, self.remedy))
+        return told or f"Take {self.remedy}."
+
     def _write(self, x: Tensor, label: float) -> None:
         self.path[self.filled], self.labels[self.filled] = x, label
         self.filled += 1
+
+
+def _attempt(look: Callable[[], str | None]) -> str | None:
+    """A diagnosis, or None where the user's function fails at a point that it was asked for: the run is done."""
+    try:
+        return look()
+    except Exception:
+        return None
+
+
+def _frames(x: Tensor, n: int) -> Tensor:
+    """Room for n frames of the points x; raise ``ValueError`` if there is none."""
+    try:
+        return x.new_empty((n, *x.shape))
+    except RuntimeError as error:
+        size = n * x.numel() * x.element_size() / 2**30
+        raise ValueError(
+            f"a path of {n} frames of {len(x)} chains takes {size:.3g} GiB, more than there is: give a larger "
+            "keep_every."
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +177,7 @@ def follow(
     *,
     uses: Iterable[object] | None = None,
     generator: torch.Generator | None = None,
-    counter: CountingScore[..., Any] | None = None,
+    counter: CountingScore[...] | None = None,
     progress: bool = True,
 ) -> S:
     """Take every step of every leg, record the points after each, and return the state after the last.
@@ -121,6 +195,7 @@ def follow(
         counter: the score, if it is counted.
         progress: show a bar when it takes long.
     """
+    validate.generator(generator)
     with progress_bar(name, recorder.n_steps, progress) as shown:
         for leg in legs:
             step = leg.step if uses is None else _capture_leg(leg, _points(state).device, uses, generator, counter)
@@ -137,7 +212,7 @@ def _capture_leg(
     device: torch.device,
     uses: Iterable[object],
     generator: torch.Generator | None,
-    counter: CountingScore[..., Any] | None,
+    counter: CountingScore[...] | None,
 ) -> Callable[[S, Any], S]:
     """The step of a leg, on a GPU as a CUDA graph; a setting that never changes becomes a number in the graph."""
     first = leg.settings[0]

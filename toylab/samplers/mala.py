@@ -7,6 +7,7 @@ from toylab._internal import validate
 from toylab._internal.random import normal_like
 from toylab.samplers.accept_reject import State, accept_reject, check_inputs, count_accepted, mala_init, value_and_score
 from toylab.samplers.chains import Chains
+from toylab.samplers.diagnosis import Watch
 from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
 from toylab.samplers.step_sizes import StepSize, step_sizes
 from toylab.score import LogProb, Score
@@ -102,16 +103,17 @@ def mala(
     """
     check_inputs(log_prob, score, x)
     sizes, factor = step_sizes(step_size, n_steps), cholesky_factor(preconditioner, x)
-    counted, recorder = CountingScore(score), Recorder(x, n_steps, keep_every)
+    counted, recorder, watch = CountingScore(score), Recorder(x, n_steps, keep_every), Watch(log_prob, score)
 
     def step(here: State, eps: float) -> tuple[State, Tensor]:
         return mala_step(log_prob, counted, here, eps, factor=factor, generator=generator)
 
+    state = mala_init(log_prob, counted, x), x.new_zeros(len(x))
     here, accepted = follow(
-        "mala", [Leg(count_accepted(step), sizes)], (mala_init(log_prob, counted, x), x.new_zeros(len(x))), recorder,
+        "mala", [Leg(count_accepted(step, watch), sizes)], state, recorder,
         uses=[log_prob, score], generator=generator, counter=counted, progress=progress,
     )  # fmt: skip
-    return recorder.chains(here.x, counted.n, accepted)
+    return recorder.chains(here.x, counted.n, accepted, watch=watch, step_size=sizes[-1])
 
 
 def cholesky_factor(preconditioner: Tensor | None, x: Tensor) -> Tensor | None:

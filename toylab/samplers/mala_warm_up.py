@@ -8,7 +8,9 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.display import html_table, text_table
+from toylab._internal.warn import warn
 from toylab.samplers.accept_reject import check_inputs, mala_init
+from toylab.samplers.diagnosis import Watch
 from toylab.samplers.mala import cholesky_factor, mala_step
 from toylab.score import LogProb, Score
 
@@ -70,7 +72,7 @@ def mala_warm_up(
     Args:
         log_prob: log p up to a constant, [n, 2] -> [n].
         score: grad log p.
-        x: where the chains start, shape [n, 2].
+        x: where the chains start, shape [n, 2]; log p must be finite there.
         step_size: the eps > 0 to begin with.
         n_steps: proposals per chain.
         target: share of proposals to accept, between 0 and 1.
@@ -83,12 +85,19 @@ def mala_warm_up(
     if not 0 < target < 1:
         raise ValueError(f"target is {target}: an acceptance lies between 0 and 1, for example 0.574.")
     factor, here = cholesky_factor(preconditioner, x), mala_init(log_prob, score, x)
+    watch, accepted = Watch(log_prob, score, "another step_size to begin with"), here.x.new_zeros(len(x))
     acceptance: list[float] = []
     steps: list[float] = []
     for k in range(1, n_steps + 1):
-        here, kept = mala_step(log_prob, score, here, math.exp(log_eps), factor=factor, generator=generator)
+        before = here
+        here, kept = mala_step(log_prob, score, before, math.exp(log_eps), factor=factor, generator=generator)
+        watch.look(before, here)
+        accepted += kept
         acceptance.append(float(kept.double().mean()))
         log_eps += 5 * (acceptance[-1] - target) / k**0.6
         steps.append(log_eps)
+    told = watch.verdict(x, here.x, accepted, n_steps, math.exp(log_eps))
+    if told:
+        warn(told)
     later = steps[n_steps // 2 :]
     return WarmUp(here.x, math.exp(sum(later) / len(later)), torch.tensor(acceptance, dtype=torch.float64))

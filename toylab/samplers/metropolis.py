@@ -7,6 +7,7 @@ from toylab._internal import validate
 from toylab._internal.random import normal_like, uniform
 from toylab.samplers.accept_reject import count_accepted
 from toylab.samplers.chains import Chains
+from toylab.samplers.diagnosis import Watch
 from toylab.samplers.loop import Leg, Recorder, follow
 from toylab.samplers.step_sizes import StepSize, step_sizes
 from toylab.score import LogProb
@@ -61,15 +62,17 @@ def metropolis(
         The chains, with the acceptance rate of each. Ctrl-C returns what is done so far.
     """
     validate.function("log_prob", log_prob, "p.log_prob")
-    validate.cloud("x", x)
-    sizes, recorder = step_sizes(step_size, n_steps), Recorder(x, n_steps, keep_every)
+    validate.finite_cloud("x", x)
+    sizes, recorder, watch = step_sizes(step_size, n_steps), Recorder(x, n_steps, keep_every), Watch(log_prob, None)
 
     def step(here: tuple[Tensor, Tensor], eps: float) -> tuple[tuple[Tensor, Tensor], Tensor]:
         x, log_p, kept = metropolis_step(log_prob, *here, eps, generator=generator)
         return (x, log_p), kept
 
+    log_p = validate.call_log_prob("log_prob", log_prob, x)
+    validate.finite_values("log_prob", log_p, x)
     (x, _), accepted = follow(
-        "metropolis", [Leg(count_accepted(step), sizes)], ((x, log_prob(x)), x.new_zeros(len(x))), recorder,
+        "metropolis", [Leg(count_accepted(step, watch), sizes)], ((x, log_p), x.new_zeros(len(x))), recorder,
         uses=[log_prob], generator=generator, progress=progress,
     )  # fmt: skip
-    return recorder.chains(x, 0, accepted)
+    return recorder.chains(x, 0, accepted, watch=watch, step_size=sizes[-1])

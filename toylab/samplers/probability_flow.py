@@ -59,7 +59,7 @@ def probability_flow(
     rising = isinstance(times, Tensor) and times.ndim == 1 and len(times) > 1 and bool(times[-1] > times[0])
 
     def along_the_flow(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time) -> Tensor:
-        return step(flow_velocity(sde, score), x, t, u)
+        return validate.scores_of("step", step(flow_velocity(sde, score), x, t, u), x)
 
     return follow_times(
         "probability_flow", along_the_flow, sde, score, x, times,

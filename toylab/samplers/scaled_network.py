@@ -58,10 +58,10 @@ def scaled_network_langevin(
     validate.positive("eta", eta)
     validate.count("n_steps", n_steps)
     x = uniform_start(n, (-1.0, 1.0, -1.0, 1.0), generator=generator)
-    counted, recorder = CountingScore(network), Recorder(x, n_steps, keep_every)
+    counted, recorder = CountingScore(network, "network"), Recorder(x, n_steps, keep_every)
 
     def step(x: Tensor, alpha: float) -> Tensor:
         return x + alpha * counted(x) + eta * normal_like(x, generator)
 
     x = follow("scaled_network_langevin", [Leg(step, [alpha] * n_steps)], x, recorder, progress=progress)
-    return recorder.chains(x.tanh(), counted.n)
+    return recorder.chains(x.tanh(), counted.n, score=counted)

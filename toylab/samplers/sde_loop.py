@@ -47,7 +47,7 @@ def follow_times(
     """
     require_sde(sde)
     validate.score("score", score, of_sigma=True)
-    validate.cloud("x", x)
+    validate.finite_cloud("x", x)
     grid = validate.times("times", times, sde.t_min, rising=rising)
     counted = CountingScore(score)
     recorder = Recorder(x, len(grid) - 1, keep_every, label=grid[0], remedy="more times, or end at a later one")
@@ -55,4 +55,4 @@ def follow_times(
     x = follow(
         name, [leg], x, recorder, uses=[sde, score, *uses], generator=generator, counter=counted, progress=progress
     )  # fmt: skip
-    return recorder.chains(x, counted.n)
+    return recorder.chains(x, counted.n, score=counted)

@@ -50,8 +50,8 @@ def stochastic_gradient_langevin(
         progress: show a progress bar when it takes long.
     """
     validate.function("score", score, "kernel_score(0.3)")
-    validate.cloud("data", data)
-    validate.cloud("x", x)
+    validate.finite_cloud("data", data)
+    validate.finite_cloud("x", x)
     validate.count("batch_size", batch_size)
     sizes, data = step_sizes(step_size, n_steps), data.to(x)
     counted, recorder = CountingScore(score), Recorder(x, n_steps, keep_every)
@@ -62,4 +62,4 @@ def stochastic_gradient_langevin(
         return x + 0.5 * eps * counted(x, batch) + root * normal_like(x, generator)
 
     x = follow("stochastic_gradient_langevin", [Leg(step, sizes)], x, recorder, progress=progress)
-    return recorder.chains(x, counted.n)
+    return recorder.chains(x, counted.n, score=counted)

@@ -6,6 +6,7 @@ from torch import Tensor
 from toylab._internal.random import uniform
 from toylab.samplers.accept_reject import State, check_inputs, mala_init
 from toylab.samplers.chains import Chains
+from toylab.samplers.diagnosis import Watch
 from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
 from toylab.samplers.mala import mala_step
 from toylab.samplers.step_sizes import StepSize, step_sizes
@@ -57,7 +58,7 @@ def parallel_tempering(
     Source: Geyer 1991; Earl & Deem 2005 (arXiv:physics/0508111).
 
     Args:
-        log_prob: log p up to a constant, [..., 2] -> [...].
+        log_prob: log p up to a constant, [n, 2] -> [n].
         score: grad log p.
         x: where the chains start: [n, 2], the same at all temperatures, or [K, n, 2].
         temperatures: 1-D, 1 = T_1 < T_2 < ...
@@ -81,7 +82,7 @@ def parallel_tempering(
     x = x.expand(len(beta), *x.shape[-2:])
     k, n = x.shape[:2]
     b = beta[:, None].expand(k, n).reshape(-1)
-    counted, recorder = CountingScore(score), Recorder(x[0], n_steps, keep_every)
+    counted, recorder, watch = CountingScore(score), Recorder(x[0], n_steps, keep_every), Watch(log_prob, score)
 
     def tempered(here: State) -> State:
         return State(here.x.reshape(-1, 2), b * here.log_prob.reshape(-1), b[:, None] * here.score.reshape(-1, 2))
@@ -93,18 +94,21 @@ def parallel_tempering(
     def step(state: tuple[Tensor, State, Tensor], setting: tuple[int, float]) -> tuple[Tensor, State, Tensor]:
         _, here, accepted = state
         first, eps = setting
+        at_t = tempered(here)
         moved, kept = mala_step(
-            lambda y: b * log_prob(y), lambda y: b[:, None] * counted(y), tempered(here), eps / b, generator=generator
+            lambda y: b * log_prob(y), lambda y: b[:, None] * counted(y), at_t, eps / b, generator=generator
         )
+        watch.look(at_t, moved)
         here, _ = swap_step(untempered(moved), beta, first, generator=generator)
         return here.x[0], here, accepted + kept.view(k, n)[0]
 
-    here = mala_init(log_prob, counted, x)
+    flat = mala_init(log_prob, counted, x.reshape(-1, 2))
+    here = State(flat.x.view(k, n, 2), flat.log_prob.view(k, n), flat.score.view(k, n, 2))
     settings = [(number % 2, eps) for number, eps in enumerate(sizes)]
     x, _, accepted = follow(
         "parallel_tempering", [Leg(step, settings)], (here.x[0], here, x.new_zeros(n)), recorder, progress=progress
     )
-    return recorder.chains(x, k * counted.n, accepted)
+    return recorder.chains(x, k * counted.n, accepted, watch=watch, step_size=sizes[-1])
 
 
 def _ladder(temperatures: Tensor) -> Tensor:
