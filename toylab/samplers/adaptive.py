@@ -95,8 +95,8 @@ def _require_finite(rate: Tensor, y: Tensor, t: float) -> None:
         (
             "the score is finite, but its derivative is",
             rate[:, 2:],
-            "it is taken in forward mode, which goes through both branches of a torch.where, and through sqrt, abs or "
-            "atan2 at 0. Make both branches safe, or leave those points out.",
+            "a sqrt, a norm or an atan2 has none at 0, nor has a gradient through a torch.where whose other branch is "
+            "not finite. Make them safe, or leave those points out.",
         ),
     ):
         bad = ~part.isfinite().all(-1)

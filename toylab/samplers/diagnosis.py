@@ -157,14 +157,17 @@ class Watch:
 
         By central differences over a part of a step that is short enough; if none is, "rough".
         """
-        s = None if self.score is None else self.score(x)
+        here, s = self.log_prob(x), None if self.score is None else self.score(x)
         for part in (1e-2, 1e-4, 1e-6):
             reach = torch.full_like(x[:, 0], part * step_size**0.5)
             reach = reach if s is None else torch.minimum(reach, 0.1 / s.norm(dim=-1))
             shifts = reach[:, None, None] * torch.eye(2).to(x)  # [n, 2, 2], one per axis
-            rise = torch.stack([self.log_prob(x + h) - self.log_prob(x - h) for h in shifts.unbind(1)], -1)
-            fine = rise.isfinite().all(-1)
-            if float(fine.double().mean()) > 0.5 and float(rise[fine].abs().median()) < 1:
+            ahead, behind = (
+                torch.stack([self.log_prob(x + side * h) - here for h in shifts.unbind(1)], -1) for side in (1, -1)
+            )
+            rise, jump = ahead - behind, torch.maximum(ahead.abs(), behind.abs()).amax(-1)
+            fine = jump.isfinite()
+            if float(fine.double().mean()) > 0.5 and float(jump[fine].median()) < 1:
                 break
         else:
             return "rough"
@@ -180,7 +183,7 @@ class Watch:
     def _why_all(self, start: Tensor, x: Tensor, step_size: float) -> str:
         ends = torch.cat([self.log_prob(start), self.log_prob(x)])
         if bool((ends == ends[0]).all()):
-            return f"log_prob is {float(ends[0]):g} at every point, wherever a chain went. Does it use x?"
+            return f"log_prob is {float(ends[0]) + 0.0:g} at every point, wherever a chain went. Does it use x?"
         moved = float((x - start).norm(dim=-1).mean())
         return (
             f"the steps, of {step_size**0.5:.2g} each, are too small to explore, and in the whole run a chain went "

@@ -28,8 +28,9 @@ def probability_flow_adaptive(
     """Follow the probability flow from time first to time last in steps that an error estimate chooses.
 
     By the pair of order 8 of Dormand & Prince, SciPy's. The whole cloud takes the same steps, so fine that the
-    tolerances bound the error of a step at every point: one point among many is as exact as it is alone, and comes out
-    the same to about ten times rtol.
+    tolerances bound the error of a step at every point: one among many is at least as exact as alone. From VE's prior
+    to ``two_modes`` at rtol = 1e-5 the worst of 20,000 is off by 1.5e-5. Where the flow drives neighbours apart, as on
+    the line between the modes, it magnifies what error there is: a point that is alone there is off by 7e-3.
 
     Args:
         sde: such as ``VE()``, ``VP()``.
