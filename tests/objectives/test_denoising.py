@@ -174,7 +174,9 @@ def test_refused_kinds():
     with pytest.raises(TypeError, match="sigma"):
         Denoising("large")
     with pytest.raises(TypeError, match="weighting"):
-        NoiseConditional(SIGMAS, weighting=2.0)
+        NoiseConditional(SIGMAS, weighting="square")
+    with pytest.raises(ValueError, match=r"weighting is -1.0: it must be finite and greater than 0"):
+        NoiseConditional(SIGMAS, weighting=-1.0)
 
 
 def test_what_the_options_take_from_the_noise():

@@ -302,6 +302,8 @@ def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
 
 def _number(name: str, value: float) -> float:
     try:
+        if isinstance(value, str | bytes):  # float("1") is 1.0
+            raise TypeError
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several numbers
         raise TypeError(f"{name} is {value!r}: it must be a number.") from None

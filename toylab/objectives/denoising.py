@@ -9,6 +9,7 @@ from toylab._internal import validate
 from toylab._internal.random import normal_like
 from toylab.densities.density import Density
 from toylab.densities.quadrature import fisher_information
+from toylab.objectives.inputs import check_inputs, require_density
 from toylab.score import Score
 
 
@@ -39,6 +40,7 @@ class Denoising:
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
+        score = check_inputs(score, x, generator)
         z = normal_like(x, generator)
         if self.antithetic:
             x, z = torch.stack([x, x]), torch.stack([z, -z])
@@ -51,7 +53,7 @@ class Denoising:
 
     def offset(self, density: Density) -> float:
         """1/2 E|grad log p_sigma|^2 - 1 / sigma^2 (d = 2), by quadrature: minus the mean loss of the true score."""
-        return 0.5 * fisher_information(density, self.sigma) - 1 / self.sigma**2
+        return 0.5 * fisher_information(require_density(density), self.sigma) - 1 / self.sigma**2
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class NoisePrediction:
 
     def __call__(self, noise_prediction: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]; e is called like a score."""
+        noise_prediction = check_inputs(noise_prediction, x, generator, "noise_prediction", "noise prediction")
         z = normal_like(x, generator)
         return 0.5 * (noise_prediction(x + self.sigma * z) - z).square().sum(-1)
 
@@ -86,4 +89,4 @@ class NoisePrediction:
 
     def offset(self, density: Density) -> float:
         """sigma^2/2 E|grad log p_sigma|^2 - 1 (d = 2): mean loss + offset = sigma^2 times the Fisher divergence."""
-        return 0.5 * self.sigma**2 * fisher_information(density, self.sigma) - 1
+        return 0.5 * self.sigma**2 * fisher_information(require_density(density), self.sigma) - 1

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab.densities.density import Density
+from toylab.objectives.inputs import check_inputs, require_density, vectors
 from toylab.score import Score
 
 
@@ -30,8 +31,10 @@ class Explicit:
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]. Draws nothing."""
-        return 0.5 * (score(x) - self.target(x)).square().sum(-1)
+        score = check_inputs(score, x, generator)
+        return 0.5 * (score(x) - vectors(self.target(x), x, "target")).square().sum(-1)
 
     def offset(self, density: Density) -> float:
         """0: the mean loss is the Fisher divergence, if the target is the density's score."""
+        require_density(density)
         return 0.0

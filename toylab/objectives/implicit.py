@@ -7,6 +7,7 @@ from torch import Tensor
 
 from toylab.densities.density import Density
 from toylab.densities.quadrature import fisher_information
+from toylab.objectives.inputs import check_inputs, require_density
 from toylab.score import Score, value_and_divergence
 
 
@@ -20,9 +21,9 @@ class Implicit:
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]. Draws nothing."""
-        s, divergence = value_and_divergence(score, x)
+        s, divergence = value_and_divergence(check_inputs(score, x, generator), x)
         return divergence + 0.5 * s.square().sum(-1)
 
     def offset(self, density: Density) -> float:
         """1/2 E|grad log p|^2, by quadrature."""
-        return 0.5 * fisher_information(density)
+        return 0.5 * fisher_information(require_density(density))

@@ -1,6 +1,7 @@
 """Noise levels to train at: a ladder of them, or a continuous distribution."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, runtime_checkable
@@ -28,6 +29,27 @@ class ContinuousLevels(Protocol):
     def nodes(self) -> tuple[Tensor, Tensor]:
         """Levels and weights with which to average over them."""
         ...
+
+
+@dataclass(frozen=True)
+class LevelPath:
+    """A distribution of levels as that of a number y, along which level and probability are smooth.
+
+    Attributes:
+        low: least y; -inf if there is none.
+        high: largest y, or inf.
+        level: sigma at y.
+        probability: per dy.
+        middle: where most of the probability is, from which a path without end is searched.
+        width: the scale on which it falls off.
+    """
+
+    low: float
+    high: float
+    level: Callable[[float], float]
+    probability: Callable[[float], float]
+    middle: float = 0.0
+    width: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +83,11 @@ class LogUniform:
         t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(_N_NODES))
         return self.low * (self.high / self.low) ** (0.5 * (t + 1)), 0.5 * w
 
+    def path(self) -> LevelPath:
+        """Along y = log(sigma)."""
+        low, high = math.log(self.low), math.log(self.high)
+        return LevelPath(low, high, math.exp, lambda y: 1 / (high - low))
+
 
 @dataclass(frozen=True)
 class LogNormal:
@@ -92,6 +119,14 @@ class LogNormal:
         weights = torch.exp(-0.5 * t**2) * (float(t[1] - t[0]) / math.sqrt(2 * math.pi))
         return (self.mean + self.std * t).exp(), weights
 
+    def path(self) -> LevelPath:
+        """Along y = log(sigma), which has no end."""
+
+        def probability(y: float) -> float:
+            return math.exp(-0.5 * ((y - self.mean) / self.std) ** 2) / (self.std * math.sqrt(2 * math.pi))
+
+        return LevelPath(-math.inf, math.inf, math.exp, probability, self.mean, self.std)
+
 
 @dataclass(frozen=True)
 class UniformTimes:
@@ -118,13 +153,49 @@ class UniformTimes:
         t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(_N_NODES))
         return self._at(0.5 * (t + 1)), 0.5 * w
 
+    def path(self) -> LevelPath:
+        """Along y = log(t), since levels vanish like a power of t; along t itself where they do not vanish at 0."""
+        t_min = self.sde.t_min
+        if t_min == 0 and self._at_time(0.0) > 0:
+            return LevelPath(0.0, 1.0, self._at_time, lambda t: 1.0)
+        low = math.log(t_min) if t_min > 0 else -math.inf
+        return LevelPath(low, 0.0, lambda y: self._at_time(math.exp(y)), lambda y: math.exp(y) / (1 - t_min))
+
     def _at(self, share: Tensor) -> Tensor:
         """The level at that share of the way from t_min to 1."""
         t = self.sde.t_min + (1 - self.sde.t_min) * share
         return self.sde.sigma(t) / self.sde.alpha(t)
 
+    def _at_time(self, t: float) -> float:
+        return float(self.sde.sigma(t) / self.sde.alpha(t))
+
 
 Levels = Tensor | ContinuousLevels  # a tensor is 1-D, positive, strictly decreasing
+Weight = Callable[[Tensor], Tensor] | float  # lambda, a function of the levels or a number
+
+
+def weights_at(weight: Weight, sigma: Tensor) -> Tensor | float:
+    """lambda at the levels sigma [n], or raise unless it is one number per level, or one for all."""
+    found = weight(sigma) if callable(weight) else weight
+    if isinstance(found, Tensor) and found.numel() != 1 and found.shape != sigma.shape:
+        raise ValueError(
+            f"the weighting gives {list(found.shape)} for levels {list(sigma.shape)}: it must give one number per "
+            "level, as lambda sigma: sigma**2 does."
+        )
+    if not isinstance(found, Tensor | int | float):
+        raise TypeError(
+            f"the weighting gives a {type(found).__name__} for levels {list(sigma.shape)}: it must give one number per "
+            "level, as lambda sigma: sigma**2 does."
+        )
+    return found
+
+
+def weight_at(weight: Weight, level: float) -> float:
+    """lambda at one level, or raise ``ValueError`` unless it is one finite number."""
+    number = float(weights_at(weight, torch.tensor([level], dtype=torch.float64)))
+    if not math.isfinite(number):
+        raise ValueError(f"the weighting gives {number} at the level {level:.4g}: it must give a finite number there.")
+    return number
 
 
 def check_levels(name: str, sigmas: Levels) -> Levels:

@@ -1,6 +1,5 @@
 """Denoising score matching at many noise levels at once: the loss of noise-conditional score networks (NCSN)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,11 +8,10 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.random import normal_like
 from toylab.densities.density import Density
-from toylab.densities.quadrature import fisher_information
-from toylab.objectives.levels import Levels, check_levels, draw_levels, level_nodes
+from toylab.objectives.inputs import check_inputs, require_density, vectors
+from toylab.objectives.level_mean import denoising_offset
+from toylab.objectives.levels import Levels, Weight, check_levels, draw_levels, weights_at
 from toylab.score import NoiseConditionalScore
-
-Weighting = Callable[[Tensor], Tensor]
 
 
 def square(sigma: Tensor) -> Tensor:
@@ -32,13 +30,13 @@ class NoiseConditional:
     Args:
         sigmas: the levels, equally likely: 1-D, positive, strictly decreasing (``schedules.geometric``); or a
             distribution: ``LogUniform``, ``LogNormal``, ``UniformTimes``, or another with ``draw`` and ``nodes``.
-        weighting: lambda, a function of the levels.
+        weighting: lambda, a function of the levels [n] that gives one number for each, or one number for all.
         antithetic: average the losses of z and -z: the same mean with far less noise, since the error 2 s z / sigma
             of a single z cancels. It evaluates the score at two points for each of ``x``.
     """
 
     sigmas: Levels
-    weighting: Weighting = square
+    weighting: Weight = square
     antithetic: bool = False
 
     def __post_init__(self) -> None:
@@ -46,9 +44,10 @@ class NoiseConditional:
 
     def __call__(self, score: NoiseConditionalScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
+        score = check_inputs(score, x, generator)
         sigma = draw_levels(self.sigmas, x, generator)
         z = normal_like(x, generator)
-        weight = 0.5 * self.weighting(sigma)
+        weight = 0.5 * weights_at(self.weighting, sigma)
         if not self.antithetic:
             return weight * _residual(score, x, sigma, z)
         both = _residual(score, torch.stack([x, x]), torch.stack([sigma, sigma]), torch.stack([z, -z]))
@@ -56,10 +55,7 @@ class NoiseConditional:
 
     def offset(self, density: Density) -> float:
         """Mean over levels of lambda(sigma) (1/2 E|grad log p_sigma|^2 - 1 / sigma^2) (d = 2), by quadrature."""
-        return sum(
-            float(w * (self.weighting(s) * (0.5 * fisher_information(density, float(s)) - 1 / s**2)))
-            for s, w in zip(*level_nodes(self.sigmas), strict=True)
-        )
+        return denoising_offset(self.weighting, require_density(density), self.sigmas)
 
 
 @dataclass(frozen=True)
@@ -72,12 +68,12 @@ class NoiseConditionalExplicit:
     Args:
         target: t, a noise-conditional score.
         sigmas: as in ``NoiseConditional``.
-        weighting: lambda, a function of the levels.
+        weighting: lambda, a function of the levels [n] that gives one number for each, or one number for all.
     """
 
     target: NoiseConditionalScore
     sigmas: Levels
-    weighting: Weighting = square
+    weighting: Weight = square
 
     def __post_init__(self) -> None:
         validate.function("target", self.target, "NoiseConditionalExplicit(p.score, sigmas)")
@@ -85,19 +81,24 @@ class NoiseConditionalExplicit:
 
     def __call__(self, score: NoiseConditionalScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
+        score = check_inputs(score, x, generator)
         sigma = draw_levels(self.sigmas, x, generator)
         noisy = x + sigma[..., None] * normal_like(x, generator)
-        error = score(noisy, sigma) - self.target(noisy, sigma)
-        return 0.5 * self.weighting(sigma) * error.square().sum(-1)
+        error = score(noisy, sigma) - vectors(self.target(noisy, sigma), noisy, "target")
+        return 0.5 * weights_at(self.weighting, sigma) * error.square().sum(-1)
 
     def offset(self, density: Density) -> float:
         """0: the mean loss is the mean over levels of lambda(sigma) times the Fisher divergence there."""
+        require_density(density)
         return 0.0
 
 
-def _check(sigmas: Levels, weighting: Weighting) -> None:
+def _check(sigmas: Levels, weighting: Weight) -> None:
     check_levels("sigmas", sigmas)
-    validate.function("weighting", weighting, "lambda sigma: sigma**2")
+    if isinstance(weighting, int | float):
+        validate.positive("weighting", weighting)
+    else:
+        validate.function("weighting", weighting, "lambda sigma: sigma**2")
 
 
 def _residual(score: NoiseConditionalScore, x: Tensor, sigma: Tensor, z: Tensor) -> Tensor:

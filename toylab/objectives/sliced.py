@@ -11,6 +11,7 @@ from toylab._internal import validate
 from toylab._internal.random import normal_like, uniform
 from toylab.densities.density import Density
 from toylab.densities.quadrature import fisher_information
+from toylab.objectives.inputs import check_inputs, require_density, vectors
 from toylab.score import Score, value_and_jvp
 
 Projection = Callable[[Tensor, torch.Generator | None], Tensor]
@@ -58,15 +59,16 @@ class Sliced:
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
+        score = check_inputs(score, x, generator)
         x = x.expand(self.n_slices, *x.shape)
-        v = self.projection(x, generator)
+        v = vectors(self.projection(x, generator), x, "projection", "direction")
         s, jvp = value_and_jvp(score, x, v)
         square = s.square().sum(-1) if self.variance_reduced else (v * s).sum(-1).square()
         return ((v * jvp).sum(-1) + 0.5 * square).mean(0)
 
     def offset(self, density: Density) -> float:
         """1/2 E|grad log p|^2, by quadrature."""
-        return 0.5 * fisher_information(density)
+        return 0.5 * fisher_information(require_density(density))
 
 
 @dataclass(frozen=True)
@@ -98,12 +100,13 @@ class FiniteDifferenceSliced:
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
+        score = check_inputs(score, x, generator)
         x = x.expand(self.n_slices, *x.shape)
-        v = self.projection(x, generator)
+        v = vectors(self.projection(x, generator), x, "projection", "direction")
         ahead, behind = score(torch.stack([x + self.step * v, x - self.step * v])).unbind(0)
         slope = (v * (ahead - behind)).sum(-1) / (2 * self.step)
         return (slope + (ahead + behind).square().sum(-1) / 8).mean(0)
 
     def offset(self, density: Density) -> float:
         """1/2 E|grad log p|^2, by quadrature; mean loss + offset is the Fisher divergence to order step^2."""
-        return 0.5 * fisher_information(density)
+        return 0.5 * fisher_information(require_density(density))

@@ -1,0 +1,75 @@
+"""What a loss is called with, looked at before any work: score, points and generator, and what the score gives.
+
+Only types and shapes are read, never a value, so that nothing waits for a GPU.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from toylab._internal import validate
+from toylab._internal.uncalled import refuse_class, refuse_function
+from toylab.densities.density import Density
+
+AnyScore = TypeVar("AnyScore", bound=Callable[..., Tensor])
+
+
+def check_inputs(
+    score: AnyScore, x: Tensor, generator: torch.Generator | None, name: str = "score", output: str = "score"
+) -> AnyScore:
+    """Return the score, made to say so if what it gives does not have the shape of its points, or raise.
+
+    Raises:
+        TypeError: if the score cannot be called, or the generator is none.
+        ValueError, TypeError: if x is not made of points.
+    """
+    refuse_class(name, score)
+    if not callable(score):
+        given = f"points {list(score.shape)}" if isinstance(score, Tensor) else f"a {type(score).__name__}"
+        raise TypeError(f"{name} is {given}: a loss is called as objective({name}, x, generator=g). Give a function.")
+    validate.points("x", x)
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"generator is {generator!r}: give a torch.Generator, such as torch.Generator().manual_seed(0), or leave "
+            "it out."
+        )
+    return checked(score, name, output)
+
+
+def checked(score: AnyScore, name: str = "score", output: str = "score") -> AnyScore:
+    """The same function, which raises unless it gives one vector per point; one with tangents of its own as it is."""
+    if hasattr(score, "with_tangents"):  # a network of ours, or one that knows its derivatives
+        return score
+
+    def evaluate(x: Tensor, /, *level: Tensor | float) -> Tensor:
+        return vectors(score(x, *level), x, name, output)
+
+    return evaluate  # type: ignore[return-value]  # called just like the score
+
+
+def vectors(found: Tensor, x: Tensor, name: str, output: str = "score") -> Tensor:
+    """Return what ``name`` gave at x [..., 2], or raise unless it is one vector per point."""
+    if not isinstance(found, Tensor):
+        raise TypeError(
+            f"{name} gives a {type(found).__name__} for points {list(x.shape)}: it must give a tensor of their shape. "
+            "Of several results return the field alone."
+        )
+    if found.shape != x.shape:
+        raise ValueError(
+            f"{name} gives {list(found.shape)} for points {list(x.shape)}: a {output} has the shape of its points. "
+            "Give the last layer 2 outputs, and keep the coordinates apart (no sum, no mean)."
+        )
+    return found
+
+
+def require_density(density: Density) -> Density:
+    """Return ``density``, or raise ``TypeError`` unless it is one: an offset is a mean under it."""
+    refuse_function("density", density)
+    if not isinstance(density, Density):
+        raise TypeError(
+            f"density is a {type(density).__name__}: an offset is a mean under a density that is known. Give one, such "
+            "as densities.two_modes(); for points alone there is Points(x), at a noise level above 0."
+        )
+    return density
