@@ -39,12 +39,7 @@ def denoising_offset(weight: Weight, density: Density, sigmas: Levels) -> float:
         ]
         return sum(w * (0.5 * information(density, level) - 1 / level**2) for w, level in terms)
     along: LevelPath = path()
-
-    def steep(y: float) -> float:
-        """lambda / sigma^2 times the probability per dy."""
-        level, probability = along.level(y), along.probability(y)
-        return weight_at(weight, level) * probability / level**2 if probability > 0 else 0.0
-
+    steep = _steep(weight, along)
     low, high = _span(steep, along, sigmas)
     on_it = [along.level(float(y)) for y in low + (high - low) * _SCAN[::20]]
     n, total, before = 16, math.inf, math.nan
@@ -59,6 +54,18 @@ def denoising_offset(weight: Weight, density: Density, sigmas: Levels) -> float:
     return -total
 
 
+def mean_inverse_square(weight: Weight, sigmas: Levels) -> float:
+    """Mean over levels of lambda(sigma) / sigma^2, the noise in the loss of denoising (d = 2)."""
+    path = getattr(sigmas, "path", None)
+    if path is None:
+        levels, shares = level_nodes(sigmas)
+        both = zip(levels.tolist(), shares.tolist(), strict=True)
+        return float(sum(share * weight_at(weight, level) / level**2 for level, share in both))
+    along: LevelPath = path()
+    steep = _steep(weight, along)
+    return _integral(steep, along, lambda level: 1.0, *_span(steep, along, sigmas))[0]
+
+
 @lru_cache(maxsize=4096)
 def information(density: Density, sigma: float) -> float:
     """I(p_sigma); kept, as every loss of noised data asks for it."""
@@ -66,6 +73,16 @@ def information(density: Density, sigma: float) -> float:
 
 
 _REMEDY = "Give levels that end above 0 (t_min > 0), or a weighting that falls like sigma^2 towards 0."
+
+
+def _steep(weight: Weight, along: LevelPath) -> Callable[[float], float]:
+    """lambda / sigma^2 times the probability per dy."""
+
+    def steep(y: float) -> float:
+        level, probability = along.level(y), along.probability(y)
+        return weight_at(weight, level) * probability / level**2 if probability > 0 else 0.0
+
+    return steep
 
 
 def _span(steep: Callable[[float], float], along: LevelPath, sigmas: Levels) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """What an objective is: one loss per point, and the constant that turns its mean into a Fisher divergence."""
 
+import inspect
 from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -28,3 +29,20 @@ class HasOffset(Protocol):
     def offset(self, density: Density) -> float:
         """The constant with mean loss + offset = the Fisher divergence that the objective stands for."""
         ...
+
+
+NO_GENERATOR = (
+    "takes no argument named generator, from which all of its random numbers must come. "
+    "Write def loss(score, x, *, generator=None)."
+)
+
+
+def takes_generator(objective: object) -> bool:
+    """Whether ``objective`` can be called as objective(score, x, generator=g), as far as its signature tells."""
+    try:
+        inspect.signature(objective).bind(None, None, generator=None)  # type: ignore[arg-type]  # it is callable
+    except TypeError:
+        return False
+    except ValueError:  # written in C: it is found out at the first call
+        return True
+    return True

@@ -1,21 +1,20 @@
 """What the code of a loss must do, whatever its formula: shape, draws, independence of points, gradient."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from toylab.densities import Density
-from toylab.score import NoiseConditionalScore
+from toylab.objectives.objective import NO_GENERATOR, takes_generator
+from toylab.testing.expansion import target_of
 from toylab.testing.report import Finding
-from toylab.testing.truth import fields
-
-Losses = Callable[[NoiseConditionalScore, Tensor], Tensor]  # the losses of a field at points, with the same draws
+from toylab.testing.truth import Losses, Truth, fields
 
 
-def check_shape(losses: Losses, density: Density, x: Tensor) -> Finding:
+def check_shape(objective: object, losses: Losses, density: Density, x: Tensor) -> Finding:
     """One finite loss per point, for seven points."""
     name = "shape"
+    if not takes_generator(objective):
+        return Finding(name, False, f"the loss {NO_GENERATOR}")
     try:
         values = losses(density.score, x[:7])
     except Exception as error:  # whatever the reader's loss raises is what is reported
@@ -28,6 +27,22 @@ def check_shape(losses: Losses, density: Density, x: Tensor) -> Finding:
     if not values.isfinite().all():
         return Finding(name, False, "the loss of the true score is nan or inf")
     return Finding(name, True, "one finite loss per point")
+
+
+def check_levels(losses: Losses, truth: Truth, x: Tensor) -> Finding:
+    """Each point asks for the score at one level, which is one of those that sigma names."""
+    name, levels = "levels", target_of(losses, truth, x).levels
+    foreign = levels[truth.group_of(levels) < 0]
+    if len(foreign) == 0:
+        return Finding(name, True, "each point asks for the score at one of the levels")
+    if not foreign.isfinite().all():
+        return Finding(name, False, "the loss does not rise with the square of the field at some level")
+    return Finding(
+        name,
+        False,
+        f"the loss asks for the score at sigma = {float(foreign[0]):.4g}, which is not among sigma, or at several "
+        "levels for one point: give its levels by sigma=, and check a sum over levels one level at a time",
+    )
 
 
 def check_draws(losses: Losses, density: Density, x: Tensor) -> Finding:
@@ -62,7 +77,7 @@ def check_gradient(losses: Losses, density: Density, x: Tensor) -> Finding:
 
     def mean_loss(theta: Tensor) -> Tensor:
         def field(y: Tensor, level: Tensor | float) -> Tensor:
-            parts = torch.stack([density.score(y, level), *fields(y).values()], -1)
+            parts = torch.stack([density.score(y, level), *fields(y, level).values()], -1)
             return (parts * theta).sum(-1)
 
         return losses(field, few).mean()
