@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from toylab._internal import validate
 from toylab._internal.uncalled import refuse_class
 from toylab.densities.density import Density
-from toylab.objectives.objective import HasOffset, Objective
+from toylab.objectives.objective import NO_GENERATOR, HasOffset, Objective, takes_generator
 from toylab.training.ensemble import Ensemble
 from toylab.training.piecewise_linear import warn_piecewise_linear
 
@@ -22,6 +22,8 @@ def check_pair(objective: Objective[AnyScore], network: nn.Module) -> None:
     refuse_class("objective", objective)
     refuse_class("network", network)
     validate.function("objective", objective, "objectives.Sliced()")
+    if not takes_generator(objective):
+        raise TypeError(f"objective {NO_GENERATOR}")
     if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
         raise TypeError("network has nothing to train: give a torch module with parameters, such as ScoreMLP().")
 
