@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from toylab.metrics.two_sample import TwoSample, pairwise_distances, permutation_test, pool
+from toylab.metrics.two_sample import TwoSample, permutation_test, pool
 from toylab.samplers.chains import Chains
 
 
@@ -12,7 +12,8 @@ def energy_distance(
 ) -> TwoSample:
     """2 E|X - Y| - E|X - X'| - E|Y - Y'|, zero only for equal laws, with a permutation p-value.
 
-    Unbiased: a point is not paired with itself, so that the value may be slightly negative.
+    Unbiased: a point is not paired with itself, so that the value may be slightly negative. The p-value is that of
+    independent points. Pairs are compared block by block, in less than 0.3 GB.
     Source: Szekely & Rizzo 2013.
 
     Args:
@@ -22,4 +23,4 @@ def energy_distance(
         generator: source of randomness for them; None is torch's global stream.
     """
     z, n = pool(x, y)
-    return permutation_test(-pairwise_distances(z), n, n_permutations, generator)
+    return permutation_test(torch.neg, z, n, n_permutations, generator)

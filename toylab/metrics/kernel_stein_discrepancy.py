@@ -1,10 +1,12 @@
 """The kernel Stein discrepancy of a cloud from a score: no sample of the law is needed."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab.metrics.estimate import Estimate, mean_of
+from toylab.metrics.estimate import Estimate
 from toylab.metrics.points import finite_points
 from toylab.metrics.two_sample import MOST_PAIRED
 from toylab.samplers.chains import Chains
@@ -20,21 +22,23 @@ def kernel_stein_discrepancy(x: Tensor | Chains, score: Score, *, scale: float =
         u(x, y) = s(x).s(y) k + s(x).grad_y k + s(y).grad_x k + tr grad_x grad_y k,   k = (c^2 + |x - y|^2)^(-1/2)
 
     It is zero for samples from the law whose score is given. It sees the score where the samples are, and so hardly
-    sees the weights of far modes, on which the score there hardly depends. The estimate is the unbiased one, its error
-    bar the first-order one of a U-statistic. Source: Liu, Lee & Jordan 2016; Gorham & Mackey 2017 for the kernel.
+    sees the weights of far modes, on which the score there hardly depends. The estimate is the unbiased one, and so may
+    be negative; its error bar is that of a U-statistic of independent samples, in both orders, so that it also holds
+    for samples of the law itself, where the first order vanishes.
+    Source: Liu, Lee & Jordan 2016; Gorham & Mackey 2017 for the kernel; Hoeffding 1948 for the error bar.
 
     Args:
-        x: samples [n, 2], at most 20,000; or chains.
+        x: samples [n, 2], n from 3 to 20,000; or chains.
         score: of the law.
         scale: c.
     """
     x = finite_points("x", x)
     n = len(x)
-    if n > MOST_PAIRED:
-        raise ValueError(f"x has {n} points: all pairs are summed. Give at most {MOST_PAIRED}.")
+    if not 3 <= n <= MOST_PAIRED:
+        raise ValueError(f"x has {n} points: all pairs are summed. Give from 3 to {MOST_PAIRED}, such as x[::k].")
     c2 = validate.positive("scale", scale) ** 2
     s, x = score(x).double(), x.double()
-    rows = torch.zeros(n, dtype=torch.float64, device=x.device)
+    rows, squares = torch.zeros(2, n, dtype=torch.float64, device=x.device)
     for k in range(0, n, _ROWS):
         gap = x[k : k + _ROWS, None] - x
         square = gap.square().sum(-1)
@@ -45,5 +49,8 @@ def kernel_stein_discrepancy(x: Tensor | Chains, score: Score, *, scale: float =
         u += (2 - 3 * square * kernel**2) * cubed
         u[torch.arange(len(gap)), k + torch.arange(len(gap))] = 0.0
         rows[k : k + _ROWS] = u.sum(1) / (n - 1)
-    mean = mean_of(rows)
-    return Estimate(mean.value, 2 * mean.standard_error)
+        squares[k : k + _ROWS] = u.square().sum(1) / (n - 1)
+    mean = float(rows.mean())
+    of_pairs = max(float(squares.mean()) - mean**2, 0.0)  # Var u(X, X')
+    of_points = max((n - 1) / (n - 2) * (float(rows.var()) - of_pairs / (n - 1)), 0.0)  # Var E[u(X, X') | X]
+    return Estimate(mean, math.sqrt((4 * (n - 2) * of_points + 2 * of_pairs) / (n * (n - 1))))

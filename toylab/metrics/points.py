@@ -8,6 +8,8 @@ from toylab._internal.uncalled import refuse_class
 from toylab.densities.density import Density
 from toylab.samplers.chains import Chains
 
+_FARTHEST = 1e100
+
 
 def points_of(x: Tensor | Chains) -> Tensor:
     """Where chains ended, ``Chains.samples``; a tensor is passed on as it is."""
@@ -30,7 +32,7 @@ def path_of(x: Tensor | Chains) -> Tensor:
 
 
 def finite_points(name: str, x: Tensor | Chains) -> Tensor:
-    """``points_of`` x, or raise unless they are a cloud [n, 2] without nan or inf."""
+    """``points_of`` x, or raise unless they are a cloud [n, 2] without nan, inf or numbers whose squares overflow."""
     points = validate.cloud(name, points_of(x))
     finite = points.isfinite().all(-1)
     if not bool(finite.all()):
@@ -38,7 +40,12 @@ def finite_points(name: str, x: Tensor | Chains) -> Tensor:
             f"{name} holds {int((~finite).sum())} points that are nan or inf: leave out the chains in Chains.diverged, "
             "as in chains.samples[~chains.diverged]."
         )
-    return points
+    if float(points.abs().max()) > _FARTHEST:
+        raise ValueError(
+            f"{name} holds numbers up to {float(points.abs().max()):.2g}, whose squares overflow: give at most "
+            f"{_FARTHEST:g}, such as those of chains that did not run off."
+        )
+    return points.detach()
 
 
 def law(name: str, density: object) -> Density:

@@ -1,5 +1,6 @@
 """Do two clouds come from one law? A distance made of a kernel, with a permutation p-value."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +12,11 @@ from toylab._internal.random import permutation
 from toylab.metrics.points import finite_points
 from toylab.samplers.chains import Chains
 
-MOST_PAIRED = 20_000  # points of which all pairs are held in memory
-_AT_ONCE = 100  # permutations
+MOST_PAIRED = 20_000  # points of which all pairs are compared
+_PAIRS_AT_ONCE = 4_000_000  # 32 MB
+_AT_ONCE = 100  # relabelings multiplied by the matrix of pairs
+_RELABELLED_AT_ONCE = 1000  # for one making of that matrix
+_DIGITS = 2**16
 
 
 @dataclass(frozen=True)
@@ -41,46 +45,91 @@ def pool(x: Tensor | Chains, y: Tensor | Chains) -> tuple[Tensor, int]:
         if len(cloud) < 2:
             raise ValueError(f"{name} has {len(cloud)} points: give at least 2.")
     if len(x) + len(y) > MOST_PAIRED:
-        raise ValueError(f"x and y have {len(x)} and {len(y)} points: all pairs are held. Give {MOST_PAIRED} in all.")
-    return torch.cat([x, y.to(x)]).double(), len(x)
+        raise ValueError(
+            f"x and y have {len(x)} and {len(y)} points: all pairs are compared, which takes minutes from "
+            f"{MOST_PAIRED} points on. Give {MOST_PAIRED} in all, such as every k-th: x[::k]."
+        )
+    return torch.cat([x.double(), y.to(x.device).double()]), len(x)
 
 
-def pairwise_distances(z: Tensor) -> Tensor:
-    """|z_i - z_j| [N, N], each to full precision."""
-    return torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")
+def pairwise_distances(z: Tensor, rows: slice) -> Tensor:
+    """|z_i - z_j| [rows, N], each to full precision."""
+    return torch.cdist(z[rows], z, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def permutation_test(kernel: Tensor, n: int, n_permutations: int, generator: torch.Generator | None) -> TwoSample:
-    """Mean within x + mean within y - 2 mean between, of a symmetric kernel, and the same for relabelled points.
+def blocks(n: int) -> Iterator[slice]:
+    """The rows of the matrix of pairs, so many at once that they take 32 MB."""
+    size = max(1, _PAIRS_AT_ONCE // n)
+    return (slice(first, min(first + size, n)) for first in range(0, n, size))
 
-    Unbiased: a point is not paired with itself.
+
+def median_distance(z: Tensor) -> float:
+    """The median distance between two points at different places; 1 if all are at one place.
+
+    It is found digit by digit, 16 bits at a time, since positive numbers are in the order of their bits: all pairs are
+    never held.
+    """
+    found, rank = 0, -1
+    for shift in (48, 32, 16, 0):
+        counts = torch.zeros(_DIGITS, dtype=torch.int64, device=z.device)
+        for rows in blocks(len(z)):
+            bits = pairwise_distances(z, rows).flatten().view(torch.int64)
+            bits = bits[(bits > 0) & (bits >> shift >> 16 == found)]
+            counts += torch.bincount(bits >> shift & (_DIGITS - 1), minlength=_DIGITS)
+        below = counts.cumsum(0)
+        if shift == 48:
+            rank = (int(below[-1]) - 1) // 2
+        if rank < 0:
+            return 1.0
+        digit = int((below <= rank).sum())
+        rank -= int(below[digit] - counts[digit])
+        found = found << 16 | digit
+    return float(torch.tensor(found).view(torch.float64))
+
+
+def permutation_test(
+    kernel: Callable[[Tensor], Tensor], z: Tensor, n: int, n_permutations: int, generator: torch.Generator | None
+) -> TwoSample:
+    """Mean within x + mean within y - 2 mean between, of a function of distance, and the same for relabelled points.
+
+    Unbiased: a point is not paired with itself. Relabelings that give the same value but for rounding count as as far.
+    The matrix of pairs is made block by block, once for each thousand relabelings.
 
     Args:
-        kernel: k(z_i, z_j) over the pooled points, shape [N, N].
+        kernel: k(|z_i - z_j|), entry by entry.
+        z: the pooled points, shape [N, 2].
         n: the first n of them are x, the others y.
         n_permutations: relabelings; 0 gives p = 1.
         generator: source of randomness for them; None is torch's global stream.
     """
+    total, m = len(z), len(z) - n
+
+    def values(inside: Tensor) -> tuple[Tensor, float]:
+        """For indicators of x [N, r]; and a bound on their rounding."""
+        xx = torch.zeros(inside.shape[1], dtype=z.dtype, device=z.device)
+        xy, yy, size = xx.clone(), xx.clone(), 0.0
+        for rows in blocks(total):
+            k = kernel(pairwise_distances(z, rows))
+            k.diagonal(rows.start).zero_()
+            every, size = k.sum(1, keepdim=True), max(size, float(k.abs().max()))
+            for first in range(0, inside.shape[1], _AT_ONCE):
+                part = slice(first, first + _AT_ONCE)
+                chosen = inside[:, part].to(k.dtype)
+                to_x, own = k @ chosen, chosen[rows]
+                xx[part] += (own * to_x).sum(0)
+                xy[part] += ((1 - own) * to_x).sum(0)
+                yy[part] += ((1 - own) * (every - to_x)).sum(0)
+        distances = xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m)
+        return distances, 1e-13 * size * total / min(n, m)
+
     validate.count("n_permutations", n_permutations, least=0)
-    kernel = kernel.clone()
-    total, m = len(kernel), len(kernel) - n
-    kernel.fill_diagonal_(0.0)
-
-    def value(inside: Tensor) -> Tensor:
-        """For indicators of x [N, r]."""
-        rows = kernel @ inside
-        xx = (inside * rows).sum(0)
-        xy = ((1 - inside) * rows).sum(0)
-        yy = kernel.sum() - xx - 2 * xy
-        return xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m)
-
-    first = torch.zeros(total, 1, dtype=kernel.dtype, device=kernel.device)
-    first[:n] = 1
-    observed = float(value(first))
-    as_far, done = 0, 0
-    while done < n_permutations:
-        r = min(_AT_ONCE, n_permutations - done)
-        orders = torch.stack([permutation(total, device=kernel.device, generator=generator) for _ in range(r)], 1)
-        as_far += int((value((orders < n).to(kernel.dtype)) >= observed).sum())
+    labels = (torch.arange(total, device=z.device) < n)[:, None]
+    observed, as_far, done = None, 0, 0
+    while observed is None or done < n_permutations:
+        r = min(_RELABELLED_AT_ONCE, n_permutations - done)
+        orders = [permutation(total, device=z.device, generator=generator) < n for _ in range(r)]
+        found, rounding = values(torch.cat([labels, *(order[:, None] for order in orders)], 1))
+        observed = float(found[0]) if observed is None else observed
+        as_far += int((found[1:] >= observed - rounding).sum())
         done += r
     return TwoSample(observed, (1 + as_far) / (1 + n_permutations))
