@@ -300,6 +300,110 @@ def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
         return False
 
 
+def scores_of(name: str, values: object, x: Tensor) -> Tensor:
+    """Return what the user's score gave at the points x, or raise unless it is one vector per point, of their kind.
+
+    Neither x nor the values are read.
+    """
+    found = _of_their_kind(name, values, x)
+    if found.shape != x.shape:
+        given = f"{name} gives shape {list(found.shape)} for points of shape {list(x.shape)}"
+        if found.shape == x.shape[:-1]:
+            raise ValueError(
+                f"{given}: one number per point, as a log-density gives. A score gives a vector: take p.score, or the "
+                "gradient of the log-density, lambda x: toylab.score.gradient(log_prob, x). Are log_prob and score "
+                "swapped?"
+            )
+        raise ValueError(f"{given}: it must give one vector per point, of the shape of the points.")
+    return found
+
+
+def log_probs_of(name: str, values: object, x: Tensor) -> Tensor:
+    """Return what the user's log-density gave at the points x, or raise unless it is one number per point.
+
+    Neither x nor the values are read.
+    """
+    found = _of_their_kind(name, values, x)
+    if found.shape != x.shape[:-1]:
+        given = f"{name} gives shape {list(found.shape)} for points of shape {list(x.shape)}"
+        if found.shape == x.shape:
+            remedy = "A sum over the coordinates is .sum(-1). Is it the score? Then log_prob and score may be swapped."
+        elif found.shape == (*x.shape[:-1], 1):
+            remedy = "Drop the last dimension by .squeeze(-1)."
+        elif found.ndim == 0:
+            remedy = "It was summed over the points: sum over the coordinates alone, by .sum(-1)."
+        else:
+            remedy = "A sum over the coordinates is .sum(-1)."
+        raise ValueError(f"{given}: it must give one number per point, shape {list(x.shape[:-1])}. {remedy}")
+    return found
+
+
+def call_score(name: str, score: Callable[..., Any], x: Tensor, *rest: Any) -> Tensor:  # noqa: ANN401
+    """score(x, *rest), checked by ``scores_of``; torch's own errors about dtypes and the like say what to do."""
+    return scores_of(name, _called(name, score, x, *rest), x)
+
+
+def call_log_prob(name: str, log_prob: Callable[..., Any], x: Tensor, *rest: Any) -> Tensor:  # noqa: ANN401
+    """log_prob(x, *rest), checked by ``log_probs_of``; torch's own errors about dtypes and the like say what to do."""
+    return log_probs_of(name, _called(name, log_prob, x, *rest), x)
+
+
+def _called(name: str, f: Callable[..., Any], x: Tensor, *rest: Any) -> object:  # noqa: ANN401
+    try:
+        return f(x, *rest)
+    except RuntimeError as error:  # of torch, which names neither the function nor the way out
+        if (remedy := _remedy(str(error), f, x)) is None:
+            raise
+        raise TypeError(
+            f"{name} failed at points of shape {list(x.shape)}, {x.dtype}, on the {x.device.type}: {remedy} "
+            f"torch says: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _remedy(text: str, f: object, x: Tensor) -> str | None:
+    """What to do about an error of torch's from a call of f at points x, or None."""
+    owner = getattr(f, "__self__", f)
+    weight = next(owner.parameters(), None) if isinstance(owner, torch.nn.Module) else None
+    if "same device" in text:
+        where = f"its weights are on the {weight.device.type}" if weight is not None else "not all is on one device"
+        return f"{where}. Move the points by x.to(device), or the network by network.to({x.device.type!r})."
+    if "dtype" in text or "scalar type" in text:
+        own = weight.dtype if weight is not None else None
+        holds = f"its weights are {own}, which must be the dtype of the points" if own else "it mixes dtypes"
+        points = "" if own in (torch.bfloat16, torch.float16) else f"points by x.to({own or torch.float32}), or "
+        return f"{holds}. Give {points}a network by network.to({x.dtype})."
+    if "does not require grad" in text:
+        return (
+            "it asks for gradients, which are switched off here. Give lambda x: toylab.score.gradient(log_prob, x), "
+            "which switches them on, or compute them under torch.enable_grad()."
+        )
+    if "shapes cannot be multiplied" in text or "must match the size" in text:
+        return "it expects points of another shape. It must take one point of the plane per row, [n, 2]."
+    return None
+
+
+def _of_their_kind(name: str, values: object, x: Tensor) -> Tensor:
+    """Return ``values``, or raise unless they are a tensor of the dtype of x, on its device."""
+    if not isinstance(values, Tensor):
+        raise TypeError(
+            f"{name} gives a {type(values).__name__}: it must give a torch tensor, such as torch.from_numpy makes."
+        )
+    if values.device != x.device:
+        raise ValueError(
+            f"{name} gives values on {values.device} for points on {x.device}: make its constants there, as in "
+            "mean.to(x), or move the points."
+        )
+    if values.dtype != x.dtype:
+        remedy = f"make its constants of the dtype of x, as in mean.to(x), or cast its result by .to({x.dtype})"
+        if values.dtype in (torch.bfloat16, torch.float16):
+            remedy = (
+                "half precision has two or three digits, too few for a step. Leave torch.autocast, or, if you mean it, "
+                "cast its result by .to(x)"
+            )
+        raise TypeError(f"{name} gives {values.dtype} for points of {x.dtype}: {remedy}.")
+    return values
+
+
 def _number(name: str, value: float) -> float:
     try:
         return float(value)
