@@ -133,9 +133,29 @@ def test_bad_input():
     for needs_a_path in (convergence, autocorrelation, lambda chains: mode_weight_trace(chains, two_modes())):
         with pytest.raises(ValueError, match="the chains hold no path: run the sampler with keep_every=1"):
             needs_a_path(still)
-    assert acceptance(still).value == 1
+    with pytest.warns(RuntimeWarning, match="a sampler that never refuses, such as langevin, or their step"):
+        assert acceptance(still).value == 1
+    with pytest.raises(ValueError, match="chains is a single chain: an error bar needs at least 2"):
+        acceptance(langevin(NORMAL.score, torch.zeros(1, 2), step_size=0.1, n_steps=2, progress=False, generator=g()))
     with pytest.raises(TypeError, match="chains is a Tensor: give the Chains"):
         acceptance(still.acceptance)
+
+
+def test_diagnostics_that_chains_cannot_have_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"path holds a single chain: R-hat compares chains.*torch.cat\(path.chunk"):
+        convergence(autoregression(0.5, 100, 1))
+    halves = torch.cat(autoregression(0.5, 100, 1).chunk(2), 1)  # as the message says
+    assert convergence(halves).r_hat[0] < 1.2
+    still = autoregression(0.5, 100, 4)
+    still[..., 1] = still[0, :, 1]
+    with pytest.raises(ValueError, match=r"no chain ever moved in x2: R-hat"):
+        convergence(still)
+    one_still = autoregression(0.5, 100, 4)
+    one_still[:, 2] = 1.0
+    with pytest.raises(ValueError, match=r"1 of 4 chains never moved in x1"):
+        autocorrelation(one_still)
+    with pytest.raises(TypeError, match="chains is a Tensor: give the Chains of a run with keep_every"):
+        mode_weight_trace(one_still, two_modes())
 
 
 def test_a_density_in_place_of_its_log_prob_is_refused():

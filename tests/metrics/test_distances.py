@@ -1,6 +1,8 @@
 """Distances against closed forms and other people's code; p-values against the uniform law."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,12 +11,14 @@ import torch
 
 from toylab.densities import GaussianMixture, isotropic, two_modes
 from toylab.metrics import (
+    TwoSample,
     energy_distance,
     histogram_divergence,
     kernel_stein_discrepancy,
     log_density_calibration,
     maximum_mean_discrepancy,
     sliced_wasserstein,
+    two_sample,
     wasserstein,
 )
 from toylab.metrics.jackknife import jackknife
@@ -78,11 +82,87 @@ def test_the_p_value_of_a_few_points_is_the_share_of_their_relabelings():
     assert abs(p - 1 / 3) < 5 * math.sqrt(2 / 9 / 5000)
 
 
-def test_the_bandwidth_of_mmd_is_the_median_distance():
+def test_the_bandwidth_of_mmd_is_the_median_distance_of_two_points():
+    """Points at no distance from themselves do not count."""
     x, y = normal(20, 0), normal(30, 1, 0.5)
-    median = float(torch.cdist(torch.cat([x, y]), torch.cat([x, y])).median())
+    median = float(torch.nn.functional.pdist(torch.cat([x, y])).median())
     found, given = (maximum_mean_discrepancy(x, y, bandwidth=h, n_permutations=0).value for h in (None, median))
     assert found == pytest.approx(given, rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [3, 8, 301])
+@pytest.mark.parametrize("at_once", [1, 1000, 10**6])
+def test_the_median_distance_is_exact_however_many_pairs_are_held(monkeypatch, n, at_once):
+    monkeypatch.setattr(two_sample, "_PAIRS_AT_ONCE", at_once)
+    monkeypatch.setattr(two_sample, "_PAIRS_KEPT", at_once - 1)
+    z = torch.exp(5 * normal(n, 0))
+    assert two_sample.median_distance(z) == float(torch.nn.functional.pdist(z).median())
+
+
+def test_mmd_of_repeated_points():
+    """All at one place: 0, and every relabeling is as far. Most at one place: the median of the others' distances."""
+    same = torch.ones(30, 2)
+    assert maximum_mean_discrepancy(same, same[:20], n_permutations=99, generator=g()) == TwoSample(0.0, 1.0)
+    many = torch.cat([torch.zeros(40, 2), normal(5, 0).float()])
+    found = maximum_mean_discrepancy(many, many + 1.0, n_permutations=99, generator=g())
+    assert math.isfinite(found.value)
+    assert found.p_value == 0.01
+    assert maximum_mean_discrepancy(many, many, n_permutations=99, generator=g()).p_value > 0.1
+
+
+@pytest.mark.parametrize("distance", [energy_distance, maximum_mean_discrepancy])
+def test_relabelings_that_tie_count_as_as_far(distance):
+    """Three points at each of two places: x holds 0, 1, 2 or 3 of the first in 1, 9, 9, 1 of the 20 relabelings.
+
+    As near as can be, all are as far; as far as can be, two are. |z| < 5.
+    """
+    x, y = (torch.tensor([0.11, 0.77])[i][:, None].expand(-1, 2) for i in ([0, 0, 1], [0, 1, 1]))
+    assert distance(x, y, n_permutations=999, generator=g()).p_value == 1.0
+    x, y = (torch.tensor([0.11, 0.77])[i][:, None].expand(-1, 2) for i in ([0, 0, 0], [1, 1, 1]))
+    p = distance(x, y, n_permutations=4999, generator=g()).p_value
+    assert abs(p - 0.1) < 5 * math.sqrt(0.09 / 5000)
+
+
+@pytest.mark.parametrize("distance", [energy_distance, maximum_mean_discrepancy])
+def test_the_size_of_the_blocks_changes_nothing(monkeypatch, distance):
+    x, y = normal(50, 0), normal(31, 1, 0.2)
+    whole = distance(x, y, n_permutations=250, generator=g())
+    monkeypatch.setattr(two_sample, "_PAIRS_AT_ONCE", 200)
+    monkeypatch.setattr(two_sample, "_AT_ONCE", 7)
+    monkeypatch.setattr(two_sample, "_RELABELLED_AT_ONCE", 60)
+    parts = distance(x, y, n_permutations=250, generator=g())
+    assert parts.value == pytest.approx(whole.value, rel=1e-12)
+    assert parts.p_value == whole.p_value
+
+
+def test_sliced_wasserstein_in_blocks_of_directions(monkeypatch):
+    x, y = normal(50, 0), normal(31, 1, 0.2)
+    whole = sliced_wasserstein(x, y, generator=g())
+    monkeypatch.setattr(sys.modules[sliced_wasserstein.__module__], "_AT_ONCE", 200)
+    parts = sliced_wasserstein(x, y, generator=g())
+    assert parts.value == pytest.approx(whole.value, rel=1e-12)
+    assert parts.standard_error == pytest.approx(whole.standard_error, rel=1e-9)
+
+
+@pytest.mark.slow
+def test_all_pairs_of_12_000_points_take_little_memory():
+    """In a process of its own, which reports the most it held: all distances would be 1.2 GB."""
+    code = (
+        "import resource, torch\nfrom toylab.metrics import maximum_mean_discrepancy\n"
+        "z = torch.randn(12_000, 2, generator=torch.Generator().manual_seed(0))\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "maximum_mean_discrepancy(z[:6000], z[6000:], n_permutations=1)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    held = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert held < 400_000  # kB
+
+
+@pytest.mark.parametrize("distance", [energy_distance, maximum_mean_discrepancy, wasserstein, sliced_wasserstein])
+def test_points_whose_squares_overflow_are_refused(distance):
+    far = torch.full((20, 2), 1e200, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"x holds numbers up to 1e\+200, whose squares overflow"):
+        distance(far, normal(20, 0))
 
 
 def test_same_generator_same_p():

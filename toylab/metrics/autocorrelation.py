@@ -52,7 +52,7 @@ def autocorrelation(path: Tensor | Chains, max_lag: int = 100) -> Autocorrelatio
         max_lag: in frames; at most frames - 1.
 
     Raises:
-        ValueError: for fewer than 4 frames or 2 chains, or a path with nan or inf.
+        ValueError: for fewer than 4 frames or 2 chains, chains that never moved, or a path with nan or inf.
     """
     from arviz_stats.base.array import array_stats  # loads slowly, and is needed only here and in convergence
 
@@ -61,6 +61,13 @@ def autocorrelation(path: Tensor | Chains, max_lag: int = 100) -> Autocorrelatio
     n_chains, n_frames = draws[0].shape
     if n_chains < 2:
         raise ValueError("path holds a single chain: an error bar needs at least 2.")
+    for name, values in zip(("x1", "x2"), draws, strict=True):
+        still = int((values == values[:, :1]).all(1).sum())
+        if still:
+            raise ValueError(
+                f"{still} of {n_chains} chains never moved in {name}: they have no autocorrelation. Leave them out, as "
+                "in path[:, moved]."
+            )
     lags = min(max_lag, n_frames - 1) + 1
     by_chain = np.stack([np.asarray(array_stats.autocorr(a, axis=1))[:, :lags] for a in draws], -1)
     errors = by_chain.std(0, ddof=1) / n_chains**0.5

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.display import html_table
+from toylab.metrics.evaluate import finite
 from toylab.metrics.points import path_of
 from toylab.samplers.chains import Chains
 from toylab.score import LogProb
@@ -49,18 +50,30 @@ def convergence(path: Tensor | Chains, log_prob: LogProb | None = None) -> Conve
     """R-hat and effective sample sizes of recorded chains (Vehtari et al. 2021, arXiv:1903.08008).
 
     Args:
-        path: chains of a run with ``keep_every``, or their path, shape [frames, n, 2]; at least 4 frames, best
-            without the warm-up.
+        path: chains of a run with ``keep_every``, or their path, shape [frames, n, 2]; n >= 2, at least 4 frames, best
+            hundreds, without the warm-up. A few frames know nothing of a longer memory.
         log_prob: log p, if its own convergence is wanted.
 
     Raises:
-        ValueError: for fewer frames, or a path with nan or inf.
+        ValueError: for a single chain, fewer frames, chains that never moved, or a path with nan or inf.
     """
     from arviz_stats.base.array import array_stats  # loads slowly, and is needed only here and in autocorrelation
 
     draws = draws_of(path, log_prob)
+    if len(draws[0]) < 2:
+        raise ValueError(
+            "path holds a single chain: R-hat compares chains. Run several at once, from a start of shape [n, 2]; or "
+            "compare the halves of this one: torch.cat(path.chunk(2), 1), of an even number of frames."
+        )
+    names = ("x1", "x2", "log p")[: len(draws)]
+    for name, values in zip(names, draws, strict=True):
+        if (values == values[:, :1]).all():
+            raise ValueError(
+                f"no chain ever moved in {name}: R-hat and effective sample sizes are of chains that move. A sampler "
+                "that refuses every proposal may have started where log p is -inf, or takes too large a step."
+            )
     return Convergence(
-        names=("x1", "x2", "log p")[: len(draws)],
+        names=names,
         r_hat=tuple(float(array_stats.rhat(a, chain_axis=0, draw_axis=1, method="rank")) for a in draws),
         ess=tuple(float(array_stats.ess(a, chain_axis=0, draw_axis=1, method="bulk")) for a in draws),
         ess_tail=tuple(
@@ -77,10 +90,14 @@ def draws_of(path: Tensor | Chains, log_prob: LogProb | None = None) -> list[np.
         validate.function("log_prob", log_prob, "p.log_prob")
     if not isinstance(frames, Tensor) or frames.ndim != 3 or frames.shape[-1] != 2 or len(frames) < 4:
         given = list(frames.shape) if isinstance(frames, Tensor) else type(frames).__name__
-        raise ValueError(f"path is {given}: give chains with 4 frames [n, 2] or more, run with keep_every=1.")
+        raise ValueError(
+            f"path is {given}: give chains with 4 frames [n, 2] or more, run with keep_every=1. Fewer show no memory."
+        )
     if not bool(frames.isfinite().all()):
         raise ValueError(
             "path holds nan or inf: leave out the chains in Chains.diverged, as in chains.path[:, ~chains.diverged]."
         )
-    quantities = [*frames.double().unbind(-1)] + ([] if log_prob is None else [log_prob(frames).double()])
-    return [quantity.T.detach().cpu().numpy() for quantity in quantities]
+    quantities = [*frames.double().unbind(-1)] + (
+        [] if log_prob is None else [finite("log_prob", validate.call_log_prob("log_prob", log_prob, frames), frames)]
+    )
+    return [quantity.double().T.detach().cpu().numpy() for quantity in quantities]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab.metrics.evaluate import Checked, warn_of_nan
 from toylab.metrics.points import points_of
 from toylab.samplers.chains import Chains
 from toylab.score import Score, value_and_jacobian
@@ -21,5 +22,6 @@ def curl(score: Score, x: Tensor | Chains) -> Tensor:
     tensor(2.)
     """
     validate.function("score", score, "p.score")
-    _, jacobian = value_and_jacobian(score, validate.points("x", points_of(x)))
-    return jacobian[..., 1, 0] - jacobian[..., 0, 1]
+    points = validate.points("x", points_of(x))
+    _, jacobian = value_and_jacobian(Checked(score), points)
+    return warn_of_nan("the curl", jacobian[..., 1, 0] - jacobian[..., 0, 1], points)

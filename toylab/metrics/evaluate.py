@@ -1,11 +1,73 @@
-"""A score, evaluated where it lives."""
+"""What a user's functions give at points, checked: a score where it lives, and any function of points."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor
 
+from toylab._internal import validate
+from toylab._internal.warn import warn
 from toylab.densities.density import Density
-from toylab.score import Score
+from toylab.score import NoiseConditionalScore, Score
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """A score, with or without noise levels, whose results are checked by shape and dtype; called as it is called."""
+
+    score: Score | NoiseConditionalScore
+
+    def __call__(self, x: Tensor, /, *rest: Tensor | float) -> Tensor:
+        return validate.call_score("score", self.score, x, *rest)
+
+    def with_tangents(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The score's own derivatives, if it has them."""
+        own: Callable[[Tensor, Tensor], tuple[Tensor, Tensor] | None] | None
+        own = getattr(self.score, "with_tangents", None)
+        return None if own is None else own(x, v)
 
 
 def evaluate(score: Score, density: Density, x: Tensor) -> Tensor:
     """A score evaluated in the density's dtype and on its device, where networks live, and returned like ``x``."""
-    return score(x.to(dtype=density.dtype, device=density.device)).to(x)
+    return validate.call_score("score", score, x.to(dtype=density.dtype, device=density.device)).to(x)
+
+
+def numbers(name: str, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """f(x), or raise unless it is one finite number per point."""
+    values = f(x)
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{name} gives a {type(values).__name__}: it must give a tensor, one number per point.")
+    if values.shape != x.shape[:-1]:
+        raise ValueError(
+            f"{name} gives shape {list(values.shape)} for points of shape {list(x.shape)}: it must give one number per "
+            f"point, shape {list(x.shape[:-1])}, as lambda x: x.square().sum(-1) does."
+        )
+    return finite(name, values, x)
+
+
+def finite(name: str, values: Tensor, x: Tensor) -> Tensor:
+    """Return ``values``, one number or one vector per point of x, or raise if any is nan or inf."""
+    fine = _fine(values, x)
+    if not bool(fine.all()):
+        where = [f"{float(entry):.4g}" for entry in x[~fine][0]]
+        raise ValueError(
+            f"{name} is nan or inf at {int((~fine).sum())} of {fine.numel()} points, the first ({', '.join(where)}): "
+            "a mean over them would be nothing. Mend it there, or leave these points out."
+        )
+    return values
+
+
+def warn_of_nan(name: str, values: Tensor, x: Tensor) -> Tensor:
+    """Return ``values``, numbers, vectors or matrices per point of x, and warn of those that are nan or inf."""
+    fine = _fine(values, x)
+    if not bool(fine.all()):
+        warn(
+            f"{name} is nan or inf at {int((~fine).sum())} of {fine.numel()} points: there the score, or its "
+            "derivative, is not finite."
+        )
+    return values
+
+
+def _fine(values: Tensor, x: Tensor) -> Tensor:
+    """Which points of x have finite values, shape [...]."""
+    return values.isfinite().reshape(*x.shape[:-1], -1).all(-1)

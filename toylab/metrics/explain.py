@@ -1,6 +1,5 @@
 """Is it the noise, the sampler, or the network? The error of a sampled mean, explained."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +11,8 @@ from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
 from toylab.metrics.error_decomposition import ErrorDecomposition, ErrorTerms
 from toylab.metrics.estimate import Estimate, mean_of
-from toylab.metrics.points import points_of
+from toylab.metrics.evaluate import numbers
+from toylab.metrics.points import law, level, points_of
 from toylab.samplers.chains import Chains
 from toylab.score import NoiseConditionalScore, Score
 
@@ -57,23 +57,33 @@ def explain(
     validate.function("quantity", quantity, "lambda x: x.square().sum(-1)")
     x = validate.cloud("start", points_of(start))
     validate.function("exact", exact, "p.score")
-    if not (math.isfinite(sigma) and sigma >= 0):
-        raise ValueError(f"sigma is {sigma}: a noise level is finite and at least 0.")
+    law("density", density)
+    level(sigma)
+    if len(x) < 2:
+        raise ValueError("start is a single chain: an error bar needs at least 2.")
     if not isinstance(scores, Mapping) or {"clean", "exact"} & set(scores):
         raise ValueError(
             f"scores is {scores!r}: give a dictionary of scores by name, such as {{'learned': network}}; the names "
             "'clean' and 'exact' are those of the exact scores."
         )
-    truth = expectation(quantity, density)
-    noised = expectation(quantity, density, sigma) if sigma > 0 else truth
+    for name, score in (*scores.items(), *([] if clean is None else [("clean", clean)])):
+        validate.function(f"the score {name}", score, "p.score")
+
+    def f(x: Tensor) -> Tensor:
+        return numbers("quantity", quantity, x)
+
+    truth = expectation(f, density)
+    noised = expectation(f, density, sigma) if sigma > 0 else truth
 
     def run(name: str, score: AnyScore) -> Tensor:
         chains = sampler(score, x, torch.Generator(x.device).manual_seed(seed))
+        if not isinstance(chains, Chains):
+            raise TypeError(f"sampler gives a {type(chains).__name__}: it must return the Chains of a sampler.")
         if bool(chains.diverged.any()):
             raise ValueError(
                 f"{int(chains.diverged.sum())} chains diverged with the {name} score: take a smaller step."
             )
-        return quantity(chains.samples.double())
+        return f(chains.samples.double())
 
     terms = {}
     if clean is not None:

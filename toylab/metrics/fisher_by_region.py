@@ -4,11 +4,15 @@ from dataclasses import dataclass
 
 import torch
 
+from toylab._internal import validate
 from toylab._internal.display import html_table, text_table
 from toylab.densities.density import Density
 from toylab.metrics.fisher_divergence import fisher_divergence, half_squared_error
 from toylab.metrics.grid import Extent, grid_points
+from toylab.metrics.points import law, level
 from toylab.score import Score
+
+_OFF = 0.02  # that the mass of the cells may be above 1: an edge of the density may run through them
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,7 +54,8 @@ def fisher_divergence_by_region(
 ) -> FisherByRegion:
     """The Fisher divergence split into a region of high density and the rest of a drawn rectangle.
 
-    The region is {p_sigma >= c}, with c such that it holds ``mass``; region and rest are summed over n x n cells.
+    The region is {p_sigma >= c}, with c such that it holds ``mass``; region and rest are summed over n x n cells, so
+    that there is no error bar.
 
     Args:
         score: the field s; it is called in the density's dtype and on its device.
@@ -61,15 +66,23 @@ def fisher_divergence_by_region(
         n: cells per side.
 
     Raises:
-        ValueError: if the rectangle itself holds less than ``mass``.
+        ValueError: if the rectangle itself holds less than ``mass``, or its cells are too coarse to add up to 1.
     """
-    if not 0 < mass < 1:
+    validate.score("score", score)
+    law("density", density)
+    level(sigma)
+    if not 0 < validate.finite("mass", mass) < 1:
         raise ValueError(f"mass is {mass}: it must lie between 0 and 1, for example 0.95.")
     x = grid_points(extent, n, dtype=torch.float64).view(-1, 2)
     left, right, bottom, top = extent
     p = density.log_prob(x, sigma).exp() * ((right - left) * (top - bottom) / n**2)
     order = p.argsort(descending=True)
     held = p[order].cumsum(0)
+    if not held[-1] < 1 + _OFF:
+        raise ValueError(
+            f"density has a mass of {float(held[-1]):.4g} on {n} x {n} cells of extent {extent}: it is not normalised, "
+            f"or varies within a cell (its length_scale is {density.length_scale(sigma):.3g}). Give more cells, by n."
+        )
     if held[-1] < mass:
         raise ValueError(f"extent {extent} holds only {float(held[-1]):.3f} of the mass: enlarge it, or lower mass.")
     n_inside = int((held < mass).sum()) + 1

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab.metrics.evaluate import Checked, warn_of_nan
 from toylab.metrics.points import points_of
 from toylab.samplers.chains import Chains
 from toylab.score import NoiseConditionalScore, at, gradient, value_and_divergence, value_and_jvp
@@ -30,10 +31,12 @@ def fokker_planck_residual(score: NoiseConditionalScore, x: Tensor | Chains, sig
             "sigma is 0: the rate of change with sigma^2 is taken at a noise level above 0. Give sigma > 0."
         )
 
+    checked = Checked(score)
+
     def half_heat(y: Tensor) -> Tensor:
-        s, divergence = value_and_divergence(at(score, levels), y)
+        s, divergence = value_and_divergence(at(checked, levels), y)
         return 0.5 * (divergence + s.square().sum(-1))
 
     variance = levels**2
-    _, rate = value_and_jvp(lambda v: score(points, v.sqrt()), variance, torch.ones_like(variance))
-    return (rate - gradient(half_heat, points)).detach()
+    _, rate = value_and_jvp(lambda v: checked(points, v.sqrt()), variance, torch.ones_like(variance))
+    return warn_of_nan("the residual", (rate - gradient(half_heat, points)).detach(), points)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab.metrics.estimate import Estimate
+from toylab.metrics.evaluate import finite
 from toylab.metrics.points import finite_points
 from toylab.metrics.two_sample import MOST_PAIRED
 from toylab.samplers.chains import Chains
@@ -32,12 +33,13 @@ def kernel_stein_discrepancy(x: Tensor | Chains, score: Score, *, scale: float =
         score: of the law.
         scale: c.
     """
+    validate.score("score", score)
     x = finite_points("x", x)
-    n = len(x)
+    n, c2 = len(x), validate.positive("scale", scale) ** 2
     if not 3 <= n <= MOST_PAIRED:
         raise ValueError(f"x has {n} points: all pairs are summed. Give from 3 to {MOST_PAIRED}, such as x[::k].")
-    c2 = validate.positive("scale", scale) ** 2
-    s, x = score(x).double(), x.double()
+    s = finite("score", validate.call_score("score", score, x), x).double()
+    x = x.double()
     rows, squares = torch.zeros(2, n, dtype=torch.float64, device=x.device)
     for k in range(0, n, _ROWS):
         gap = x[k : k + _ROWS, None] - x

@@ -6,7 +6,8 @@ from torch import Tensor
 from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
 from toylab.metrics.estimate import Estimate, mean_of
-from toylab.metrics.points import finite_points
+from toylab.metrics.evaluate import finite
+from toylab.metrics.points import finite_points, law, level
 from toylab.samplers.chains import Chains
 
 
@@ -18,8 +19,14 @@ def log_density_calibration(samples: Tensor | Chains, density: Density, sigma: f
         samples: points [n, 2], or chains.
         density: the truth; its entropy is found by quadrature.
         sigma: noise level of the truth.
+
+    Raises:
+        ValueError: if samples lie where the law has no density.
     """
     points = finite_points("samples", samples)
-    entropy = -expectation(lambda x: density.log_prob(x, sigma), density, sigma)
-    mean = mean_of(density.log_prob(points.double(), sigma))
+    if len(points) < 2:
+        raise ValueError("samples holds a single point: an error bar needs at least 2.")
+    law("density", density)
+    entropy = -expectation(lambda x: density.log_prob(x, sigma), density, level(sigma))
+    mean = mean_of(finite("log p", density.log_prob(points.double(), sigma), points))
     return Estimate(mean.value + entropy, mean.standard_error)

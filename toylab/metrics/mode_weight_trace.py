@@ -64,6 +64,8 @@ def mode_weight_trace(chains: Chains, density: Density) -> ModeWeightTrace:
     Raises:
         ValueError: if no path was recorded, or it holds nan or inf.
     """
+    if not isinstance(chains, Chains):
+        raise TypeError(f"chains is a {type(chains).__name__}: give the Chains of a run with keep_every.")
     path = path_of(chains)
     rows = [mode_weights(frame, density) for frame in path]
     at = torch.stack([density.posterior(frame).argmax(-1) for frame in path])

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from toylab.densities.density import Density
 from toylab.metrics.estimate import Estimate
-from toylab.metrics.points import finite_points
+from toylab.metrics.evaluate import finite
+from toylab.metrics.points import finite_points, law, level
 from toylab.samplers.chains import Chains
 
 
@@ -16,7 +17,8 @@ def mode_weights(samples: Tensor | Chains, density: Density, sigma: float = 0.0)
 
     A sample is assigned to the component of the highest posterior probability under p_sigma. The standard error is
     the binomial one, for independent samples (one from each of n independent chains): sqrt(w (1 - w) / n), where w
-    is smoothed to (count + 1) / (n + 2) so that an empty mode does not claim to be known exactly.
+    is smoothed to (count + 1) / (n + 2) so that an empty mode does not claim to be known exactly. Of modes that
+    overlap it is the mass where a component is the likeliest, not its weight.
 
     Args:
         samples: points, shape [n, 2], or chains; all finite.
@@ -32,7 +34,7 @@ def mode_weights(samples: Tensor | Chains, density: Density, sigma: float = 0.0)
     """
     points = finite_points("samples", samples)
     n = len(points)
-    posterior = density.posterior(points, sigma)
+    posterior = finite("density.posterior", law("density", density).posterior(points, level(sigma)), points)
     counts = torch.bincount(posterior.argmax(-1), minlength=posterior.shape[-1]).tolist()
     smooth = [(count + 1) / (n + 2) for count in counts]
     return [Estimate(count / n, math.sqrt(w * (1 - w) / n)) for count, w in zip(counts, smooth, strict=True)]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab.metrics.evaluate import Checked, warn_of_nan
 from toylab.metrics.points import points_of
 from toylab.samplers import clean_point, denoised
 from toylab.samplers.chains import Chains
@@ -28,7 +29,8 @@ def posterior_mean(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tens
     """
     validate.function("score", score, "p.score")
     points = validate.points("x", points_of(x))
-    return denoised(score, points, validate.noise_level(sigma, points))
+    mean = denoised(Checked(score), points, validate.noise_level(sigma, points))
+    return warn_of_nan("the posterior mean", mean, points)
 
 
 @torch.no_grad()
@@ -52,9 +54,10 @@ def posterior_covariance(score: NoiseConditionalScore, x: Tensor | Chains, sigma
     validate.function("score", score, "p.score")
     points = validate.points("x", points_of(x))
     level = validate.noise_level(sigma, points)
-    _, jacobian = value_and_jacobian(at(score, level), points)
+    _, jacobian = value_and_jacobian(at(Checked(score), level), points)
     variance = level[..., None, None] ** 2 if isinstance(level, Tensor) else level**2
-    return variance * (torch.eye(2, dtype=points.dtype, device=points.device) + variance * jacobian)
+    covariance = variance * (torch.eye(2, dtype=points.dtype, device=points.device) + variance * jacobian)
+    return warn_of_nan("the posterior covariance", covariance, points)
 
 
 @torch.no_grad()
@@ -68,7 +71,9 @@ def posterior_mean_at(sde: SDE, score: NoiseConditionalScore, x: Tensor | Chains
         t: the time, a number or one per point.
     """
     validate.function("score", score, "p.score")
-    return clean_point(require_sde(sde), score, validate.points("x", points_of(x)), t)
+    points = validate.points("x", points_of(x))
+    mean = clean_point(require_sde(sde), Checked(score), points, t)
+    return warn_of_nan("the posterior mean", mean, points)
 
 
 def posterior_covariance_at(sde: SDE, score: NoiseConditionalScore, x: Tensor | Chains, t: Tensor | float) -> Tensor:

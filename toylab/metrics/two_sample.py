@@ -17,6 +17,7 @@ _PAIRS_AT_ONCE = 4_000_000  # 32 MB
 _AT_ONCE = 100  # relabelings multiplied by the matrix of pairs
 _RELABELLED_AT_ONCE = 1000  # for one making of that matrix
 _DIGITS = 2**16
+_PAIRS_KEPT = 16_000_000  # 128 MB
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,14 @@ def blocks(n: int) -> Iterator[slice]:
 def median_distance(z: Tensor) -> float:
     """The median distance between two points at different places; 1 if all are at one place.
 
-    It is found digit by digit, 16 bits at a time, since positive numbers are in the order of their bits: all pairs are
-    never held.
+    It is found by its leading bits, 16 at a time, since positive numbers are in the order of their bits, until few
+    enough pairs share them: all pairs are never held.
     """
     found, rank = 0, -1
     for shift in (48, 32, 16, 0):
-        counts = torch.zeros(_DIGITS, dtype=torch.int64, device=z.device)
-        for rows in blocks(len(z)):
-            bits = pairwise_distances(z, rows).flatten().view(torch.int64)
-            bits = bits[(bits > 0) & (bits >> shift >> 16 == found)]
-            counts += torch.bincount(bits >> shift & (_DIGITS - 1), minlength=_DIGITS)
+        counts = torch.zeros(_DIGITS, dtype=torch.int64)
+        for bits in _pairs(z, shift, found):
+            counts += torch.bincount(bits >> shift & (_DIGITS - 1), minlength=_DIGITS).cpu()
         below = counts.cumsum(0)
         if shift == 48:
             rank = (int(below[-1]) - 1) // 2
@@ -84,7 +83,18 @@ def median_distance(z: Tensor) -> float:
         digit = int((below <= rank).sum())
         rank -= int(below[digit] - counts[digit])
         found = found << 16 | digit
+        if shift and counts[digit] <= _PAIRS_KEPT:
+            kept = torch.cat(list(_pairs(z, shift - 16, found)))
+            return float(kept.kthvalue(rank + 1).values.view(torch.float64))
     return float(torch.tensor(found).view(torch.float64))
+
+
+def _pairs(z: Tensor, shift: int, leading: int) -> Iterator[Tensor]:
+    """The distances above 0, each pair once, as whole numbers of the same bits, the leading ones being these."""
+    for rows in blocks(len(z)):
+        distances = torch.cdist(z[rows], z[rows.start :], compute_mode="donot_use_mm_for_euclid_dist")
+        bits = distances.triu(1).flatten().view(torch.int64)
+        yield bits[(bits > 0) & (bits >> shift >> 16 == leading)]
 
 
 def permutation_test(
