@@ -44,7 +44,10 @@ class Estimate:
 
 
 def mean_of(values: Tensor) -> Estimate:
-    """The mean of independent values [n], n >= 2, with standard error sd / sqrt(n)."""
+    """The mean of independent values [n], n >= 2, with standard error sd / sqrt(n).
+
+    For few values, (mean - truth) / error follows Student's law with n - 1 degrees of freedom.
+    """
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"values has shape {list(values.shape)}: an error bar needs at least 2 values, shape [n].")
     values = values.double()

@@ -24,7 +24,9 @@ def sliced_wasserstein(
     """sqrt of the mean over directions of W_2^2 between the projections; exact along each, directions equally spaced.
 
     A random first angle makes the mean over directions unbiased. For two clouds from one law it is not zero: compare
-    with the distance of two fresh samples, the two-sample floor. The error bar is that of ten groups left out in turn.
+    with the distance of two fresh samples, the two-sample floor. The error bar is that of the mean distance of clouds
+    of this size, by ten groups left out in turn, and so of Student's law with 9 degrees of freedom. Directions are
+    taken in blocks, of 0.3 GB at most for up to a million points.
     Source: Rabin et al. 2012; Efron & Stein 1981 for the jackknife.
 
     Args:
