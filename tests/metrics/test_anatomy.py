@@ -99,7 +99,11 @@ def test_what_the_residual_sees_and_what_not():
         ({"sigma": math.nan}, ValueError, "sigma is nan"),
         ({"x": torch.zeros(3)}, ValueError, "x has shape"),
         ({"score": MIXTURE}, TypeError, "score is a GaussianMixture: give a function, for example p.score"),
-        ({"score": ScoreMLP(8, generator=torch.Generator()).double()}, TypeError, "positional argument"),
+        (
+            {"score": ScoreMLP(8, generator=torch.Generator()).double()},
+            TypeError,
+            r"which cannot be called as score\(x, sigma\)",
+        ),
     ],
     ids=lambda value: "",
 )

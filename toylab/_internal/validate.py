@@ -6,7 +6,7 @@ argument; each function is one check.
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -194,6 +194,8 @@ def times_of(t: Tensor | float, x: Tensor) -> Tensor | float:
 
 def extent(name: str, values: Sequence[float]) -> tuple[float, float, float, float]:
     """Return (left, right, bottom, top), finite, left < right and bottom < top, or raise."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} is {values!r}: give four numbers, (left, right, bottom, top).")
     edges = tuple(finite(name, edge) for edge in values)
     if len(edges) != 4 or not (edges[0] < edges[1] and edges[2] < edges[3]):
         raise ValueError(f"{name} is {values}: give (left, right, bottom, top) with left < right and bottom < top.")
@@ -340,15 +342,16 @@ def log_probs_of(name: str, values: object, x: Tensor) -> Tensor:
 
 def call_score(name: str, score: Callable[..., Any], x: Tensor, *rest: Any) -> Tensor:  # noqa: ANN401
     """score(x, *rest), checked by ``scores_of``; torch's own errors about dtypes and the like say what to do."""
-    return scores_of(name, _called(name, score, x, *rest), x)
+    return scores_of(name, called(name, score, x, *rest), x)
 
 
 def call_log_prob(name: str, log_prob: Callable[..., Any], x: Tensor, *rest: Any) -> Tensor:  # noqa: ANN401
     """log_prob(x, *rest), checked by ``log_probs_of``; torch's own errors about dtypes and the like say what to do."""
-    return log_probs_of(name, _called(name, log_prob, x, *rest), x)
+    return log_probs_of(name, called(name, log_prob, x, *rest), x)
 
 
-def _called(name: str, f: Callable[..., Any], x: Tensor, *rest: Any) -> object:  # noqa: ANN401
+def called(name: str, f: Callable[..., Any], x: Tensor, *rest: Any) -> object:  # noqa: ANN401
+    """f(x, *rest); torch's own errors about dtypes and the like say what to do."""
     try:
         return f(x, *rest)
     except RuntimeError as error:  # of torch, which names neither the function nor the way out

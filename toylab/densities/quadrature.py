@@ -37,13 +37,25 @@ def expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: float = 
     for x, p in _grid(density, sigma):
         mass += float(p.sum())
         seen = p > _NEGLIGIBLE
-        total += float((p[seen] * f(x[seen]).to(p)).sum())
+        total += float((p[seen] * _one_per_point(f(x[seen]), x[seen]).to(p)).sum())
     if not abs(mass - 1) < 1e-6:
         raise ValueError(
             f"the density has mass {mass:.7g} on its own bounds(sigma={sigma}): it is not normalised there, or varies "
             f"faster than its length_scale(sigma={sigma}) says. Correct these, or raise sigma."
         )
     return total / mass
+
+
+def _one_per_point(values: object, x: Tensor) -> Tensor:
+    """Return ``values``, or raise unless they are one number per point of x."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"f gives a {type(values).__name__}: it must give a tensor, one number per point.")
+    if values.shape != x.shape[:-1]:
+        raise ValueError(
+            f"f gives shape {list(values.shape)} for points of shape {list(x.shape)}: it must give one number per "
+            f"point, shape {list(x.shape[:-1])}, as lambda x: x.square().sum(-1) does."
+        )
+    return values
 
 
 def fisher_information(density: Density, sigma: float = 0.0) -> float:

@@ -89,8 +89,8 @@ def annealed_langevin_law(
         ValueError: for another mixture, a step too large to be stable, or one too fine for the range.
     """
     levels = validate.levels("sigmas", sigmas).double().tolist()
-    validate.positive("step_size", step_size)
-    if score_variance is not None and validate.finite("score_variance", score_variance) < 0:
+    step_size = validate.positive("step_size", step_size)
+    if score_variance is not None and (score_variance := validate.finite("score_variance", score_variance)) < 0:
         raise ValueError(f"score_variance is {score_variance}: a variance is at least 0; None is the density's own.")
     steps = [step_size * (sigma / levels[-1]) ** 2 for sigma in levels]
     return _push(density, levels, steps, n_steps, extent, score_variance)
@@ -108,7 +108,7 @@ def langevin_law(density: GaussianMixture, *, step_size: float, n_steps: int, ex
     Raises:
         ValueError: for another mixture, a step too large to be stable, or one too fine for the range.
     """
-    validate.positive("step_size", step_size)
+    step_size = validate.positive("step_size", step_size)
     return _push(density, [0.0], [step_size], n_steps, extent, None)
 
 

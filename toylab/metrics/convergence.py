@@ -10,7 +10,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.display import html_table
-from toylab.metrics.evaluate import finite
+from toylab.metrics.evaluate import callable_with, finite
 from toylab.metrics.points import path_of
 from toylab.samplers.chains import Chains
 from toylab.score import LogProb
@@ -88,6 +88,7 @@ def draws_of(path: Tensor | Chains, log_prob: LogProb | None = None) -> list[np.
     frames = path_of(path)
     if log_prob is not None:
         validate.function("log_prob", log_prob, "p.log_prob")
+        callable_with("log_prob", log_prob, "x")
     if not isinstance(frames, Tensor) or frames.ndim != 3 or frames.shape[-1] != 2 or len(frames) < 4:
         given = list(frames.shape) if isinstance(frames, Tensor) else type(frames).__name__
         raise ValueError(

@@ -21,7 +21,7 @@ def curl(score: Score, x: Tensor | Chains) -> Tensor:
     >>> curl(lambda x: torch.stack([-x[..., 1], x[..., 0]], -1), torch.zeros(2))  # a rotation
     tensor(2.)
     """
-    validate.function("score", score, "p.score")
+    validate.score("score", score)
     points = validate.points("x", points_of(x))
     _, jacobian = value_and_jacobian(Checked(score), points)
     return warn_of_nan("the curl", jacobian[..., 1, 0] - jacobian[..., 0, 1], points)

@@ -15,6 +15,7 @@ from toylab.score import Score
 def error_map(score: Score, density: Density, extent: Extent, n: int, sigma: float = 0.0) -> Tensor:
     """|s(x) - grad log p_sigma(x)| at the cell centres of ``grid_points``, shape [n, n], float64 on the CPU."""
     validate.score("score", score)
+    sigma = level(sigma)
     x = grid_points(extent, n, dtype=torch.float64)
-    size: Tensor = (evaluate(score, law("density", density), x) - density.score(x, level(sigma))).norm(dim=-1)
+    size: Tensor = (evaluate(score, law("density", density), x) - density.score(x, sigma)).norm(dim=-1)
     return warn_of_nan("the error", size, x)

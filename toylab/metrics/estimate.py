@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from toylab._internal.display import html_table
@@ -48,6 +49,8 @@ def mean_of(values: Tensor) -> Estimate:
 
     For few values, (mean - truth) / error follows Student's law with n - 1 degrees of freedom.
     """
+    if not isinstance(values, Tensor) or values.layout is not torch.strided or values.is_meta or values.is_complex():
+        raise TypeError(f"values is {type(values).__name__}: give a dense tensor of numbers, shape [n].")
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"values has shape {list(values.shape)}: an error bar needs at least 2 values, shape [n].")
     values = values.double()

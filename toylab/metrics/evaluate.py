@@ -1,5 +1,6 @@
 """What a user's functions give at points, checked: a score where it lives, and any function of points."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,7 +25,19 @@ class Checked:
         """The score's own derivatives, if it has them."""
         own: Callable[[Tensor, Tensor], tuple[Tensor, Tensor] | None] | None
         own = getattr(self.score, "with_tangents", None)
-        return None if own is None else own(x, v)
+        return None if own is None else validate.called("score", own, x, v)  # type: ignore[return-value]
+
+
+def callable_with(name: str, f: object, *arguments: str) -> None:
+    """Raise ``TypeError`` unless f is a function that can be called with so many arguments."""
+    call = ", ".join(arguments)
+    called = validate.function(name, f, f"lambda {call}: ...")
+    try:
+        inspect.signature(called).bind(*arguments)
+    except TypeError:
+        raise TypeError(f"{name} cannot be called as {name}({call}): give a function of {call}.") from None
+    except ValueError:  # of a function written in C: it is found out at the first call
+        return
 
 
 def evaluate(score: Score, density: Density, x: Tensor) -> Tensor:
@@ -70,4 +83,4 @@ def warn_of_nan(name: str, values: Tensor, x: Tensor) -> Tensor:
 
 def _fine(values: Tensor, x: Tensor) -> Tensor:
     """Which points of x have finite values, shape [...]."""
-    return values.isfinite().reshape(*x.shape[:-1], -1).all(-1)
+    return values.isfinite()[..., *(None,) * (values.ndim < x.ndim)].flatten(x.ndim - 1).all(-1)

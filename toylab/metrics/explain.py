@@ -11,7 +11,7 @@ from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
 from toylab.metrics.error_decomposition import ErrorDecomposition, ErrorTerms
 from toylab.metrics.estimate import Estimate, mean_of
-from toylab.metrics.evaluate import numbers
+from toylab.metrics.evaluate import callable_with, numbers
 from toylab.metrics.points import law, level, points_of
 from toylab.samplers.chains import Chains
 from toylab.score import NoiseConditionalScore, Score
@@ -53,12 +53,14 @@ def explain(
     Raises:
         ValueError: if chains diverge, naming the score.
     """
-    validate.function("sampler", sampler, "lambda s, x, g: langevin(s, x, step_size=0.1, n_steps=1000, generator=g)")
-    validate.function("quantity", quantity, "lambda x: x.square().sum(-1)")
+    law("density", density)
+    callable_with("sampler", sampler, "score", "x", "generator")
+    callable_with("quantity", quantity, "x")
     x = validate.cloud("start", points_of(start))
     validate.function("exact", exact, "p.score")
-    law("density", density)
-    level(sigma)
+    sigma = level(sigma)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed is {seed!r}: give a whole number (int) from 0 to 2^63 - 1.")
     if len(x) < 2:
         raise ValueError("start is a single chain: an error bar needs at least 2.")
     if not isinstance(scores, Mapping) or {"clean", "exact"} & set(scores):

@@ -1,5 +1,6 @@
 """Where the Fisher divergence comes from: the region where the mass lies, and the rest."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from toylab._internal import validate
 from toylab._internal.display import html_table, text_table
 from toylab.densities.density import Density
 from toylab.metrics.fisher_divergence import fisher_divergence, half_squared_error
-from toylab.metrics.grid import Extent, grid_points
+from toylab.metrics.grid import Extent, cells_per_side, grid_points
 from toylab.metrics.points import law, level
 from toylab.score import Score
 
@@ -70,18 +71,28 @@ def fisher_divergence_by_region(
     """
     validate.score("score", score)
     law("density", density)
-    level(sigma)
-    if not 0 < validate.finite("mass", mass) < 1:
+    sigma, mass, (left, right, bottom, top) = (
+        level(sigma),
+        validate.finite("mass", mass),
+        validate.extent("extent", extent),
+    )
+    cells_per_side(n)
+    side, scale = max(right - left, top - bottom) / n, density.length_scale(sigma)
+    if side > 2 * scale > 0:
+        raise ValueError(
+            f"n is {n}: the density varies within a cell of side {side:.3g} (its length_scale is {scale:.3g}). Give "
+            f"n = {math.ceil(side * n / scale)}, or a smaller extent."
+        )
+    if not 0 < mass < 1:
         raise ValueError(f"mass is {mass}: it must lie between 0 and 1, for example 0.95.")
-    x = grid_points(extent, n, dtype=torch.float64).view(-1, 2)
-    left, right, bottom, top = extent
+    x = grid_points((left, right, bottom, top), n, dtype=torch.float64).view(-1, 2)
     p = density.log_prob(x, sigma).exp() * ((right - left) * (top - bottom) / n**2)
     order = p.argsort(descending=True)
     held = p[order].cumsum(0)
     if not held[-1] < 1 + _OFF:
         raise ValueError(
             f"density has a mass of {float(held[-1]):.4g} on {n} x {n} cells of extent {extent}: it is not normalised, "
-            f"or varies within a cell (its length_scale is {density.length_scale(sigma):.3g}). Give more cells, by n."
+            f"or varies faster than its length_scale, {scale:.3g}, says. Correct these, or give more cells, by n."
         )
     if held[-1] < mass:
         raise ValueError(f"extent {extent} holds only {float(held[-1]):.3f} of the mass: enlarge it, or lower mass.")

@@ -28,7 +28,8 @@ def fisher_divergence(score: Score, density: Density, sigma: float = 0.0) -> flo
     """
     validate.score("score", score)
     law("density", density)
-    return expectation(lambda x: half_squared_error(score, density, x, sigma), density, level(sigma))
+    sigma = level(sigma)
+    return expectation(lambda x: half_squared_error(score, density, x, sigma), density, sigma)
 
 
 @torch.no_grad()
@@ -38,7 +39,9 @@ def fisher_divergence_monte_carlo(
     """The same J from n exact samples of p_sigma, with its standard error; it holds one number per sample."""
     validate.score("score", score)
     validate.count("n", n, least=2)
-    noised = law("density", density).noised(sigma) if level(sigma) > 0 else density
+    law("density", density)
+    sigma = level(sigma)
+    noised = density.noised(sigma) if sigma > 0 else density
     losses = []
     for size in torch.arange(n).split(_AT_ONCE):
         x = noised.sample((len(size),), generator=generator).double()

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab.metrics.evaluate import Checked, warn_of_nan
-from toylab.metrics.points import points_of
+from toylab.metrics.points import noise, points_of
 from toylab.samplers.chains import Chains
 from toylab.score import NoiseConditionalScore, at, gradient, value_and_divergence, value_and_jvp
 
@@ -22,9 +22,9 @@ def fokker_planck_residual(score: NoiseConditionalScore, x: Tensor | Chains, sig
         x: points, shape [..., 2], or chains.
         sigma: standard deviation of the noise, > 0: a number or one level per point.
     """
-    validate.function("score", score, "p.score")
+    validate.score("score", score, of_sigma=True)
     points = validate.points("x", points_of(x))
-    level = validate.noise_level(sigma, points)
+    level = noise(sigma, points)
     levels = torch.as_tensor(level, dtype=points.dtype, device=points.device).expand(points.shape[:-1])
     if levels.device.type == "cpu" and bool((levels == 0).any()):
         raise ValueError(

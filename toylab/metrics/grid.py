@@ -22,6 +22,8 @@ def grid_points(extent: Extent, n: int, *, dtype: torch.dtype | None = None) -> 
         Points, shape [n, n, 2]: row i is the i-th from the bottom, column j the j-th from the left.
     """
     left, right, bottom, top = validate.extent("extent", extent)
+    if not isinstance(dtype, torch.dtype | None):
+        raise TypeError(f"dtype is {dtype!r}: give a dtype such as torch.float64, or None for torch's default.")
     centres = (torch.arange(cells_per_side(n), dtype=torch.float64) + 0.5) / n
     x, y = left + (right - left) * centres, bottom + (top - bottom) * centres
     cells = torch.stack([x.expand(n, n), y[:, None].expand(n, n)], -1)

@@ -20,8 +20,8 @@ def histogram(samples: Tensor | Chains | np.ndarray, extent: Extent, n: int) -> 
         extent: the rectangle (left, right, bottom, top).
         n: cells per side.
     """
-    counts, total = cell_counts(samples, extent, n)
-    left, right, bottom, top = extent
+    left, right, bottom, top = extent = validate.extent("extent", extent)
+    counts, total = cell_counts(samples, extent, cells_per_side(n))
     return counts / (total * (right - left) * (top - bottom) / n**2)
 
 
@@ -29,7 +29,6 @@ def cell_counts(samples: Tensor | Chains | np.ndarray, extent: Extent, n: int) -
     """How many samples lie in each of n x n cells, and how many there are in all."""
     cloud = points_of(torch.as_tensor(samples) if isinstance(samples, np.ndarray) else samples)
     points = validate.cloud("samples", cloud).detach().cpu().double().numpy()
-    left, right, bottom, top = validate.extent("extent", extent)
-    cells_per_side(n)
+    left, right, bottom, top = extent
     counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], bins=n, range=[[bottom, top], [left, right]])
     return counts, len(points)

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toylab._internal import validate
 from toylab.densities.density import Density
 from toylab.metrics.estimate import Estimate
-from toylab.metrics.grid import Extent
+from toylab.metrics.grid import Extent, cells_per_side
 from toylab.metrics.histogram import cell_counts
 from toylab.metrics.points import finite_points, law, level
 from toylab.samplers.chains import Chains
@@ -53,7 +54,8 @@ def histogram_divergence(
     points = finite_points("samples", samples)
     if len(points) < 2:
         raise ValueError("samples holds a single point: give at least 2.")
-    counts, total = cell_counts(points, extent, n)
+    extent = validate.extent("extent", extent)
+    counts, total = cell_counts(points, extent, cells_per_side(n))
     mass, mean, deviation = _law_on_cells(law("density", density), extent, level(sigma), counts, total)
     share = np.append(counts.ravel(), total - counts.sum()) / total
     hit = share > 0

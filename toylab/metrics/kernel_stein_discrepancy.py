@@ -36,7 +36,7 @@ def kernel_stein_discrepancy(x: Tensor | Chains, score: Score, *, scale: float =
     """
     validate.score("score", score)
     x = finite_points("x", x)
-    n, c2 = len(x), validate.positive("scale", scale) ** 2
+    n, c2 = len(x), validate.positive("scale", min(scale, 1e150) if isinstance(scale, float) else scale) ** 2
     if not 3 <= n <= MOST_PAIRED:
         raise ValueError(f"x has {n} points: all pairs are summed. Give from 3 to {MOST_PAIRED}, such as x[::k].")
     s = finite("score", validate.call_score("score", score, x), x).double()

@@ -27,6 +27,7 @@ def log_density_calibration(samples: Tensor | Chains, density: Density, sigma: f
     if len(points) < 2:
         raise ValueError("samples holds a single point: an error bar needs at least 2.")
     law("density", density)
-    entropy = -expectation(lambda x: density.log_prob(x, sigma), density, level(sigma))
+    sigma = level(sigma)
+    entropy = -expectation(lambda x: density.log_prob(x, sigma), density, sigma)
     mean = mean_of(finite("log p", density.log_prob(points.double(), sigma), points))
     return Estimate(mean.value + entropy, mean.standard_error)

@@ -12,8 +12,8 @@ _FARTHEST = 1e100
 
 
 def points_of(x: Tensor | Chains) -> Tensor:
-    """Where chains ended, ``Chains.samples``; a tensor is passed on as it is."""
-    return x.samples if isinstance(x, Chains) else x
+    """Where chains ended, ``Chains.samples``; a tensor is passed on as it is, unless its numbers cannot be read."""
+    return _readable(x.samples if isinstance(x, Chains) else x)
 
 
 def path_of(x: Tensor | Chains) -> Tensor:
@@ -23,7 +23,7 @@ def path_of(x: Tensor | Chains) -> Tensor:
         ValueError: for chains that were not recorded.
     """
     if not isinstance(x, Chains):
-        return x
+        return _readable(x)
     if len(x.path) == 0:
         raise ValueError(
             "the chains hold no path: run the sampler with keep_every=1, or keep_every=n_steps for one frame per level."
@@ -33,7 +33,7 @@ def path_of(x: Tensor | Chains) -> Tensor:
 
 def finite_points(name: str, x: Tensor | Chains) -> Tensor:
     """``points_of`` x, or raise unless they are a cloud [n, 2] without nan, inf or numbers whose squares overflow."""
-    points = validate.cloud(name, points_of(x))
+    points = validate.cloud(name, points_of(x)).detach()
     finite = points.isfinite().all(-1)
     if not bool(finite.all()):
         raise ValueError(
@@ -45,7 +45,7 @@ def finite_points(name: str, x: Tensor | Chains) -> Tensor:
             f"{name} holds numbers up to {float(points.abs().max()):.2g}, whose squares overflow: give at most "
             f"{_FARTHEST:g}, such as those of chains that did not run off."
         )
-    return points.detach()
+    return points
 
 
 def law(name: str, density: object) -> Density:
@@ -60,4 +60,19 @@ def level(sigma: float) -> float:
     """Return ``sigma`` as a float, or raise unless it is one noise level, finite and at least 0."""
     if isinstance(sigma, Tensor) and sigma.numel() != 1:
         raise ValueError(f"sigma has shape {list(sigma.shape)}: give one noise level, a number.")
-    return float(validate.noise_level(float(sigma) if isinstance(sigma, Tensor) else sigma, torch.zeros(2)))
+    return float(noise(float(sigma) if isinstance(sigma, Tensor) else sigma, torch.zeros(2)))
+
+
+def noise(sigma: Tensor | float, x: Tensor) -> Tensor | float:
+    """``validate.noise_level``, which refuses a number whose square overflows, too."""
+    found = validate.noise_level(sigma, x)
+    if not isinstance(found, Tensor) and found > _FARTHEST:
+        raise ValueError(f"sigma is {sigma}: its square overflows. Give at most {_FARTHEST:g}.")
+    return found
+
+
+def _readable(x: Tensor) -> Tensor:
+    """Return ``x``, or raise if it is a tensor whose numbers cannot be read: sparse, or on the meta device."""
+    if isinstance(x, Tensor) and (x.layout is not torch.strided or x.is_meta):
+        raise TypeError(f"points are a tensor of {x.layout} on the device {x.device}: give a dense tensor of numbers.")
+    return x

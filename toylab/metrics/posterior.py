@@ -9,7 +9,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab.metrics.evaluate import Checked, warn_of_nan
-from toylab.metrics.points import points_of
+from toylab.metrics.points import noise, points_of
 from toylab.samplers import clean_point, denoised
 from toylab.samplers.chains import Chains
 from toylab.score import NoiseConditionalScore, at, value_and_jacobian
@@ -27,9 +27,9 @@ def posterior_mean(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tens
 
     Source: Robbins 1956 (Tweedie's formula); Efron 2011.
     """
-    validate.function("score", score, "p.score")
+    validate.score("score", score, of_sigma=True)
     points = validate.points("x", points_of(x))
-    mean = denoised(Checked(score), points, validate.noise_level(sigma, points))
+    mean = denoised(Checked(score), points, noise(sigma, points))
     return warn_of_nan("the posterior mean", mean, points)
 
 
@@ -51,9 +51,9 @@ def posterior_covariance(score: NoiseConditionalScore, x: Tensor | Chains, sigma
     tensor([[0.5000, 0.0000],
             [0.0000, 0.5000]])
     """
-    validate.function("score", score, "p.score")
+    validate.score("score", score, of_sigma=True)
     points = validate.points("x", points_of(x))
-    level = validate.noise_level(sigma, points)
+    level = noise(sigma, points)
     _, jacobian = value_and_jacobian(at(Checked(score), level), points)
     variance = level[..., None, None] ** 2 if isinstance(level, Tensor) else level**2
     covariance = variance * (torch.eye(2, dtype=points.dtype, device=points.device) + variance * jacobian)
@@ -70,7 +70,7 @@ def posterior_mean_at(sde: SDE, score: NoiseConditionalScore, x: Tensor | Chains
         x: points at time t, shape [..., 2], or chains.
         t: the time, a number or one per point.
     """
-    validate.function("score", score, "p.score")
+    validate.score("score", score, of_sigma=True)
     points = validate.points("x", points_of(x))
     mean = clean_point(require_sde(sde), Checked(score), points, t)
     return warn_of_nan("the posterior mean", mean, points)
