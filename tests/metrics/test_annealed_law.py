@@ -154,6 +154,17 @@ def test_mass_is_kept_before_equilibrium():
     assert abs(float(left.var()) - float(law.variances[-1, 0])) < 5 * error
 
 
+def test_steps_near_the_largest_are_followed_by_chains():
+    """Where the drift is so steep that the law was .700 for .663: 20,000 chains, z < 5, started in the lower mode."""
+    p, sigmas, settings = two_modes(), geometric(20.0, 0.3, 15), {"step_size": 0.3, "n_steps": 100}
+    law = annealed_langevin_law(p, sigmas, extent=(-6.0, -4.0, -6.0, -4.0), **settings)
+    g = torch.Generator().manual_seed(0)
+    start = 2 * torch.rand(20_000, 2, generator=g) - 6
+    chains = annealed_langevin(p.score, start, sigmas, generator=g, progress=False, **settings)
+    weight = mode_weights(chains.samples, p)[0]
+    assert abs(weight.value - float(law.mode_weights[-1, 0])) < 5 * weight.standard_error
+
+
 NARROW = GaussianMixture(
     [0.2, 0.001, 0.799], [[-5.0, -5.0], [0.0, 0.0], [5.0, 5.0]], 0.01 * torch.eye(2).expand(3, 2, 2)
 )
