@@ -45,7 +45,9 @@ OF_A_SCORE = {
     "error_map": lambda score: metrics.error_map(score, NORMAL, EXTENT, 5),
     "fisher_divergence": lambda score: metrics.fisher_divergence(score, NORMAL),
     "fisher_divergence_by_region": lambda score: metrics.fisher_divergence_by_region(score, NORMAL, EXTENT, n=50),
-    "fisher_divergence_monte_carlo": lambda score: metrics.fisher_divergence_monte_carlo(score, NORMAL, 9),
+    "fisher_divergence_monte_carlo": lambda score: metrics.fisher_divergence_monte_carlo(
+        score, NORMAL, 9, generator=g()
+    ),
     "fokker_planck_residual": lambda score: metrics.fokker_planck_residual(of_both(score), points(), 0.5),
     "kernel_stein_discrepancy": lambda score: metrics.kernel_stein_discrepancy(points(), score),
     "posterior_covariance": lambda score: metrics.posterior_covariance(of_both(score), points(), 0.5),
@@ -60,7 +62,7 @@ WRONG = {
     "a column": (lambda x: NORMAL.score(x)[..., :1], ValueError, "it must give one vector per point"),
     "a sum": (lambda x: NORMAL.score(x).sum(), ValueError, r"score gives shape \[\] for points of shape"),
     "an array": (lambda x: NORMAL.score(x.detach()).numpy(), TypeError, "score gives a ndarray: it must give a torch"),
-    "other dtype": (lambda x: NORMAL.score(x).float(), TypeError, "score gives torch.float32 for points of torch.f"),
+    "half precision": (lambda x: NORMAL.score(x).bfloat16(), TypeError, "gives torch.bfloat16 for points of"),
     "float32 network": (ScoreMLP(8, generator=g()), TypeError, r"or a network by network.to\(torch.float64\)"),
 }  # fmt: skip
 
@@ -71,6 +73,20 @@ def test_a_score_that_is_none(metric, wrong):
     score, error, message = wrong
     with pytest.raises(error, match=message):
         metric(score)
+
+
+@pytest.mark.parametrize("name", OF_A_SCORE)
+def test_a_score_computed_in_single_precision_is_taken(name):
+    exact = OF_A_SCORE[name](lambda x: -1.5 * x)
+    found = OF_A_SCORE[name](lambda x: -1.5 * x.float())
+    for one, other in zip(*(numbers_of(result) for result in (exact, found)), strict=True):
+        assert one == pytest.approx(other, rel=1e-5, abs=1e-5)
+
+
+def numbers_of(result):
+    if isinstance(result, torch.Tensor):
+        return result.flatten().tolist()
+    return [result] if isinstance(result, float) else list(vars(result).values())
 
 
 @pytest.mark.parametrize("name", OF_A_SCORE)

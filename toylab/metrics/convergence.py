@@ -10,7 +10,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.display import html_table
-from toylab.metrics.evaluate import callable_with, finite
+from toylab.metrics.evaluate import call_log_prob, callable_with, finite
 from toylab.metrics.points import path_of
 from toylab.samplers.chains import Chains
 from toylab.score import LogProb
@@ -99,6 +99,6 @@ def draws_of(path: Tensor | Chains, log_prob: LogProb | None = None) -> list[np.
             "path holds nan or inf: leave out the chains in Chains.diverged, as in chains.path[:, ~chains.diverged]."
         )
     quantities = [*frames.double().unbind(-1)] + (
-        [] if log_prob is None else [finite("log_prob", validate.call_log_prob("log_prob", log_prob, frames), frames)]
+        [] if log_prob is None else [finite("log_prob", call_log_prob(log_prob, frames), frames)]
     )
     return [quantity.double().T.detach().cpu().numpy() for quantity in quantities]

@@ -4,12 +4,13 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.warn import warn
 from toylab.densities.density import Density
-from toylab.score import NoiseConditionalScore, Score
+from toylab.score import LogProb, NoiseConditionalScore, Score
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +20,7 @@ class Checked:
     score: Score | NoiseConditionalScore
 
     def __call__(self, x: Tensor, /, *rest: Tensor | float) -> Tensor:
-        return validate.call_score("score", self.score, x, *rest)
+        return call_score(self.score, x, *rest)
 
     def with_tangents(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
         """The score's own derivatives, if it has them."""
@@ -42,7 +43,23 @@ def callable_with(name: str, f: object, *arguments: str) -> None:
 
 def evaluate(score: Score, density: Density, x: Tensor) -> Tensor:
     """A score evaluated in the density's dtype and on its device, where networks live, and returned like ``x``."""
-    return validate.call_score("score", score, x.to(dtype=density.dtype, device=density.device)).to(x)
+    return call_score(score, x.to(dtype=density.dtype, device=density.device)).to(x)
+
+
+def call_score(score: Score | NoiseConditionalScore, x: Tensor, *rest: Tensor | float) -> Tensor:
+    """score(x, *rest), checked; in the dtype of x, whether it is computed in single or in double precision."""
+    return validate.scores_of("score", _single_or_double(validate.called("score", score, x, *rest), x), x)
+
+
+def call_log_prob(log_prob: LogProb, x: Tensor) -> Tensor:
+    """log_prob(x), checked, likewise."""
+    return validate.log_probs_of("log_prob", _single_or_double(validate.called("log_prob", log_prob, x), x), x)
+
+
+def _single_or_double(values: object, x: Tensor) -> object:
+    if isinstance(values, Tensor) and values.dtype in (torch.float32, torch.float64):
+        return values.to(x.dtype)
+    return values
 
 
 def numbers(name: str, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

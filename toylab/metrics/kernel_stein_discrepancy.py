@@ -7,7 +7,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab.metrics.estimate import Estimate
-from toylab.metrics.evaluate import finite
+from toylab.metrics.evaluate import call_score, finite
 from toylab.metrics.points import finite_points
 from toylab.metrics.two_sample import MOST_PAIRED
 from toylab.samplers.chains import Chains
@@ -39,7 +39,7 @@ def kernel_stein_discrepancy(x: Tensor | Chains, score: Score, *, scale: float =
     n, c2 = len(x), validate.positive("scale", min(scale, 1e150) if isinstance(scale, float) else scale) ** 2
     if not 3 <= n <= MOST_PAIRED:
         raise ValueError(f"x has {n} points: all pairs are summed. Give from 3 to {MOST_PAIRED}, such as x[::k].")
-    s = finite("score", validate.call_score("score", score, x), x).double()
+    s = finite("score", call_score(score, x), x).double()
     x = x.double()
     rows, squares = torch.zeros(2, n, dtype=torch.float64, device=x.device)
     for k in range(0, n, _ROWS):
