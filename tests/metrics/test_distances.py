@@ -124,6 +124,24 @@ def test_relabelings_that_tie_count_as_as_far(distance):
     assert abs(p - 0.1) < 5 * math.sqrt(0.09 / 5000)
 
 
+def test_ties_are_not_decided_by_rounding():
+    """Ten pairs of clouds at three places: the same relabelings counted by sums that are exact but for 1e-12."""
+    for seed in range(10):
+        z = torch.tensor([0.1, 0.37, 0.73], dtype=torch.float64)[torch.randint(3, (17,), generator=g(seed))]
+        z = torch.stack([z, z.square()], -1)
+        kernel = -torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")
+
+        def value(inside, kernel=kernel):
+            within = [kernel[mask][:, mask].flatten().tolist() for mask in (inside, ~inside)]
+            between = math.fsum(kernel[inside][:, ~inside].flatten().tolist())
+            return math.fsum(within[0]) / (9 * 8) + math.fsum(within[1]) / (8 * 7) - 2 * between / (9 * 8)
+
+        orders = g(seed)
+        relabelled = [value(torch.randperm(17, generator=orders) < 9) for _ in range(99)]
+        as_far = sum(found >= value(torch.arange(17) < 9) - 1e-12 for found in relabelled)
+        assert energy_distance(z[:9], z[9:], n_permutations=99, generator=g(seed)).p_value == (1 + as_far) / 100
+
+
 @pytest.mark.parametrize("distance", [energy_distance, maximum_mean_discrepancy])
 def test_the_size_of_the_blocks_changes_nothing(monkeypatch, distance):
     x, y = normal(50, 0), normal(31, 1, 0.2)
