@@ -342,16 +342,15 @@ def log_probs_of(name: str, values: object, x: Tensor) -> Tensor:
 
 def call_score(name: str, score: Callable[..., Any], x: Tensor, *rest: Any) -> Tensor:  # noqa: ANN401
     """score(x, *rest), checked by ``scores_of``; torch's own errors about dtypes and the like say what to do."""
-    return scores_of(name, called(name, score, x, *rest), x)
+    return scores_of(name, _called(name, score, x, *rest), x)
 
 
 def call_log_prob(name: str, log_prob: Callable[..., Any], x: Tensor, *rest: Any) -> Tensor:  # noqa: ANN401
     """log_prob(x, *rest), checked by ``log_probs_of``; torch's own errors about dtypes and the like say what to do."""
-    return log_probs_of(name, called(name, log_prob, x, *rest), x)
+    return log_probs_of(name, _called(name, log_prob, x, *rest), x)
 
 
-def called(name: str, f: Callable[..., Any], x: Tensor, *rest: Any) -> object:  # noqa: ANN401
-    """f(x, *rest); torch's own errors about dtypes and the like say what to do."""
+def _called(name: str, f: Callable[..., Any], x: Tensor, *rest: Any) -> object:  # noqa: ANN401
     try:
         return f(x, *rest)
     except RuntimeError as error:  # of torch, which names neither the function nor the way out
