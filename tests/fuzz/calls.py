@@ -216,6 +216,8 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "networks.ScoreMLP": {"width": lambda: 8},
     "networks.EnergyMLP": {"width": lambda: 8},
     "networks.NoiseConditionalMLP": {"width": lambda: 8},
+    "samplers.reflected_langevin": {"low": lambda: (-20.0, -20.0), "high": lambda: (20.0, 20.0)},
+    "samplers.reflected_langevin_step": {"low": lambda: (-20.0, -20.0), "high": lambda: (20.0, 20.0)},
     "samplers.forward_sde": {"times": lambda: torch.tensor([0.1, 0.5, 1.0])},
     "samplers.probability_flow_adaptive": {"first": lambda: 1.0},
     "samplers.forward_sde_step": {"u": lambda: 0.6},
