@@ -380,3 +380,10 @@ def test_metropolis_samplers_fill_a_box_from_its_middle(sampler):
         assert scipy.stats.kstest(x, law.cdf).pvalue > 1e-7
         # the fourth central moment of the law is 3^4 / 80: Var of (x - m)^2 is 81/80 - 9/16
         assert abs(((x - 0.5) ** 2).mean() - 0.75) < 5 * math.sqrt((81 / 80 - 9 / 16) / n)
+
+
+@pytest.mark.parametrize("name", ["uniform", "gamma", "beta", "two transforms"])
+def test_log_p_and_score_of_a_bounded_law_can_be_batched_by_vmap(name):
+    p, x = from_torch(BOUNDED[name][0]), around()
+    for f in (p.log_prob, p.score):
+        torch.testing.assert_close(torch.func.vmap(f)(x), f(x), rtol=1e-12, atol=1e-12, equal_nan=True)

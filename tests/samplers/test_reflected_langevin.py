@@ -183,11 +183,9 @@ def test_a_score_that_is_nan_marks_its_chains():
         ({"low": (-1.0, 0.5, 0.0)}, ValueError, "low has 3 entries: give 2, one per coordinate"),
         ({"high": 4.0}, TypeError, "high is 4.0: give two numbers, one per coordinate"),
         ({"high": ("a", 1.0)}, TypeError, "high is .*: give two numbers"),
-        (
-            {"x": torch.tensor([[0.0, 1.0], [0.0, 5.0], [math.nan, 1.0]])},
-            ValueError,
-            "x holds 2 points outside the box",
-        ),
+        ({"x": torch.tensor([[0.0, 1.0], [0.0, 5.0], [-1.1, 1.0]])}, ValueError, "x holds 2 points outside the box"),
+        ({"x": torch.tensor([[0.0, 1.0], [math.nan, 1.0]])}, ValueError, "x holds 1 points that are nan or inf"),
+        ({"low": torch.zeros(2, device="meta")}, TypeError, "low is .*: give two numbers"),
         ({"x": torch.zeros(3)}, ValueError, r"x has shape \[3\]"),
         ({"score": 3.0}, TypeError, "score is a float: give a function"),
         ({"step_size": -0.1}, ValueError, "step_size is -0.1"),
@@ -201,6 +199,11 @@ def test_bad_input_is_refused_before_any_work(settings, error, said):
     with pytest.raises(error, match=said):
         reflected_langevin(given.pop("score"), given.pop("x"), **given)
     assert asked == []
+
+
+def test_a_wall_beyond_the_range_of_a_dtype_is_infinitely_far():
+    free = run(torch.neg, torch.zeros(5, 2), 0.5, 5, low=(-INF, -INF), high=(INF, INF)).samples
+    assert torch.equal(run(torch.neg, torch.zeros(5, 2), 0.5, 5, low=(-1e300, -3e38), high=(1e38, 1e300)).samples, free)
 
 
 def test_corners_may_be_tensors():

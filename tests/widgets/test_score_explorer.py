@@ -1,12 +1,14 @@
 """The explorer: its picture follows the controls, nothing is lost on a bad value."""
 
+import math
 import re
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.quiver import Quiver
 
-from toylab.densities import isotropic
+from toylab.densities import Density, isotropic
 from toylab.widgets import score_explorer
 from toylab.widgets.score_lessons import LESSONS, fast_densities
 from toylab.widgets.score_reading import read_score
@@ -18,6 +20,30 @@ def parts(box):
     controls, (stage, numbers), message = box.children[0], box.children[1].children, box.children[2]
     lesson, (density, samples, seed), noise = controls.children[0], controls.children[1].children, controls.children[2]
     return lesson, density, samples, seed, noise, stage, numbers, message
+
+
+class HalfKnown(Density):
+    """N(0, (1 + sigma^2) I) with a score on one side alone."""
+
+    def log_prob(self, x, sigma=0.0):
+        v = 1 + sigma**2
+        log_p = -x.square().sum(-1) / (2 * v) - math.log(2 * math.pi * v)
+        return torch.where(x[..., 0] < 0, log_p, math.nan)
+
+    def score(self, x, sigma=0.0):
+        return torch.where(x[..., :1] < 0, -x / (1 + sigma**2), math.nan)
+
+    def sample(self, sample_shape=(), *, generator=None):
+        return torch.randn(*sample_shape, 2, generator=generator)
+
+
+def test_a_field_that_is_nan_in_parts_is_drawn_in_the_others():
+    *_, stage, _, message = parts(score_explorer({"half": HalfKnown()}))
+    (quiver,) = (artist for artist in stage.figure.axes[0].collections if isinstance(artist, Quiver))
+    assert quiver.Umask.sum() == 200  # of 400
+    assert 0 < np.abs(np.asarray(quiver.U)[~quiver.Umask]).max() < math.inf
+    assert np.isfinite(stage.figure.axes[0].images[0].get_clim()).all()
+    assert message.value == ""
 
 
 def test_a_click_is_read_where_it_was(seen):

@@ -296,19 +296,24 @@ def extent(name: str, values: Sequence[float]) -> tuple[float, float, float, flo
     return edges
 
 
-def box(low: Tensor | Sequence[float], high: Tensor | Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the corners of a box as two pairs of floats, each low < high, or raise. A side may be infinitely far."""
+def box(
+    low: Tensor | Sequence[float], high: Tensor | Sequence[float], x: Tensor
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the corners of a box as two pairs of floats, each low < high, or raise. A side may be infinitely far.
+
+    They are rounded to the dtype of x; a side too far for it is infinitely far.
+    """
     corners = []
     for name, corner in (("low", low), ("high", high)):
         try:
-            entries = tuple(
-                _number(name, entry) for entry in (corner.tolist() if isinstance(corner, Tensor) else corner)
-            )
-        except TypeError:
+            entries = [_number(name, entry) for entry in (corner.tolist() if isinstance(corner, Tensor) else corner)]
+        except (TypeError, NotImplementedError):  # the second: a tensor without values
             raise TypeError(f"{name} is {corner!r}: give two numbers, one per coordinate.") from None
         if len(entries) != 2:
             raise ValueError(f"{name} has {len(entries)} entries: give 2, one per coordinate.")
-        corners.append(entries)
+        far = torch.finfo(x.dtype).max / 8
+        rounded = torch.tensor(entries, dtype=torch.float64).to(x.dtype).tolist()
+        corners.append(tuple(math.copysign(math.inf, side) if abs(side) > far else side for side in rounded))
     if not all(a < b for a, b in zip(*corners, strict=True)):  # nan compares false
         raise ValueError(
             f"low is {corners[0]} and high is {corners[1]}: each entry of low must be less than that of high. "

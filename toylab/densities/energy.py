@@ -64,6 +64,7 @@ class FromEnergy(Density):
 
     def __post_init__(self) -> None:
         validate.function("energy", self.energy, "lambda x: x.square().sum(-1) / 2")
+        validate.score("energy", self.energy, remedy="give a function of points [n, 2] alone")
         validate.count("n_cells", self.n_cells, least=2)
         vars(self).update(extent=validate.extent("extent", self.extent))
         log_terms = self._log_terms(_GAUSS_4)
@@ -166,17 +167,26 @@ class FromEnergy(Density):
 
     def _log_heights(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            heights = -torch.cat([self.energy(part) for part in x.reshape(-1, 2).split(_CHUNK)])
-        if not heights.dtype.is_floating_point or heights.shape != (x.numel() // 2,):
-            raise ValueError(
-                f"energy gave shape {list(heights.shape)}, dtype {heights.dtype} for {x.numel() // 2} points: it must "
-                "map points [n, 2] to energies [n]."
-            )
+            heights = -torch.cat([self._energies(part) for part in x.reshape(-1, 2).split(_CHUNK)])
         if bool(heights.isnan().any()) or not bool((heights < math.inf).all()):
             raise ValueError("energy is nan or -inf somewhere on extent: it must be a number, or +inf where p is 0.")
         if not bool(heights.isfinite().any()):
             raise ValueError("energy is +inf all over extent: there is no mass on the box. Choose another extent.")
         return heights.double().reshape(x.shape[:-1])
+
+    def _energies(self, x: Tensor) -> Tensor:
+        """The energies [n] of points [n, 2], or an error if they are anything else."""
+        found = self.energy(x)
+        if not isinstance(found, Tensor):
+            raise TypeError(f"energy gave a {type(found).__name__}: it must map points [n, 2] to a tensor [n].")
+        if not found.dtype.is_floating_point or found.shape != x.shape[:1]:
+            raise ValueError(
+                f"energy gave shape {list(found.shape)}, dtype {found.dtype} for {len(x)} points: it must map points "
+                "[n, 2] to energies [n]."
+            )
+        if found.device != x.device:
+            raise ValueError(f"energy gave values on {found.device} for points on {x.device}: leave them where x is.")
+        return found
 
     def _corners(self, log_z: float) -> Tensor:
         """Heights of p at the corners of each cell [4, n_cells, n_cells], in the order 00, 01, 10, 11."""

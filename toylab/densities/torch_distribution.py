@@ -5,6 +5,7 @@ sampler: here log p is -inf there. torch's formulas are never given such a point
 come back in the derivatives.
 """
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -145,7 +146,9 @@ def _evaluate(distribution: Distribution, x: Tensor) -> tuple[Tensor, Tensor]:
         return _pull_back(distribution, x)
     support = _support(distribution)
     inside, x = _move_inside(support, x, distribution.sample)
-    log_p = distribution.log_prob(x)
+    unchecked = copy.copy(distribution)
+    unchecked._validate_args = False  # nothing is left to refuse, and to look at values is more than vmap can
+    log_p = unchecked.log_prob(x)
     if not _is_everything(support):  # torch counts an edge as inside, even where its density is 0
         inside = inside & (log_p > -math.inf)
     return torch.where(inside, log_p, -math.inf), inside

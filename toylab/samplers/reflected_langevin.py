@@ -23,12 +23,15 @@ def reflected_langevin_step(
     x: Tensor,
     step_size: float | Tensor,
     *,
-    low: Sequence[float],
-    high: Sequence[float],
+    low: Corner,
+    high: Corner,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """x' = R(x + eps/2 s(x) + sqrt(eps) z), R the reflection at the walls of the box with the corners low and high."""
-    low, high = validate.box(low, high)
+    """x' = R(x + eps/2 s(x) + sqrt(eps) z), R the reflection at the walls of the box with the corners low and high.
+
+    Corners and x as for ``reflected_langevin``.
+    """
+    low, high = validate.box(low, high, validate.points("x", x))
     y = langevin_step(score, x, step_size, generator=generator)
     return torch.stack([_fold(y[..., k], low[k], high[k]) for k in range(2)], -1)
 
@@ -92,9 +95,9 @@ def reflected_langevin(
     True
     """
     validate.score("score", score)
-    validate.cloud("x", x)
-    low, high = validate.box(low, high)
-    outside = int((~((x >= x.new_tensor(low)) & (x <= x.new_tensor(high))).all(-1)).sum())  # nan is outside, too
+    validate.finite_cloud("x", x)
+    low, high = validate.box(low, high, x)
+    outside = int((~((x >= x.new_tensor(low)) & (x <= x.new_tensor(high))).all(-1)).sum())
     if outside:
         raise ValueError(
             f"x holds {outside} points outside the box from {low} to {high}, of {len(x)}: start inside, for example "

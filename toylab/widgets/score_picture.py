@@ -45,6 +45,7 @@ class ScorePicture:
         reading = read_score(density, sigma, point)
         # each cell shows about its mean: otherwise a density finer than the cells would fall between them
         p = density.log_prob(self.cells, float(np.hypot(sigma, 0.5 * self.cell))).exp().numpy()
+        p = np.where(np.isfinite(p), p, 0.0)
         s = density.score(self.arrows_at, sigma).numpy()
         self.image.set_data(p)
         self.image.set_clim(0.0, float(p.max()))
