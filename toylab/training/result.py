@@ -15,7 +15,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit(Generic[Network]):
-    """Trained networks (the averaged weights, gradients off) and their histories, one per seed.
+    """Trained networks (averaged weights, gradients off, evaluation mode) and their histories, one per seed.
 
     Attributes:
         networks: as many as ``n_seeds``.
