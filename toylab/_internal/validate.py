@@ -377,6 +377,7 @@ def simplex(name: str, weights: Tensor) -> Tensor:
 
 def covariances(name: str, matrices: Tensor) -> Tensor:
     """Return ``matrices`` [K, 2, 2], or raise ``ValueError`` unless each is symmetric and positive definite."""
+    floating(name, matrices)
     asymmetry = (matrices - matrices.mT).abs().amax((-2, -1))
     if (asymmetry > 1e-6 * matrices.abs().amax((-2, -1))).any():
         k = int(asymmetry.argmax())

@@ -1,7 +1,7 @@
 """A mixture of any densities."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +33,8 @@ class Mixture(Density):
     def __init__(self, weights: Vector, densities: Sequence[Density]) -> None:
         if isinstance(densities, Density):
             raise TypeError("densities is one density: give a list of them.")
+        if not isinstance(densities, Iterable) or (isinstance(densities, Tensor) and densities.ndim == 0):
+            raise TypeError(f"densities is a {type(densities).__name__}: give a list of toylab densities.")
         parts = tuple(densities)
         for part in parts:
             if not isinstance(part, Density):

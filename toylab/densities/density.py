@@ -29,6 +29,10 @@ from toylab.score import at, divergence, gradient
 _Law = TypeVar("_Law", bound="Density")
 _Result = TypeVar("_Result")
 
+R = TypeVar("R")
+
+_ANYWHERE = torch.zeros(2)
+
 
 class Density(Parameters, ABC):
     """A probability law on the plane: the law of X, and of X + sigma Z with Z ~ N(0, I), for every sigma >= 0.
@@ -60,9 +64,14 @@ class Density(Parameters, ABC):
     """
 
     def __init_subclass__(cls, **kwargs: object) -> None:
-        """Complete the ``log_prob`` and the ``sample`` of a class."""
+        """Complete the ``log_prob`` and the ``sample`` of a class, and check the level of the rest."""
         super().__init_subclass__(**kwargs)
-        for name, complete in (("log_prob", _with_sigma), ("sample", _with_a_shape)):
+        for name, complete in (
+            ("log_prob", _with_sigma),
+            ("sample", _with_a_shape),
+            ("bounds", _of_a_level),
+            ("length_scale", _of_a_level),
+        ):
             if inspect.isfunction(own := vars(cls).get(name)):
                 setattr(cls, name, complete(cls.__name__, own))
 
@@ -187,6 +196,20 @@ def _with_sigma(name: str, log_prob: Callable[..., Tensor]) -> Callable[..., Ten
     return log_prob_of_clean
 
 
+def _of_a_level(name: str, method: Callable[..., R]) -> Callable[..., R]:
+    """``bounds`` or ``length_scale``, refusing a sigma that is no noise level."""
+    if "sigma" not in inspect.signature(method).parameters:
+        raise TypeError(f"{name}.{method.__name__} takes no sigma: write def {method.__name__}(self, sigma=0.0).")
+
+    @functools.wraps(method)
+    def of_a_level(self: Density, sigma: float = 0.0) -> R:
+        if isinstance(sigma, Tensor) and sigma.ndim > 0:
+            raise TypeError(f"sigma has shape {list(sigma.shape)}: {method.__name__} is of one level, a number.")
+        return method(self, float(validate.noise_level(sigma, _ANYWHERE)))
+
+    return of_a_level
+
+
 def _with_a_shape(name: str, sample: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """``sample``, refusing a number in place of a shape before it does any work."""
     parameters = inspect.signature(sample).parameters
@@ -200,6 +223,7 @@ def _with_a_shape(name: str, sample: Callable[..., Tensor]) -> Callable[..., Ten
     def sample_of_shape(
         self: Density, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None
     ) -> Tensor:
+        validate.generator(generator)
         x = sample(self, validate.shape("sample_shape", sample_shape), generator=generator)
         if x.shape != (*sample_shape, 2):
             raise ValueError(
@@ -319,6 +343,7 @@ class Affine(Density):
 
     def forward(self, x: Tensor) -> Tensor:
         """Where the points x [..., 2] are moved: factor * R x + shift."""
+        validate.points("x", x)
         return self.factor * x @ self._rotation(x).T + x.new_tensor(self.shift)
 
     def __repr__(self) -> str:

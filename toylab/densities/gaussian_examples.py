@@ -1,10 +1,12 @@
 """Named mixtures of Gaussians."""
 
 import math
+from collections.abc import Sized
 from functools import cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from toylab._internal import validate
 from toylab.densities.gaussian_mixture import GaussianMixture
@@ -15,7 +17,9 @@ _PIECES = 48  # Gaussians per arm of a pinwheel
 
 def isotropic(means: Matrix, std: float, weights: Vector | None = None) -> GaussianMixture:
     """Gaussians of one standard deviation around ``means`` [K, 2]; equal weights unless given."""
-    validate.positive("std", std)
+    std = validate.positive("std", std)
+    if not isinstance(means, Sized) or (isinstance(means, Tensor) and means.ndim == 0):
+        raise TypeError(f"means is a {type(means).__name__}: give points [K, 2], one per component.")
     K = validate.count("the number of means", len(means))
     return GaussianMixture([1 / K] * K if weights is None else weights, means, [[std**2, 0.0], [0.0, std**2]])
 
@@ -76,10 +80,9 @@ def pinwheel(
         scale: distance of the middle of an arm from the origin.
     """
     validate.count("n_arms", n_arms)
-    for name, value in {
-        "radial_std": radial_std, "tangential_std": tangential_std, "rate": rate, "scale": scale
-    }.items():  # fmt: skip
-        validate.positive(name, value)
+    radial_std = validate.positive("radial_std", radial_std)
+    tangential_std = validate.positive("tangential_std", tangential_std)
+    rate, scale = validate.positive("rate", rate), validate.positive("scale", scale)
     # normal laws of standard deviation h, h apart, weighted like N(1, radial_std^2 - h^2), add up to N(1, radial_std^2)
     h = 9 * radial_std / _PIECES
     middles = 1 + h * (np.arange(_PIECES) - (_PIECES - 1) / 2)
@@ -117,7 +120,7 @@ def fractal_tree(label: int = 0) -> GaussianMixture:
     Args:
         label: 0 or 1.
     """
-    if label not in (0, 1) or not isinstance(label, int):
+    if not isinstance(label, int) or label not in (0, 1):
         raise ValueError(f"label is {label!r}: the tree has the two classes 0 and 1.")
     weights, means, covariances = _fractal_trees()
     half = slice(label * len(weights) // 2, (label + 1) * len(weights) // 2)

@@ -31,7 +31,9 @@ def mala_init(log_prob: LogProb, score: Score, x: Tensor) -> State:
     Raises:
         ValueError: unless log p and the score are there, one value and one vector for each point, and finite.
     """
-    x = x.contiguous()
+    validate.function("log_prob", log_prob, "p.log_prob")
+    validate.function("score", score, "p.score")
+    x = validate.points("x", x).contiguous()
     if (both := _both_of_one_density(log_prob, score)) is not None:
         log_p, s = both(x)
         validate.log_probs_of("log_prob", log_p, x)

@@ -28,6 +28,7 @@ def metropolis_step(
     Returns:
         The new points [n, 2], log p there [n], and which proposals were kept [n].
     """
+    validate.log_probs_of("log_p", log_p, x)
     y = x + step_size**0.5 * normal_like(x, generator)
     log_p_there = log_prob(y)
     kept = uniform(log_p.shape, dtype=x.dtype, device=x.device, generator=generator).log() < log_p_there - log_p

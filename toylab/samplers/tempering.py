@@ -29,6 +29,10 @@ def swap_step(
     Returns:
         The new state, and which pairs were traded, shape [pairs, n].
     """
+    if beta.shape != here.x.shape[:1]:
+        raise ValueError(
+            f"beta has shape {list(beta.shape)} for points {list(here.x.shape)}: give one for each of the K."
+        )
     low = torch.arange(first, len(beta) - 1, 2, device=beta.device)
     gain = here.log_prob[low + 1] - here.log_prob[low]
     log_ratio = (beta[low] - beta[low + 1])[:, None] * gain
