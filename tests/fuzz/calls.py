@@ -321,7 +321,7 @@ def instances() -> dict[str, Any]:
         "densities.Laplace": p.Laplace(),
         "densities.Mixture": p.Mixture([0.5, 0.5], [P, p.Circle()]),
         "densities.Noised": p.Circle().noised(0.3),
-        "densities.Affine": p.Banana().rotated(0.3),
+        "densities.Affine": p.TwoMoons().rotated(0.3),
         "densities.FromEnergy": p.from_energy(energy, (-9.0, 9.0, -9.0, 9.0), n_cells=64),
         "densities.FromTorch": p.from_torch(torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))),
         "sde.VE": sde.VE(),

@@ -147,7 +147,7 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
                 f"sigma is {sigma}: a noise level is a standard deviation, finite and at least 0. "
                 "From a variance v take v ** 0.5."
             )
-        return finite("sigma", number)
+        return positive("sigma", number) if number else number
     floating("sigma", sigma)
     if not _broadcasts(sigma.shape, x.shape[:-1]):
         raise ValueError(
@@ -271,6 +271,12 @@ def time(t: Tensor | float) -> Tensor | float:
     return t
 
 
+def noisy_time(t: Tensor | float, sigma: Tensor) -> None:
+    """Raise ``ValueError`` if t is a number at which sigma, the noise of an SDE, is 0: steps divide by it."""
+    if not isinstance(t, Tensor) and float(sigma) ** 2 == 0:
+        raise ValueError(f"t is {t}, where there is no noise to be taken away. Start from a later time.")
+
+
 def times_of(t: Tensor | float, x: Tensor) -> Tensor | float:
     """Return ``time(t)``, or raise ``ValueError`` unless a tensor of times broadcasts to one per point of ``x``."""
     t = time(t)
@@ -348,7 +354,7 @@ def times(name: str, values: Tensor, low: float, *, rising: bool = False) -> lis
         raise ValueError(
             f"{name} is {given}: give a 1-D tensor of at least 2 times, as schedules.uniform(1.0, {low:g}, 500) makes."
         )
-    found = values.tolist()
+    found = floating(name, values).tolist()
     if not all(low - 1e-6 <= t <= 1 + 1e-6 for t in found):  # nan compares false
         raise ValueError(
             f"{name} runs from {found[0]:g} to {found[-1]:g}: times lie in [{low:g}, 1]. "
@@ -392,14 +398,24 @@ def covariances(name: str, matrices: Tensor) -> Tensor:
     return matrices
 
 
-def function(name: str, value: object, example: str) -> Callable[..., Any]:
-    """Return ``value``, or raise ``TypeError`` unless it can be called and is no class."""
+def function(name: str, value: object, example: str, takes: int | None = None) -> Callable[..., Any]:
+    """Return ``value``, or raise ``TypeError`` unless it can be called (with so many arguments) and is no class."""
     refuse_class(name, value)
     if not callable(value):
         remedy = (
             "its network, as in trained.network" if hasattr(value, "network") else f"a function, for example {example}"
         )
         raise TypeError(f"{name} is a {type(value).__name__}: give {remedy}.")
+    if takes is not None:
+        try:
+            inspect.signature(value).bind(*(None,) * takes)
+        except TypeError:
+            raise TypeError(
+                f"{name} is a {type(value).__name__} that does not take {takes} argument{'s' if takes > 1 else ''}: "
+                f"give one that can be called like {example}."
+            ) from None
+        except ValueError:  # of a function written in C the signature is not known
+            pass
     return value
 
 

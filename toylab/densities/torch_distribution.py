@@ -134,6 +134,9 @@ def _evaluate(distribution: Distribution, x: Tensor) -> tuple[Tensor, Tensor]:
 
     The law may be made of others, of which each has a support of its own: so they are taken apart, as torch does it.
     """
+    if x.numel() == 0:  # torch's constraints cannot look at no points
+        nothing = x.sum(-1)
+        return nothing, nothing == 0
     if isinstance(distribution, Independent):
         log_p, inside = _evaluate(distribution.base_dist, x)
         return _sum(log_p, distribution.reinterpreted_batch_ndims), _all(inside, distribution.reinterpreted_batch_ndims)

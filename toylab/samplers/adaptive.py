@@ -108,10 +108,9 @@ def _require_finite(rate: Tensor, y: Tensor, t: float) -> None:
             )
 
 
-def check_tolerances(x: Tensor, rtol: float, atol: float, max_evaluations: int) -> None:
-    """Raise ``ValueError`` unless the tolerances are positive and within reach of the dtype of x."""
-    validate.positive("rtol", rtol)
-    validate.positive("atol", atol)
+def check_tolerances(x: Tensor, rtol: float, atol: float, max_evaluations: int) -> tuple[float, float]:
+    """Return rtol and atol as floats, or raise unless they are positive and within reach of the dtype of x."""
+    rtol, atol = validate.positive("rtol", rtol), validate.positive("atol", atol)
     validate.count("max_evaluations", max_evaluations)
     least = 50 * torch.finfo(x.dtype).eps
     if rtol < least:
@@ -119,3 +118,4 @@ def check_tolerances(x: Tensor, rtol: float, atol: float, max_evaluations: int) 
             f"rtol is {rtol:g}, finer than {x.dtype} can resolve: a solver would take ever smaller steps. Give rtol >= "
             f"{least:.1g}, or points (and a network) in float64, by .double()."
         )
+    return rtol, atol

@@ -5,6 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from toylab._internal import validate
 from toylab._internal.random import normal_like
 from toylab.samplers.chains import Chains
 from toylab.samplers.sde_loop import follow_times
@@ -24,6 +25,7 @@ def ancestral_step(
 
         x_u | x_t, x_0 ~ N((a sigma_u^2 x_t + alpha_u c^2 x_0) / sigma_t^2, sigma_u^2 c^2 / sigma_t^2 I).
     """
+    validate.noisy_time(t, sde.sigma(t))
     a = sde.alpha(t) / sde.alpha(u)
     to_x, c2 = a * (sde.sigma(u) / sde.sigma(t)) ** 2, sde.sigma(t) ** 2 - (a * sde.sigma(u)) ** 2
     to_clean, std = sde.alpha(u) * c2 / sde.sigma(t) ** 2, sde.sigma(u) * c2.sqrt() / sde.sigma(t)

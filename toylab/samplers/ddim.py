@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from toylab._internal import validate
 from toylab.samplers.chains import Chains
 from toylab.samplers.sde_loop import follow_times
 from toylab.samplers.step_arguments import check_arguments
@@ -14,6 +15,7 @@ from toylab.sde import SDE, Time
 @check_arguments
 def ddim_step(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time) -> Tensor:
     """x_u = alpha_u m + sigma_u e, with m = E[x_0 | x_t] and the noise e = (x_t - alpha_t m) / sigma_t = -sigma_t s."""
+    validate.noisy_time(t, sde.sigma(t))
     m = clean_point(sde, score, x, t)
     e = (x - sde.alpha(t).to(x) * m) / sde.sigma(t).to(x)
     return sde.alpha(u).to(x) * m + sde.sigma(u).to(x) * e

@@ -97,8 +97,8 @@ def log_likelihood(
     require_sde(sde)
     validate.score("score", score, of_sigma=True)
     validate.finite_cloud("x", x)
-    validate.function("trace", trace, "exact_trace")
-    check_tolerances(x, rtol, atol, max_evaluations)
+    validate.function("trace", trace, "exact_trace", takes=1)
+    rtol, atol = check_tolerances(x, rtol, atol, max_evaluations)
     if x.requires_grad and torch.is_grad_enabled():
         raise ValueError(
             "x requires a gradient, which log_likelihood cannot give: it integrates by SciPy. Give x.detach(). The "
@@ -112,7 +112,7 @@ def _solve(
     sde: SDE, score: NoiseConditionalScore, x: Tensor, rtol: float, atol: float, trace: Trace, max_evaluations: int
 ) -> Likelihood:
     counted = CountingScore(score, finite=False)
-    velocity, divergences = flow_velocity(sde, counted), trace(x)
+    velocity, divergences = flow_velocity(sde, counted), validate.function("trace(x)", trace(x), "exact_trace(x)")
 
     def rate(y: Tensor, t: float) -> Tensor:
         """Of points and integrals together, [n, 2 + m]."""

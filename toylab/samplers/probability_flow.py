@@ -55,8 +55,14 @@ def probability_flow(
     Returns:
         The chains. Some may have diverged; a warning says so. Ctrl-C returns what is done so far.
     """
-    validate.function("step", step, "heun_step")
-    rising = isinstance(times, Tensor) and times.ndim == 1 and len(times) > 1 and bool(times[-1] > times[0])
+    validate.function("step", step, "heun_step", takes=4)
+    rising = (
+        isinstance(times, Tensor)
+        and times.ndim == 1
+        and len(times) > 1
+        and times.is_floating_point()
+        and bool(times[-1] > times[0])
+    )
 
     def along_the_flow(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time) -> Tensor:
         return validate.scores_of("step", step(flow_velocity(sde, score), x, t, u), x)

@@ -53,7 +53,7 @@ def probability_flow_adaptive(
     require_sde(sde)
     validate.score("score", score, of_sigma=True)
     validate.finite_cloud("x", x)
-    check_tolerances(x, rtol, atol, max_evaluations)
+    rtol, atol = check_tolerances(x, rtol, atol, max_evaluations)
     first, last = validate.finite("first", first), validate.finite("last", last)
     validate.times("(first, last)", torch.tensor([first, last]).double(), sde.t_min, rising=last > first)
     counted = CountingScore(score, finite=False)

@@ -55,8 +55,7 @@ def scaled_network_langevin(
         progress: show a progress bar when it takes long.
     """
     validate.function("network", network, "lambda x: sigma * p.score(x, sigma)")
-    validate.positive("alpha", alpha)
-    validate.positive("eta", eta)
+    alpha, eta = validate.positive("alpha", alpha), validate.positive("eta", eta)
     validate.count("n_steps", n_steps)
     x = uniform_start(n, (-1.0, 1.0, -1.0, 1.0), generator=generator)
     counted, recorder = CountingScore(network, "network"), Recorder(x, n_steps, keep_every)

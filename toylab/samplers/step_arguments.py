@@ -38,6 +38,8 @@ def check_arguments(step: Callable[P, R]) -> Callable[P, R]:
         for name in ("t", "u"):
             if name in given and isinstance(given.get("x"), Tensor):
                 validate.times_of(given[name], given["x"])
+        if isinstance(step_size := given.get("step_size"), Tensor) and step_size.ndim > 0:
+            _one_per_chain(step_size, given["here"].x if "here" in given else given["x"])
         return step(**given)  # type: ignore[call-arg]  # the arguments of P, by their names
 
     return checked
@@ -67,6 +69,20 @@ def _step_size(name: str, value: Any) -> Any:  # noqa: ANN401
     return validate.floating(name, value) if isinstance(value, Tensor) else validate.positive(name, value)
 
 
+def _one_per_chain(step_size: Tensor, x: Tensor) -> None:
+    if step_size.shape not in {x.shape[:-1], (*x.shape[:-1], 1)}:
+        raise ValueError(
+            f"step_size has shape {list(step_size.shape)} for points {list(x.shape)}: give one number, or one per "
+            f"chain, {list(x.shape[:-1])}."
+        )
+
+
+def _matrix(name: str, value: Any) -> Any:  # noqa: ANN401
+    if value is not None and _tensor(name, value).shape != (2, 2):
+        raise ValueError(f"{name} has shape {list(value.shape)}: give a matrix [2, 2], or None.")
+    return value
+
+
 def _state(name: str, value: Any) -> State:  # noqa: ANN401
     if not isinstance(value, State):
         raise TypeError(f"{name} is a {type(value).__name__}: give a State, as mala_init(log_prob, score, x) makes.")
@@ -92,7 +108,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "n_leapfrog": validate.count,
     "snr": validate.positive,
     "here": _state,
-    "factor": lambda name, value: None if value is None else _tensor(name, value),
+    "factor": _matrix,
     "log_p": _tensor,
     "beta": _tensor,
     "first": lambda name, value: validate.count(name, value, least=0),

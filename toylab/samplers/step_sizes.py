@@ -28,4 +28,5 @@ def step_sizes(step_size: StepSize, n_steps: int) -> list[float]:
             )
         remedy = "Give a number greater than 0, or a function of the step 0, 1, .. n_steps - 1"
         return [validate.positive("step_size", step_size, remedy)] * n_steps
+    validate.function("step_size", step_size, "lambda k: 0.1", takes=1)
     return [validate.positive(f"step_size({k})", step_size(k)) for k in range(n_steps)]

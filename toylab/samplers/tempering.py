@@ -1,8 +1,11 @@
 """Parallel tempering: copies at rising temperatures trade places, so that the coldest can cross between modes."""
 
+import itertools
+
 import torch
 from torch import Tensor
 
+from toylab._internal import validate
 from toylab._internal.random import uniform
 from toylab.samplers.accept_reject import State, check_inputs, mala_init
 from toylab.samplers.chains import Chains
@@ -118,11 +121,12 @@ def parallel_tempering(
 
 
 def _ladder(temperatures: Tensor) -> Tensor:
-    values = temperatures.tolist() if isinstance(temperatures, Tensor) and temperatures.ndim == 1 else None
-    if not values or values[0] != 1 or any(not b > a for a, b in zip(values, values[1:], strict=False)):
-        given = values if values is not None else temperatures
-        raise ValueError(
-            f"temperatures is {given}: give a 1-D tensor that starts at 1 and strictly rises, such as "
-            "schedules.geometric(64, 1, 7).flip(0)."
-        )
-    return temperatures
+    given: object = temperatures
+    if isinstance(temperatures, Tensor) and temperatures.ndim == 1:
+        given = values = validate.floating("temperatures", temperatures).tolist()
+        if len(values) > 1 and values[0] == 1 and all(a < b for a, b in itertools.pairwise(values)):
+            return temperatures
+    raise ValueError(
+        f"temperatures is {given}: give a 1-D tensor of 2 or more that starts at 1 and strictly rises, such as "
+        "schedules.geometric(64, 1, 7).flip(0)."
+    )
