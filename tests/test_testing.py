@@ -13,7 +13,7 @@ import torch
 
 from toylab import museum
 from toylab._internal.random import normal_like, uniform
-from toylab.densities import GaussianMixture, two_modes
+from toylab.densities import GaussianMixture, ring, two_modes
 from toylab.objectives import (
     Denoising,
     Explicit,
@@ -467,3 +467,11 @@ def test_other_densities(density):
 def test_bad_arguments_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
         check_objective(**{"objective": Implicit(), **settings})
+
+
+@pytest.mark.parametrize("density", [two_modes(), ring(8)], ids=["two modes", "ring"])
+def test_far_modes_do_not_mislead_the_control_variates(density):
+    """Within modes the Jacobian of the score hardly varies, and between them it is huge at a few points."""
+    report = check_objective(Denoising(0.1), sigma=0.1, density=density, n=N)
+    assert report.passed, report
+    assert "1.2" in check_objective(denoising(0.1, target=1.2), sigma=0.1, density=density, n=N).wrong

@@ -129,7 +129,7 @@ def expand(losses: Losses, truth: Truth, x: Tensor, name: str, seed: int, multip
     if name == TRUTH:
         s, jacobian = value_and_jacobian(lambda y: score(y, _like(known, y)), own)
         by_parts = (s.square().sum(-1) + jacobian[:, 0, 0] + jacobian[:, 1, 1]) / (2 * truth_m)  # mean 0, by parts
-        deviations, implicit = jacobian.flatten(1) / (2 * truth_m)[:, None], by_parts[:, None]
+        deviations, implicit = _without_tails(jacobian.flatten(1) / (2 * truth_m)[:, None]), by_parts[:, None]
     usual = at_x * target.slope / (weight * 2 * (m * truth_m).sqrt())[:, None]
     pairs = (constants[:, :, None] * constants[:, None, :]).flatten(1)  # z z^T: the same at all levels of a group
 
@@ -138,7 +138,7 @@ def expand(losses: Losses, truth: Truth, x: Tensor, name: str, seed: int, multip
         at = group == k
         controls = [usual[at], implicit[at]]
         if name == TRUTH:
-            controls.append((deviations[at] - deviations[at].mean(0)) * pairs[at])
+            controls.append(_centred(deviations[at]) * pairs[at])
         parts.append(
             Part(
                 estimate(slope[at], torch.cat(controls, -1)),
@@ -149,6 +149,23 @@ def expand(losses: Losses, truth: Truth, x: Tensor, name: str, seed: int, multip
         )
     controls_of_loss = torch.cat([(weight * truth_m * own_square)[:, None], implicit * (weight * truth_m)[:, None]], -1)
     return Expansion(parts, here, target, controls_of_loss)
+
+
+def _centred(values: Tensor) -> Tensor:
+    """Values [n, k] less their mean; 0 where they do not vary, and only rounding would be left."""
+    if len(values) < 2:
+        return torch.zeros_like(values)
+    varies = values.std(0) > 1e-6 * values.abs().amax(0)
+    return torch.where(varies, values - values.mean(0), 0.0)
+
+
+def _without_tails(values: Tensor) -> Tensor:
+    """Values [n, k] with the least and the largest percent of each column moved to the rest.
+
+    Between modes a Jacobian is huge, and a few such points would decide a coefficient.
+    """
+    ordered, cut = values.sort(0).values, len(values) // 100
+    return values.clamp(ordered[cut], ordered[-1 - cut])
 
 
 def _like(levels: Tensor, y: Tensor) -> Tensor:
