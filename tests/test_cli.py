@@ -63,6 +63,7 @@ def test_help_has_an_example(arguments, capsys):
         (["lab", "no such folder"], "no such folder"),
         (["handout"], "DIR"),
         (["figure"], "figure"),
+        (["bench"], "Speed and memory are measured by `make bench`"),
         ([], "COMMAND"),
     ],
 )
