@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from toylab.densities import Banana, Funnel, Spiral, StudentTMixture, TwoMoons
+from toylab.densities import Banana, Funnel, Spiral, StudentTMixture, TwoMoons, latent
 
 STUDENT = StudentTMixture([0.4, 0.6], [[-1.0, 0.0], [2.0, 0.5]], [[0.3, 0.1], [0.1, 0.2]], [3.0, 60.0])
 LATENT = [Banana(), Funnel(), STUDENT, Spiral()]
@@ -14,6 +14,35 @@ every_law = pytest.mark.parametrize("p", [*LATENT, TwoMoons()], ids=lambda p: ty
 
 def points(n):
     return 3 * torch.randn(n, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("p", LATENT, ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize("sigma", [0.05, 1.0, 30.0])
+def test_the_bounds_on_which_nodes_are_placed_hold(p, sigma, monkeypatch):
+    """The slope is that of the integrand, and its second derivative lies within the bounds, on any interval."""
+    seen = []
+
+    def look(integrand, points, low, high, **_):
+        seen.append((integrand(*(t[:, None, None] for t in points)), low[:, None, None], high[:, None, None]))
+        return low, torch.stack([low, low], -1), low
+
+    monkeypatch.setattr(latent, "evaluate", look)
+    p.log_prob(points(40), sigma)
+    (f, low, high), g = seen[0], torch.Generator().manual_seed(1)
+    middle = low + (high - low) * torch.rand(len(low), 60, 1, dtype=low.dtype, generator=g)
+    half = (high - low) * 10 ** (-4 * torch.rand(middle.shape, dtype=low.dtype, generator=g)) / 2
+    first, last = torch.maximum(middle - half, low), torch.minimum(middle + half, high)
+    least, most = f.curvature(first, last)
+    u = first + (last - first) * torch.linspace(0, 1, 41, dtype=low.dtype)
+    first, last = first.expand_as(u), last.expand_as(u)
+    slope, curvature = f.slope(u), torch.func.jvp(f.slope, (u,), (torch.ones_like(u),))[1]
+    by_autograd = torch.func.jvp(f.log_joint, (u,), (torch.ones_like(u),))[1]
+    assert ((slope - by_autograd).abs() <= 1e-9 * (1 + by_autograd.abs().amax(-1, keepdim=True))).all()
+    slack = 1e-9 * (1 + curvature.abs().amax(-1, keepdim=True))
+    assert (least - slack <= curvature).all()
+    assert (curvature <= most + slack).all()
+    if f.ceiling is not None:
+        assert (f.log_joint(u) <= f.ceiling(first[..., :1], last[..., :1]) + 1e-9).all()
 
 
 @every_law
