@@ -8,7 +8,7 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 
 import toylab
-from toylab._internal.torch_private import in_forward_mode, standard_gamma, version
+from toylab._internal.torch_private import differentiated, in_forward_mode, in_vmap, standard_gamma, version
 
 ROOT = Path(toylab.__file__).parent
 ALLOWED = "torch_private.py"
@@ -109,3 +109,30 @@ def test_a_change_in_place_is_counted():
     x.mul_(2)
     assert version(x) > before
     assert version(x) == version(x)
+
+
+def test_vmap_is_seen_however_deep():
+    seen = []
+
+    def f(x):
+        seen.append(in_vmap())
+        return x
+
+    x = torch.zeros(3)
+    torch.func.vmap(f)(x)
+    torch.func.vmap(torch.func.grad(f))(x)
+    torch.func.grad(lambda x: torch.func.vmap(f)(x).sum())(x)
+    torch.func.grad(lambda x: f(x).sum())(x)
+    f(x)
+    assert seen == [True, True, True, False, False]
+
+
+def test_a_derivative_that_may_be_wanted_is_seen():
+    x = torch.zeros(3)
+    assert not differentiated(x)
+    assert differentiated(x.clone().requires_grad_())
+    seen = []
+    torch.func.grad(lambda y: torch.func.vmap(lambda t: [seen.append(differentiated(t)), t][1])(y).sum())(x)
+    with forward_ad.dual_level():
+        seen.append(differentiated(x))
+    assert seen == [True, True]

@@ -29,6 +29,11 @@ def in_vmap() -> bool:
     return any(interpreter.key() == torch._C._functorch.TransformType.Vmap for interpreter in stack)
 
 
+def differentiated(tensor: Tensor) -> bool:
+    """Whether a derivative of the tensor may be wanted: it has a graph, or a transform or a dual level is open."""
+    return tensor.requires_grad or in_forward_mode() or torch._C._functorch.peek_interpreter_stack() is not None
+
+
 def standard_gamma(shape: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Gamma numbers of rate 1, one per entry of ``shape`` (their shape parameters).
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.torch_private import differentiated
 from toylab.densities.parameters import unwrapped
 
 # pairs of component and point per chunk: what a core's cache holds; on a GPU, where every chunk costs launches, many
@@ -64,6 +65,8 @@ class Pairs(NamedTuple):
     def log_prob_and_weights(self) -> tuple[Tensor, Tensor]:
         """log p [n] and P(k | x) [K, n], from one exponential per pair."""
         r = self.log_joint.softmax(0)
+        if differentiated(self.log_joint):  # where several are largest, amax has no second derivative
+            return self.log_joint.logsumexp(0), r
         return self.log_joint.amax(0) - r.amax(0).log(), r  # the largest r is at least 1 / K
 
     def score(self, r: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
 from toylab._internal import validate
@@ -91,12 +90,12 @@ class Density(Parameters, ABC):
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """grad log p_sigma(x), shape [..., 2]; arguments as for ``log_prob``."""
         sigma = validate.noise_level(sigma, validate.points("x", x))
-        return _graph_as_of(x, gradient(at(self.log_prob, sigma), x))
+        return gradient(at(self.log_prob, sigma), x)
 
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """div grad log p_sigma(x), the Laplacian of log p_sigma, shape [...]; arguments as for ``log_prob``."""
         sigma = validate.noise_level(sigma, validate.points("x", x))
-        return _graph_as_of(x, divergence(at(self.score, sigma), x))
+        return divergence(at(self.score, sigma), x)
 
     def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """log p_sigma(x) [...] and its gradient [..., 2]; for many laws both cost little more than one."""
@@ -306,12 +305,6 @@ class Affine(Density):
     def _before(self, y: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor | float]:
         sigma = validate.noise_level(sigma, validate.points("x", y))
         return (y - y.new_tensor(self.shift)) @ self._rotation(y) / self.factor, sigma / abs(self.factor)
-
-
-def _graph_as_of(x: Tensor, result: Tensor) -> Tensor:
-    """The result as a formula would give it: without a graph if x carries none, backwards or forwards."""
-    plain = not x.requires_grad and forward_ad.unpack_dual(x).tangent is None
-    return result.detach() if plain else result
 
 
 def _density(part: object) -> Density:
