@@ -154,6 +154,11 @@ def length(case, sigma):
         return 0.5
 
 
+def step(case, sigma):
+    """A length to which differences of order 6 are exact: of two masses |d| apart the shares change over sigma^2 / |d|."""
+    return 1e-2 * length(case, sigma) * min(1.0, 0.25 * length(case, sigma))
+
+
 def close(found, true, case, sigma, order, rtol=1e-6, atol=1e-7):
     """Derivatives of log p of an order, relative to themselves or to one of length^-order."""
     torch.testing.assert_close(found.detach(), true.detach(), rtol=rtol, atol=atol / length(case, sigma) ** order)
@@ -206,7 +211,7 @@ def few(values):
 def test_the_score_is_the_derivative_of_log_prob(case, sigma):
     p, x = case.density, places(case, sigma)
     f, s = at(p.log_prob, sigma), p.score(x, sigma)
-    close(s, slope(f, x, 1e-2 * length(case, sigma)), case, sigma, 1, rtol=1e-5, atol=1e-5)
+    close(s, slope(f, x, step(case, sigma)), case, sigma, 1, rtol=1e-5, atol=1e-5)
     for derivative in (reverse, forward, functional):
         close(derivative(f, x), s, case, sigma, 1)
     for transform in (torch.func.jacrev, torch.func.jacfwd):
@@ -218,7 +223,7 @@ def test_the_divergence_is_the_trace_of_the_derivative_of_the_score(case, sigma)
     p, x = case.density, places(case, sigma)
     f = at(p.score, sigma)
     jacobian = reverse(f, x)
-    close(jacobian, slope(f, x, 1e-2 * length(case, sigma)), case, sigma, 2)
+    close(jacobian, slope(f, x, step(case, sigma)), case, sigma, 2)
     close(jacobian, jacobian.mT, case, sigma, 2)
     close(p.divergence(x, sigma), jacobian.diagonal(dim1=-2, dim2=-1).sum(-1), case, sigma, 2)
     close(divergence(f, x), p.divergence(x, sigma), case, sigma, 2)
@@ -237,7 +242,7 @@ def test_the_divergence_is_the_trace_of_the_derivative_of_the_score(case, sigma)
 def test_two_derivatives_of_the_divergence(case, sigma):
     """The third and fourth derivatives of log p, against differences of its divergence and of its gradient."""
     p, x = case.density, places(case, sigma)
-    f, h = at(p.divergence, sigma), 3e-3 * length(case, sigma)
+    f, h = at(p.divergence, sigma), step(case, sigma)
     gradient = reverse(f, x)
     close(gradient, slope(f, x, h), case, sigma, 3, atol=1e-6)
     for derivative in (forward, functional):

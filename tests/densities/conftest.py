@@ -27,6 +27,43 @@ def mean_of_parts():
     return _mean_of_parts
 
 
+@pytest.fixture
+def log_derivatives():
+    """The function ``log_derivatives(p)``: of log p from p, p', p'', ... in mpmath's numbers."""
+    return _log_derivatives
+
+
+@pytest.fixture
+def heat_rates():
+    """The function ``heat_rates(L, sigma)``: d L_n / d sigma = sigma (L_(n+2) + n-th derivative of L_1^2)."""
+    return _heat_rates
+
+
+@pytest.fixture
+def nth():
+    """The function ``nth(y, t, n)``: the n-th derivative of y in t by automatic differentiation."""
+    return _nth
+
+
+def _log_derivatives(p):
+    found = [mpmath.log(p[0])]
+    for n in range(1, len(p)):
+        known = mpmath.fsum(math.comb(n - 1, k) * found[n - k] * p[k] for k in range(1, n))
+        found.append((p[n] - known) / p[0])
+    return found
+
+
+def _heat_rates(L, sigma):
+    squares = [mpmath.fsum(math.comb(n, k) * L[1 + k] * L[1 + n - k] for k in range(n + 1)) for n in range(len(L) - 2)]
+    return [sigma * (L[n + 2] + squares[n]) for n in range(len(L) - 2)]
+
+
+def _nth(y, t, n):
+    for _ in range(n):
+        (y,) = torch.autograd.grad(y, t, create_graph=True)
+    return y
+
+
 @cache
 def unit_rule(degree):
     """Gauss-Legendre on [0, 1] with 3 * 2^(degree - 1) nodes."""

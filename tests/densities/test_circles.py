@@ -169,3 +169,28 @@ def test_draws_of_concentric_circles_have_the_weights_and_uniform_angles():
     for k in range(3):
         turns = torch.atan2(*x[which[:, k]].flip(-1).unbind(-1)) / (2 * math.pi) + 0.5
         assert scipy.stats.kstest(turns.numpy(), "uniform").pvalue > 1e-6
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.3, 10.0])
+def test_derivatives_along_the_radius_in_high_precision(sigma, nth):
+    """log p along the first axis, with four derivatives; 0 and both sides of where the evaluation changes its form."""
+    radius = 1.5
+    places = [0.0, 1e-6, 1.5, 4.0] + [c * kappa * sigma**2 / radius for kappa in (1, 30) for c in (0.999, 1.001)]
+    for place in [r for r in places if r < 50]:
+        t = torch.tensor(place, dtype=torch.float64, requires_grad=True)
+        point = torch.stack([t, torch.zeros_like(t)])
+        p = Circle(radius)
+
+        def log_p(r, s=mpmath.mpf(sigma), R=mpmath.mpf(radius)):
+            return -((r - R) ** 2) / (2 * s**2) + mpmath.log(
+                mpmath.exp(-r * R / s**2) * mpmath.besseli(0, r * R / s**2)
+            )
+
+        with mpmath.workdps(120):
+            h = mpmath.mpf(sigma) ** 2 * mpmath.mpf(10) ** -20
+            true = [float(mpmath.diff(log_p, mpmath.mpf(place), n, h=h)) for n in range(1, 5)]
+        values = (p.log_prob(point, sigma), p.score(point, sigma)[0])
+        for order, value in enumerate(values):
+            for more in range(1, 5 - order):
+                found, allowed = nth(value, t, more).item(), 1e-9 / sigma ** (order + more)
+                assert found == pytest.approx(true[order + more - 1], rel=1e-6, abs=allowed), (place, order, more)

@@ -11,6 +11,7 @@ from torch.distributions import Independent
 from torch.distributions import Laplace as TorchLaplace
 
 from toylab.densities import Laplace
+from toylab.densities.laplace import _blurred_laplace
 
 SIGMAS = [1e-3, 0.03, 0.3, 3.0, 100.0]
 DENSITIES = [Laplace(), Laplace((0.05, 2.0)), Laplace((1e-2, 30.0))]
@@ -144,3 +145,40 @@ def test_samples_are_finite_whatever_the_uniform_numbers_are():
     x = Laplace().sample((1_000_000,), generator=generator(2))
     assert x.dtype == torch.float32
     assert bool(x.isfinite().all())
+
+
+def blurred(t, b, sigma, n):
+    """p, .., p^(n): the half that comes from above obeys u' = -u/b + N/2b, the other one d' = d/b - N/2b."""
+    up, down = halves(t, b, sigma)
+    z = t / sigma
+    hermite = [mpmath.mpf(1), z]
+    for k in range(1, n + 1):
+        hermite.append(z * hermite[k] - k * hermite[k - 1])
+    found = [up + down]
+    for k in range(n):
+        normal = (-1) ** k * hermite[k] * mpmath.npdf(z) / sigma ** (k + 1)
+        up, down = (normal / 2 - up) / b, (down - normal / 2) / b
+        found.append(up + down)
+    return found
+
+
+@pytest.mark.parametrize("b", [0.01, 0.3, 1.0, 30.0])
+@pytest.mark.parametrize("sigma", [0.01, 0.3, 10.0])
+def test_derivatives_in_high_precision(b, sigma, log_derivatives, heat_rates, nth):
+    """Of log p, score and divergence two more in x_1 and one in sigma; relative, or to 1e-9 of a unit of noise."""
+    ratio = sigma / b
+    places = [0.0, 1e-9, 0.3 * sigma, 5 * sigma, -b, 5 * b]
+    places += [c * (sigma * abs(ratio - 6)) for c in (0.999, -1.001)]  # where the evaluation changes its form
+    for place in [t for t in places if abs(t) < 100]:
+        t, level = (torch.tensor(number, dtype=torch.float64, requires_grad=True) for number in (place, sigma))
+        slope, curvature = (part[0] for part in _blurred_laplace(t[None], level.new_tensor([b]), level[None])[1:])
+        with mpmath.workdps(150):
+            L = log_derivatives(blurred(*(mpmath.mpf(number) for number in (place, b, sigma)), n=6))
+            rates = heat_rates(L, mpmath.mpf(sigma))
+            L, rates = [float(part) for part in L], [float(part) for part in rates]
+        for order, value in ((1, slope), (2, curvature)):
+            for more in (1, 2):
+                allowed = 1e-9 / sigma ** (order + more)
+                assert nth(value, t, more).item() == pytest.approx(L[order + more], rel=1e-6, abs=allowed), place
+            allowed = 1e-9 / sigma ** (order + 1)
+            assert nth(value, level, 1).item() == pytest.approx(rates[order], rel=1e-6, abs=allowed), place

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.torch_private import differentiated
+from toylab.densities._mixture import nowhere, too_far
 from toylab.densities.parameters import unwrapped
 
 # pairs of component and point per chunk: what a core's cache holds; on a GPU, where every chunk costs launches, many
@@ -55,6 +56,9 @@ class Whitening(NamedTuple):
     w21: Tensor | None  # None where it is 0 throughout
 
 
+Cast = Callable[[Tensor], Gaussians]  # the Gaussians in the dtype and on the device of a tensor
+
+
 class Pairs(NamedTuple):
     """One chunk: log(w_k N_k) [K, n] and the two planes of a = W (m - x), [2, K, n]."""
 
@@ -67,7 +71,8 @@ class Pairs(NamedTuple):
         r = self.log_joint.softmax(0)
         if differentiated(self.log_joint):  # where several are largest, amax has no second derivative
             return self.log_joint.logsumexp(0), r
-        return self.log_joint.amax(0) - r.amax(0).log(), r  # the largest r is at least 1 / K
+        top = self.log_joint.amax(0)
+        return torch.fmax(top, top - r.amax(0).log()), r  # the largest r is at least 1 / K, or nan if p underflows to 0
 
     def score(self, r: Tensor) -> Tensor:
         """sum_k r_k W_k^T a_k as two planes [2, n]."""
@@ -94,6 +99,30 @@ def determinants(roots: Tensor) -> Tensor:
     return (roots[:, 0, 0] * roots[:, 1, 1] - roots[:, 0, 1] * roots[:, 1, 0]).square()
 
 
+def exact_determinants(covariances: Tensor) -> Tensor:
+    """c11 c22 - c12^2 [K] of the entries as they are given, to rounding: of each product its rounding error is kept.
+
+    The plain difference loses as many digits as the eigenvalues are apart. Source: Dekker 1971, by splitting.
+    """
+    c11, c22, c12 = covariances[:, 0, 0], covariances[:, 1, 1], covariances[:, 1, 0]
+    (product, error), (square, its_error) = _product(c11, c22), _product(c12, c12)
+    return (product - square) + (error - its_error)
+
+
+def _product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """a b rounded, and what the rounding took away."""
+    (a1, a2), (b1, b2) = _halves(a), _halves(b)
+    product = a * b
+    return product, ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+def _halves(a: Tensor) -> tuple[Tensor, Tensor]:
+    """a as a sum of two numbers of 26 bits."""
+    shifted = a * (2.0**27 + 1)
+    first = shifted - (shifted - a)
+    return first, a - first
+
+
 def triangular(covariances: Tensor, det: Tensor) -> Tensor:
     """The lower triangular L, L L^T = C, [K, 2, 2]; with a given det C, for c22 - c12^2 / c11 cancels."""
     c11 = covariances[:, 0, 0]
@@ -112,22 +141,22 @@ def place(frames: Tensor, z: Tensor) -> Tensor:
     return torch.addcmul(mean, first, z[..., :1]).addcmul_(second, z[..., 1:])
 
 
-def log_prob(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
+def log_prob(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     """log p_sigma(x), shape [...]."""
-    return _in_chunks(lambda pairs: (pairs.log_prob_and_weights()[0],), x, sigma, gaussians)[0]
+    return nowhere(x, _in_chunks(lambda pairs: (pairs.log_prob_and_weights()[0],), x, sigma, gaussians)[0])
 
 
-def posterior(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
+def posterior(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     """P(component k | x), shape [..., K]."""
     return _in_chunks(lambda pairs: (pairs.log_joint.softmax(0).T,), x, sigma, gaussians)[0]
 
 
-def score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
+def score(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     """sum_k P(k | x) (C_k + sigma^2 I)^-1 (m_k - x), shape [..., 2]."""
     return _in_chunks(lambda pairs: (_interleave(pairs.score(pairs.log_joint.softmax(0))),), x, sigma, gaussians)[0]
 
 
-def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> tuple[Tensor, Tensor]:
+def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> tuple[Tensor, Tensor]:
     """Both, at little more than the cost of the score."""
 
     def of(pairs: Pairs) -> tuple[Tensor, Tensor]:
@@ -135,10 +164,10 @@ def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -
         return log_p, _interleave(pairs.score(r))
 
     log_p, s = _in_chunks(of, x, sigma, gaussians)
-    return log_p, s
+    return nowhere(x, log_p), s
 
 
-def divergence(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Tensor:
+def divergence(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     """The divergence of the score, shape [...]."""
 
     def of(pairs: Pairs) -> tuple[Tensor]:
@@ -161,38 +190,50 @@ def _interleave(planes: Tensor) -> Tensor:
 
 
 def _in_chunks(
-    of: Callable[[Pairs], tuple[Tensor, ...]], x: Tensor, sigma: Tensor | float, gaussians: Gaussians
+    of: Callable[[Pairs], tuple[Tensor, ...]], x: Tensor, sigma: Tensor | float, gaussians: Cast
 ) -> tuple[Tensor, ...]:
     """What ``of`` makes of each chunk of points, put together again in the shape of ``x``."""
-    sigma = validate.noise_level(sigma, validate.points("x", x))
-    if isinstance(sigma, Tensor) and sigma.ndim > 0:
-        sigma = sigma.expand(x.shape[:-1]).reshape(-1)
+    level = validate.noise_level(sigma, validate.points("x", x))
+    if isinstance(level, Tensor) and level.ndim > 0:
+        level = level.expand(x.shape[:-1]).reshape(-1)
     flat = x.ndim == 2  # a needless reshape takes a tenth of a small evaluation
-    chunks = [of(pairs) for pairs in _pairs(x if flat else x.reshape(-1, 2), sigma, gaussians)]
+    chunks = list(_each_chunk(of, x if flat else x.reshape(-1, 2), level, gaussians))
     results = chunks[0] if len(chunks) == 1 else [torch.cat(column) for column in zip(*chunks, strict=True)]
     return tuple(results) if flat else tuple(result.reshape(x.shape[:-1] + result.shape[1:]) for result in results)
 
 
-def _pairs(x: Tensor, sigma: Tensor | float, gaussians: Gaussians) -> Iterator[Pairs]:
+def _each_chunk(
+    of: Callable[[Pairs], tuple[Tensor, ...]], x: Tensor, sigma: Tensor | float, cast: Cast
+) -> Iterator[tuple[Tensor, ...]]:
+    gaussians = cast(x)
     pairs = _PAIRS if x.device.type == "cpu" else _PAIRS_ON_A_GPU
     size = max(1, pairs // len(gaussians.log_weights))
-    if isinstance(sigma, Tensor):
-        whitening = _whitening(sigma, gaussians) if sigma.ndim == 0 else None
-    else:
-        whitening = _at_one_level(sigma, gaussians)
+    shared = _at_one_level(sigma, gaussians) if not isinstance(sigma, Tensor) else None
+    if isinstance(sigma, Tensor) and sigma.ndim == 0:
+        shared = _whitening(sigma, gaussians)
     n_chunks = max(1, -(-len(x) // size))
-    levels = sigma.split(size) if isinstance(sigma, Tensor) and whitening is None else [sigma] * n_chunks
+    levels = sigma.split(size) if isinstance(sigma, Tensor) and shared is None else [sigma] * n_chunks
     for points, level in zip([x] if len(x) <= size else x.split(size), levels, strict=True):
-        constant, diagonal, w21 = here = whitening or _whitening(level, gaussians)
-        # a plane per coordinate: reading every second number is slow; in place: new memory costs as much as arithmetic,
-        # but what the derivative in sigma needs is kept
-        offset = gaussians.means - torch.stack(points.unbind(-1))[:, None]
-        a = offset * diagonal if isinstance(level, Tensor) else offset.mul_(diagonal)
-        if w21 is not None:
-            first = offset[0] * diagonal[0] if isinstance(level, Tensor) else a[0]
-            a[1].add_(first * (w21 / diagonal[0]))  # vmap has no addcmul_
-        log_joint = torch.addcmul(torch.addcmul(constant, a[0], a[0], value=-0.5), a[1], a[1], value=-0.5)
-        yield Pairs(log_joint, a, here)
+        here = _pairs(points, level, gaussians, shared or _whitening(level, gaussians))
+        if x.dtype != torch.float32 or not too_far(here.log_joint, 0):
+            yield of(here)
+        else:
+            wide = level.double() if isinstance(level, Tensor) else level
+            exact = cast(points.double())
+            yield tuple(t.to(x.dtype) for t in of(_pairs(points.double(), wide, exact, _whitening(wide, exact))))
+
+
+def _pairs(points: Tensor, level: Tensor | float, gaussians: Gaussians, whitening: Whitening) -> Pairs:
+    constant, diagonal, w21 = whitening
+    # a plane per coordinate: reading every second number is slow; in place: new memory costs as much as arithmetic,
+    # but what the derivative in sigma needs is kept
+    offset = gaussians.means - torch.stack(points.unbind(-1))[:, None]
+    a = offset * diagonal if isinstance(level, Tensor) else offset.mul_(diagonal)
+    if w21 is not None:
+        first = offset[0] * diagonal[0] if isinstance(level, Tensor) else a[0]
+        a[1].add_(first * (w21 / diagonal[0]))  # vmap has no addcmul_
+    log_joint = torch.addcmul(torch.addcmul(constant, a[0], a[0], value=-0.5), a[1], a[1], value=-0.5)
+    return Pairs(log_joint, a, whitening)
 
 
 @functools.lru_cache(maxsize=16)

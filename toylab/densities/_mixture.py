@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from toylab._internal.validate import readable
+
 
 def mixture(log_joint: Tensor, scores: Tensor, divergences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """log p, score and divergence of p = sum_k w_k p_k from those of its components.
@@ -32,3 +34,21 @@ def mixture(log_joint: Tensor, scores: Tensor, divergences: Tensor) -> tuple[Ten
     mean = (r[..., None] * spread).sum(-2, keepdim=True)
     between = (r * (spread - mean).square().sum(-1)).sum(-1)
     return log_joint.logsumexp(-1), (reference + mean)[..., 0, :], (r * divergences).sum(-1) + between
+
+
+def too_far(log_joint: Tensor, dim: int) -> bool:
+    """Whether some point is so far from all components, along ``dim``, that float32 will not do for their weights.
+
+    It loses eps |log p| of each: 1e-5 where log p is -100. Nan counts as far. On a GPU, where an answer would be
+    waited for, it is not asked: float32 is float32 there.
+    """
+    if log_joint.device.type != "cpu" or log_joint.numel() == 0:
+        return False
+    return not readable(log_joint) or not float(log_joint.detach().amax(dim).amin()) >= -100
+
+
+def nowhere(x: Tensor, log_p: Tensor) -> Tensor:
+    """log p with -inf at infinite points, where inf - inf made it nan; a nan among the coordinates stays."""
+    if readable(log_p) and not math.isnan(float(log_p.detach().sum())):
+        return log_p
+    return torch.where(x.isinf().any(-1) & ~x.isnan().any(-1), -math.inf, log_p)

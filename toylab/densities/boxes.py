@@ -36,8 +36,7 @@ class Square(TwoRegimeDensity):
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        validate.finite("low", self.low)
-        validate.finite("high", self.high)
+        vars(self).update(low=validate.finite("low", self.low), high=validate.finite("high", self.high))
         if not self.low < self.high:
             raise ValueError(f"low is {self.low} and high is {self.high}: low must be less than high.")
 
@@ -112,4 +111,5 @@ def _flat(x: Tensor, inside: Tensor, log_height: float) -> tuple[Tensor, Tensor,
     """A constant density: its log, score and divergence, at points inside and outside."""
     zero = torch.zeros_like(x[..., 0])
     flat = torch.where(inside, zero, math.nan)
-    return torch.where(inside, zero + log_height, -math.inf), flat[..., None].expand(x.shape).clone(), flat
+    outside = torch.where(x.isnan().any(-1), math.nan, -math.inf).to(x)
+    return torch.where(inside, zero + log_height, outside), flat[..., None].expand(x.shape).clone(), flat

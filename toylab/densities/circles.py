@@ -10,8 +10,8 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import categorical, uniform
-from toylab.densities._mixture import mixture
-from toylab.densities.density import Density
+from toylab.densities._mixture import mixture, nowhere
+from toylab.densities.density import Density, in_single_precision
 from toylab.densities.mills import anywhere
 from toylab.densities.parameters import Vector
 from toylab.densities.two_regime import TwoRegimeDensity
@@ -20,6 +20,7 @@ from toylab.densities.two_regime import TwoRegimeDensity
 _HANKEL = list(itertools.accumulate(range(1, 17), lambda a, k: a * (2 * k - 1) ** 2 / (8 * k), initial=1.0))
 
 
+@in_single_precision
 @dataclass(frozen=True, eq=False, repr=False)
 class Circle(Density):
     """The uniform law on the circle of ``radius`` R about ``center``; it has a density only for sigma > 0.
@@ -43,7 +44,7 @@ class Circle(Density):
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """Log-density of the noised circle [...]; ``ValueError`` at sigma = 0."""
-        return self._evaluate(x, sigma)[0]
+        return nowhere(x, self._evaluate(x, sigma)[0])
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """Score of the noised circle [..., 2]; ``ValueError`` at sigma = 0."""
@@ -60,7 +61,8 @@ class Circle(Density):
 
     def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Both at the cost of one."""
-        return self._evaluate(x, sigma)[:2]
+        log_p, s, _ = self._evaluate(x, sigma)
+        return nowhere(x, log_p), s
 
     def _evaluate(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
         sigma = validate.noisy(sigma, x)

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import categorical
-from toylab.densities._mixture import mixture
-from toylab.densities.density import Density
+from toylab.densities._mixture import mixture, too_far
+from toylab.densities.density import Density, in_single_precision
 from toylab.densities.parameters import Vector
 
 
+@in_single_precision
 @dataclass(frozen=True, eq=False, repr=False)
 class Mixture(Density):
     """p(x) = sum_k w_k p_k(x) of any densities p_k, exact wherever all of them are.
@@ -51,7 +52,8 @@ class Mixture(Density):
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """logsumexp_k log(w_k p_k(x)), shape [...]."""
-        return self._log_joint(x, sigma).logsumexp(-1)
+        log_joint = self._log_joint(x, sigma)
+        return log_joint.logsumexp(-1).to(x.dtype)
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """sum_k r_k s_k, shape [..., 2]."""
@@ -59,19 +61,19 @@ class Mixture(Density):
 
     def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Both from one evaluation of each part."""
-        log_probs, scores = zip(*(part.log_prob_and_score(x, sigma) for part in self.densities), strict=True)
-        log_joint = torch.stack(log_probs, -1) + self._log_weights(x)
-        return mixture(log_joint, torch.stack(scores, -2), torch.zeros_like(log_joint))[:2]
+        log_joint, scores = self._parts_at(x, sigma)
+        log_p, s, _ = mixture(log_joint, scores, torch.zeros_like(log_joint))
+        return log_p.to(x.dtype), s.to(x.dtype)
 
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """sum_k r_k (div s_k + |s_k - s|^2), shape [...]."""
-        log_probs, scores = zip(*(part.log_prob_and_score(x, sigma) for part in self.densities), strict=True)
-        divergences = torch.stack([part.divergence(x, sigma) for part in self.densities], -1)
-        return mixture(torch.stack(log_probs, -1) + self._log_weights(x), torch.stack(scores, -2), divergences)[2]
+        log_joint, scores = self._parts_at(x, sigma)
+        divergences = torch.stack([part.divergence(x.to(log_joint), sigma) for part in self.densities], -1)
+        return mixture(log_joint, scores, divergences)[2].to(x.dtype)
 
     def posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """r_k(x) = P(part k | x), shape [..., K]."""
-        return self._log_joint(x, sigma).softmax(-1)
+        return self._log_joint(x, sigma).softmax(-1).to(x.dtype)
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A part k with probability w_k, then a draw of it."""
@@ -95,4 +97,14 @@ class Mixture(Density):
         return (self.weights.log() - math.log(float(self.weights.sum()))).to(like)
 
     def _log_joint(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        return torch.stack([part.log_prob(x, sigma) for part in self.densities], -1) + self._log_weights(x)
+        """log(w_k p_k) [..., K]; in float64 where float32, which loses eps |log p| of a weight, will not do."""
+        log_joint = torch.stack([part.log_prob(x, sigma) for part in self.densities], -1) + self._log_weights(x)
+        return self._log_joint(x.double(), sigma) if x.dtype == torch.float32 and too_far(log_joint, -1) else log_joint
+
+    def _parts_at(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
+        """The same, and the scores of the parts [..., K, 2]."""
+        log_probs, scores = zip(*(part.log_prob_and_score(x, sigma) for part in self.densities), strict=True)
+        log_joint = torch.stack(log_probs, -1) + self._log_weights(x)
+        if x.dtype == torch.float32 and too_far(log_joint, -1):
+            return self._parts_at(x.double(), sigma)
+        return log_joint, torch.stack(scores, -2)

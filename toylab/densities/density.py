@@ -15,14 +15,20 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import normal_like
+from toylab.densities._mixture import nowhere
 from toylab.densities.parameters import Parameters, Vector
 from toylab.score import at, divergence, gradient
+
+
+_Law = TypeVar("_Law", bound="Density")
+_Result = TypeVar("_Result")
 
 
 class Density(Parameters, ABC):
@@ -145,6 +151,29 @@ class Density(Parameters, ABC):
         return Affine(self, angle=angle)
 
 
+def in_single_precision(cls: type[_Law]) -> type[_Law]:
+    """Evaluate a law at points in half precision (float16, bfloat16) in float32; results come in the points' dtype.
+
+    As torch does for its special functions: in half precision itself a log-density would have two digits. It is for
+    the library's own classes; a density of one's own sees the points as they are given.
+    """
+    for name in ("log_prob", "score", "divergence", "log_prob_and_score", "posterior"):
+        if name in vars(cls):
+            setattr(cls, name, _widened(vars(cls)[name]))
+    return cls
+
+
+def _widened(method: Callable[..., _Result]) -> Callable[..., _Result]:
+    @functools.wraps(method)
+    def evaluate(self: Density, x: Tensor, sigma: Tensor | float = 0.0) -> _Result:
+        if getattr(x, "dtype", None) not in (torch.float16, torch.bfloat16):
+            return method(self, x, sigma)
+        result: Any = method(self, x.float(), sigma)
+        return tuple(part.to(x.dtype) for part in result) if isinstance(result, tuple) else result.to(x.dtype)
+
+    return evaluate
+
+
 def _with_sigma(name: str, log_prob: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A ``log_prob(self, x)`` as one that takes a sigma, which must be 0; any other as it is."""
     if len(inspect.signature(log_prob).parameters) != 2:  # self and x
@@ -182,6 +211,7 @@ def _with_a_shape(name: str, sample: Callable[..., Tensor]) -> Callable[..., Ten
     return sample_of_shape
 
 
+@in_single_precision
 @dataclass(frozen=True, eq=False, repr=False)
 class Noised(Density):
     """The law of X + std Z for X from ``density``: p_sigma of it is p_sqrt(std^2 + sigma^2) of the density."""
@@ -232,6 +262,7 @@ class Noised(Density):
         return math.hypot(sigma, self.std)
 
 
+@in_single_precision
 @dataclass(frozen=True, eq=False, repr=False)
 class Affine(Density):
     """The law of Y = factor * R X + shift, R the rotation by ``angle`` (radians).
@@ -259,7 +290,7 @@ class Affine(Density):
         return _weights(self.density)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
-        return self.density.log_prob(*self._before(x, sigma)) - 2 * math.log(abs(self.factor))
+        return nowhere(x, self.density.log_prob(*self._before(x, sigma)) - 2 * math.log(abs(self.factor)))
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
         return self.density.score(*self._before(x, sigma)) @ self._rotation(x).T / self.factor
@@ -269,7 +300,7 @@ class Affine(Density):
 
     def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:  # noqa: D102
         log_p, s = self.density.log_prob_and_score(*self._before(x, sigma))
-        return log_p - 2 * math.log(abs(self.factor)), s @ self._rotation(x).T / self.factor
+        return nowhere(x, log_p - 2 * math.log(abs(self.factor))), s @ self._rotation(x).T / self.factor
 
     def posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
         return self.density.posterior(*self._before(x, sigma))

@@ -17,13 +17,14 @@ from torch.distributions import Categorical, Distribution, Independent, MixtureS
 from toylab._internal import validate
 from toylab._internal.random import categorical, normal
 from toylab.densities import _gaussians
-from toylab.densities.density import Density
+from toylab.densities.density import Density, in_single_precision
 from toylab.densities.parameters import Matrices, Matrix, Vector
 
 if TYPE_CHECKING:
     from scipy.stats import gaussian_kde  # slow to load
 
 
+@in_single_precision
 @dataclass(frozen=True, eq=False, repr=False)
 class GaussianMixture(Density):
     """p(x) = sum_k w_k N(x; m_k, C_k), hence p_sigma(x) = sum_k w_k N(x; m_k, C_k + sigma^2 I).
@@ -60,7 +61,11 @@ class GaussianMixture(Density):
                 f"give [{K}, 2, 2], or [2, 2] for one shared by all."
             )
         covariances = validate.covariances("covariances", self.covariances.expand(K, 2, 2).contiguous())
-        vars(self).update(covariances=covariances, _roots=torch.linalg.cholesky(covariances))
+        det = _gaussians.exact_determinants(covariances)
+        if (det <= 0).any():  # by less than the eigenvalues can tell
+            k = int(det.argmin())
+            raise ValueError(f"covariances[{k}] is {covariances[k].tolist()}: it must be positive definite.")
+        vars(self).update(covariances=covariances, _roots=_gaussians.triangular(covariances, det))
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Move a subclass by wrappers: a plain mixture with other components would forget what it changes."""
@@ -187,23 +192,23 @@ class GaussianMixture(Density):
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """log sum_k w_k N(x; m_k, C_k + sigma^2 I), shape [...]."""
-        return _gaussians.log_prob(x, sigma, self._gaussians(x))
+        return _gaussians.log_prob(x, sigma, self._gaussians)
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """sum_k r_k(x) (C_k + sigma^2 I)^-1 (m_k - x), with r_k(x) = P(component k | x); shape [..., 2]."""
-        return _gaussians.score(x, sigma, self._gaussians(x))
+        return _gaussians.score(x, sigma, self._gaussians)
 
     def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Both, at little more than the cost of the score."""
-        return _gaussians.log_prob_and_score(x, sigma, self._gaussians(x))
+        return _gaussians.log_prob_and_score(x, sigma, self._gaussians)
 
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """-sum_k r_k tr (C_k + sigma^2 I)^-1 + sum_k r_k |s_k - s|^2, shape [...]."""
-        return _gaussians.divergence(x, sigma, self._gaussians(x))
+        return _gaussians.divergence(x, sigma, self._gaussians)
 
     def posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """r_k(x) = P(component k | x), the responsibilities, shape [..., K]."""
-        return _gaussians.posterior(x, sigma, self._gaussians(x))
+        return _gaussians.posterior(x, sigma, self._gaussians)
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A component k with probability w_k, then m_k + L_k z with L_k L_k^T = C_k; shape [*sample_shape, 2]."""

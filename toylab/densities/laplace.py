@@ -51,7 +51,8 @@ class Laplace(TwoRegimeDensity):
 
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         b = x.new_tensor(self.scales)
-        return -(x.abs() / b + (2 * b).log()).sum(-1), -x.sign() / b, torch.zeros_like(x[..., 0])
+        missing = torch.where(x.isnan(), math.nan, 0.0).to(x)
+        return -(x.abs() / b + (2 * b).log()).sum(-1), missing - x.sign() / b, missing.sum(-1)
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         log_p, slope, curvature = _blurred_laplace(x, x.new_tensor(self.scales), sigma[:, None])

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Vector: TypeAlias = Tensor | Sequence[float]
 Matrix: TypeAlias = Tensor | Sequence[Sequence[float]]
@@ -61,7 +61,7 @@ class Parameters:
     def to(self, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401  (as Tensor.to, which has three forms)
         """The same law, sampling in another dtype or on another device; arguments as for ``Tensor.to``.
 
-        Tensors among the attributes of a class of one's own move along.
+        Tensors among the attributes of a class of one's own move along, and so do networks: a copy, where they change.
         """
         like = torch.empty(0, dtype=self.dtype, device=self.device).to(*args, **kwargs)
         if not like.is_floating_point():
@@ -178,6 +178,10 @@ def _leaves(value: Any) -> Iterator[Any]:  # noqa: ANN401  (whatever a class kee
 def _move(value: Any, like: Tensor) -> Any:  # noqa: ANN401
     if isinstance(value, Parameters):
         return value.to(like)
+    if isinstance(value, nn.Module):
+        tensors = [*value.parameters(), *value.buffers()]
+        moved = any((t.dtype, t.device) != (like.dtype, like.device) for t in tensors if t.is_floating_point())
+        return copy.deepcopy(value).to(like) if moved else value
     if isinstance(value, Tensor):
         return value.to(like) if value.is_floating_point() else value.to(like.device)
     if type(value) is dict:

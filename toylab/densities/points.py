@@ -10,10 +10,11 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.random import integers
 from toylab.densities import _gaussians
-from toylab.densities.density import Density
+from toylab.densities.density import Density, in_single_precision
 from toylab.densities.parameters import Matrix
 
 
+@in_single_precision
 @dataclass(frozen=True, eq=False, repr=False)
 class Points(Density):
     """Equal point masses at ``points`` (an empirical law); it has a density only for sigma > 0.
@@ -32,23 +33,23 @@ class Points(Density):
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """log 1/N sum_i N(x; x_i, sigma^2 I), shape [...]; ``ValueError`` at sigma = 0."""
-        return _gaussians.log_prob(x, validate.noisy(sigma, x), self._gaussians(x))
+        return _gaussians.log_prob(x, validate.noisy(sigma, x), self._gaussians)
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """(E[X | x] - x) / sigma^2, shape [..., 2]; ``ValueError`` at sigma = 0."""
-        return _gaussians.score(x, validate.noisy(sigma, x), self._gaussians(x))
+        return _gaussians.score(x, validate.noisy(sigma, x), self._gaussians)
 
     def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Both, at little more than the cost of the score."""
-        return _gaussians.log_prob_and_score(x, validate.noisy(sigma, x), self._gaussians(x))
+        return _gaussians.log_prob_and_score(x, validate.noisy(sigma, x), self._gaussians)
 
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """-2/sigma^2 + tr Cov[X | x] / sigma^4, shape [...]; ``ValueError`` at sigma = 0."""
-        return _gaussians.divergence(x, validate.noisy(sigma, x), self._gaussians(x))
+        return _gaussians.divergence(x, validate.noisy(sigma, x), self._gaussians)
 
     def posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """P(X = x_i | x) for each i, shape [..., N]; ``ValueError`` at sigma = 0."""
-        return _gaussians.posterior(x, validate.noisy(sigma, x), self._gaussians(x))
+        return _gaussians.posterior(x, validate.noisy(sigma, x), self._gaussians)
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Points drawn with replacement."""

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab.densities.density import Density
+from toylab.densities._mixture import nowhere
+from toylab.densities.density import Density, in_single_precision
 
 
+@in_single_precision
 class TwoRegimeDensity(Density):
     """A density with one formula for its clean law and another, evaluated in float64, for the noised one.
 
@@ -50,7 +52,11 @@ class TwoRegimeDensity(Density):
         some_clean = isinstance(sigma, Tensor) and (not on_cpu or bool((sigma == 0).any()))
         noisy = torch.where(levels > 0, levels, 1.0) if some_clean else levels
         log_p, s, div = self._noised(x.double().reshape(-1, 2), noisy.reshape(-1))
-        noised = (log_p.reshape(x.shape[:-1]).to(x), s.reshape(x.shape).to(x), div.reshape(x.shape[:-1]).to(x))
+        noised = (
+            nowhere(x, log_p.reshape(x.shape[:-1]).to(x)),
+            s.reshape(x.shape).to(x),
+            div.reshape(x.shape[:-1]).to(x),
+        )
         if not some_clean or (not on_cpu and type(self)._clean is TwoRegimeDensity._clean):
             return noised
         log_p, s, div = self._clean(x)
