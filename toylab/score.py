@@ -94,7 +94,13 @@ def gradient(log_prob: LogProb, x: Tensor) -> Tensor:
                 f"{list(x.shape[:-1])}. A sum over the coordinates is .sum(-1)."
             )
         (slope,) = pull_back(torch.ones_like(values))
-    return torch.as_tensor(slope)
+    return _as_grad_mode(torch.as_tensor(slope))
+
+
+def _as_grad_mode(result: Tensor) -> Tensor:
+    """Without a graph under ``torch.no_grad``, which ``torch.func.vjp`` suspends; dual numbers stay as they are."""
+    unwanted = result.requires_grad and not torch.is_grad_enabled() and not in_forward_mode()
+    return result.detach() if unwanted else result
 
 
 def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,7 +124,8 @@ def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     with torch.inference_mode(False), forward_ad.dual_level():  # inference mode would drop the tangents in silence
         x = x.clone() if x.is_inference() else x.contiguous()  # a dual number needs memory of its own
         s, jvp = forward_ad.unpack_dual(score(forward_ad.make_dual(x, v)))
-    return s, torch.zeros_like(s) if jvp is None else jvp  # no tangent: s does not depend on x
+    jvp = torch.zeros_like(s) if jvp is None else jvp  # no tangent: s does not depend on x
+    return _as_grad_mode(s), _as_grad_mode(jvp)
 
 
 def _value_and_jvp_by_reverse_mode(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

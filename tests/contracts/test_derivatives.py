@@ -84,6 +84,11 @@ CORRELATED = GaussianMixture(
 STUDENT = StudentTMixture([0.5, 0.5], [[-1.5, 0.0], [1.5, 0.0]], [[0.1, 0.0], [0.0, 0.1]], [3.0, 5.0])
 PLUS = [[3.0, 0.0], [-3.0, 0.0], [0.0, 3.0], [0.0, -3.0]]
 MIXED = Mixture([0.2, 0.3, 0.5], [Circle(2.0), Square(-1.0, 1.0), two_modes().scaled(0.3)])
+BETWEEN_CELLS = [(0.0, 1.0), (1.0, 1.0), (-1.0, 0.0), (0.0, 0.0), (2.0, 2.0), (5.0, 0.0)]
+CIRCLES_APART = Mixture([0.5, 0.5], [Circle(1.0).shifted((2.0, 0.0)), Circle(1.0).shifted((-2.0, 0.0))])
+NORMAL = torch.distributions.MultivariateNormal(
+    torch.zeros(2).double(), torch.tensor([[1.0, 0.4], [0.4, 0.6]]).double()
+)
 # the first of them at every run, the others in the slow one
 SMOOTH = (0.3, 0.0, 0.01, 10.0)
 NOISED = (0.3, 0.01, 10.0)
@@ -94,14 +99,14 @@ CASES = [
     Case("correlated mixture, noised and moved", CORRELATED.noised(0.6).rotated(0.7).shifted((1.0, -2.0)), SMOOTH),
     Case("pinwheel", pinwheel(n_arms=3), (0.0, 0.3)),
     Case("fractal tree", fractal_tree(0), (0.0, 0.3)),
-    Case("points", Points(PLUS), NOISED, [(0.0, 0.0), (3.0, 0.0), (1.0, 1.0)]),
+    Case("points", Points(PLUS), NOISED, [(0.0, 0.0), (3.0, 0.0)]),
     Case("circle", Circle(3.0), NOISED, [(0.0, 0.0), (1e-9, 0.0), (3.0, 0.0), (-3.0, 0.0)]),
     Case("circle, moved and noised", Circle().scaled(2.0).shifted((1.0, 0.5)).noised(0.2), SMOOTH, [(1.0, 0.5)]),
     Case("concentric circles", ConcentricCircles([1.0, 2.5]), NOISED, [(0.0, 0.0), (1.75, 0.0), (0.0, -1.0)]),
     Case("square", Square(), NOISED, [(0.0, 0.0), (0.0, 0.4), (1.0, 1.0), (-1.0, 0.0), (3.0, 0.0)]),
     Case("wide square", Square(-3.0, 3.0), (0.02, 0.3), [(0.0, 0.0), (0.0, 0.4), (3.0, 3.0), (-3.0, 0.0), (4.0, 0.0)]),
     Case("thin square", Square(0.0, 1e-2), NOISED, [(0.005, 0.005), (0.0, 0.01), (0.005, 3.0)]),
-    Case("checkerboard", Checkerboard(), NOISED, [(0.0, 1.0), (1.0, 1.0), (-1.0, 0.0), (0.0, 0.0), (2.0, 2.0), (5.0, 0.0)]),
+    Case("checkerboard", Checkerboard(), NOISED, BETWEEN_CELLS),
     Case("checkerboard, moved", Checkerboard().rotated(0.4).scaled(0.5), (0.3,), [(0.0, 0.0)]),
     Case("segment", Segment(), NOISED, [(0.0, 0.0), (0.0, 0.5), (1.0, 0.0), (2.0, 0.0)]),
     Case("slanted segment", Segment((-3.0, -2.0), (3.0, 2.0)), NOISED, [(0.0, 0.0), (-3.0, -2.0), (2.0, -3.0)]),
@@ -114,14 +119,14 @@ CASES = [
     Case("two moons, moved", TwoMoons().scaled(2.0).shifted((-1.0, -0.5)), (0.3,), [(-1.0, -0.5), (1.0, 0.5)]),
     Case("spiral", Spiral(), (0.1, 0.3, 10.0), [(0.0, 0.0), (0.5, 0.0), (-1.0, 0.0)]),
     Case("mixture of many laws", MIXED, NOISED, [(0.0, 0.0), (1.0, 0.0), (0.0, 2.0)]),
-    Case("mixture with a tie", Mixture([0.5, 0.5], [Circle(1.0).shifted((2.0, 0.0)), Circle(1.0).shifted((-2.0, 0.0))]), NOISED),
+    Case("mixture with a tie", CIRCLES_APART, NOISED),
     Case("a log-density alone", Logistic(), (0.0,)),
     Case("a log-density alone, at every level", Blob(), SMOOTH),
     Case("a log-density alone, moved and noised", Blob().rotated(0.3).scaled(2.0).noised(0.5), SMOOTH),
     Case("an energy", from_energy(lambda x: x.pow(4).sum(-1) / 4, (-4, 4, -4, 4), n_cells=32), (0.0,)),
     Case(
         "a distribution of torch",
-        from_torch(torch.distributions.MultivariateNormal(torch.zeros(2).double(), torch.tensor([[1.0, 0.4], [0.4, 0.6]]).double())),
+        from_torch(NORMAL),
         (0.0,),
     ),
 ]  # fmt: skip
@@ -155,7 +160,7 @@ def length(case, sigma):
 
 
 def step(case, sigma):
-    """A length to which differences of order 6 are exact: of two masses |d| apart the shares change over sigma^2 / |d|."""
+    """A length to which differences of order 6 are exact: shares of two masses change over sigma^2 / distance."""
     return 1e-2 * length(case, sigma) * min(1.0, 0.25 * length(case, sigma))
 
 

@@ -181,10 +181,10 @@ def test_derivatives_along_the_radius_in_high_precision(sigma, nth):
         point = torch.stack([t, torch.zeros_like(t)])
         p = Circle(radius)
 
-        def log_p(r, s=mpmath.mpf(sigma), R=mpmath.mpf(radius)):
-            return -((r - R) ** 2) / (2 * s**2) + mpmath.log(
-                mpmath.exp(-r * R / s**2) * mpmath.besseli(0, r * R / s**2)
-            )
+        def log_p(r):
+            kappa = r * radius / mpmath.mpf(sigma) ** 2
+            bessel = mpmath.log(mpmath.exp(-kappa) * mpmath.besseli(0, kappa))
+            return bessel - (r - radius) ** 2 / (2 * mpmath.mpf(sigma) ** 2)
 
         with mpmath.workdps(120):
             h = mpmath.mpf(sigma) ** 2 * mpmath.mpf(10) ** -20

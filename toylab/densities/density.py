@@ -15,7 +15,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -25,7 +25,6 @@ from toylab._internal.random import normal_like
 from toylab.densities._mixture import nowhere
 from toylab.densities.parameters import Parameters, Vector
 from toylab.score import at, divergence, gradient
-
 
 _Law = TypeVar("_Law", bound="Density")
 _Result = TypeVar("_Result")
@@ -169,7 +168,8 @@ def _widened(method: Callable[..., _Result]) -> Callable[..., _Result]:
         if getattr(x, "dtype", None) not in (torch.float16, torch.bfloat16):
             return method(self, x, sigma)
         result: Any = method(self, x.float(), sigma)
-        return tuple(part.to(x.dtype) for part in result) if isinstance(result, tuple) else result.to(x.dtype)
+        result = tuple(part.to(x.dtype) for part in result) if isinstance(result, tuple) else result.to(x.dtype)
+        return cast(_Result, result)
 
     return evaluate
 
