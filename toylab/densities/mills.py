@@ -17,7 +17,7 @@ from toylab._internal.validate import readable
 FAR = 6.0  # from here on the fractions are exact to rounding
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
-_FRACTIONS = [(v**2, 2 * w / _WEIGHTS.sum()) for v, w in zip(_NODES, _WEIGHTS, strict=True) if v > 0]
+_SQUARES, _SHARES = _NODES[12:] ** 2, 2 * _WEIGHTS[12:] / _WEIGHTS.sum()
 
 
 class Tail(NamedTuple):
@@ -30,19 +30,29 @@ class Tail(NamedTuple):
 
 def tail(y: Tensor) -> Tail:
     """R(y), -R'(y) and R''(y) for y of at least ``FAR``."""
-    square, over = y**2, 1 / y
-    mass, first, second = torch.zeros_like(y), torch.zeros_like(y), torch.zeros_like(y)
-    for v, weight in _FRACTIONS:
-        ratio = 1 / (1 + v / square)  # y^2 / (y^2 + v), which y = 1e200 does not overflow
-        mass = mass + weight * ratio
-        first = first + weight * (ratio * ratio) * (1 - v / square)
-        second = second + weight * (ratio * ratio * ratio) * (1 - 3 * v / square)
-    return Tail(mass * over, first * over**2, 2 * second * over**3)
+    v, shares = _fractions(y)
+    v = v / y[..., None] ** 2  # y^2 / (y^2 + v) is 1 / (1 + v / y^2), which y = 1e200 does not overflow
+    ratio = 1 / (1 + v)
+    once = shares * ratio
+    twice = once * ratio
+    over = 1 / y
+    return Tail(
+        once.sum(-1) * over,
+        (twice * (1 - v)).sum(-1) * over**2,
+        2 * (twice * ratio * (1 - 3 * v)).sum(-1) * over**3,
+    )
 
 
 def mills(y: Tensor) -> Tensor:
     """R(y) for y of at least ``FAR``."""
-    return sum((weight * y / (y**2 + v) for v, weight in _FRACTIONS), torch.zeros_like(y))
+    v, shares = _fractions(y)
+    return (shares / (1 + v / y[..., None] ** 2)).sum(-1) / y
+
+
+def _fractions(like: Tensor) -> tuple[Tensor, Tensor]:
+    """V^2 and the weight of each fraction, [12]."""
+    v, shares = (torch.as_tensor(part, dtype=like.dtype, device=like.device) for part in (_SQUARES, _SHARES))
+    return v, shares
 
 
 def anywhere(mask: Tensor) -> bool:
