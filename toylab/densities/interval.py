@@ -67,10 +67,12 @@ def _far(distance: Tensor, w: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Te
     """The same from y = 6 on: all of Mills' tail beyond the near end, less what lies beyond the far one."""
     y, width = (distance - w) / sigma, 2 * w / sigma
     e = (-width * (distance / sigma)).exp()  # phi(u) / phi(y)
-    near, beyond = tail(y), tail(y + width)
-    mass = near.mass - e * beyond.mass
-    first = near.first - e * (width * beyond.mass + beyond.first)
-    second = near.second - e * (width**2 * beyond.mass + 2 * width * beyond.first + beyond.second)
+    mass, first, second = tail(y)
+    if anywhere(e > 1e-40):  # else the far end is not felt
+        beyond = tail(y + width)
+        mass = mass - e * beyond.mass
+        first = first - e * (width * beyond.mass + beyond.first)
+        second = second - e * (width**2 * beyond.mass + 2 * width * beyond.first + beyond.second)
     return _from_moments(y, sigma, mass.log(), first / mass, second / mass - (first / mass) ** 2)
 
 

@@ -31,22 +31,17 @@ class Tail(NamedTuple):
 def tail(y: Tensor) -> Tail:
     """R(y), -R'(y) and R''(y) for y of at least ``FAR``."""
     v, shares = _fractions(y)
-    v = v / y[..., None] ** 2  # y^2 / (y^2 + v) is 1 / (1 + v / y^2), which y = 1e200 does not overflow
-    ratio = 1 / (1 + v)
-    once = shares * ratio
-    twice = once * ratio
+    ratio = 1 / (1 + v / y[..., None] ** 2)  # y^2 / (y^2 + v), which y = 1e200 does not overflow
+    square = ratio * ratio
+    once, twice, thrice = ratio @ shares, square @ shares, (square * ratio) @ shares
     over = 1 / y
-    return Tail(
-        once.sum(-1) * over,
-        (twice * (1 - v)).sum(-1) * over**2,
-        2 * (twice * ratio * (1 - 3 * v)).sum(-1) * over**3,
-    )
+    return Tail(once * over, (2 * twice - once) * over**2, (8 * thrice - 6 * twice) * over**3)
 
 
 def mills(y: Tensor) -> Tensor:
     """R(y) for y of at least ``FAR``."""
     v, shares = _fractions(y)
-    return (shares / (1 + v / y[..., None] ** 2)).sum(-1) / y
+    return (1 / (1 + v / y[..., None] ** 2)) @ shares / y
 
 
 def _fractions(like: Tensor) -> tuple[Tensor, Tensor]:
