@@ -28,7 +28,7 @@ _DEPTH = 50.0  # a cell is dropped where its mass is proved to be below e^-50 = 
 _ROUNDING = 2e-15  # relative error of f, several units in the last place
 _ORDER = 24  # Gauss-Legendre nodes per cell; they integrate exp(f) to 1e-15 while, on the half width of a cell,
 _LINEAR, _CONCAVE, _CONVEX = 20.0, 8.0, 6.0  # f' h is at most the first, and f'' h^2 / 2 within the other two
-_MOST_PARTS, _MOST_ROUNDS, _MOST_CELLS = 16, 100, 4096  # of a cut; of cuts; per point
+_MOST_PARTS, _MOST_ROUNDS, _MOST_CELLS = 8, 100, 4096  # of a cut; of cuts; per point
 _CHUNK, _MOST_AT_ONCE = 4096, 2**17  # points, and cells of all of them
 # log((3 + sqrt 3) / (3 - sqrt 3)) and 1 / (12 sqrt 3): see curvature_of_normal
 _EXTREME, _LARGEST = math.log(2 + math.sqrt(3)), 1 / (12 * math.sqrt(3))
