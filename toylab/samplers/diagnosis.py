@@ -41,7 +41,8 @@ def cause_of_divergence(score: Score | None, start: Tensor, last: Tensor, diverg
         return (
             f"score is {value} at {place(last[i])}, where a step led one of them, and smaller steps would lead there "
             "as well. A law on a bounded set? reflected_langevin keeps a box, and mala, hmc and metropolis refuse "
-            "steps that leave any; or sample a noised law, p.noised(0.1). A network or a formula? Look at its value there."
+            "steps that leave any; or sample a noised law, p.noised(0.1). A network or a formula? Look at its value "
+            "there."
         )
     if _points_outward(score, start.mean(0), last, diverged, size):
         return (
