@@ -55,6 +55,20 @@ def test_every_page_with_code_is_run_below():
         assert f'run("{name_of(page)}")' in source
 
 
+def test_the_questions_are_answered_with_the_numbers_that_their_code_prints():
+    """Behind each print a comment has its number, or those of a loop with "then" between; others are 5 % off at most."""
+    out, _ = run("questions.md")
+    page = (ROOT / "docs" / "questions.md").read_text()
+    said = [
+        part
+        for comment in re.findall(r"^ *print\(.*\)  # (.+)$", page, flags=re.MULTILINE)
+        for part in comment.split(", then ")
+    ]
+    for comment, printed in zip(said, out.splitlines(), strict=True):
+        expected, found = ([float(number) for number in re.findall(r"-?[\d.]+", line)] for line in (comment, printed))
+        assert found == pytest.approx(expected, rel=0.05, abs=0.02), comment
+
+
 def test_density_examples_run():
     _, names = run("densities.md")
     x = torch.zeros(3, 2)
