@@ -56,7 +56,7 @@ def test_every_page_with_code_is_run_below():
 
 
 def test_the_questions_are_answered_with_the_numbers_that_their_code_prints():
-    """Behind each print a comment has its number, or those of a loop with "then" between; others are 5 % off at most."""
+    """Behind each print a comment has its number, or those of a loop with "then" between; they agree to 5 %."""
     out, _ = run("questions.md")
     page = (ROOT / "docs" / "questions.md").read_text()
     said = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import user_functions, validate
 from toylab._internal.warn import warn
 from toylab.densities.density import Density
 from toylab.score import LogProb, NoiseConditionalScore, Score
@@ -26,7 +26,7 @@ class Checked:
         """The score's own derivatives, if it has them."""
         own: Callable[[Tensor, Tensor], tuple[Tensor, Tensor] | None] | None
         own = getattr(self.score, "with_tangents", None)
-        return None if own is None else validate.called("score", own, x, v)  # type: ignore[return-value]
+        return None if own is None else user_functions.called("score", own, x, v)  # type: ignore[return-value]
 
 
 def callable_with(name: str, f: object, *arguments: str) -> None:
@@ -48,12 +48,14 @@ def evaluate(score: Score, density: Density, x: Tensor) -> Tensor:
 
 def call_score(score: Score | NoiseConditionalScore, x: Tensor, *rest: Tensor | float) -> Tensor:
     """score(x, *rest), checked; in the dtype of x, whether it is computed in single or in double precision."""
-    return validate.scores_of("score", _single_or_double(validate.called("score", score, x, *rest), x), x)
+    return user_functions.scores_of("score", _single_or_double(user_functions.called("score", score, x, *rest), x), x)
 
 
 def call_log_prob(log_prob: LogProb, x: Tensor) -> Tensor:
     """log_prob(x), checked, likewise."""
-    return validate.log_probs_of("log_prob", _single_or_double(validate.called("log_prob", log_prob, x), x), x)
+    return user_functions.log_probs_of(
+        "log_prob", _single_or_double(user_functions.called("log_prob", log_prob, x), x), x
+    )
 
 
 def _single_or_double(values: object, x: Tensor) -> object:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import user_functions, validate
 from toylab._internal.uncalled import refuse_class, refuse_function
 from toylab.densities.density import Density
 
@@ -44,7 +44,7 @@ def checked(score: AnyScore, name: str = "score", output: str = "score") -> AnyS
         return score
 
     def evaluate(x: Tensor, /, *level: Tensor | float) -> Tensor:
-        return vectors(validate.called(name, score, x, *level), x, name, output)
+        return vectors(user_functions.called(name, score, x, *level), x, name, output)
 
     return evaluate  # type: ignore[return-value]  # called just like the score
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import user_functions, validate
 from toylab._internal.random import uniform
 from toylab.densities.density import Density
 from toylab.samplers.diagnosis import Watch
@@ -36,14 +36,14 @@ def mala_init(log_prob: LogProb, score: Score, x: Tensor) -> State:
     x = validate.points("x", x).contiguous()
     if (both := _both_of_one_density(log_prob, score)) is not None:
         log_p, s = both(x)
-        validate.log_probs_of("log_prob", log_p, x)
-        validate.scores_of("score", s, x)
+        user_functions.log_probs_of("log_prob", log_p, x)
+        user_functions.scores_of("score", s, x)
     else:
-        log_p = validate.call_log_prob("log_prob", log_prob, x)
-        validate.finite_values("log_prob", log_p, x)
-        s = validate.call_score("score", score, x)
-    validate.finite_values("log_prob", log_p, x)
-    validate.finite_values("score", s, x)
+        log_p = user_functions.call_log_prob("log_prob", log_prob, x)
+        user_functions.finite_values("log_prob", log_p, x)
+        s = user_functions.call_score("score", score, x)
+    user_functions.finite_values("log_prob", log_p, x)
+    user_functions.finite_values("score", s, x)
     return State(x, log_p, s)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from toylab._internal import validate
+from toylab._internal import user_functions, validate
 from toylab._internal.cuda_graphs import capture_step
 from toylab._internal.malloc import keep_freed_memory
 from toylab._internal.warn import warn
@@ -41,9 +41,9 @@ class CountingScore(Generic[P]):
         if self.n:
             s = self.score(*args, **kwargs)
         else:
-            s = validate.call_score(self.name, self.score, x, *args[1:])
+            s = user_functions.call_score(self.name, self.score, x, *args[1:])
             if self.finite:
-                validate.finite_values(self.name, s, x)
+                user_functions.finite_values(self.name, s, x)
         self.n += 1
         self.last = x, args[1:], s
         return s

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import user_functions, validate
 from toylab._internal.random import normal_like, uniform
 from toylab.samplers.accept_reject import count_accepted
 from toylab.samplers.chains import Chains
@@ -28,7 +28,7 @@ def metropolis_step(
     Returns:
         The new points [n, 2], log p there [n], and which proposals were kept [n].
     """
-    validate.log_probs_of("log_p", log_p, x)
+    user_functions.log_probs_of("log_p", log_p, x)
     y = x + step_size**0.5 * normal_like(x, generator)
     log_p_there = log_prob(y)
     kept = uniform(log_p.shape, dtype=x.dtype, device=x.device, generator=generator).log() < log_p_there - log_p
@@ -72,8 +72,8 @@ def metropolis(
         x, log_p, kept = metropolis_step(log_prob, *here, eps, generator=generator)
         return (x, log_p), kept
 
-    log_p = validate.call_log_prob("log_prob", log_prob, x)
-    validate.finite_values("log_prob", log_p, x)
+    log_p = user_functions.call_log_prob("log_prob", log_prob, x)
+    user_functions.finite_values("log_prob", log_p, x)
     (x, _), accepted = follow(
         "metropolis", [Leg(count_accepted(step, watch), sizes)], ((x, log_p), x.new_zeros(len(x))), recorder,
         uses=[log_prob], generator=generator, progress=progress,

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import user_functions, validate
 from toylab.samplers.chains import Chains
 from toylab.samplers.ode_steps import Step, Velocity, heun_step
 from toylab.samplers.sde_loop import follow_times
@@ -65,7 +65,7 @@ def probability_flow(
     )
 
     def along_the_flow(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time) -> Tensor:
-        return validate.scores_of("step", step(flow_velocity(sde, score), x, t, u), x)
+        return user_functions.scores_of("step", step(flow_velocity(sde, score), x, t, u), x)
 
     return follow_times(
         "probability_flow", along_the_flow, sde, score, x, times,

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import user_functions, validate
 from toylab.densities.density import Density
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.samplers.accept_reject import State
@@ -47,16 +47,16 @@ def check_arguments(step: Callable[P, R]) -> Callable[P, R]:
 
 def _field(name: str, value: Any) -> Any:  # noqa: ANN401
     """A score, which says so if what it gives is no score; those of the library are known to be right."""
-    return value if _is_known(value) else functools.partial(validate.call_score, name, _function(name, value))
+    return value if _is_known(value) else functools.partial(user_functions.call_score, name, _function(name, value))
 
 
 def _log_prob(name: str, value: Any) -> Any:  # noqa: ANN401
-    return value if _is_known(value) else functools.partial(validate.call_log_prob, name, _function(name, value))
+    return value if _is_known(value) else functools.partial(user_functions.call_log_prob, name, _function(name, value))
 
 
 def _is_known(value: Any) -> bool:  # noqa: ANN401
     if isinstance(value, functools.partial):  # as made here, by a step that calls another one
-        return value.func in (validate.call_score, validate.call_log_prob)
+        return value.func in (user_functions.call_score, user_functions.call_log_prob)
     known = (CountingScore, ScoreMLP, EnergyMLP, NoiseConditionalMLP)
     return isinstance(value, known) or isinstance(getattr(value, "__self__", None), Density)
 
