@@ -21,6 +21,8 @@ def check_shape(objective: object, losses: Losses, density: Density, x: Tensor) 
         return Finding(name, False, f"objective(score, x, generator=g) raises {type(error).__name__}: {error}")
     if not isinstance(values, Tensor):
         return Finding(name, False, f"gives a {type(values).__name__} for 7 points: give a tensor of 7 losses")
+    if not values.is_floating_point() or values.dtype.itemsize < 4:
+        return Finding(name, False, f"gives {values.dtype}: give losses in the dtype of the points, {x.dtype}")
     if values.shape != (7,):
         hint = "leave out the mean" if values.ndim == 0 else "sum over coordinates, and keep the batch"
         return Finding(name, False, f"gives shape {list(values.shape)} for 7 points where [7] is wanted: {hint}")

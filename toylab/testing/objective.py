@@ -68,6 +68,8 @@ def check_objective(
     """
     refuse_class("objective", objective)
     refuse_function("density", density)
+    if not isinstance(density, Density):
+        raise TypeError(f"density is a {type(density).__name__}: give a density, such as densities.two_modes().")
     validate.function("objective", objective, "objectives.Sliced()")
     validate.count("n", n, least=100)
     validate.count("n_most", n_most)

@@ -77,6 +77,10 @@ class Truth:
             self.levels = check_levels("sigma", sigma)
         else:
             self.single = float(validate.noise_level(sigma, torch.zeros(2)))
+        if callable(weight):
+            validate.function("weight", weight, "torch.square")
+        elif weight is not None:
+            weight = validate.positive("weight", weight)
         self.weight: Weight = (1.0 if self.levels is None else square) if weight is None else weight
         self.groups = _groups(self.levels, self.single)
         ends = [group.low for group in self.groups] + [group.high for group in self.groups]
