@@ -210,6 +210,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "densities.Laplace": {"scales": lambda: (0.5, 2.0)},
     "schedules.uniform": {"first": lambda: 1.0},
     "objectives.LogUniform": {"low": lambda: 0.1},
+    "networks.ScoreMLP.with_tangents": {"v": lambda: torch.ones(2, 6, 2)},
     "samplers.mode_start": {"n": lambda: 4},
     "samplers.mala_warm_up": {"target": lambda: 0.6},
     "samplers.mala_step": {"factor": lambda: torch.eye(2)},

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 import toylab
-from toylab.densities import FromEnergy
+from toylab.densities import Checkerboard, FromEnergy, Square
 
 LIBRARY = Path(toylab.__file__).parent
 HOSTILE = str(Path(__file__).with_name("hostile.py"))
