@@ -47,9 +47,8 @@ def complaint(function: Callable[..., Any], arguments: dict[str, Any], hostile: 
             return f"hangs: more than {SECONDS} s"
         except Exception as error:  # noqa: BLE001
             return _foreign(error, hostile)
-    outside = isinstance(
-        getattr(function, "__self__", None), FromEnergy
-    )  # of its extent the score is nan, as documented
+    # outside of a bounded support the score is nan, as documented
+    outside = isinstance(getattr(function, "__self__", None), FromEnergy | Square | Checkerboard)
     if finite and not caught and not outside and _has_nan(result):
         return "gives nan in silence"
     return None
