@@ -404,3 +404,10 @@ def test_a_sample_of_another_shape_is_refused():
     assert One().sample().shape == (2,)
     with pytest.raises(ValueError, match=r"One\.sample gives \[2\] for the shape \[3\]: it must give points, \[3, 2\]"):
         One().sample((3,))
+
+
+def test_no_move_is_refused_in_a_sentence():
+    with pytest.raises(TypeError, match=r"to\(\[\]\) is no move: give a dtype, a device or both"):
+        two_modes().to([])
+    with pytest.raises(RuntimeError, match=r"to\(device='gpu'\) is no move: .*torch says"):
+        two_modes().to(device="gpu")

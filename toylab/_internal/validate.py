@@ -277,6 +277,16 @@ def noisy_time(t: Tensor | float, sigma: Tensor) -> None:
         raise ValueError(f"t is {t}, where there is no noise to be taken away. Start from a later time.")
 
 
+def earlier(name: str, u: Tensor | float, t: Tensor | float) -> None:
+    """Raise unless the time u is at most t; those in tensors are read where they are ``readable``."""
+    if all(not isinstance(time, Tensor) or readable(time) for time in (u, t)) and not bool(
+        torch.as_tensor(u <= t).all()
+    ):
+        raise ValueError(
+            f"{name} is {u} and t is {t}: a step goes back to an earlier time, from t to {name}. Swap them?"
+        )
+
+
 def times_of(t: Tensor | float, x: Tensor) -> Tensor | float:
     """Return ``time(t)``, or raise ``ValueError`` unless a tensor of times broadcasts to one per point of ``x``."""
     t = time(t)
