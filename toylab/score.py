@@ -123,7 +123,7 @@ def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         return _value_and_jvp_by_reverse_mode(score, x, v)
     with torch.inference_mode(False), forward_ad.dual_level():  # inference mode would drop the tangents in silence
         x = x.clone() if x.is_inference() else x.contiguous()  # a dual number needs memory of its own
-        s, jvp = forward_ad.unpack_dual(user_functions.call_score("score", score, forward_ad.make_dual(x, v)))
+        s, jvp = forward_ad.unpack_dual(user_functions.call_field("score", score, forward_ad.make_dual(x, v)))
     jvp = torch.zeros_like(s) if jvp is None else jvp  # no tangent: s does not depend on x
     return _as_grad_mode(s), _as_grad_mode(jvp)
 
@@ -134,7 +134,7 @@ def _value_and_jvp_by_reverse_mode(score: Score, x: Tensor, v: Tensor) -> tuple[
     u -> (grad s)^T u is linear, and its own transposed derivative along v is (grad s) v.
     """
     with torch.inference_mode(False):
-        s, pull_back, *_ = torch.func.vjp(partial(user_functions.call_score, "score", score), x)
+        s, pull_back, *_ = torch.func.vjp(partial(user_functions.call_field, "score", score), x)
         _, transposed, *_ = torch.func.vjp(lambda u: pull_back(u)[0], torch.zeros_like(s))
         (jvp,) = transposed(v)
     return s, torch.as_tensor(jvp)

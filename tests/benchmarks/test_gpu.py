@@ -11,6 +11,7 @@ from benchmarks.step import trained_objectives
 from toylab._internal.cuda_graphs import changes_nothing
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # so few steps warn of chains that have not moved
 def test_every_row_is_measured_where_there_is_a_device():
     rows = list(gpu.rows(0.0005, "cpu"))
     measured_rows = [row for row in rows if not row.skipped]

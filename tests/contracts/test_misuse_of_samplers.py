@@ -41,6 +41,9 @@ def with_batch(log_prob, score, x, **kw):
 # One line per sampler: how it is run with a log-density, a score and a start.
 RUNS = {
     "langevin": lambda log_prob, score, x, **kw: samplers.langevin(score, x, **FEW, **kw),
+    "reflected_langevin": lambda log_prob, score, x, **kw: samplers.reflected_langevin(
+        score, x, low=(-999, -999), high=(999, 999), **FEW, **kw
+    ),
     "annealed_langevin": lambda log_prob, score, x, **kw: samplers.annealed_langevin(score, x, SIGMAS, **FEW, **kw),
     "stochastic_gradient_langevin": with_batch,
     "scaled_network_langevin": lambda log_prob, score, x, **kw: samplers.scaled_network_langevin(score, N, **kw),

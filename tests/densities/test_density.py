@@ -388,7 +388,7 @@ def test_a_log_prob_that_is_not_summed_is_refused():
             return -x.square() / 2
 
     with pytest.raises(
-        ValueError, match=r"gives \[3, 2\] for points \[3, 2\]: .*one value per point, \[3\]. .*\.sum\(-1\)"
+        ValueError, match=r"gives shape \[3, 2\] for points .*\[3, 2\]: .*one number per point, .*\[3\]\. .*\.sum\(-1\)"
     ):
         Unsummed().score(torch.zeros(3, 2))
 

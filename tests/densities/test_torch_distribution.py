@@ -353,6 +353,7 @@ SAMPLERS = METROPOLIS | {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*chains never moved")  # some start at a wall, in 20 steps a few stay there
 @pytest.mark.parametrize("sampler", METROPOLIS)
 @pytest.mark.parametrize("name", KEPT)
 def test_metropolis_samplers_refuse_to_leave_the_support_and_keep_the_law(name, sampler):

@@ -16,7 +16,19 @@ from torch.utils._pytree import tree_leaves
 
 from toylab._internal import validate
 from toylab._internal.cuda_graphs import WARM_UP, capture_step, changes_nothing
-from toylab.densities import Banana, Circle, FromEnergy, Points, StudentTMixture, fractal_tree, ring, two_modes
+from toylab.densities import (
+    Banana,
+    Circle,
+    FromEnergy,
+    Points,
+    StudentTMixture,
+    _gaussians,
+    _mixture,
+    composite,
+    fractal_tree,
+    ring,
+    two_modes,
+)
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
     Denoising,
@@ -149,6 +161,11 @@ def taped(monkeypatch):
         monkeypatch.setattr(module, "capture_step", on_tape)
     # on the CPU, though not on a GPU, these look at times and levels, to refuse wrong ones
     monkeypatch.setattr(validate, "time", lambda t: t)
+    # nor are values, on a GPU
+    for module in (_mixture, validate):
+        monkeypatch.setattr(module, "readable", lambda values: False)
+    for module in (_gaussians, composite):
+        monkeypatch.setattr(module, "too_far", lambda log_joint, dim: False)
     looked_at = validate.noise_level
     monkeypatch.setattr(
         validate, "noise_level", lambda s, x: s.to(x) if isinstance(s, torch.Tensor) else looked_at(s, x)
@@ -258,7 +275,7 @@ SAMPLINGS = {
     "langevin, noised": lambda s: langevin(at(P.score, 0.5), X, step_size=0.05, n_steps=12, **s),
     "langevin, double": lambda s: langevin(P.score, X.double(), step_size=0.05, n_steps=12, **s),
     "reflected": lambda s: reflected_langevin(
-        P.score, X.clamp(-2, 2), low=(-2, -2), high=(2, float("inf")), step_size=0.5, n_steps=12, **s
+        P.score, X.double().clamp(-2, 2), low=(-2, -2), high=(2, float("inf")), step_size=0.5, n_steps=12, **s
     ),
     "mala, a schedule": lambda s: mala(P.log_prob, P.score, X, step_size=lambda k: 0.2 / (k + 1), n_steps=12, **s),
     "hmc, a schedule": lambda s: hmc(

@@ -63,7 +63,7 @@ WRONG = {
     "a sum": (lambda x: NORMAL.score(x).sum(), ValueError, r"score gives shape \[\] for points of shape"),
     "an array": (lambda x: NORMAL.score(x.detach()).numpy(), TypeError, "score gives a ndarray: it must give a torch"),
     "half precision": (lambda x: NORMAL.score(x).bfloat16(), TypeError, "gives torch.bfloat16 for points of"),
-    "float32 network": (ScoreMLP(8, generator=g()), TypeError, r"or a network by network.to\(torch.float64\)"),
+    "float32 network": (ScoreMLP(8, generator=g()), TypeError, r"give x.to\(torch.float32\), or turn the network into"),
 }  # fmt: skip
 
 
@@ -238,7 +238,7 @@ def test_something_else_for_a_density(wrong):
 
 def test_noise_conditional_networks_of_another_dtype_name_the_way():
     network = NoiseConditionalMLP(8, generator=g())
-    with pytest.raises(TypeError, match=r"Give points by x.to\(torch.float32\), or a network by network.to\("):
+    with pytest.raises(TypeError, match=r"give x.to\(torch.float32\), or turn the network into network.to\("):
         metrics.posterior_mean(network, points(), 0.5)
     assert metrics.posterior_mean(network, points().float(), 0.5).dtype == torch.float32
     with pytest.raises(TypeError, match="float64"):

@@ -53,7 +53,7 @@ def run_mala(x, n_steps=10, score=score, step_size=0.2, progress=False, **kwargs
 
 
 def run_reflected(x, n_steps=10, score=score, step_size=0.2, progress=False, **kwargs):
-    walls = {"low": (-999, -999), "high": (999, 999)}
+    walls = {"low": (-999, -999), "high": (math.inf, math.inf)}  # 3e38 is a start, too
     return reflected_langevin(score, x, **walls, step_size=step_size, n_steps=n_steps, progress=progress, **kwargs)
 
 

@@ -22,4 +22,5 @@ def test_the_values_that_are_kept_are_those_of_the_reference():
     for case in KEPT[::5]:
         value = reference.evaluate(case["law"], tuple(case["x"]), case["sigma"])
         for kept, part in zip(case["want"], (value.log_p, value.s1, value.s2, value.div), strict=True):
-            assert abs(mp.mpf(kept) - part) <= 1e-15 * max(1, abs(part))
+            was = mp.mpf(kept)
+            assert was == part or (mp.isnan(was) and mp.isnan(part)) or abs(was - part) <= 1e-15 * max(1, abs(part))

@@ -8,6 +8,7 @@ makes sense without the others.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
@@ -87,7 +88,8 @@ def changes_nothing(f: object) -> bool:
             changes_nothing(part) for part in vars(owner).values() if callable(part) and not isinstance(part, type)
         )
     ours = f"{__name__.partition('.')[0]}."
-    return getattr(f, "__closure__", ()) is None and (f.__module__ or "").startswith(ours)
+    plain = inspect.unwrap(f) if callable(f) else f  # the closure of a decorator is its function
+    return getattr(plain, "__closure__", ()) is None and (plain.__module__ or "").startswith(ours)
 
 
 def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Iterable[object]) -> str:

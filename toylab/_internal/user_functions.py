@@ -15,7 +15,12 @@ def scores_of(name: str, values: object, x: Tensor) -> Tensor:
 
     Neither x nor the values are read.
     """
-    found = _of_their_kind(name, values, x)
+    return field_of(name, _of_their_kind(name, values, x), x)
+
+
+def field_of(name: str, values: object, x: Tensor) -> Tensor:
+    """Return what a field gave at the points x, in whatever precision, or raise unless it is one vector per point."""
+    found = _tensor(name, values)
     if found.shape != x.shape:
         given = f"{name} gives shape {list(found.shape)} for points of shape {list(x.shape)}"
         if found.shape == x.shape[:-1]:
@@ -51,6 +56,11 @@ def log_probs_of(name: str, values: object, x: Tensor) -> Tensor:
 def call_score(name: str, score: Callable[..., Any], x: Tensor, *rest: Any) -> Tensor:  # noqa: ANN401
     """score(x, *rest), checked by ``scores_of``; torch's own errors about dtypes and the like say what to do."""
     return scores_of(name, called(name, score, x, *rest), x)
+
+
+def call_field(name: str, score: Callable[..., Any], x: Tensor, *rest: Any) -> Tensor:  # noqa: ANN401
+    """The same in whatever precision the values come, as under ``torch.autocast``."""
+    return field_of(name, called(name, score, x, *rest), x)
 
 
 def call_log_prob(name: str, log_prob: Callable[..., Any], x: Tensor, *rest: Any) -> Tensor:  # noqa: ANN401
@@ -124,12 +134,17 @@ def _remedy(text: str, f: object, x: Tensor) -> str | None:
     return None
 
 
-def _of_their_kind(name: str, values: object, x: Tensor) -> Tensor:
-    """Return ``values``, or raise unless they are a tensor of the dtype of x, on its device."""
+def _tensor(name: str, values: object) -> Tensor:
     if not isinstance(values, Tensor):
         raise TypeError(
             f"{name} gives a {type(values).__name__}: it must give a torch tensor, such as torch.from_numpy makes."
         )
+    return values
+
+
+def _of_their_kind(name: str, values: object, x: Tensor) -> Tensor:
+    """Return ``values``, or raise unless they are a tensor of the dtype of x, on its device."""
+    values = _tensor(name, values)
     if values.device != x.device:
         raise ValueError(
             f"{name} gives values on {values.device} for points on {x.device}: make its constants there, as in "

@@ -148,7 +148,8 @@ def noise_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
                 "From a variance v take v ** 0.5."
             )
         return positive("sigma", number) if number else number
-    floating("sigma", sigma)
+    if sigma.is_complex() or sigma.layout is not torch.strided:
+        floating("sigma", sigma)
     if not _broadcasts(sigma.shape, x.shape[:-1]):
         raise ValueError(
             f"sigma has shape {list(sigma.shape)} for x of shape {list(x.shape)}: give a number, or one level per "
@@ -168,7 +169,7 @@ def positive_level(sigma: Tensor | float, x: Tensor) -> Tensor | float:
         held = torch.finfo(x.dtype)
         if held.tiny <= (number := _number("sigma", sigma)) <= held.max:
             return number
-    elif _broadcasts(sigma.shape, x.shape[:-1]) and _all_positive(levels := floating("sigma", sigma).to(x)):
+    elif _broadcasts(sigma.shape, x.shape[:-1]) and not sigma.is_complex() and _all_positive(levels := sigma.to(x)):
         return levels
     noise_level(sigma, x)  # says what else is wrong
     least, most = (f"{end:.2g}" for end in (torch.finfo(x.dtype).tiny, torch.finfo(x.dtype).max))

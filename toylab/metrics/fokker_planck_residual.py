@@ -1,13 +1,14 @@
 """Is a field the score of one law at all noise levels? It takes the field alone, not the truth."""
 
 import torch
+import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
 from toylab._internal import validate
 from toylab.metrics.evaluate import Checked, warn_of_nan
 from toylab.metrics.points import noise, points_of
 from toylab.samplers.chains import Chains
-from toylab.score import NoiseConditionalScore, at, gradient, value_and_divergence, value_and_jvp
+from toylab.score import NoiseConditionalScore, at, gradient, value_and_divergence
 
 
 def fokker_planck_residual(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tensor | float) -> Tensor:
@@ -37,6 +38,8 @@ def fokker_planck_residual(score: NoiseConditionalScore, x: Tensor | Chains, sig
         s, divergence = value_and_divergence(at(checked, levels), y)
         return 0.5 * (divergence + s.square().sum(-1))
 
-    variance = levels**2
-    _, rate = value_and_jvp(lambda v: checked(points, v.sqrt()), variance, torch.ones_like(variance))
+    with torch.inference_mode(False), forward_ad.dual_level():
+        v = forward_ad.make_dual(levels.square(), torch.ones_like(levels))
+        s, rate = forward_ad.unpack_dual(checked(points, v.sqrt()))
+    rate = torch.zeros_like(s) if rate is None else rate  # no tangent: s does not depend on sigma
     return warn_of_nan("the residual", (rate - gradient(half_heat, points)).detach(), points)

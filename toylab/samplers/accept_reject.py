@@ -67,14 +67,15 @@ def _where(kept: Tensor, there: Tensor, here: Tensor) -> Tensor:
 
 
 def count_accepted(
-    step: Callable[[S, float], tuple[S, Tensor]], watch: Watch
+    step: Callable[[S, float], tuple[S, Tensor]], watch: Watch | None = None
 ) -> Callable[[tuple[S, Tensor], float], tuple[S, Tensor]]:
     """From a step that returns which proposals were kept, one that also counts how many each chain has kept, [n]."""
 
     def counting(state: tuple[S, Tensor], step_size: float) -> tuple[S, Tensor]:
         here, accepted = state
         there, kept = step(here, step_size)
-        watch.look(here, there)
+        if watch is not None:
+            watch.look(here, there)
         return there, accepted + kept.view(torch.uint8)  # from bool it would take six times as long
 
     return counting

@@ -67,12 +67,16 @@ class Run:
         self.in_modes = np.zeros(len(self.density.weights))
 
     def advance(self, n_steps: int) -> None:
-        """Make n_steps more.
+        """Make n_steps more, by the chains that have not left for ever.
 
         Raises:
-            ValueError: from the sampler, for a step size that it refuses.
+            ValueError: from the sampler, for a step size that it refuses; if no chain is left.
         """
         while n_steps > 0:
+            n = len(self.x)
+            self.x = self.x[self.density.score(self.x).isfinite().all(-1)]
+            if len(self.x) == 0:
+                raise ValueError(f"all {n} chains diverged: take a smaller step_size, and start again.")
             chains = self.move(self, n_steps)
             made = len(chains.path) - 1
             self._count(chains.path[1:].reshape(-1, 2))
