@@ -5,12 +5,16 @@ A sampler of your own gets these tests by one line in ``RUNS``.
 
 import inspect
 import math
+import warnings
 
 import pytest
 import torch
+from torch import nn
 
 from toylab import samplers
 from toylab.densities import two_modes
+from toylab.metrics import fisher_divergence
+from toylab.objectives import Sliced
 from toylab.samplers import ancestral_step, annealed_langevin, mala_init, mala_step, prior_mismatch
 from toylab.schedules import uniform
 from toylab.sde import VE, VP
@@ -262,3 +266,49 @@ def test_the_mismatch_of_the_prior_far_out():
     x = torch.tensor([[1e22, 0.0]])
     assert prior_mismatch(VP(), P, x).isfinite().all()
     assert prior_mismatch(VP(), P, x).dtype == torch.float32
+
+
+def test_a_function_that_changes_its_points_is_refused():
+    """The step would go on from the changed ones."""
+
+    def moves(x):
+        x -= 1.0
+        return -x
+
+    def log_p(x):
+        x -= 1.0
+        return -x.square().sum(-1) / 2
+
+    start, few = torch.zeros(5, 2), {"step_size": 0.1, "n_steps": 5}
+    for run in (
+        lambda: samplers.langevin(moves, start, **few),
+        lambda: samplers.metropolis(log_p, start, **few),
+        lambda: fisher_divergence(moves, P),
+        lambda: Sliced()(moves, start),
+    ):
+        with pytest.raises(ValueError, match="changes the points that it is given, in place"):
+            run()
+    samplers.langevin(lambda x: moves(x.clone()), start, **few)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm1d(8)])
+def test_a_network_in_training_mode_is_told_of_once(layer):
+    network = nn.Sequential(nn.Linear(2, 8), layer, nn.Linear(8, 2))
+    few = {"step_size": 0.01, "n_steps": 2, "progress": False}
+    for run in (
+        lambda: samplers.langevin(network, torch.zeros(5, 2), **few),
+        lambda: samplers.langevin(network.forward, torch.zeros(5, 2), **few),
+        lambda: samplers.mala(log_prob, network, torch.zeros(5, 2), **few),
+        lambda: fisher_divergence(network, P),
+    ):
+        network.train()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run()
+        (one,) = caught
+        assert f"score is a network in training mode, with {type(layer).__name__}" in str(one.message)
+        assert one.filename == __file__
+        network.eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run()

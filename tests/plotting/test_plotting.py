@@ -339,3 +339,9 @@ def test_numbers_in_tensors_are_numbers():
     ax = plotting.score_field(two_modes().score, torch.tensor(EXTENT), n=8, longest=torch.tensor(2.0))
     assert ax.get_xlim() == EXTENT[:2]
     assert ax.collections[0].scale == pytest.approx(2.0 / 3.0)
+
+
+def test_a_network_of_rows_only_is_told_what_to_do():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 2)).eval()
+    with pytest.raises(TypeError, match=r"BatchNorm1d takes points \[n, 2\] and here they are \[4, 4, 2\]"):
+        plotting.score_field(network, EXTENT, n=4)

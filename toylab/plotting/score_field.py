@@ -5,7 +5,7 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import user_functions, validate
 from toylab.densities.density import Density
 from toylab.metrics import Extent, grid_points
 from toylab.metrics.evaluate import evaluate
@@ -73,7 +73,7 @@ def _values(score: Score, extent: Extent, n: int, density: Density | None) -> Te
     """The score at n x n points, [n, n, 2]."""
     validate.score("score", score)
     x = grid_points(extent, n)
-    found = score(x) if density is None else evaluate(score, density, x)
+    found = user_functions.called("score", score, x) if density is None else evaluate(score, density, x)
     if not isinstance(found, Tensor) or found.shape != x.shape:
         given = f"shape {list(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
         raise ValueError(

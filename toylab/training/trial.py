@@ -149,7 +149,7 @@ def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> No
             if sigma
             else "give a ScoreMLP(), or an objective over noise levels, such as NoiseConditional(sigmas)"
         )
-        called = validate.score("network", tried, of_sigma=bool(sigma), remedy=other)
+        called = validate.score("network", tried, of_sigma=bool(sigma), remedy=other, in_training=True)
         try:
             s = called(x, *sigma)
         except Exception as error:
