@@ -5,15 +5,21 @@ A sampler of your own gets these tests by one line in ``RUNS``.
 
 import inspect
 import math
+import warnings
 
 import pytest
 import torch
+from torch import nn
 
 from toylab import samplers
+from toylab.densities import two_modes
+from toylab.metrics import fisher_divergence
+from toylab.objectives import Sliced
+from toylab.samplers import ancestral_step, annealed_langevin, mala_init, mala_step, prior_mismatch
 from toylab.schedules import uniform
 from toylab.sde import VE, VP
 
-N = 40
+P, N = two_modes(), 40
 SIGMAS, TEMPERATURES = torch.tensor([3.0, 1.0]), torch.tensor([1.0, 2.0])
 TIMES = uniform(1.0, 0.1, 6)
 FEW = {"step_size": 0.1, "n_steps": 5}
@@ -229,3 +235,80 @@ def test_a_start_that_is_no_cloud(name, x, match):
 def test_a_seed_is_no_generator(name, seed):
     known = seed if seed in (0, 7) and seed is not True else 0
     refused(name, rf"generator is .*: give torch.Generator\(\).manual_seed\({known}\)", generator=seed, error=TypeError)
+
+
+def test_an_ancestral_step_goes_back():
+    x = torch.zeros(3, 2)
+    with pytest.raises(ValueError, match=r"u is 0.4 and t is 0.3: a step goes back .* Swap them\?"):
+        ancestral_step(VP(), P.score, x, 0.3, 0.4)
+    assert ancestral_step(VP(), P.score, x, 0.4, 0.3).isfinite().all()
+
+
+def test_levels_whose_first_step_no_number_holds_are_refused():
+    with pytest.raises(ValueError, match=r"sigmas runs from 1e\+30 to 1.*first step would be of 1e\+59.*torch.float32"):
+        annealed_langevin(P.score, torch.zeros(3, 2), torch.tensor([1e30, 1.0]), step_size=0.1, n_steps=1)
+
+
+def test_a_factor_of_another_dtype_is_cast():
+    x, factor = torch.zeros(3, 2), torch.tensor([[2.0, 0.0], [1.0, 3.0]])
+    one, other = (
+        mala_step(
+            P.log_prob, P.score, mala_init(P.log_prob, P.score, x), 0.1, factor=factor.to(dtype),
+            generator=torch.Generator().manual_seed(0),
+        )[0].x
+        for dtype in (torch.float32, torch.float64)
+    )  # fmt: skip
+    assert torch.equal(one, other)
+
+
+def test_the_mismatch_of_the_prior_far_out():
+    """A difference of two logarithms of which neither is a number in float32."""
+    x = torch.tensor([[1e22, 0.0]])
+    assert prior_mismatch(VP(), P, x).isfinite().all()
+    assert prior_mismatch(VP(), P, x).dtype == torch.float32
+
+
+def test_a_function_that_changes_its_points_is_refused():
+    """The step would go on from the changed ones."""
+
+    def moves(x):
+        x -= 1.0
+        return -x
+
+    def log_p(x):
+        x -= 1.0
+        return -x.square().sum(-1) / 2
+
+    start, few = torch.zeros(5, 2), {"step_size": 0.1, "n_steps": 5}
+    for run in (
+        lambda: samplers.langevin(moves, start, **few),
+        lambda: samplers.metropolis(log_p, start, **few),
+        lambda: fisher_divergence(moves, P),
+        lambda: Sliced()(moves, start),
+    ):
+        with pytest.raises(ValueError, match="changes the points that it is given, in place"):
+            run()
+    samplers.langevin(lambda x: moves(x.clone()), start, **few)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm1d(8)])
+def test_a_network_in_training_mode_is_told_of_once(layer):
+    network = nn.Sequential(nn.Linear(2, 8), layer, nn.Linear(8, 2))
+    few = {"step_size": 0.01, "n_steps": 2, "progress": False}
+    for run in (
+        lambda: samplers.langevin(network, torch.zeros(5, 2), **few),
+        lambda: samplers.langevin(network.forward, torch.zeros(5, 2), **few),
+        lambda: samplers.mala(log_prob, network, torch.zeros(5, 2), **few),
+        lambda: fisher_divergence(network, P),
+    ):
+        network.train()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run()
+        (one,) = caught
+        assert f"score is a network in training mode, with {type(layer).__name__}" in str(one.message)
+        assert one.filename == __file__
+        network.eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run()

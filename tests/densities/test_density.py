@@ -10,7 +10,7 @@ import scipy.stats
 import torch
 
 from toylab._internal import validate
-from toylab.densities import Affine, Banana, Circle, Density, GaussianMixture, Noised, two_modes
+from toylab.densities import Affine, Banana, Circle, Density, GaussianMixture, Mixture, Noised, two_modes
 from toylab.densities._mixture import mixture
 
 WEIGHTS = [0.3, 0.5, 0.2]
@@ -404,3 +404,16 @@ def test_a_sample_of_another_shape_is_refused():
     assert One().sample().shape == (2,)
     with pytest.raises(ValueError, match=r"One\.sample gives \[2\] for the shape \[3\]: it must give points, \[3, 2\]"):
         One().sample((3,))
+
+
+def test_no_move_is_refused_in_a_sentence():
+    with pytest.raises(TypeError, match=r"to\(\[\]\) is no move: give a dtype, a device or both"):
+        two_modes().to([])
+    with pytest.raises(RuntimeError, match=r"to\(device='gpu'\) is no move: .*torch says"):
+        two_modes().to(device="gpu")
+
+
+def test_a_part_without_mass_whose_squared_score_overflows_is_left_out():
+    """A circle noised by 1e-12 has a score of 1e24 at the points of the other part, and 1e48 is no float32."""
+    p = Mixture([0.5, 0.5], [two_modes(), Circle()])
+    assert torch.equal(p.divergence(torch.tensor([[5.0, 5.0], [-5.0, -4.0]]), 1e-12), torch.tensor([-2.0, -2.0]))

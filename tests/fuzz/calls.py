@@ -4,16 +4,37 @@ What is called is read off the modules, so that a new name is in it at once; its
 names. An argument that none of the tables knows is an error here: give it a value.
 """
 
+import functools
 import inspect
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import torch
+import matplotlib
 
-from toylab import densities, metrics, networks, objectives, samplers, schedules, score, sde, testing, training
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import torch
+from scipy.stats import gaussian_kde
+
+from toylab import (
+    densities,
+    metrics,
+    museum,
+    networks,
+    objectives,
+    plotting,
+    samplers,
+    schedules,
+    score,
+    sde,
+    testing,
+    training,
+)
 from toylab.densities import bandwidth
 
 EXTENT = (-4.0, 4.0, -4.0, 4.0)
@@ -200,6 +221,18 @@ VALUES: dict[str, Callable[[], Any]] = {
     "network_of": lambda: lambda s: s,
     "seed": lambda: 0,
     "n_most": lambda: 400,
+    "ax": lambda: plt.subplots()[1],
+    "cmap": lambda: plotting.DENSITY_MAP,
+    "vmax": lambda: 1.5,
+    "longest": lambda: 2.0,
+    "color": lambda: plotting.EXACT,
+    "error": lambda: P.score,
+    "history": lambda: fitted().history,
+    "decomposition": lambda: decomposed(),
+    "measure": lambda: lambda network: 0.5,
+    "kde": lambda: gaussian_kde(points(9, torch.float64).numpy().T),
+    "fitted": lambda: SimpleNamespace(**P.to_sklearn()),
+    "kind": lambda: "loss",
 }
 
 LEVELS = {"score": lambda: P.score}  # of x and sigma: the same one, since a density's score is both
@@ -261,6 +294,9 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "training.fit": {"rate": lambda: training.cosine},
     "training.save": {"path": lambda: Path(tempfile.gettempdir()) / "toylab-fuzz.pt"},
     "training.load": {"path": lambda: saved()},
+    "plotting.loss_curve": {"label": lambda: "sliced"},
+    **{f"plotting.{name}": {"n": lambda: 12} for name in ("score_field", "density_map", "error_heat_map")},
+    "plotting.sample_histogram": {"n": lambda: 12, "vmax": lambda: 0.1},
     "objectives.NoiseConditional": {"sigmas": lambda: torch.tensor([2.0, 0.5])},
     "networks.NoiseConditionalMLP.with_tangents": {"sigma": lambda: 0.5},
 }  # fmt: skip
@@ -274,6 +310,7 @@ MADE_BY_THE_LIBRARY = {
     "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
     "metrics.Autocorrelation", "metrics.Convergence", "metrics.ErrorDecomposition", "metrics.ErrorTerms",
     "metrics.Estimate", "metrics.FisherByRegion", "metrics.ModeWeightTrace", "metrics.TwoSample",
+    "plotting.look",
 }  # fmt: skip
 
 
@@ -298,6 +335,18 @@ def saved() -> Path:
     path = Path(tempfile.gettempdir()) / "toylab-fuzz.pt"
     training.save(network(), path)
     return path
+
+
+def fitted() -> training.Fit[networks.ScoreMLP]:
+    """A short training."""
+    loss = objectives.Explicit(P.score)
+    return training.fit(network(), loss, P, n_steps=4, report_every=2, generator=generator(), progress=False)
+
+
+def decomposed() -> metrics.ErrorDecomposition:
+    """Of one step of Langevin's."""
+    made = {name: make() for name, make in OWN["metrics.explain"].items()}
+    return metrics.explain(P, **made)
 
 
 CLEAN_ONLY = ("densities.FromEnergy.", "densities.FromTorch.")
@@ -325,6 +374,7 @@ def instances() -> dict[str, Any]:
         "densities.Affine": p.TwoMoons().rotated(0.3),
         "densities.FromEnergy": p.from_energy(energy, (-9.0, 9.0, -9.0, 9.0), n_cells=64),
         "densities.FromTorch": p.from_torch(torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))),
+        "training.Fit": fitted(),
         "sde.VE": sde.VE(),
         "sde.VP": VP,
         "sde.SubVP": sde.SubVP(),
@@ -350,15 +400,42 @@ def calls() -> list[Call]:
     found = [
         _call(f"{module.__name__.removeprefix('toylab.')}.{name}", getattr(module, name))
         for module in (densities, bandwidth, score, schedules, sde, networks, objectives, samplers, metrics, testing,
-                       training)
+                       training, plotting)
         for name in _public(module)
     ]  # fmt: skip
+    found.append(_call("museum.of_kind", museum.of_kind))
+    found += [_call(f"densities.GaussianMixture.{name}", getattr(densities.GaussianMixture, name)) for name in FROM]
     for of, instance in instances().items():
         for name, method in inspect.getmembers(type(instance), callable):
             public = name == "__call__" or not name.startswith(("_", "from_"))
             if _is_ours(method) and public and f"{of}.{name}" not in NOT_FOR_THESE and name != "to":
                 found.append(_call(f"{of}.{name}", getattr(instance, name)))
+        if isinstance(instance, densities.Density):  # whose arguments are those of Tensor.to
+            found.append(Call(f"{of}.to(dtype)", _to(instance, "dtype"), {"dtype": VALUES["dtype"]}))
+            found.append(Call(f"{of}.to(device)", _to(instance, "device"), {"device": VALUES["device"]}))
     return found
+
+
+FROM = ("from_torch", "from_sklearn", "from_scipy")
+
+
+def _to(law: densities.Density, name: str) -> Callable[..., Any]:
+    return lambda **given: law.to(given[name])
+
+
+def _drawn(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function of ``plotting``; the figures are closed."""
+
+    @functools.wraps(function)
+    def drawn(**arguments: Any) -> Any:
+        try:
+            axes = function(**arguments)
+            axes.figure.canvas.draw()  # much of matplotlib waits for this
+            return axes
+        finally:
+            plt.close("all")
+
+    return drawn
 
 
 def _is_ours(value: Any) -> bool:
@@ -377,6 +454,7 @@ def _public(module: Any) -> list[str]:
 
 
 def _call(name: str, function: Callable[..., Any]) -> Call:
+    function = _drawn(function) if name.startswith("plotting.") else function
     clean = name.startswith(CLEAN_ONLY) and not name.endswith("noised")
     own = {"sigma": lambda: 0.0} if clean else OWN.get(name, {})
     arguments, optional = {}, set()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from matplotlib.colors import Colormap
 
 from toylab import densities, networks
 from toylab.samplers import Chains, State
@@ -190,7 +191,7 @@ def of(valid: Any) -> list[Named]:
         special = GENERATORS
     elif isinstance(valid, (tuple, list)) and valid and isinstance(valid[0], (int, float, tuple, list)):
         special = SEQUENCES
-    elif isinstance(valid, (Chains, State, torch.nn.Module, torch.dtype, dict)) or not callable(valid):
+    elif isinstance(valid, (Chains, State, torch.nn.Module, torch.dtype, dict, Colormap)) or not callable(valid):
         special = _constant(0, 0.5) + TENSORS[7:8]
     else:
         special = FUNCTIONS

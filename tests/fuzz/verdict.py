@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 import toylab
-from toylab.densities import Checkerboard, FromEnergy, Square
+from toylab.densities import Checkerboard, FromEnergy, FromTorch, Square
 
 LIBRARY = Path(toylab.__file__).parent
 HOSTILE = str(Path(__file__).with_name("hostile.py"))
@@ -47,8 +47,8 @@ def complaint(function: Callable[..., Any], arguments: dict[str, Any], hostile: 
             return f"hangs: more than {SECONDS} s"
         except Exception as error:  # noqa: BLE001
             return _foreign(error, hostile)
-    # outside of a bounded support the score is nan, as documented
-    outside = isinstance(getattr(function, "__self__", None), FromEnergy | Square | Checkerboard)
+    walled = (FromEnergy, FromTorch, Square, Checkerboard)  # outside of them the score is nan, as documented
+    outside = isinstance(getattr(function, "__self__", None), walled)
     if finite and not caught and not outside and _has_nan(result):
         return "gives nan in silence"
     return None

@@ -314,3 +314,34 @@ def test_scales_are_positive_numbers(draw, settings, said):
         draw(first, EXTENT, **settings)
     with pytest.raises(ValueError, match="extent is"):
         plotting.density_map(np.zeros((3, 3)), (1.0, -1.0, 0.0, 1.0))
+
+
+def test_where_and_in_what_colours_is_refused_in_a_sentence():
+    p = two_modes()
+    for draw in (
+        lambda **given: plotting.density_map(p, EXTENT, n=8, **given),
+        lambda **given: plotting.score_field(p.score, EXTENT, n=8, **given),
+        lambda **given: plotting.error_heat_map(p.score, EXTENT, density=p, n=8, **given),
+        lambda **given: plotting.sample_histogram(p.sample((9,)), EXTENT, n=8, **given),
+    ):
+        with pytest.raises(TypeError, match=r"ax is a ndarray: give matplotlib Axes, .* or axes\[0\]"):
+            draw(ax=plt.subplots(1, 2)[1])
+    with pytest.raises(ValueError, match="cmap is 'viridiss': give colours of matplotlib"):
+        plotting.density_map(p, EXTENT, n=8, cmap="viridiss")
+    assert plotting.density_map(p, EXTENT, n=8, cmap="viridis").images[0].cmap.name == "viridis"
+    with pytest.raises(ValueError, match="color is 'blau': give a colour of matplotlib"):
+        plotting.score_field(p.score, EXTENT, n=8, color="blau")
+    with pytest.raises(TypeError, match="density is a function: give a density"):
+        plotting.score_field(p.score, EXTENT, n=8, density=two_modes)
+
+
+def test_numbers_in_tensors_are_numbers():
+    ax = plotting.score_field(two_modes().score, torch.tensor(EXTENT), n=8, longest=torch.tensor(2.0))
+    assert ax.get_xlim() == EXTENT[:2]
+    assert ax.collections[0].scale == pytest.approx(2.0 / 3.0)
+
+
+def test_a_network_of_rows_only_is_told_what_to_do():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 2)).eval()
+    with pytest.raises(TypeError, match=r"BatchNorm1d takes points \[n, 2\] and here they are \[4, 4, 2\]"):
+        plotting.score_field(network, EXTENT, n=4)

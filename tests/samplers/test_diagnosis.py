@@ -5,9 +5,10 @@ import warnings
 
 import pytest
 import torch
+from torch.distributions import Independent, Weibull
 
 import toylab
-from toylab.densities import Square, StudentTMixture, two_modes
+from toylab.densities import Square, StudentTMixture, from_torch, isotropic, two_modes
 from toylab.samplers import (
     ancestral,
     annealed_langevin,
@@ -149,6 +150,36 @@ def test_steps_that_are_too_small_and_a_constant():
         lambda: metropolis(lambda x: 0 * x[:, 0], draws(), step_size=1.0, n_steps=100, generator=generator(), **QUIET)
     )
     assert "log_prob is 0 at every point" in message
+
+
+def test_accepting_everything_is_right_in_few_steps_and_on_long_paths():
+    """Of 0.01 each, 150 leapfrog steps cross a normal law; 15 proposals of that size in a box go nowhere."""
+    normal = isotropic([[0.0, 0.0]], 1.0)
+    x = draws(100, normal)
+    few = {"step_size": 1e-4, "generator": generator(), **QUIET}
+    assert warned(lambda: mala(P.log_prob, P.score, draws(), n_steps=9, **few)) == []
+    assert warned(lambda: hmc(normal.log_prob, normal.score, x, n_leapfrog=150, n_steps=12, **few)) == []
+    message = the_one(lambda: metropolis(BOX.log_prob, torch.zeros(200, 2), n_steps=15, **few))
+    assert "too small to explore" in message
+
+
+def test_a_run_down_the_hill_that_nearly_overflows_is_told():
+    """1.05^1000 = 1.5e21 is finite, and the product of that with the score, in float32, is not."""
+    message = the_one(
+        lambda: langevin(lambda x: x, draws(), step_size=0.1, n_steps=1000, generator=generator(), **QUIET)
+    )
+    assert "at 200 of 200 chains" in message
+    assert WRONG_SIGN in message
+
+
+def test_a_warm_up_tunes_its_step_so_that_another_one_to_begin_with_mends_nothing():
+    """A few chains by a wall refuse every step of the size that suits the others; a higher target makes it smaller."""
+    p = from_torch(Independent(Weibull(torch.ones(2), 2 * torch.ones(2)), 1))
+    x = torch.full((300, 2), 0.8)
+    x[:3] = torch.tensor([0.02, 0.8])
+    message = the_one(lambda: mala_warm_up(p.log_prob, p.score, x, step_size=0.3, n_steps=100, generator=generator()))
+    assert "of 300 chains never moved" in message
+    assert "Take a higher target" in message
 
 
 def test_a_log_density_that_jumps():

@@ -1,6 +1,7 @@
 """Reflected Langevin dynamics on boxes: exact on uniform laws, and on others the law of its own kernel."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import scipy.stats
 import torch
 from torch.distributions import Exponential, Independent
 
+from toylab import ToylabWarning
 from toylab.densities import Square, from_torch
 from toylab.samplers import reflected_langevin, reflected_langevin_step
 
@@ -169,6 +171,20 @@ def test_a_score_that_is_nan_marks_its_chains():
         chains = run(nowhere, torch.zeros(100, 2), 0.1, 20, low=(-1, -1), high=(1, 1))
     assert bool((chains.diverged == chains.samples.isnan().any(-1)).all())
     assert chains.diverged.any()
+
+
+def test_a_box_that_is_wider_than_the_law_is_told():
+    """Smaller steps would lead out of the law as well."""
+    with pytest.warns(ToylabWarning, match="give low and high between which it is defined") as told:
+        run(Square().score, torch.zeros(100, 2), 0.1, 100, low=(-2, -2), high=(2, 2))
+    assert "step_size" not in str(told[0].message)
+
+
+def test_a_score_that_pushes_against_a_wall_is_no_fault():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chains = run(lambda x: torch.full_like(x, 3.0), torch.zeros(100, 2), 0.01, 300, low=(-1, -1), high=(1, 1))
+    assert bool((chains.samples.mean(0) > 0.5).all())
 
 
 @pytest.mark.parametrize(

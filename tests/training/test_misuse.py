@@ -233,3 +233,11 @@ def test_points_on_another_device():
 def test_derivatives_are_checked_too():
     with pytest.raises(TypeError, match="the weights of the network are"):
         ScoreMLP(8).with_tangents(X.double(), X.double()[None])
+
+
+def test_a_measure_of_the_spread_is_a_function_that_gives_a_number():
+    trained = run()
+    with pytest.raises(TypeError, match="measure is a float"):
+        trained.spread(0.5)
+    with pytest.raises(TypeError, match="measure gives NoneType: it must give one number per network"):
+        trained.spread(lambda network: None)

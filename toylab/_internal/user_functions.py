@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from toylab._internal.torch_private import version
+
 
 def scores_of(name: str, values: object, x: Tensor) -> Tensor:
     """Return what the user's score gave at the points x, or raise unless it is one vector per point, of their kind.
@@ -92,9 +94,10 @@ def _few(values: Tensor) -> str:
 
 
 def called(name: str, f: Callable[..., Any], x: Tensor, *rest: Any) -> object:  # noqa: ANN401
-    """f(x, *rest); torch's own errors about dtypes and the like say what to do."""
+    """f(x, *rest), which must leave x as it is; torch's own errors about dtypes and the like say what to do."""
+    before = None if x.is_inference() else version(x)
     try:
-        return f(x, *rest)
+        values = f(x, *rest)
     except TypeError as error:
         if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
             raise  # from inside of f; else it was the call itself that failed
@@ -110,6 +113,12 @@ def called(name: str, f: Callable[..., Any], x: Tensor, *rest: Any) -> object:  
             f"{name} failed at points of shape {list(x.shape)}, {x.dtype}, on the {x.device.type}: {remedy} "
             f"torch says: {str(error).splitlines()[0]}"
         ) from error
+    if before is not None and version(x) != before:
+        raise ValueError(
+            f"{name} changes the points that it is given, in place, and whoever called it goes on with these. Write "
+            "x = x - m for x -= m and the like, or let it begin with x = x.clone()."
+        )
+    return values
 
 
 def _remedy(text: str, f: object, x: Tensor) -> str | None:
@@ -128,6 +137,11 @@ def _remedy(text: str, f: object, x: Tensor) -> str | None:
         return (
             "it asks for gradients, which are switched off here. Give lambda x: toylab.score.gradient(log_prob, x), "
             "which switches them on, or compute them under torch.enable_grad()."
+        )
+    if "running_mean should contain" in text:
+        return (
+            f"BatchNorm1d takes points [n, 2] and here they are {list(x.shape)}. Let the network begin with "
+            "x.reshape(-1, 2), and give back its result .view(x.shape)."
         )
     if "shapes cannot be multiplied" in text or "must match the size" in text:
         return "it expects points of another shape. It must take one point of the plane per row, [n, 2]."

@@ -12,10 +12,11 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from toylab._internal.torch_private import is_batched
 from toylab._internal.uncalled import refuse_class
+from toylab._internal.warn import warn
 
 NO_DENSITY = (
     "sigma is 0: a law on points or on a curve has no density of its own. Give a noise level sigma > 0, "
@@ -278,6 +279,16 @@ def noisy_time(t: Tensor | float, sigma: Tensor) -> None:
         raise ValueError(f"t is {t}, where there is no noise to be taken away. Start from a later time.")
 
 
+def earlier(name: str, u: Tensor | float, t: Tensor | float) -> None:
+    """Raise unless the time u is at most t; those in tensors are read where they are ``readable``."""
+    if all(not isinstance(time, Tensor) or readable(time) for time in (u, t)) and not bool(
+        torch.as_tensor(u <= t).all()
+    ):
+        raise ValueError(
+            f"{name} is {u} and t is {t}: a step goes back to an earlier time, from t to {name}. Swap them?"
+        )
+
+
 def times_of(t: Tensor | float, x: Tensor) -> Tensor | float:
     """Return ``time(t)``, or raise ``ValueError`` unless a tensor of times broadcasts to one per point of ``x``."""
     t = time(t)
@@ -420,9 +431,19 @@ def function(name: str, value: object, example: str, takes: int | None = None) -
     return value
 
 
-def score(name: str, value: object, *, of_sigma: bool = False, remedy: str | None = None) -> Callable[..., Any]:
-    """Return ``value``, or raise ``TypeError`` unless it can be called with x, or with x and a noise level."""
+def score(
+    name: str, value: object, *, of_sigma: bool = False, remedy: str | None = None, in_training: bool = False
+) -> Callable[..., Any]:
+    """Return ``value``, or raise ``TypeError`` unless it can be called with x, or with x and a noise level.
+
+    Unless it is ``in_training``, a network whose values are those of its training mode alone is warned of.
+    """
     called = function(name, value, "p.score")
+    if not in_training and (layer := _of_training_mode(called)):
+        warn(
+            f"{name} is a network in training mode, with {layer}: what it gives at a point is random, or depends on "
+            "the other points. Turn it into one in evaluation mode by network.eval() first."
+        )
     try:
         parameters = inspect.signature(called)
     except (TypeError, ValueError):  # of a function written in C: it is found out at the first call
@@ -439,6 +460,20 @@ def score(name: str, value: object, *, of_sigma: bool = False, remedy: str | Non
         )
         raise TypeError(f"{name} is a {type(value).__name__}, which cannot be called as {call}: {remedy}.") from None
     return called
+
+
+def _of_training_mode(score: object) -> str | None:
+    """The kind of a layer of a network that is another one in training mode, as it is now; None if there is none."""
+    held = (
+        score,
+        getattr(score, "score", None),
+        getattr(score, "__self__", None),
+    )  # at(network, sigma), network.forward
+    network = next((one for one in held if isinstance(one, nn.Module)), nn.Identity())
+    kinds = (nn.BatchNorm1d, nn.SyncBatchNorm, nn.Dropout, nn.Dropout1d, nn.AlphaDropout)
+    return next(
+        (type(layer).__name__ for layer in network.modules() if layer.training and isinstance(layer, kinds)), None
+    )
 
 
 def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:

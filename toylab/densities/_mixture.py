@@ -24,9 +24,10 @@ def mixture(log_joint: Tensor, scores: Tensor, divergences: Tensor) -> tuple[Ten
         log p [...], s [..., 2] and div s [...].
     """
     r = log_joint.softmax(-1)
-    # where a component has no mass its score means nothing, and may be nan
-    scores = torch.where((log_joint == -math.inf)[..., None], 0.0, scores)
-    divergences = torch.where(log_joint == -math.inf, 0.0, divergences)
+    # where a component has no mass its score means nothing, and may be nan, or have a square that is none
+    nothing = (r == 0) | (log_joint == -math.inf)
+    scores = torch.where(nothing[..., None], 0.0, scores)
+    divergences = torch.where(nothing, 0.0, divergences)
     # relative to the heaviest component, so that equal components of a huge score cancel exactly
     heaviest = log_joint.argmax(-1)[..., None, None].expand(*log_joint.shape[:-1], 1, 2)
     reference = scores.gather(-2, heaviest)

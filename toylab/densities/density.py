@@ -136,7 +136,10 @@ class Density(Parameters, ABC):
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """Lower and upper corner, each [2] in float64, of a rectangle outside which p_sigma has mass below 1e-15."""
-        raise TypeError(f"{type(self).__name__} has no bounds(sigma), which quadrature needs. Define it.")
+        raise TypeError(
+            f"{type(self).__name__} has no bounds(sigma), which quadrature needs. Define it, or take "
+            "from_energy(lambda x: -p.log_prob(x), extent), whose extent are the bounds."
+        )
 
     def length_scale(self, sigma: float = 0.0) -> float:
         """The smallest length over which p_sigma varies: the least standard deviation of its Gaussian parts."""

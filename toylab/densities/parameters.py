@@ -63,7 +63,14 @@ class Parameters:
 
         Tensors among the attributes of a class of one's own move along, and so do networks: a copy, where they change.
         """
-        like = torch.empty(0, dtype=self.dtype, device=self.device).to(*args, **kwargs)
+        try:
+            like = torch.empty(0, dtype=self.dtype, device=self.device).to(*args, **kwargs)
+        except (TypeError, RuntimeError, AssertionError) as error:  # of a torch without CUDA it is an AssertionError
+            given = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
+            raise type(error)(
+                f"to({given}) is no move: give a dtype, a device or both, as in to(torch.float64) or to('cuda'). torch "
+                f"says: {str(error).splitlines()[0]}"
+            ) from None
         if not like.is_floating_point():
             raise TypeError(f"dtype is {like.dtype}: samples are floating point. Give torch.float32 or torch.float64.")
         other = copy.copy(self)

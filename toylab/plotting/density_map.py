@@ -9,7 +9,7 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab.densities.density import Density
 from toylab.metrics import Extent, grid_points
-from toylab.plotting.axes import square_axes
+from toylab.plotting.axes import colormap, square_axes
 from toylab.plotting.finite import field_values, note_left_out
 from toylab.plotting.style import DENSITY_MAP
 
@@ -46,7 +46,7 @@ def density_map(
     if isinstance(density, Density):
         density = density.log_prob(grid_points(extent, n, dtype=torch.float64), sigma).exp().numpy()
     values = field_values("density", density, "a density")
-    ax = square_axes(ax, extent)
+    ax, cmap = square_axes(ax, extent), colormap(cmap)
     ax.imshow(values, extent=extent, origin="lower", cmap=cmap, vmin=0.0, vmax=vmax, interpolation="bilinear")
     note_left_out(ax, int((~np.isfinite(values)).sum()), values.size, "cells")
     return ax

@@ -2,11 +2,11 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
 from toylab.metrics import ErrorDecomposition, ErrorTerms
+from toylab.plotting.axes import axes_of
 from toylab.plotting.finite import note_left_out
 from toylab.plotting.style import EXACT, LEARNED, NEUTRAL
 
@@ -36,8 +36,7 @@ def error_decomposition(decomposition: ErrorDecomposition, *, ax: Axes | None = 
     shown = {name: terms for name, terms in decomposition.terms.items() if _is_finite(terms)}
     if not shown:
         raise ValueError("decomposition has no finite error: did all chains diverge? Then take a smaller step_size.")
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
+    ax = axes_of(ax, (6, 4.5))
     names = list(shown)
     up, down = np.zeros(len(names)), np.zeros(len(names))
     for part, color in _PARTS:

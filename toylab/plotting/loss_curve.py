@@ -1,9 +1,9 @@
 """How a training went."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+from toylab.plotting.axes import axes_of
 from toylab.plotting.style import EXACT, LEARNED
 from toylab.training import History
 
@@ -26,8 +26,9 @@ def loss_curve(history: History, *, label: str | None = None, ax: Axes | None = 
     """
     if not isinstance(history, History):
         raise TypeError(f"history is a {type(history).__name__}: give that of a training, as in trained.history.")
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+    if label is not None and not isinstance(label, str):
+        raise TypeError(f"label is a {type(label).__name__}: give a text for the legend, or None.")
+    ax = axes_of(ax, (6, 4))
     known = not np.isnan(history.fisher_divergence.numpy()).any()
     values = (history.fisher_divergence if known else history.loss).numpy()
     ax.plot(history.steps.numpy(), values, color=LEARNED, lw=2, marker="o", ms=4, label=label or "loss + offset")

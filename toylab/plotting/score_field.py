@@ -5,11 +5,12 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import user_functions, validate
 from toylab.densities.density import Density
 from toylab.metrics import Extent, grid_points
 from toylab.metrics.evaluate import evaluate
-from toylab.plotting.axes import square_axes
+from toylab.metrics.points import law
+from toylab.plotting.axes import color_of, square_axes
 from toylab.plotting.finite import field_values, longest_of, note_left_out
 from toylab.plotting.style import EXACT
 from toylab.score import Score
@@ -43,7 +44,10 @@ def score_field(
         ValueError: if it gives, or is, anything but one vector for each of n x n points.
     """
     if longest is not None:
-        validate.positive("longest", longest, "Give the size of a score")
+        longest = validate.positive("longest", longest, "Give the size of a score")
+    if density is not None:
+        law("density", density)
+    extent = validate.extent("extent", extent)
     given = _values(score, extent, n, density) if callable(score) else score
     arrows = field_values("score", given, "a score", (2,))
     if arrows.shape[0] != arrows.shape[1]:
@@ -53,7 +57,7 @@ def score_field(
     x = grid_points(extent, n, dtype=torch.float64).numpy()
     cell = (extent[1] - extent[0]) / n
     longest = longest_of(arrows) if longest is None else longest
-    ax = square_axes(ax, extent)
+    ax, color = square_axes(ax, extent), color_of(color)
     shown = np.where(finite[..., None], arrows, np.nan)  # an infinite one would be drawn
     ax.quiver(
         x[..., 0], x[..., 1], shown[..., 0], shown[..., 1],
@@ -69,7 +73,7 @@ def _values(score: Score, extent: Extent, n: int, density: Density | None) -> Te
     """The score at n x n points, [n, n, 2]."""
     validate.score("score", score)
     x = grid_points(extent, n)
-    found = score(x) if density is None else evaluate(score, density, x)
+    found = user_functions.called("score", score, x) if density is None else evaluate(score, density, x)
     if not isinstance(found, Tensor) or found.shape != x.shape:
         given = f"shape {list(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
         raise ValueError(

@@ -26,6 +26,7 @@ def ancestral_step(
         x_u | x_t, x_0 ~ N((a sigma_u^2 x_t + alpha_u c^2 x_0) / sigma_t^2, sigma_u^2 c^2 / sigma_t^2 I).
     """
     validate.noisy_time(t, sde.sigma(t))
+    validate.earlier("u", u, t)
     a = sde.alpha(t) / sde.alpha(u)
     to_x, c2 = a * (sde.sigma(u) / sde.sigma(t)) ** 2, sde.sigma(t) ** 2 - (a * sde.sigma(u)) ** 2
     to_clean, std = sde.alpha(u) * c2 / sde.sigma(t) ** 2, sde.sigma(u) * c2.sqrt() / sde.sigma(t)

@@ -52,6 +52,12 @@ def annealed_langevin(
     validate.score("score", score, of_sigma=True)
     validate.finite_cloud("x", x)
     sizes, levels = step_sizes(step_size, n_steps), validate.levels("sigmas", sigmas).tolist()
+    largest = max(sizes) * (levels[0] / levels[-1]) ** 2
+    if largest > torch.finfo(x.dtype).max:
+        raise ValueError(
+            f"sigmas runs from {levels[0]:.3g} to {levels[-1]:.3g}, so that the first step would be of {largest:.3g}, "
+            f"more than {x.dtype} holds. Begin at a lower level: one of the size of the data is enough."
+        )
     counted = CountingScore(score)
     recorder = Recorder(x, n_steps * len(levels), keep_every, label=levels[0])
 

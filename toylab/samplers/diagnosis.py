@@ -4,13 +4,16 @@ Nothing here is evaluated in a run that looks right; in one that does not, the s
 clouds of points more, which is not counted.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from toylab.score import LogProb, Score
 
 FEWEST = 100  # proposals from which a share of them is judged
-FEWEST_ALL = 1000  # proposals from which an acceptance of exactly 1 is
+FEWEST_ALL, FEWEST_STEPS = 1000, 10  # proposals, and steps of a chain, from which an acceptance of exactly 1 is
+EXPLORED = 0.3  # change of log p from the start to the end of a chain: that of two draws of a normal law is 0.7
 LOW = 0.01  # acceptance below which a run is said to have gone wrong
 LOOKS = 3  # steps that a Watch looks at: the ordinary ones before a CUDA graph is recorded
 OUT, FAR = 1e4, (10.0, 100.0, 1000.0)  # in units of the start's size: an explosion; where a score points back
@@ -20,7 +23,9 @@ WRONG_SIGN = (
 )
 
 
-def cause_of_divergence(score: Score | None, start: Tensor, last: Tensor, diverged: Tensor, remedy: str) -> str:
+def cause_of_divergence(
+    score: Score | None, start: Tensor, last: Tensor, diverged: Tensor, remedy: str, *, in_box: bool = False
+) -> str:
     """Why chains diverged, and what to do.
 
     Args:
@@ -29,6 +34,7 @@ def cause_of_divergence(score: Score | None, start: Tensor, last: Tensor, diverg
         last: where each was finite for the last time, [n, 2].
         diverged: which of them diverged, [n].
         remedy: what to take if the steps were too large.
+        in_box: whether walls kept the chains in, outside of which the score is not to be asked.
     """
     if score is None:
         return f"Take {remedy}."
@@ -38,13 +44,18 @@ def cause_of_divergence(score: Score | None, start: Tensor, last: Tensor, diverg
     if bool(undefined.any()):
         i = int(undefined.nonzero()[0])
         value = "nan" if bool(s[i].isnan().any()) else "inf"
+        if in_box:
+            return (
+                f"score is {value} at {place(last[i])}, which is in the box: give low and high between which it is "
+                "defined, the walls of the law itself, and starts between them."
+            )
         return (
             f"score is {value} at {place(last[i])}, where a step led one of them, and smaller steps would lead there "
             "as well. A law on a bounded set? reflected_langevin keeps a box, and mala, hmc and metropolis refuse "
             "steps that leave any; or sample a noised law, p.noised(0.1). A network or a formula? Look at its value "
             "there."
         )
-    if _points_outward(score, start.mean(0), last, diverged, size):
+    if not in_box and _points_outward(score, start.mean(0), last, diverged, size):
         return (
             "score points away from the start, however far out, and carries them off at any step size. "
             f"{WRONG_SIGN}. A network? So it goes on beyond its data: start where they are."
@@ -66,7 +77,7 @@ def carried_off(score: Score, start: Tensor, x: Tensor, s: Tensor) -> str | None
     if x.shape != start.shape or s.shape != start.shape:
         return None
     centre = start.mean(0)
-    push = ((x - centre) * s).sum(-1)
+    push = ((x - centre).double() * s.double()).sum(-1)  # in float32 it overflows long before x does
     push = push[push.isfinite()]
     if not len(push) or float(push.mean()) < 2 or float((push > 0).double().mean()) < 0.9:
         return None
@@ -81,10 +92,11 @@ def carried_off(score: Score, start: Tensor, x: Tensor, s: Tensor) -> str | None
 
 def _points_outward(score: Score, centre: Tensor, x: Tensor, of: Tensor, size: float) -> bool:
     """Whether the score points away from the centre far out, in the directions of the points x[of]."""
+    size = min(size, torch.finfo(x.dtype).max ** 0.75)  # or there is nowhere farther out
     r = x - centre
     direction = torch.nn.functional.normalize(r / r.abs().amax(-1, keepdim=True).clamp(min=1e-30), dim=-1)
     for distance in FAR:
-        push = (score(centre + distance * size * direction) * direction).sum(-1)
+        push = (score(centre + distance * size * direction).double() * direction).sum(-1)
         push = push[of & push.isfinite()]
         if not len(push) or float((push > 0).double().mean()) < 0.9:
             return False
@@ -98,10 +110,17 @@ class Watch:
         log_prob: log p up to a constant.
         score: its gradient, as it is claimed; None if the sampler needs none.
         remedy: what to take if the steps are too large.
+        remedy_for_few: the same, if they are too large for some chains only.
     """
 
-    def __init__(self, log_prob: LogProb, score: Score | None, remedy: str = "a smaller step_size") -> None:
-        self.log_prob, self.score, self.remedy = log_prob, score, remedy
+    def __init__(
+        self,
+        log_prob: LogProb,
+        score: Score | None,
+        remedy: str = "a smaller step_size",
+        remedy_for_few: str = "a smaller step_size",
+    ) -> None:
+        self.log_prob, self.score, self.remedy, self.remedy_for_few = log_prob, score, remedy, remedy_for_few
         self.looks, self.agreement = 0, 0.0  # sum over chains of the rise of log p times the rise that the score tells
 
     def look(self, before: tuple[Tensor, ...], after: tuple[Tensor, ...]) -> None:
@@ -129,28 +148,30 @@ class Watch:
         if n_proposals >= FEWEST and rate < LOW:
             return (
                 f"{int(accepted.sum())} of {n_proposals} proposals were accepted; {n_still} of {n} chains never moved. "
-                f"{self._why_so_few(x, step_size)}"
+                f"{self._why_so_few(x, step_size, self.remedy)}"
             )
         if n_proposals >= FEWEST_ALL and rate == 1:
-            return f"all {n_proposals} proposals were accepted: {self._why_all(start, x, step_size)}"
+            why = self._why_all(start, x, step_size, n_steps)
+            return f"all {n_proposals} proposals were accepted: {why}" if why else None
         if self.agreement < 0 and self._compare(torch.cat([start, x]), step_size) == "opposite":
             return f"log_prob falls along the score. {WRONG_SIGN}. What is sampled is p all the same, but slowly."
         if n_still and n * (1 - rate) ** n_steps < 1e-6:
             return (
                 f"{n_still} of {n} chains never moved in {n_steps} proposals, one of them at {place(x[still][0])}, "
-                f"though of all proposals a share of {rate:.2g} was accepted. {self._why_so_few(x[still], step_size)}"
+                f"though of all proposals a share of {rate:.2g} was accepted. "
+                f"{self._why_so_few(x[still], step_size, self.remedy_for_few)}"
             )
         return None
 
-    def _why_so_few(self, x: Tensor, step_size: float) -> str:
+    def _why_so_few(self, x: Tensor, step_size: float, remedy: str) -> str:
         """Why proposals from the points x are refused."""
         return {
             "rough": "A hair's breadth from where they are log_prob jumps, or is -inf or nan, so that no step size "
             "helps: look at it there.",
             "opposite": f"log_prob falls along the score. {WRONG_SIGN}.",
             "other": "score is not the gradient of log_prob, which is no error, but costs acceptance. Are both of the "
-            f"same law, at the same noise level? Or take {self.remedy}.",
-            "same": f"Take {self.remedy}.",
+            f"same law, at the same noise level? Or take {remedy}.",
+            "same": f"Take {remedy}.",
         }[self._compare(x, step_size)]
 
     def _compare(self, x: Tensor, step_size: float) -> str:
@@ -181,15 +202,30 @@ class Watch:
             return "other"
         return "same" if cosine > 0 else "opposite"
 
-    def _why_all(self, start: Tensor, x: Tensor, step_size: float) -> str:
-        ends = torch.cat([self.log_prob(start), self.log_prob(x)])
-        if bool((ends == ends[0]).all()):
-            return f"log_prob is {float(ends[0]) + 0.0:g} at every point, wherever a chain went. Does it use x?"
+    def _why_all(self, start: Tensor, x: Tensor, step_size: float, n_steps: int) -> str | None:
+        """Why all proposals were accepted; None if that is as it should be: in few steps, or short ones of long paths.
+
+        A path of many leapfrog steps goes far and loses no energy.
+        """
+        before, after = self.log_prob(start), self.log_prob(x)
+        far = FAR[-1] * (1 + start.abs().amax()) * torch.ones_like(start)
+        if bool((torch.cat([before, after, self.log_prob(start + far)]) == before[0]).all()):
+            return f"log_prob is {float(before[0]) + 0.0:g} at every point, wherever a chain went. Does it use x?"
+        if n_steps < FEWEST_STEPS or float((after - before).abs().median()) > EXPLORED:
+            return None
         moved = float((x - start).norm(dim=-1).mean())
         return (
             f"the steps, of {step_size**0.5:.2g} each, are too small to explore, and in the whole run a chain went "
             f"{moved:.2g} far. Take a larger step_size, such as mala_warm_up finds."
         )
+
+
+def attempt(look: Callable[[], str | None]) -> str | None:
+    """A diagnosis, or None where the user's function fails at a point that it was asked for: the run is done."""
+    try:
+        return look()
+    except Exception:
+        return None
 
 
 def place(x: Tensor) -> str:

@@ -16,7 +16,7 @@ from toylab._internal.cuda_graphs import capture_step
 from toylab._internal.malloc import keep_freed_memory
 from toylab._internal.warn import warn
 from toylab.samplers.chains import Chains
-from toylab.samplers.diagnosis import Watch, carried_off, cause_of_divergence
+from toylab.samplers.diagnosis import Watch, attempt, carried_off, cause_of_divergence
 
 P = ParamSpec("P")  # what a score takes
 S = TypeVar("S")  # state: points x [n, 2], or a tuple that begins with them
@@ -93,6 +93,7 @@ class Recorder:
         score: "CountingScore[...] | None" = None,
         watch: Watch | None = None,
         step_size: float = 1.0,
+        in_box: bool = False,
     ) -> Chains:
         """The result; and one warning, if something went wrong.
 
@@ -103,19 +104,20 @@ class Recorder:
             score: the score that carried them, from which the cause is told.
             watch: the same for samplers that refuse.
             step_size: of the last step.
+            in_box: whether walls keep the chains in: a score may push them against one.
         """
         diverged = ~x.isfinite().all(-1)
         if diverged.any():
             warn(
                 f"{int(diverged.sum())} of {len(x)} chains diverged to inf or nan by step {self.step}: they are marked "
-                f"in Chains.diverged. {self._cause(score, diverged)}"
+                f"in Chains.diverged. {self._cause(score, diverged, in_box)}"
             )
         elif watch is not None and accepted is not None and self.step:
-            told = _attempt(lambda: watch.verdict(self.start, x, accepted, self.step, step_size))
+            told = attempt(lambda: watch.verdict(self.start, x, accepted, self.step, step_size))
             if told:
                 warn(told)
-        elif score is not None and (last := score.last) is not None:
-            told = _attempt(lambda: carried_off(score.again, self.start, last[0], last[2]))
+        elif score is not None and not in_box and (last := score.last) is not None:
+            told = attempt(lambda: carried_off(score.again, self.start, last[0], last[2]))
             if told:
                 warn(told)
         acceptance = x.new_ones(len(x)) if accepted is None else accepted / max(self.step, 1)
@@ -124,22 +126,14 @@ class Recorder:
         path, labels = self.path[: self.filled], self.labels[: self.filled]
         return Chains(x, path, labels, acceptance, diverged, diverged_at, n_evaluations)
 
-    def _cause(self, score: "CountingScore[...] | None", diverged: Tensor) -> str:
+    def _cause(self, score: "CountingScore[...] | None", diverged: Tensor, in_box: bool) -> str:
         ask = None if score is None or score.last is None else score.again
-        told = _attempt(lambda: cause_of_divergence(ask, self.start, self.last, diverged, self.remedy))
+        told = attempt(lambda: cause_of_divergence(ask, self.start, self.last, diverged, self.remedy, in_box=in_box))
         return told or f"Take {self.remedy}."
 
     def _write(self, x: Tensor, label: float) -> None:
         self.path[self.filled], self.labels[self.filled] = x, label
         self.filled += 1
-
-
-def _attempt(look: Callable[[], str | None]) -> str | None:
-    """A diagnosis, or None where the user's function fails at a point that it was asked for: the run is done."""
-    try:
-        return look()
-    except Exception:
-        return None
 
 
 def _frames(x: Tensor, n: int) -> Tensor:

@@ -10,7 +10,7 @@ from toylab._internal import validate
 from toylab._internal.display import html_table, text_table
 from toylab._internal.warn import warn
 from toylab.samplers.accept_reject import check_inputs, mala_init
-from toylab.samplers.diagnosis import Watch
+from toylab.samplers.diagnosis import Watch, attempt
 from toylab.samplers.mala import cholesky_factor, mala_step
 from toylab.score import LogProb, Score
 
@@ -86,7 +86,8 @@ def mala_warm_up(
     if not 0 < target < 1:
         raise ValueError(f"target is {target}: an acceptance lies between 0 and 1, for example 0.574.")
     factor, here = cholesky_factor(preconditioner, x), mala_init(log_prob, score, x)
-    watch, accepted = Watch(log_prob, score, "another step_size to begin with"), here.x.new_zeros(len(x))
+    watch = Watch(log_prob, score, "another step_size to begin with", "a higher target, which makes the steps smaller")
+    accepted = here.x.new_zeros(len(x))
     acceptance: list[float] = []
     steps: list[float] = []
     for k in range(1, n_steps + 1):
@@ -97,7 +98,7 @@ def mala_warm_up(
         acceptance.append(float(kept.double().mean()))
         log_eps += 5 * (acceptance[-1] - target) / k**0.6
         steps.append(log_eps)
-    told = watch.verdict(x, here.x, accepted, n_steps, math.exp(log_eps))
+    told = attempt(lambda: watch.verdict(x, here.x, accepted, n_steps, math.exp(log_eps)))
     if told:
         warn(told)
     later = steps[n_steps // 2 :]

@@ -113,4 +113,4 @@ def reflected_langevin(
         "reflected_langevin", [Leg(step, sizes)], x, recorder,
         uses=[score], generator=generator, counter=counted, progress=progress,
     )  # fmt: skip
-    return recorder.chains(x, counted.n)
+    return recorder.chains(x, counted.n, score=counted, in_box=True)

@@ -38,6 +38,8 @@ def check_arguments(step: Callable[P, R]) -> Callable[P, R]:
         for name in ("t", "u"):
             if name in given and isinstance(given.get("x"), Tensor):
                 validate.times_of(given[name], given["x"])
+        if isinstance(factor := given.get("factor"), Tensor) and "here" in given:
+            given["factor"] = factor.to(given["here"].x)
         if isinstance(step_size := given.get("step_size"), Tensor) and step_size.ndim > 0:
             _one_per_chain(step_size, given["here"].x if "here" in given else given["x"])
         return step(**given)  # type: ignore[call-arg]  # the arguments of P, by their names

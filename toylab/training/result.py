@@ -9,6 +9,7 @@ from torch import nn
 from toylab._internal.display import html_table, text_table
 from toylab.training.history import History
 from toylab.training.spread import Spread
+from toylab.training.trial import check_call, measured
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -37,7 +38,8 @@ class Fit(Generic[Network]):
 
     def spread(self, measure: Callable[[Network], float]) -> Spread:
         """A number measured on every network, such as ``lambda s: metrics.fisher_divergence(s, p)``."""
-        return Spread(tuple(float(measure(network)) for network in self.networks))
+        check_call("measure", measure, "lambda s: metrics.fisher_divergence(s, p)")
+        return Spread(tuple(measured(measure, network, "measure") for network in self.networks))
 
     def __repr__(self) -> str:
         return text_table("Fit", self._summary())

@@ -55,6 +55,6 @@ def warn_scale(network: nn.Module, objective: Objective[Any], x: Tensor) -> None
     )
     warn(
         f"the data have a standard deviation of {std:.3g} about {place}, and the network is made for {own_std:.3g} "
-        f"about ({own_mean[0]:.3g}, {own_mean[1]:.3g}): it will hardly learn. {remedy}. Noise levels and step sizes "
-        "belong to the scale of the data, too."
+        f"about ({own_mean[0]:.3g}, {own_mean[1]:.3g}): it learns far worse than it could. {remedy}. Noise "
+        "levels and step sizes belong to the scale of the data, too."
     )

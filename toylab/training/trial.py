@@ -109,13 +109,13 @@ def check_losses(losses: object, x: Tensor) -> Tensor:
     return losses
 
 
-def measured(held_out: Callable[[Any], float], network: nn.Module) -> float:
-    """``held_out(network)`` as a number, or an error that says what it is instead."""
-    value = held_out(network)
+def measured(measure: Callable[[Any], float], network: nn.Module, name: str = "held_out") -> float:
+    """``measure(network)`` as a number, or an error that says what it is instead."""
+    value = measure(network)
     try:
         return float(value)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"held_out gives {_what(value)}: it must give one number per network.") from None
+        raise TypeError(f"{name} gives {_what(value)}: it must give one number per network.") from None
 
 
 def share_of(rate: Callable[[float], float], t: float) -> float:
@@ -149,7 +149,7 @@ def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> No
             if sigma
             else "give a ScoreMLP(), or an objective over noise levels, such as NoiseConditional(sigmas)"
         )
-        called = validate.score("network", tried, of_sigma=bool(sigma), remedy=other)
+        called = validate.score("network", tried, of_sigma=bool(sigma), remedy=other, in_training=True)
         try:
             s = called(x, *sigma)
         except Exception as error:
