@@ -368,6 +368,21 @@ def test_what_cannot_be_told_is_no_pass():
     assert any(line.startswith("?     minimiser") for line in str(report).splitlines())
 
 
+def test_levels_drawn_unevenly_and_made_good_by_weights_pass():
+    """A rung that comes up half as often counts twice as much, and so does its noise."""
+    ladder, often = geometric(2.0, 0.05, 5), torch.tensor([0.3, 0.25, 0.2, 0.15, 0.1], dtype=torch.float64)
+
+    def loss(score, x, *, generator=None):
+        k = torch.multinomial(often, len(x), replacement=True, generator=generator)
+        sigma = ladder.to(x)[k]
+        z = torch.randn(x.shape, dtype=x.dtype, generator=generator)
+        residual = score(x + sigma[:, None] * z, sigma) + z / sigma[:, None]
+        return 0.5 * sigma**2 * 0.2 / often[k] * residual.square().sum(-1)
+
+    report = check_objective(loss, sigma=ladder, n_most=700_000)
+    assert report.passed, report
+
+
 def test_continuous_levels_with_a_steep_weight_pass():
     """VP with weight 1, whose mean loss comes from small times; a fault in the quarter of large levels is seen."""
     levels = UniformTimes(VP())

@@ -1,6 +1,8 @@
 """Every hostile value in every argument of every public call: ``python -m tests.fuzz.exhaust [part of a name]``."""
 
+import contextlib
 import sys
+import tempfile
 from collections import Counter
 
 from tests.fuzz.calls import Call, calls
@@ -17,7 +19,8 @@ def tried(call: Call, name: str, value: Named) -> str | None:
         return None  # there is no such value here
     if arguments[name] is None and name in call.optional:
         return None
-    return complaint(call.function, arguments, name, finite=value.finite)
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # "1" is the name of a file, too
+        return complaint(call.function, arguments, name, finite=value.finite)
 
 
 def main(part: str = "") -> int:

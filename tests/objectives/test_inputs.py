@@ -79,7 +79,7 @@ def test_wrong_points(objective, x, error, message):
 
 @every_objective
 def test_a_wrong_generator_and_arguments_the_wrong_way_round(objective):
-    with pytest.raises(TypeError, match=r"generator is 0: give a torch.Generator"):
+    with pytest.raises(TypeError, match=r"generator is 0, a int: give torch.Generator\(\)"):
         objective(right, X, generator=0)
     with pytest.raises(TypeError, match=r"is points \[5, 2\]: a loss is called as objective\("):
         objective(X, right, generator=g())

@@ -23,6 +23,7 @@ from toylab.samplers import (
     scaled_network_langevin,
     stochastic_gradient_langevin,
 )
+from toylab.samplers.loop import CountingScore
 from toylab.sde import VE
 
 SIGMAS = torch.tensor([4.0, 2.0])
@@ -416,3 +417,11 @@ def test_a_likelihood_prints_how_sure_it_is(trace, error):
     assert rows["log q"].startswith(f"mean {float(found.log_prob.mean()):.4g}, from ")
     assert rows["standard error"].startswith(error)
     assert rows["evaluations"] == f"{found.n_evaluations} of the score per point"
+
+
+def test_a_counted_score_lets_go_of_its_last_points_before_it_is_asked_again():
+    held = []
+    counted = CountingScore(lambda x: (held.append(counted.last), -x)[1])
+    for _ in range(3):
+        counted(torch.zeros(4, 2))
+    assert held == [None, None, None] and counted.n == 3

@@ -29,8 +29,6 @@ from toylab.score import at, divergence, gradient
 _Law = TypeVar("_Law", bound="Density")
 _Result = TypeVar("_Result")
 
-R = TypeVar("R")
-
 _ANYWHERE = torch.zeros(2)
 
 
@@ -199,13 +197,13 @@ def _with_sigma(name: str, log_prob: Callable[..., Tensor]) -> Callable[..., Ten
     return log_prob_of_clean
 
 
-def _of_a_level(name: str, method: Callable[..., R]) -> Callable[..., R]:
+def _of_a_level(name: str, method: Callable[..., _Result]) -> Callable[..., _Result]:
     """``bounds`` or ``length_scale``, refusing a sigma that is no noise level."""
     if "sigma" not in inspect.signature(method).parameters:
         raise TypeError(f"{name}.{method.__name__} takes no sigma: write def {method.__name__}(self, sigma=0.0).")
 
     @functools.wraps(method)
-    def of_a_level(self: Density, sigma: float = 0.0) -> R:
+    def of_a_level(self: Density, sigma: float = 0.0) -> _Result:
         if isinstance(sigma, Tensor) and sigma.ndim > 0:
             raise TypeError(f"sigma has shape {list(sigma.shape)}: {method.__name__} is of one level, a number.")
         return method(self, float(validate.noise_level(sigma, _ANYWHERE)))

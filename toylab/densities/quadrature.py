@@ -16,7 +16,7 @@ _NODES_PER_LENGTH = 6
 _MOST_NODES = 50_000_000
 _CHUNK = 250_000
 _NEGLIGIBLE = 1e-24  # a node of such probability adds nothing, whatever f is there
-_MOST_UNSURE = 1e-2  # error of the normaliser that is accepted of a law that integrates itself
+_MOST_UNSURE = 4e-2  # error of the normaliser that is accepted of a law that integrates itself
 _BLOCK = 8  # nodes along the side of a block, which is left out as a whole if it is negligible
 
 

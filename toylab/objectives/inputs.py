@@ -30,11 +30,7 @@ def check_inputs(
         given = f"points {list(score.shape)}" if isinstance(score, Tensor) else f"a {type(score).__name__}"
         raise TypeError(f"{name} is {given}: a loss is called as objective({name}, x, generator=g). Give a function.")
     validate.points("x", x)
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise TypeError(
-            f"generator is {generator!r}: give a torch.Generator, such as torch.Generator().manual_seed(0), or leave "
-            "it out."
-        )
+    validate.generator(generator)
     return checked(score, name, output)
 
 

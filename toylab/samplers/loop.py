@@ -39,6 +39,7 @@ class CountingScore(Generic[P]):
         """The score's value; an evaluation that raised is not counted."""
         x: Any = args[0]
         if self.n:
+            self.last = None  # its memory is what this evaluation can use
             s = self.score(*args, **kwargs)
         else:
             s = user_functions.call_score(self.name, self.score, x, *args[1:])

@@ -102,6 +102,15 @@ class Evidence:
             for curvature, share in zip(self.curvatures(name), self.shares(), strict=True)
         ]
 
+    def pulls(self, name: str) -> list[Estimate]:
+        """By group: the slope that the loss counts at those levels, as ``scales`` are of the curvature."""
+        if not self.uneven:
+            return self.slopes(name)
+        return [
+            Estimate(slope.mean * share.mean, slope.error * share.mean if share.n else math.inf, slope.n)
+            for slope, share in zip(self.slopes(name), self.shares(), strict=True)
+        ]
+
     def overall_scale(self, name: str) -> Estimate:
         """Over all groups, each as often as it comes up."""
         return together(self.curvatures(name))
@@ -162,7 +171,7 @@ class Evidence:
         found = [times(share, MULTIPLE) for share in self.shares()]
         for name in DIRECTIONS:
             goal = MULTIPLE if name == TRUTH else OTHER_AT_A_LEVEL if several else OTHER
-            found += [times(part, goal) for part in self.slopes(name) + self.scales(name)]
+            found += [times(part, goal) for part in self.pulls(name) + self.scales(name)]
         if not math.isnan(constant_slip):
             found.append((constant_slip / CONSTANT) ** 2)
         return max(found)

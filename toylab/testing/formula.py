@@ -36,7 +36,7 @@ def check_minimiser(found: Evidence) -> Finding:
             words = (
                 f"the true score, in all five directions and with a constant (to {_percent(constant)} of {of}) tried"
             )
-            return _no_slip(found, slopes, name, words, "the target")
+            return _no_slip(found, {d: found.pulls(d) for d in DIRECTIONS}, name, words, "the target")
         curvature = found.overall_scale(TRUTH)
         a = 1 - of_all[TRUTH].mean / curvature.mean if curvature.mean > 0 else math.nan
         return Finding(
