@@ -19,6 +19,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
 from toylab import (
@@ -34,6 +35,7 @@ from toylab import (
     sde,
     testing,
     training,
+    widgets,
 )
 from toylab.densities import bandwidth
 
@@ -294,6 +296,15 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "training.fit": {"rate": lambda: training.cosine},
     "training.save": {"path": lambda: Path(tempfile.gettempdir()) / "toylab-fuzz.pt"},
     "training.load": {"path": lambda: saved()},
+    "widgets.animate": {
+        "figure": Figure, "draw": lambda: lambda frame: None, "frames": lambda: 3, "interval": lambda: 50,
+    },
+    "widgets.diffusion_film": {"film": lambda: film()},
+    "widgets.record_film": {"scores": lambda: {"exact": (P.score, P)}, "n_frames": lambda: 3, "n_paths": lambda: 4},
+    **{f"widgets.{name}": {"densities": lambda: {"two modes": P}, "n_chains": lambda: 20} for name in (
+        "langevin_playground", "noise_ladder", "score_explorer",
+    )},
+    "widgets.training_theatre": {"densities": lambda: {"two modes": P}, "width": lambda: 8, "n_steps": lambda: 10},
     "plotting.loss_curve": {"label": lambda: "sliced"},
     **{f"plotting.{name}": {"n": lambda: 12} for name in ("score_field", "density_map", "error_heat_map")},
     "plotting.sample_histogram": {"n": lambda: 12, "vmax": lambda: 0.1},
@@ -310,7 +321,7 @@ MADE_BY_THE_LIBRARY = {
     "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
     "metrics.Autocorrelation", "metrics.Convergence", "metrics.ErrorDecomposition", "metrics.ErrorTerms",
     "metrics.Estimate", "metrics.FisherByRegion", "metrics.ModeWeightTrace", "metrics.TwoSample",
-    "plotting.look",
+    "plotting.look", "widgets.Film", "widgets.TrainingTheatre",
 }  # fmt: skip
 
 
@@ -328,6 +339,12 @@ NOT_FOR_THESE = {
     "densities.GaussianMixture.to_scipy", "densities.FromTorch.bounds", "densities.FromTorch.length_scale",
     *(f"densities.{name}.posterior" for name in WITHOUT_POSTERIOR),
 }  # fmt: skip
+
+
+@functools.cache
+def film() -> widgets.Film:
+    """A short one."""
+    return widgets.record_film(VP, {"exact": (P.score, P)}, n_frames=3, n_paths=4, generator=generator())
 
 
 def saved() -> Path:
@@ -400,7 +417,7 @@ def calls() -> list[Call]:
     found = [
         _call(f"{module.__name__.removeprefix('toylab.')}.{name}", getattr(module, name))
         for module in (densities, bandwidth, score, schedules, sde, networks, objectives, samplers, metrics, testing,
-                       training, plotting)
+                       training, plotting, widgets)
         for name in _public(module)
     ]  # fmt: skip
     found.append(_call("museum.of_kind", museum.of_kind))

@@ -33,7 +33,12 @@ def animate(
         raise TypeError(f"figure is a {type(figure).__name__}: give a matplotlib Figure, such as picture.figure.")
     validate.function("draw", draw, "picture.show_frame")
     validate.positive("interval", interval)
-    frames = range(validate.count("frames", frames)) if isinstance(frames, int) else list(frames)
+    try:
+        frames = range(validate.count("frames", frames)) if isinstance(frames, int) else list(frames)
+    except TypeError:
+        raise TypeError(
+            f"frames is {frames!r}: give a number of frames (int), or which to show, such as range(0, 41, 2)."
+        ) from None
     if not frames:
         raise ValueError("frames is empty: give a number of frames, or which to show, such as range(0, 41, 2).")
 

@@ -25,6 +25,10 @@ def diffusion_film(film: Film | Mapping[str, MakeFilm]) -> ipywidgets.VBox:
         film: from ``record_film``; or films by name, each a function of the generator that makes it, such as
             ``lambda g: record_film(VP(), {"exact": (p.score, p)}, generator=g)``. They are made when chosen.
     """
+    if not isinstance(film, Film | Mapping):
+        raise TypeError(
+            f"film is a {type(film).__name__}: give one from record_film(...), or a dict of several by name."
+        )
     makers: dict[str, MakeFilm] = {"": lambda _: film} if isinstance(film, Film) else dict(film)
     if not makers:
         raise ValueError("film is empty: give one from record_film(...), or at least one by name.")

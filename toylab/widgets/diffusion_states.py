@@ -57,6 +57,8 @@ def record_film(
     require_sde(sde)
     validate.count("n_frames", n_frames, least=2)
     validate.count("n_paths", n_paths)
+    if not isinstance(scores, Mapping):
+        raise TypeError(f"scores is a {type(scores).__name__}: give a dict, such as {{'exact': (p.score, p)}}.")
     if not scores:
         raise ValueError("scores is empty: give at least one, such as {'exact': (p.score, p)}.")
     for name, pair in scores.items():
