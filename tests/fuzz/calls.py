@@ -440,6 +440,19 @@ def _to(law: densities.Density, name: str) -> Callable[..., Any]:
     return lambda **given: law.to(given[name])
 
 
+def _started(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function; matplotlib warns of an animation that nobody looked at."""
+
+    @functools.wraps(function)
+    def started(**arguments: Any) -> Any:
+        animation = function(**arguments)
+        animation._init_draw()
+        animation._draw_was_started = True
+        return animation
+
+    return started
+
+
 def _drawn(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function of ``plotting``; the figures are closed."""
 
@@ -472,6 +485,7 @@ def _public(module: Any) -> list[str]:
 
 def _call(name: str, function: Callable[..., Any]) -> Call:
     function = _drawn(function) if name.startswith("plotting.") else function
+    function = _started(function) if name == "widgets.animate" else function
     clean = name.startswith(CLEAN_ONLY) and not name.endswith("noised")
     own = {"sigma": lambda: 0.0} if clean else OWN.get(name, {})
     arguments, optional = {}, set()
