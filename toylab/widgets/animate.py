@@ -31,7 +31,7 @@ def animate(
     """
     if not isinstance(figure, Figure):
         raise TypeError(f"figure is a {type(figure).__name__}: give a matplotlib Figure, such as picture.figure.")
-    validate.function("draw", draw, "picture.show_frame")
+    validate.function("draw", draw, "picture.show_frame", takes=1)
     validate.positive("interval", interval)
     try:
         frames = range(validate.count("frames", frames)) if isinstance(frames, int) else list(frames)
