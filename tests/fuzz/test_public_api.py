@@ -31,3 +31,18 @@ def test_misuse_is_told(call, data):
     name = data.draw(st.sampled_from(sorted(call.arguments)), label="argument")
     value = data.draw(strategy(call.arguments[name]()), label="value")
     assert tried(call, name, value) is None
+
+
+# They make a function of points, which is checked by what calls it
+MAKERS = ("score.at", "sde.score_at", "samplers.flow_velocity")
+OF_A_SCORE = [call for call in CALLS if "score" in call.arguments and call.name not in MAKERS]
+
+
+@pytest.mark.parametrize("call", OF_A_SCORE, ids=str)
+def test_a_score_of_one_column_is_refused_and_not_broadcast(call):
+    """As [n, 1] it would broadcast against points [n, 2], and sample or measure another law in silence."""
+    arguments = {name: make() for name, make in call.arguments.items()}
+    right = arguments["score"]
+    arguments["score"] = lambda *at: right(*at)[..., :1]
+    with pytest.raises((ValueError, TypeError), match="score"):
+        call.function(**arguments)
