@@ -1,0 +1,45 @@
+"""Random numbers by counting: those of chain i at step k are a function of the seed, i and k alone.
+
+A kernel that carries a chain through all of its steps can share no stream with others. Philox turns a counter and a key
+into four words of 32 bits, all of them independent to any test, so that no chain waits for another, and the same seed
+gives the same numbers however chains and steps are divided among launches.
+Source: Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3 (Philox 4x32 with 10 rounds).
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+
+def draw_seed(device: torch.device, generator: torch.Generator | None) -> Tensor:
+    """A seed for a kernel [1], int64, drawn from ``generator`` on its device, which it advances; nothing is read."""
+    return torch.randint(2**63 - 1, (1,), dtype=torch.int64, device=device, generator=generator)
+
+
+@triton.jit
+def draw(seed, chain, step, DOUBLE: tl.constexpr):
+    """Two normal numbers and a uniform one, as far as rounding goes strictly between 0 and 1, for each chain.
+
+    In double precision all have 53 random bits, in single precision 32, so that no normal number is beyond 6.8, or 8.7.
+    """
+    zero = chain * 0
+    w0, w1, w2, w3 = tl.philox(seed, chain, zero + step, zero, zero)
+    if DOUBLE:
+        v0, v1, _, _ = tl.philox(seed, chain, zero + step, zero + 1, zero)
+        radius, turn, u = _uniform53(w0, w1), _uniform53(w2, w3), _uniform53(v0, v1)
+    else:
+        radius, turn, u = _uniform32(w0), _uniform32(w1), _uniform32(w2)
+    r = tl.sqrt(-2.0 * tl.log(radius))  # Box and Muller 1958
+    angle = 6.283185307179586 * turn
+    return r * tl.cos(angle), r * tl.sin(angle), u
+
+
+@triton.jit
+def _uniform32(word):
+    return (word.to(tl.float32) + 0.5) * 2.3283064365386963e-10  # 2^-32
+
+
+@triton.jit
+def _uniform53(high, low):
+    return ((high >> 5).to(tl.float64) * 67108864.0 + (low >> 6).to(tl.float64) + 0.5) * 1.1102230246251565e-16  # 2^-53

@@ -1,0 +1,73 @@
+"""Where the fused kernels run: on a CUDA device that Triton can compile for. Elsewhere the plain path does.
+
+On a CUDA device without them one sentence says why, once. Triton may also fail at the first launch, where there is no C
+compiler or a kernel is too large for the card: then that kernel is given up for the rest of the process.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+from toylab._internal.warn import warn
+
+OLDEST = (8, 0)  # compute capability, from Ampere on: what Triton is tested on
+MENDS = "On Linux it comes with torch's builds for CUDA; on Windows there is the package triton-windows."
+
+OPTIONS = {"enable_fp_fusion": True}  # for every launch: without fused multiply-adds kernels take up to twice as long
+
+T = TypeVar("T")
+
+_given_up: set[str] = set()
+
+
+def fused(device: torch.device) -> bool:
+    """Whether kernels run on the device; warns, once, if it is a CUDA device on which they do not."""
+    if device.type != "cuda":
+        return False
+    why = obstacle(device)
+    if why:
+        _tell(f"running without fused kernels, which are several times faster: {why}")
+    return not why
+
+
+@cache
+def obstacle(device: torch.device) -> str:
+    """Why a CUDA device runs no kernels, and what to do; "" if it does."""
+    if importlib.util.find_spec("triton") is None:
+        return f"triton is not installed. {MENDS}"
+    if torch.version.hip is None and (found := torch.cuda.get_device_capability(device)) < OLDEST:
+        return (
+            f"the GPU has compute capability {found[0]}.{found[1]}, and Triton needs {OLDEST[0]}.{OLDEST[1]}. The "
+            "results are the same."
+        )
+    return ""
+
+
+def attempt(name: str, launch: Callable[[], T]) -> T | None:
+    """What ``launch`` returns; None, with one sentence, if the kernel of that name cannot be compiled or loaded.
+
+    A lack of memory is no fault of the kernel, and raised.
+    """
+    if name in _given_up:
+        return None
+    try:
+        return launch()
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
+        raise
+    except Exception as error:
+        _given_up.add(name)
+        reason = (str(error).splitlines() or [""])[0]
+        _tell(
+            f"the fused kernel {name} does not run here, and the plain path does instead, several times slower: "
+            f"{type(error).__name__}: {reason}"
+        )
+        return None
+
+
+@cache
+def _tell(message: str) -> None:
+    """Warn once in a process."""
+    warn(message)
