@@ -67,6 +67,11 @@ def at(score: NoiseConditionalScore, sigma: Tensor | float) -> Score:
     return _At(score, sigma)
 
 
+def without_level(score: object) -> tuple[object, Tensor | float | None]:
+    """The score that was given to ``at``, and its level; any other as it is, with None."""
+    return (score.score, score.sigma) if isinstance(score, _At) else (score, None)
+
+
 @dataclass(frozen=True, eq=False)
 class _At:
     score: NoiseConditionalScore

@@ -44,7 +44,12 @@ def in_vmap() -> bool:
 
 def differentiated(tensor: Tensor) -> bool:
     """Whether a derivative of the tensor may be wanted: it has a graph, or a transform or a dual level is open."""
-    return tensor.requires_grad or in_forward_mode() or torch._C._functorch.peek_interpreter_stack() is not None
+    return tensor.requires_grad or in_transform()
+
+
+def in_transform() -> bool:
+    """Whether a transform of ``torch.func`` or a forward-mode pass is open, whose tensors no kernel of ours can read."""
+    return in_forward_mode() or torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def standard_gamma(shape: Tensor, generator: torch.Generator | None = None) -> Tensor:

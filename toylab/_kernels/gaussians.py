@@ -12,10 +12,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from toylab._kernels.mixture import component, derivative, value_and_score
+from toylab._kernels.mixture import component, some_far, value_and_score
+from toylab._kernels.mixture import evaluate as evaluate_block
 from toylab._kernels.when import OPTIONS
 
 BLOCK = 256  # points per program
+SIZES = ("n", "K", "noise_stride")  # or a kernel would be compiled anew for some of their values
 
 
 class Mixture(NamedTuple):
@@ -35,10 +37,10 @@ class Mixture(NamedTuple):
     noise: Tensor | None = None
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _evaluate(
     x_ptr, noise_ptr, table, wide, log_p_ptr, s_ptr, h_ptr, n, K, noise_stride,
-    ROUND: tl.constexpr, LEVELS: tl.constexpr, SINGLE: tl.constexpr, BLOCK: tl.constexpr,
+    ROUND: tl.constexpr, LEVELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
@@ -46,20 +48,9 @@ def _evaluate(
     noise = 0.0 * x1
     if LEVELS:
         noise = tl.load(noise_ptr + noise_stride * i, inside, 1.0)
-    top, log_total, s1, s2 = value_and_score(table, K, x1, x2, noise, ROUND, LEVELS)
-    log_p = top + log_total
-    h11, h12, h22 = s1, s1, s1
-    if h_ptr is not None:
-        h11, h12, h22 = derivative(table, K, x1, x2, noise, top, log_total, s1, s2, ROUND, LEVELS)
-    if SINGLE:
-        near = (log_p >= -100) | ~inside  # nan is far
-        if tl.min(near.to(tl.int32)) == 0:
-            y1, y2, level = x1.to(tl.float64), x2.to(tl.float64), noise.to(tl.float64)
-            top64, log_total64, t1, t2 = value_and_score(wide, K, y1, y2, level, ROUND, LEVELS)
-            log_p, s1, s2 = (top64 + log_total64).to(tl.float32), t1.to(tl.float32), t2.to(tl.float32)
-            if h_ptr is not None:
-                g11, g12, g22 = derivative(wide, K, y1, y2, level, top64, log_total64, t1, t2, ROUND, LEVELS)
-                h11, h12, h22 = g11.to(tl.float32), g12.to(tl.float32), g22.to(tl.float32)
+    log_p, s1, s2, h11, h12, h22 = evaluate_block(
+        table, wide, K, x1, x2, noise, inside, ROUND, LEVELS, h_ptr is not None
+    )  # fmt: skip
     if log_p_ptr is not None:
         infinite = (tl.abs(x1) == float("inf")) | (tl.abs(x2) == float("inf"))
         defined = (x1 == x1) & (x2 == x2)
@@ -73,10 +64,10 @@ def _evaluate(
         tl.store(h_ptr + 3 * i + 2, h22, inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _posterior(
     x_ptr, noise_ptr, table, wide, r_ptr, n, K, noise_stride,
-    ROUND: tl.constexpr, LEVELS: tl.constexpr, SINGLE: tl.constexpr, BLOCK: tl.constexpr,
+    ROUND: tl.constexpr, LEVELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
@@ -85,11 +76,10 @@ def _posterior(
     if LEVELS:
         noise = tl.load(noise_ptr + noise_stride * i, inside, 1.0)
     top, log_total, _, _ = value_and_score(table, K, x1, x2, noise, ROUND, LEVELS)
-    far = 0
-    if SINGLE:
-        near = (top + log_total >= -100) | ~inside
-        far = 1 - tl.min(near.to(tl.int32))
-    if far == 0:
+    far = False
+    if x1.dtype == tl.float32:
+        far = some_far(top + log_total, inside)
+    if not far:
         for k in range(K):
             log_joint, _, _, _, _, _ = component(table, k, x1, x2, noise, ROUND, LEVELS)
             tl.store(r_ptr + i * K + k, tl.exp(log_joint - top - log_total), inside)
@@ -99,6 +89,44 @@ def _posterior(
         for k in range(K):
             log_joint64, _, _, _, _, _ = component(wide, k, y1, y2, level, ROUND, LEVELS)
             tl.store(r_ptr + i * K + k, tl.exp(log_joint64 - top64 - log_total64).to(x1.dtype), inside)
+
+
+Kernel = Callable[[Tensor, Mixture, Callable[[Tensor], Tensor]], tuple[Tensor, ...]]
+"""Takes points [n, 2], a mixture, and the score of the plain path, which second derivatives go through."""
+
+
+def log_prob(x: Tensor, mixture: Mixture, plain: Callable[[Tensor], Tensor]) -> tuple[Tensor]:
+    """log p [n]."""
+    return (LogProb.apply(x, mixture, plain),)  # type: ignore[no-untyped-call]  # torch gives apply no types
+
+
+def score(x: Tensor, mixture: Mixture, plain: Callable[[Tensor], Tensor]) -> tuple[Tensor]:
+    """The score [n, 2]."""
+    return (Score.apply(x, mixture, plain),)  # type: ignore[no-untyped-call]
+
+
+def log_prob_and_score(x: Tensor, mixture: Mixture, plain: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Both, in one launch where no derivative is wanted."""
+    if x.requires_grad and torch.is_grad_enabled():
+        return *log_prob(x, mixture, plain), *score(x, mixture, plain)
+    return evaluate(x, mixture, log_prob=True, score=True)[:2]
+
+
+def divergence(x: Tensor, mixture: Mixture, _plain: Callable[[Tensor], Tensor]) -> tuple[Tensor]:
+    """The divergence of the score [n]; it has no derivative."""
+    h = evaluate(x, mixture, hessian=True)[2]
+    return (h[:, 0] + h[:, 2],)
+
+
+def posterior(x: Tensor, mixture: Mixture, _plain: Callable[[Tensor], Tensor]) -> tuple[Tensor]:
+    """P(component k | x) [n, K]; it has no derivative."""
+    x = x.contiguous()
+    r = x.new_empty((len(x), len(mixture.table)))
+    if len(x):
+        _posterior[_grid(x)](
+            x, *_of(mixture), r, len(x), len(mixture.table), *_shape_of(mixture), BLOCK=BLOCK, **OPTIONS
+        )  # fmt: skip
+    return (r,)
 
 
 def evaluate(
@@ -113,17 +141,10 @@ def evaluate(
     results = tuple(x.new_empty(size) for size in sizes)
     wanted = [result if asked else None for result, asked in zip(results, (log_prob, score, hessian), strict=True)]
     if len(x):
-        _evaluate[_grid(x)](x, *_of(mixture), *wanted, len(x), len(mixture.table), *_shape_of(mixture, x), BLOCK=BLOCK, **OPTIONS)
+        _evaluate[_grid(x)](
+            x, *_of(mixture), *wanted, len(x), len(mixture.table), *_shape_of(mixture), BLOCK=BLOCK, **OPTIONS
+        )  # fmt: skip
     return results[0], results[1], results[2]
-
-
-def posterior(x: Tensor, mixture: Mixture) -> Tensor:
-    """P(component k | x) [n, K] at the points x [n, 2]."""
-    x = x.contiguous()
-    r = x.new_empty((len(x), len(mixture.table)))
-    if len(x):
-        _posterior[_grid(x)](x, *_of(mixture), r, len(x), len(mixture.table), *_shape_of(mixture, x), BLOCK=BLOCK, **OPTIONS)
-    return r
 
 
 def _grid(x: Tensor) -> tuple[int]:
@@ -134,11 +155,9 @@ def _of(mixture: Mixture) -> tuple[Tensor | None, Tensor, Tensor]:
     return mixture.noise, mixture.table, mixture.wide
 
 
-def _shape_of(mixture: Mixture, x: Tensor) -> tuple[int, bool, bool, bool]:
-    """The stride of the levels, and what is known when a kernel is compiled."""
-    levels = mixture.noise is not None
-    per_point = mixture.noise is not None and len(mixture.noise) > 1
-    return int(per_point), mixture.round, levels, x.dtype == torch.float32
+def _shape_of(mixture: Mixture) -> tuple[int, bool, bool]:
+    """The stride of the levels, and what is known when a kernel is compiled: round, and whether there are levels."""
+    return 0 if mixture.noise is None or len(mixture.noise) == 1 else 1, mixture.round, mixture.noise is not None
 
 
 class LogProb(torch.autograd.Function):
@@ -157,7 +176,7 @@ class LogProb(torch.autograd.Function):
         """The gradient times the score."""
         x, s = ctx.saved_tensors
         if torch.is_grad_enabled():  # this derivative is to be differentiated in turn
-            s = Score.apply(x, ctx.mixture, ctx.plain)  # type: ignore[no-untyped-call]  # torch gives apply no types
+            (s,) = score(x, ctx.mixture, ctx.plain)
         return gradient[:, None] * s, None, None
 
 

@@ -49,6 +49,34 @@ def component(table, k, x1, x2, noise, ROUND: tl.constexpr, LEVELS: tl.constexpr
 
 
 @triton.jit
+def evaluate(table, wide, K, x1, x2, noise, inside, ROUND: tl.constexpr, LEVELS: tl.constexpr, HESSIAN: tl.constexpr):
+    """log p, s and the entries h11, h12, h22 of grad s (if HESSIAN) at a block of points.
+
+    In single precision l_k loses eps |l_k|. If one of the points ``inside`` is so far out that this shows in its
+    weights, the block is done again in double precision, from ``wide``, as on the plain path of a CPU.
+    """
+    top, log_total, s1, s2 = value_and_score(table, K, x1, x2, noise, ROUND, LEVELS)
+    log_p, h11, h12, h22 = top + log_total, s1, s1, s2
+    if HESSIAN:
+        h11, h12, h22 = derivative(table, K, x1, x2, noise, top, log_total, s1, s2, ROUND, LEVELS)
+    if x1.dtype == tl.float32:
+        if some_far(log_p, inside):
+            y1, y2, level = x1.to(tl.float64), x2.to(tl.float64), noise.to(tl.float64)
+            top64, log_total64, t1, t2 = value_and_score(wide, K, y1, y2, level, ROUND, LEVELS)
+            log_p, s1, s2 = (top64 + log_total64).to(tl.float32), t1.to(tl.float32), t2.to(tl.float32)
+            if HESSIAN:
+                g11, g12, g22 = derivative(wide, K, y1, y2, level, top64, log_total64, t1, t2, ROUND, LEVELS)
+                h11, h12, h22 = g11.to(tl.float32), g12.to(tl.float32), g22.to(tl.float32)
+    return log_p, s1, s2, h11, h12, h22
+
+
+@triton.jit
+def some_far(log_p, inside):
+    """Whether single precision will not do at one of the points; nan counts as far. It is densities/_mixture.too_far."""
+    return tl.min(((log_p >= -100) | ~inside).to(tl.int32)) == 0
+
+
+@triton.jit
 def value_and_score(table, K, x1, x2, noise, ROUND: tl.constexpr, LEVELS: tl.constexpr):
     """The largest l_k, log sum_k exp(l_k - largest), and s at points x; their sum is log p."""
     least: tl.constexpr = -1.7e308 if x1.dtype == tl.float64 else -3.4e38

@@ -6,6 +6,7 @@ compiler or a kernel is too large for the card: then that kernel is given up for
 
 import importlib.util
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from typing import TypeVar
 
@@ -46,15 +47,16 @@ def obstacle(device: torch.device) -> str:
     return ""
 
 
-def attempt(name: str, launch: Callable[[], T]) -> T | None:
-    """What ``launch`` returns; None, with one sentence, if the kernel of that name cannot be compiled or loaded.
+def attempt(name: str, device: torch.device, launch: Callable[[], T]) -> T | None:
+    """What ``launch`` returns on the device; None, with one sentence, if that kernel cannot be compiled or loaded.
 
     A lack of memory is no fault of the kernel, and raised.
     """
     if name in _given_up:
         return None
     try:
-        return launch()
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            return launch()
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except Exception as error:

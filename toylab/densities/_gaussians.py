@@ -11,15 +11,19 @@ The pairs [K, n] are processed in chunks of points that stay in the cache, one p
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.torch_private import differentiated
+from toylab._internal.torch_private import differentiated, in_transform
+from toylab._kernels.when import attempt, fused
 from toylab.densities._mixture import nowhere, too_far
 from toylab.densities.parameters import unwrapped
+
+if TYPE_CHECKING:
+    from toylab._kernels.gaussians import Kernel, Mixture
 
 # pairs of component and point per chunk: what a core's cache holds; on a GPU, where every chunk costs launches, many
 _PAIRS, _PAIRS_ON_A_GPU = 5 << 15, 1 << 24
@@ -143,21 +147,33 @@ def place(frames: Tensor, z: Tensor) -> Tensor:
 
 def log_prob(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     """log p_sigma(x), shape [...]."""
+    if (found := _in_a_kernel(lambda kernels: kernels.log_prob, x, sigma, gaussians)) is not None:
+        return found[0]
     return nowhere(x, _in_chunks(lambda pairs: (pairs.log_prob_and_weights()[0],), x, sigma, gaussians)[0])
 
 
 def posterior(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     """P(component k | x), shape [..., K]."""
+    if (found := _in_a_kernel(lambda kernels: kernels.posterior, x, sigma, gaussians, differentiable=False)) is not None:
+        return found[0]
     return _in_chunks(lambda pairs: (pairs.log_joint.softmax(0).T,), x, sigma, gaussians)[0]
 
 
 def score(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     """sum_k P(k | x) (C_k + sigma^2 I)^-1 (m_k - x), shape [..., 2]."""
+    if (found := _in_a_kernel(lambda kernels: kernels.score, x, sigma, gaussians)) is not None:
+        return found[0]
+    return _plain_score(x, sigma, gaussians)
+
+
+def _plain_score(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     return _in_chunks(lambda pairs: (_interleave(pairs.score(pairs.log_joint.softmax(0))),), x, sigma, gaussians)[0]
 
 
 def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> tuple[Tensor, Tensor]:
     """Both, at little more than the cost of the score."""
+    if (found := _in_a_kernel(lambda kernels: kernels.log_prob_and_score, x, sigma, gaussians)) is not None:
+        return found[0], found[1]
 
     def of(pairs: Pairs) -> tuple[Tensor, Tensor]:
         log_p, r = pairs.log_prob_and_weights()
@@ -169,12 +185,67 @@ def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> tup
 
 def divergence(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     """The divergence of the score, shape [...]."""
+    if (found := _in_a_kernel(lambda kernels: kernels.divergence, x, sigma, gaussians, differentiable=False)) is not None:
+        return found[0]
 
     def of(pairs: Pairs) -> tuple[Tensor]:
         r = pairs.log_joint.softmax(0)
         return (pairs.divergence(r, pairs.score(r)),)
 
     return _in_chunks(of, x, sigma, gaussians)[0]
+
+
+def _in_a_kernel(
+    which: Callable[[Any], "Kernel"], x: Tensor, sigma: Tensor | float, gaussians: Cast, *, differentiable: bool = True
+) -> tuple[Tensor, ...] | None:
+    """What a kernel of _kernels/gaussians.py gives, all points in one launch; None where the plain path is due."""
+    level = validate.noise_level(sigma, validate.points("x", x))
+    if not fused(x.device) or x.dtype not in (torch.float32, torch.float64) or in_transform():
+        return None
+    if (x.requires_grad and not differentiable) or (isinstance(level, Tensor) and level.requires_grad):
+        return None
+    if isinstance(level, Tensor) and level.ndim > 0:
+        level = level.expand(x.shape[:-1]).reshape(-1)
+    from toylab._kernels import gaussians as kernels  # it imports triton
+
+    kernel, plain_score = which(kernels), lambda points: _plain_score(points, level, gaussians)
+    results = attempt(
+        kernel.__name__, x.device, lambda: kernel(x.reshape(-1, 2), _as_mixture(x, level, gaussians), plain_score)
+    )  # fmt: skip
+    return None if results is None else tuple(part.reshape(x.shape[:-1] + part.shape[1:]) for part in results)
+
+
+def _as_mixture(x: Tensor, level: Tensor | float, cast: Cast) -> "Mixture":
+    """The Gaussians as the kernels take them, of the kind of x."""
+    from toylab._kernels.gaussians import Mixture
+
+    gaussians = cast(x.new_empty((0, 2), dtype=torch.float64))
+    if isinstance(level, Tensor):
+        wide = _columns(gaussians)
+        return Mixture(wide.to(x.dtype), wide, gaussians.round, (level**2).reshape(-1))
+    wide = table(level, gaussians)
+    return Mixture(wide.to(x.dtype), wide, gaussians.round)
+
+
+@functools.lru_cache(maxsize=64)
+def table(level: float, gaussians: Gaussians) -> Tensor:
+    """log w + log det W - log 2 pi, w11, w22, w21, m1 and m2 of each Gaussian at one level, [K, 6]."""
+    whitening = _at_one_level(level, gaussians)
+    w21 = torch.zeros_like(gaussians.c11) if whitening.w21 is None else whitening.w21
+    return _side_by_side(whitening.constant, *whitening.diagonal, w21, *gaussians.means)
+
+
+@functools.lru_cache(maxsize=16)
+def _columns(gaussians: Gaussians) -> Tensor:
+    """log w, c11, c22, c12, det C, m1 and m2 of each Gaussian, [K, 7]."""
+    return _side_by_side(
+        gaussians.log_weights, gaussians.c11, gaussians.c22, gaussians.c12, gaussians.det, *gaussians.means
+    )  # fmt: skip
+
+
+def _side_by_side(*columns: Tensor) -> Tensor:
+    with torch.inference_mode(False), torch.no_grad():  # what is kept is used in every mode
+        return torch.cat(columns, 1)
 
 
 def _sum(column: Tensor, terms: Tensor) -> Tensor:

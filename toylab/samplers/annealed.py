@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab.samplers import fused
 from toylab.samplers.chains import Chains
 from toylab.samplers.langevin import langevin_step
 from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
@@ -65,9 +66,15 @@ def annealed_langevin(
         step = partial(langevin_step, at(counted, sigma), generator=generator)
         return Leg(step, [eps * (sigma / levels[-1]) ** 2 for eps in sizes], [sigma] * n_steps)
 
-    x = follow(
-        "annealed_langevin", map(leg, levels), x, recorder,
-        uses=[score], generator=generator, counter=counted, progress=progress,
+    legs = [leg(sigma) for sigma in levels]
+    carried = fused.langevin(
+        counted, x, [eps for leg in legs for eps in leg.settings], recorder, name="annealed_langevin",
+        sigmas=[sigma for sigma in levels for _ in sizes], generator=generator, progress=progress,
     )  # fmt: skip
-    x = denoised(counted, x, levels[-1]) if denoise else x
-    return recorder.chains(x, counted.n, score=counted)
+    if carried is None:
+        carried = follow(
+            "annealed_langevin", legs, x, recorder,
+            uses=[score], generator=generator, counter=counted, progress=progress,
+        )  # fmt: skip
+    carried = denoised(counted, carried, levels[-1]) if denoise else carried
+    return recorder.chains(carried, counted.n, score=counted)

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import normal_like
+from toylab.samplers import fused
 from toylab.samplers.chains import Chains
 from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
 from toylab.samplers.step_arguments import check_arguments
@@ -72,8 +73,12 @@ def langevin(
     def step(x: Tensor, eps: float) -> Tensor:
         return langevin_step(counted, x, eps, temperature=temperature, generator=generator)
 
-    x = follow(
-        "langevin", [Leg(step, sizes)], x, recorder,
-        uses=[score], generator=generator, counter=counted, progress=progress,
+    carried = fused.langevin(
+        counted, x, sizes, recorder, temperature=temperature, generator=generator, progress=progress
     )  # fmt: skip
-    return recorder.chains(x, counted.n, score=counted)
+    if carried is None:
+        carried = follow(
+            "langevin", [Leg(step, sizes)], x, recorder,
+            uses=[score], generator=generator, counter=counted, progress=progress,
+        )  # fmt: skip
+    return recorder.chains(carried, counted.n, score=counted)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from toylab._internal.malloc import keep_freed_memory
 from toylab._internal.warn import warn
 from toylab.samplers.chains import Chains
 from toylab.samplers.diagnosis import Watch, attempt, carried_off, cause_of_divergence
+
+if TYPE_CHECKING:
+    from toylab._kernels.run import Run
 
 P = ParamSpec("P")  # what a score takes
 S = TypeVar("S")  # state: points x [n, 2], or a tuple that begins with them
@@ -84,6 +87,34 @@ class Recorder:
             self.last = torch.where(alive[:, None], x, self.last)
         if self.keep_every and self.step % self.keep_every == 0:
             self._write(x, self.step if label is None else label)
+
+    def run(self, sizes: Sequence[float], temperature: float, generator: torch.Generator | None) -> "Run":
+        """What a kernel needs to take all steps x' = x + eps/2 .. + sqrt(T eps) z and to record them here.
+
+        Args:
+            sizes: eps of each step.
+            temperature: T.
+            generator: what the seed is drawn from; None is torch's global stream.
+        """
+        from toylab._kernels.random import draw_seed
+        from toylab._kernels.run import Run
+
+        eps = torch.tensor(sizes, dtype=torch.float64)
+        halves, roots = (0.5 * eps).to(self.start), (temperature * eps).sqrt().to(self.start)
+        seed = draw_seed(self.start.device, generator)
+        self.last = self.start.clone(memory_format=torch.contiguous_format)
+        return Run(seed, halves, roots, self.path, self.keep_every or 0, self.last, self.steps_alive)
+
+    def skip(self, n_steps: int, labels: Sequence[float] | None) -> None:
+        """Count steps that a kernel has taken and recorded; ``labels`` of all steps, or None for their numbers."""
+        before, self.step = self.step, self.step + n_steps
+        if not self.keep_every:
+            return
+        due = range(before // self.keep_every + 1, self.step // self.keep_every + 1)
+        for frame in due:
+            step = frame * self.keep_every
+            self.labels[frame] = step if labels is None else labels[step - 1]
+        self.filled += len(due)
 
     def chains(
         self,

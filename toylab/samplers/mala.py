@@ -5,6 +5,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import normal_like
+from toylab.samplers import fused
 from toylab.samplers.accept_reject import State, accept_reject, check_inputs, count_accepted, mala_init, value_and_score
 from toylab.samplers.chains import Chains
 from toylab.samplers.diagnosis import Watch
@@ -111,7 +112,9 @@ def mala(
         return mala_step(log_prob, counted, here, eps, factor=factor, generator=generator)
 
     state = mala_init(log_prob, counted, x), x.new_zeros(len(x))
-    here, accepted = follow(
+    here, accepted = fused.mala(
+        log_prob, counted, state, sizes, recorder, factor=factor, generator=generator, progress=progress
+    ) or follow(
         "mala", [Leg(count_accepted(step, watch), sizes)], state, recorder,
         uses=[log_prob, score], generator=generator, counter=counted, progress=progress,
     )  # fmt: skip

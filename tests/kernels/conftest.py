@@ -1,0 +1,42 @@
+"""Kernels on a CUDA device where there is one; elsewhere under Triton's interpreter, on tensors of the CPU."""
+
+import importlib.util
+import os
+
+import numpy as np
+import pytest
+import torch
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+if DEVICE == "cpu":
+    os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined
+
+collect_ignore_glob = [] if importlib.util.find_spec("triton") else ["test_*.py"]
+
+
+@pytest.fixture
+def kernels(monkeypatch):
+    """Have the library choose its kernels, on the CPU too; the device to work on."""
+    from toylab._kernels import mixture_chain
+    from toylab.densities import _gaussians
+    from toylab.samplers import fused
+
+    if DEVICE == "cpu":
+        for module in (_gaussians, fused):
+            monkeypatch.setattr(module, "fused", lambda device: True)
+        monkeypatch.setattr(mixture_chain, "shape_of_a_program", lambda n: (1024, 4))  # many small ones take long
+    with np.errstate(all="ignore"):  # the interpreter computes with NumPy, and the kernels with inf
+        yield torch.device(DEVICE)
+
+
+@pytest.fixture
+def without_kernels(monkeypatch):
+    """Have the library take the plain path everywhere, from now on."""
+    from toylab.densities import _gaussians
+    from toylab.samplers import fused
+
+    def switch_off():
+        for module in (_gaussians, fused):
+            monkeypatch.setattr(module, "fused", lambda device: False)
+
+    return switch_off

@@ -1,0 +1,150 @@
+"""Whole runs in one kernel: which chains a GPU carries so, and how their steps are divided among launches.
+
+Langevin, annealed Langevin and MALA ask here first. Their own steps, the plain path, are what they are: for every score,
+on every device. A kernel draws other numbers than they do, from a stream of its own, whose seed the generator gives.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from toylab._kernels.when import attempt, fused
+from toylab.densities import _gaussians
+from toylab.densities.gaussian_mixture import GaussianMixture
+from toylab.densities.points import Points
+from toylab.samplers.accept_reject import State
+from toylab.samplers.loop import CountingScore, Recorder, progress_bar
+from toylab.score import LogProb, without_level
+
+Launch = Callable[[int, int], None]  # takes steps first .. first + n - 1, in place
+
+# pairs of chain and component that a launch evaluates: some tenths of a second, after which Ctrl-C is heard
+_PAIRS = 1 << 38
+
+
+def langevin(
+    counted: CountingScore[...],
+    x: Tensor,
+    sizes: Sequence[float],
+    recorder: Recorder,
+    *,
+    name: str = "langevin",
+    sigmas: Sequence[float] | None = None,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+    progress: bool = True,
+) -> Tensor | None:
+    """The points after a run of ``langevin`` or ``annealed_langevin``; None if no kernel carries such chains.
+
+    Args:
+        counted: the score: of x alone, or of x and a level if there are ``sigmas``.
+        x: where the chains start, [n, 2].
+        sizes: eps of each step.
+        recorder: of the run.
+        name: of the sampler.
+        sigmas: the noise level of each step, falling; None if the score has none.
+        temperature: T.
+        generator: source of randomness.
+        progress: show a bar when it takes long.
+    """
+    mixture = _mixture(counted.score) if _on_a_card(x, generator) else None
+    if mixture is None:
+        return None
+    from toylab._kernels import mixture_chain
+
+    cast, level = mixture
+    counted(x, *(sigmas or [])[:1])  # its first values are checked, as on the plain path
+    gaussians = cast(x.new_empty((0, 2), dtype=torch.float64))
+    levels = [level] if sigmas is None else list(dict.fromkeys(sigmas))
+    tables = torch.stack([_gaussians.table(level, gaussians) for level in levels])
+    place = {level: i for i, level in enumerate(levels)}
+    of_step = torch.tensor([place[s] for s in sigmas or [level] * len(sizes)], dtype=torch.int32).to(x.device)
+    x, run = x.clone(memory_format=torch.contiguous_format), recorder.run(sizes, temperature, generator)
+
+    def launch(first: int, n: int) -> None:
+        mixture_chain.langevin(x, tables, of_step, gaussians.round, run, first, n)
+
+    done = _take_all_steps(
+        name, launch, len(x) * len(gaussians.log_weights), recorder, counted, labels=sigmas, progress=progress
+    )  # fmt: skip
+    return x if done else None
+
+
+def mala(
+    log_prob: LogProb,
+    counted: CountingScore[...],
+    state: tuple[State, Tensor],
+    sizes: Sequence[float],
+    recorder: Recorder,
+    *,
+    factor: Tensor | None,
+    generator: torch.Generator | None,
+    progress: bool,
+) -> tuple[State, Tensor] | None:
+    """The state after a run of ``mala``, and how many proposals each chain accepted; None if no kernel carries them.
+
+    Args:
+        log_prob: log p, of the same mixture as the score.
+        counted: the score.
+        state: where the chains start, and none accepted yet.
+        sizes: eps of each step.
+        recorder: of the run.
+        factor: the lower Cholesky factor of the preconditioner; None is the identity.
+        generator: source of randomness.
+        progress: show a bar when it takes long.
+    """
+    x = state[0].x
+    mixture = _mixture(counted.score, log_prob) if _on_a_card(x, generator) else None
+    if mixture is None:
+        return None
+    from toylab._kernels import mixture_chain
+
+    cast, level = mixture
+    gaussians = cast(x.new_empty((0, 2), dtype=torch.float64))
+    table = _gaussians.table(level, gaussians)
+    here = State(*(part.clone(memory_format=torch.contiguous_format) for part in state[0]))
+    accepted, run = state[1].clone(), recorder.run(sizes, 1.0, generator)
+
+    def launch(first: int, n: int) -> None:
+        mixture_chain.mala(*here, accepted, table, gaussians.round, factor, run, first, n)
+
+    done = _take_all_steps("mala", launch, len(x) * len(table), recorder, counted, progress=progress)
+    return (here, accepted) if done else None
+
+
+def _on_a_card(x: Tensor, generator: torch.Generator | None) -> bool:
+    """Whether kernels run where x is; a generator elsewhere asks for the numbers of the plain path."""
+    return fused(x.device) and (generator is None or generator.device.type == x.device.type)
+
+
+def _mixture(score: object, log_prob: object = None) -> tuple[_gaussians.Cast, float] | None:
+    """The Gaussians of which this is the score, and the level; None if it is another score, or log p is not theirs."""
+    score, level = without_level(score)
+    p = getattr(score, "__self__", None)
+    if not (type(p) is GaussianMixture or type(p) is Points) or score != p.score or isinstance(level, Tensor):
+        return None
+    if log_prob is not None and (level is not None or log_prob != p.log_prob):
+        return None
+    return p._gaussians, level or 0.0
+
+
+def _take_all_steps(
+    name: str, launch: Launch, work: int, recorder: Recorder, counted: CountingScore[...], *,
+    labels: Sequence[float] | None = None, progress: bool,
+) -> bool:  # fmt: skip
+    """Launch until all steps are taken, or Ctrl-C; False if the kernel cannot be launched at all."""
+    n_steps, n_before = recorder.n_steps, counted.n if name == "mala" else 0
+    at_once = min(n_steps, max(1, _PAIRS // work))
+    with progress_bar(name, n_steps, progress) as shown:
+        while recorder.step < n_steps:
+            n = min(at_once, n_steps - recorder.step)
+            if attempt(f"of {name}", recorder.start.device, lambda n=n: launch(recorder.step, n) or True) is None:
+                counted.n = n_before
+                return False
+            recorder.skip(n, labels)
+            counted.n = n_before + recorder.step
+            if at_once < n_steps:
+                torch.cuda.synchronize(recorder.start.device)  # or the bar would run ahead, and Ctrl-C not be heard
+            shown.update(n)
+    return True
