@@ -1,7 +1,7 @@
 """log p, score, divergence and posterior of a mixture of Gaussians, each of many points in one launch.
 
-The plain path, and the formulas, are densities/_gaussians.py. A block of points in single precision, one of which is so
-far out that its weights would lose their digits, is done again in double precision, as on the plain path of a CPU.
+The plain path, and the formulas, are densities/_gaussians.py. Points in single precision, so far out that their
+weights would lose their digits, are done again in double precision, as on the plain path of a CPU.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from toylab._kernels.mixture import component, some_far, value_and_score
+from toylab._kernels.mixture import component, is_far, value_and_score
 from toylab._kernels.mixture import evaluate as evaluate_block
 from toylab._kernels.when import OPTIONS
 
@@ -76,19 +76,18 @@ def _posterior(
     if LEVELS:
         noise = tl.load(noise_ptr + noise_stride * i, inside, 1.0)
     top, log_total, _, _ = value_and_score(table, K, x1, x2, noise, ROUND, LEVELS)
-    far = False
+    far = (x1 != x1) & (x1 == x1)  # none
     if x1.dtype == tl.float32:
-        far = some_far(top + log_total, inside)
-    if not far:
-        for k in range(K):
-            log_joint, _, _, _, _, _ = component(table, k, x1, x2, noise, ROUND, LEVELS)
-            tl.store(r_ptr + i * K + k, tl.exp(log_joint - top - log_total), inside)
-    else:
+        far = is_far(top + log_total) & inside
+    for k in range(K):
+        log_joint, _, _, _, _, _ = component(table, k, x1, x2, noise, ROUND, LEVELS)
+        tl.store(r_ptr + i * K + k, tl.exp(log_joint - top - log_total), inside & ~far)
+    if tl.max(far.to(tl.int32)) > 0:
         y1, y2, level = x1.to(tl.float64), x2.to(tl.float64), noise.to(tl.float64)
         top64, log_total64, _, _ = value_and_score(wide, K, y1, y2, level, ROUND, LEVELS)
         for k in range(K):
             log_joint64, _, _, _, _, _ = component(wide, k, y1, y2, level, ROUND, LEVELS)
-            tl.store(r_ptr + i * K + k, tl.exp(log_joint64 - top64 - log_total64).to(x1.dtype), inside)
+            tl.store(r_ptr + i * K + k, tl.exp(log_joint64 - top64 - log_total64).to(x1.dtype), far)
 
 
 Kernel = Callable[[Tensor, Mixture, Callable[[Tensor], Tensor]], tuple[Tensor, ...]]

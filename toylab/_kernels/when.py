@@ -69,6 +69,11 @@ def attempt(name: str, device: torch.device, launch: Callable[[], T]) -> T | Non
         return None
 
 
+def wait_for(device: torch.device) -> None:
+    """Wait until the CUDA device has done all that it was given."""
+    torch.cuda.synchronize(device)
+
+
 @cache
 def _tell(message: str) -> None:
     """Warn once in a process."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from toylab._kernels.when import attempt, fused
+from toylab._kernels.when import attempt, fused, wait_for
 from toylab.densities import _gaussians
 from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.densities.points import Points
@@ -145,6 +145,6 @@ def _take_all_steps(
             recorder.skip(n, labels)
             counted.n = n_before + recorder.step
             if at_once < n_steps:
-                torch.cuda.synchronize(recorder.start.device)  # or the bar would run ahead, and Ctrl-C not be heard
+                wait_for(recorder.start.device)  # or the bar would run ahead, and Ctrl-C not be heard
             shown.update(n)
     return True
