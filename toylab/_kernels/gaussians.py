@@ -75,18 +75,18 @@ def _posterior(
     noise = 0.0 * x1
     if LEVELS:
         noise = tl.load(noise_ptr + noise_stride * i, inside, 1.0)
-    top, log_total, _, _ = value_and_score(table, K, x1, x2, noise, ROUND, LEVELS)
+    top, log_total, s1, s2 = value_and_score(table, K, x1, x2, noise, ROUND, LEVELS)
     far = (x1 != x1) & (x1 == x1)  # none
     if x1.dtype == tl.float32:
         far = is_far(top + log_total) & inside
     for k in range(K):
-        log_joint, _, _, _, _, _ = component(table, k, x1, x2, noise, ROUND, LEVELS)
+        log_joint = component(table, k, x1, x2, noise, ROUND, LEVELS)[0]
         tl.store(r_ptr + i * K + k, tl.exp(log_joint - top - log_total), inside & ~far)
     if tl.max(far.to(tl.int32)) > 0:
         y1, y2, level = x1.to(tl.float64), x2.to(tl.float64), noise.to(tl.float64)
-        top64, log_total64, _, _ = value_and_score(wide, K, y1, y2, level, ROUND, LEVELS)
+        top64, log_total64, t1, t2 = value_and_score(wide, K, y1, y2, level, ROUND, LEVELS)
         for k in range(K):
-            log_joint64, _, _, _, _, _ = component(wide, k, y1, y2, level, ROUND, LEVELS)
+            log_joint64 = component(wide, k, y1, y2, level, ROUND, LEVELS)[0]
             tl.store(r_ptr + i * K + k, tl.exp(log_joint64 - top64 - log_total64).to(x1.dtype), far)
 
 
