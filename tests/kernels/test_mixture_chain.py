@@ -11,6 +11,7 @@ from toylab._kernels import mixture_chain, when
 from toylab._kernels.random import draw_seed
 from toylab.densities import Banana, GaussianMixture, Points, ring, two_modes
 from toylab.samplers import accept_reject, annealed_langevin, fused, langevin, mala
+from toylab.samplers.loop import Recorder
 from toylab.schedules import geometric
 from toylab.score import at
 
@@ -151,6 +152,26 @@ def test_chains_that_diverge_are_told_as_on_the_plain_path(kernels, without_kern
     assert ours.diverged.all()
     assert float((ours.diverged_at - plain.diverged_at).abs().max()) <= 1
     assert ours.diverged_at.unique().numel() > 1
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_where_a_diverging_chain_was_finite_for_the_last_time(kernels, without_kernels, monkeypatch, dtype):
+    """As on the plain path, which tells the cause from it; a chain that is well is where it is."""
+    p = GaussianMixture([1.0], [[0.0, 0.0]], torch.diag(torch.tensor([1.0, 4.0])))
+    far = 1e145 if dtype == torch.float64 else 1e30
+    x = torch.tensor([[far, 1.0], [-0.1 * far, 2.0], [0.0, 3.0]], dtype=dtype, device=kernels)
+    recorders = []
+    monkeypatch.setattr(
+        Recorder, "chains", lambda self, *args, own=Recorder.chains, **kwargs: recorders.append(self) or own(self, *args, **kwargs)
+    )  # fmt: skip
+    for _ in range(2):
+        langevin(p.score, x, step_size=9.0, n_steps=12, temperature=0.0, generator=generator(kernels), progress=False)
+        without_kernels()
+    ours, plain = (recorder.last for recorder in recorders)
+    assert ours.isfinite().all()
+    assert float(ours[0, 0].abs()) > far
+    assert torch.allclose(ours, plain, rtol=1e-4)
 
 
 def test_mala_keeps_the_law(kernels):
