@@ -1,4 +1,4 @@
-"""Triton's compiler takes every kernel, for the oldest GPU that is supported and for an H100; no GPU is needed for it."""
+"""Triton's compiler takes every kernel, for the oldest GPU that is supported and for an H100; it needs neither."""
 
 import os
 import subprocess

@@ -162,9 +162,8 @@ def test_where_a_diverging_chain_was_finite_for_the_last_time(kernels, without_k
     far = 1e145 if dtype == torch.float64 else 1e30
     x = torch.tensor([[far, 1.0], [-0.1 * far, 2.0], [0.0, 3.0]], dtype=dtype, device=kernels)
     recorders = []
-    monkeypatch.setattr(
-        Recorder, "chains", lambda self, *args, own=Recorder.chains, **kwargs: recorders.append(self) or own(self, *args, **kwargs)
-    )  # fmt: skip
+    own = Recorder.chains
+    monkeypatch.setattr(Recorder, "chains", lambda self, *a, **k: recorders.append(self) or own(self, *a, **k))
     for _ in range(2):
         langevin(p.score, x, step_size=9.0, n_steps=12, temperature=0.0, generator=generator(kernels), progress=False)
         without_kernels()
@@ -226,7 +225,7 @@ def count_launches(monkeypatch):
     launched = []
     for kernel in ("langevin", "mala"):
         own = getattr(mixture_chain, kernel)
-        monkeypatch.setattr(mixture_chain, kernel, lambda *a, own=own, kernel=kernel: launched.append(kernel) or own(*a))
+        monkeypatch.setattr(mixture_chain, kernel, lambda *a, own=own, name=kernel: launched.append(name) or own(*a))
     return launched
 
 
@@ -279,9 +278,10 @@ def test_a_kernel_that_cannot_be_launched_leaves_the_plain_path(kernels, without
         m.setattr(mixture_chain, "langevin", broken)
         m.setattr(mixture_chain, "mala", broken)
         with pytest.warns(RuntimeWarning, match="kernel of .* does not run here.*out of resource") as told:
-            found = {name: RUNS[name](p, x, keep_every=5, generator=generator(kernels), progress=False) for name in runs}
-            for name in runs:
-                RUNS[name](p, x, generator=generator(kernels), progress=False)
+            found, _again = (
+                {name: RUNS[name](p, x, keep_every=5, generator=generator(kernels), progress=False) for name in runs}
+                for _ in range(2)
+            )
     assert len(told) == 3  # one per sampler
     without_kernels()
     for name in runs:

@@ -96,12 +96,12 @@ Kernel = Callable[[Tensor, Mixture, Callable[[Tensor], Tensor]], tuple[Tensor, .
 
 def log_prob(x: Tensor, mixture: Mixture, plain: Callable[[Tensor], Tensor]) -> tuple[Tensor]:
     """log p [n]."""
-    return (LogProb.apply(x, mixture, plain),)  # type: ignore[no-untyped-call]  # torch gives apply no types
+    return (LogProb.apply(x, mixture, plain),)
 
 
 def score(x: Tensor, mixture: Mixture, plain: Callable[[Tensor], Tensor]) -> tuple[Tensor]:
     """The score [n, 2]."""
-    return (Score.apply(x, mixture, plain),)  # type: ignore[no-untyped-call]
+    return (Score.apply(x, mixture, plain),)
 
 
 def log_prob_and_score(x: Tensor, mixture: Mixture, plain: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:

@@ -53,7 +53,7 @@ def evaluate(table, wide, K, x1, x2, noise, inside, ROUND: tl.constexpr, LEVELS:
     """log p, s and the entries h11, h12, h22 of grad s (if HESSIAN) at a block of points.
 
     In single precision l_k loses eps |l_k|. Points ``inside`` so far out that this shows in their weights are done
-    again in double precision, from ``wide``, as on the plain path of a CPU. Which others share the block does not matter.
+    again in double precision, from ``wide``, as on the plain path of a CPU, whatever other points share the block.
     """
     top, log_total, s1, s2 = value_and_score(table, K, x1, x2, noise, ROUND, LEVELS)
     log_p, h11, h12, h22 = top + log_total, s1, s1, s2

@@ -1,10 +1,11 @@
 """Whole runs in one kernel: which chains a GPU carries so, and how their steps are divided among launches.
 
-Langevin, annealed Langevin and MALA ask here first. Their own steps, the plain path, are what they are: for every score,
-on every device. A kernel draws other numbers than they do, from a stream of its own, whose seed the generator gives.
+Langevin, annealed Langevin and MALA ask here first. Their own steps are the plain path, for every score and on every
+device. A kernel draws other numbers than they do, from a stream of its own, whose seed the generator gives.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -139,7 +140,10 @@ def _take_all_steps(
     with progress_bar(name, n_steps, progress) as shown:
         while recorder.step < n_steps:
             n = min(at_once, n_steps - recorder.step)
-            if attempt(f"of {name}", recorder.start.device, lambda n=n: launch(recorder.step, n) or True) is None:
+            take = partial(launch, recorder.step, n)
+            if recorder.step > 0:
+                take()
+            elif not attempt(f"of {name}", recorder.start.device, take):
                 counted.n = n_before
                 return False
             recorder.skip(n, labels)
