@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks.hardware_limit import wait_for
 from benchmarks.measurement import Measurement
 from benchmarks.peers import why_missing, why_on_the_cpu
-from benchmarks.row import Row
+from benchmarks.row import Row, worst
 from benchmarks.timing import time_in_turns
 from toylab.densities import GaussianMixture, ring
 from toylab.experiments.setting import scaled_count
@@ -220,6 +220,6 @@ def with_laws(row: Row, p: GaussianMixture, found: dict[str, tuple[Tensor, float
     return replace(
         row,
         reached=f"{row.reached}; {said}" if row.reached else said,
-        error=max(abs(variance / right - 1) for variance in variances),
+        error=worst(abs(variance / right - 1) for variance in variances),
         allowed=5.2 / math.sqrt(min(len(samples) for samples, _ in found.values())),
     )

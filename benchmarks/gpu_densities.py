@@ -6,12 +6,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from benchmarks.densities import GAP, beside_autograd, relative_gap
+from benchmarks.densities import GAP, beside_autograd, gaps_between, of_the_law
 from benchmarks.floor import mixture_floor
 from benchmarks.hardware_limit import wait_for
 from benchmarks.measurement import Measurement
 from benchmarks.peers import without_a_device
-from benchmarks.row import Row, limit
+from benchmarks.row import Row, limit, worst
 from benchmarks.timing import time_alone
 from toylab.densities import GaussianMixture, fractal_tree, ring
 from toylab.experiments.setting import scaled_count
@@ -55,14 +55,11 @@ def _alone(
         q = p.to(device)
         x = spread * torch.randn(n, 2, device=device, generator=torch.Generator(device).manual_seed(0))
         first, seconds = time_alone(lambda: wait_for(f(q, x), device), repeats=repeats)
-        few = x[:N_CHECKED]
-        gap = max(
-            relative_gap(found.cpu(), right)
-            for found, right in zip(f(q, few), f(p.to(torch.float64), few.cpu().double()), strict=True)
-        )
+        exact = p.to(torch.float64)
+        gaps = gaps_between(lambda x: f(q, x), lambda x: f(exact, x.cpu().double()), (x[:N_CHECKED], of_the_law(p, x)))
         floor, kind = mixture_floor(len(p.weights), n, n_outputs).now(device)
         reached = f"the floor is its {kind}; first call {first:.2g} s; against float64"
-        yield replace(row, ours=seconds, reached=reached, error=gap, floor=floor)
+        yield replace(row, ours=seconds, reached=reached, error=worst(gaps), floor=floor)
 
     return Measurement((row,), measure)
 

@@ -1,7 +1,8 @@
 """The result of a comparison: one piece of work done by both sides, what each took, and how near it came."""
 
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 LIMIT = "limit"
@@ -76,6 +77,12 @@ def limit(work: str, most: float, share: float = 1.0, unit: str = "s") -> Row:
     return Row(work, LIMIT, 1.0, theirs=(most,), unit=unit, whole=share == 1)
 
 
+def worst(errors: Iterable[float]) -> float:
+    """The largest; nan if one of them is, which ``max`` would pass over."""
+    known = tuple(errors)
+    return math.nan if any(math.isnan(error) for error in known) else max(known)
+
+
 HEADER = """\
 | work | beside | ours | theirs | ratio (range) | goal | met | floor | both reach |
 |---|---|---|---|---|---|---|---|---|"""
@@ -114,7 +121,7 @@ def _reached(row: Row) -> str:
     if row.allowed is None:
         return row.reached
     found = "not measured" if row.error is None else f"{row.error:.2g}"
-    return f"{row.reached}{'; ' if row.reached else ''}off by {found}, allowed {row.allowed:.2g}"
+    return f"{row.reached}{'; ' if row.reached else ''}off by {found}, allowed {row.allowed:.3g}"
 
 
 def amount(value: float, unit: str) -> str:

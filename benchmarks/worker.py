@@ -4,10 +4,13 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any
+
+from tqdm.auto import tqdm
 
 from benchmarks.measurement import Measurement, failed, measured, said
 
@@ -53,7 +56,7 @@ class Worker:
         try:
             self._connection.send((comparison, share, k))
             found: tuple[Any, ...] | str = self._connection.recv()
-        except (EOFError, OSError):  # it ended without an answer
+        except (EOFError, OSError):  # it has ended without an answer
             self._process.join()
             return failed(measurement, f"the process that measured it ended with exit code {self._process.exitcode}")
         return failed(measurement, found) if isinstance(found, str) else found
@@ -74,13 +77,13 @@ def _serve(connection: Connection) -> None:
     """Measure what is asked for until the other end is closed."""
     if hasattr(os, "setsid"):
         os.setsid()  # the terminal's Ctrl-C goes to the group that it left
+    tqdm.set_lock(threading.RLock())  # its own is shared between processes, and would outlive one that is killed
     while True:
         try:
             comparison, share, k = connection.recv()
         except EOFError:
             return
         try:
-            answer: tuple[Any, ...] | str = measured(next(islice(comparison(share), k, None)))
+            connection.send(measured(next(islice(comparison(share), k, None))))
         except Exception as error:
-            answer = said(error)
-        connection.send(answer)
+            connection.send(said(error))
