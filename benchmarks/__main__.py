@@ -2,11 +2,15 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tqdm.auto import tqdm
+
 from benchmarks import densities, memory, seeds, speed, widgets
+from benchmarks.machine import made_with
 from toylab._internal.folder import require_writable, write_whole
 
 MEASURED: dict[str, tuple[str, Callable[[float], dict[str, Any]]]] = {
@@ -19,7 +23,14 @@ MEASURED: dict[str, tuple[str, Callable[[float], dict[str, Any]]]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, and write NAME.json (of speed, NAME.md too); the exit status is 0, or 2 for a wrong request."""
+    """Measure, print, and write NAME.json (of speed, its tables as NAME.md, too).
+
+    Speed writes after each row, all that is known by then: ``speed``, or ``speed_NAME`` with ``--only NAME``, since a
+    part must not take the place of the whole.
+
+    Returns:
+        The exit status: 0; 1 if some rows of speed failed; 2 for a wrong request; 130 after Ctrl-C.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -27,17 +38,39 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         parser.error(f"--out {options.out}: cannot write there ({error.strerror}). Give another folder.")
     if options.what == "speed":
-        found = speed.run(only=options.only, share=options.share, progress=not options.quiet)
-        numbers, text = found.to_json(), speed.tables(found) + "\n"
-        files = {"speed.md": text.encode()}
-    else:
-        numbers, files = MEASURED[options.what][1](options.share), {}
-        text = json.dumps(numbers, indent=2, ensure_ascii=False) + "\n"
-    files[f"{options.what}.json"] = (json.dumps(numbers, indent=2, ensure_ascii=False) + "\n").encode()
-    write_whole(options.out, files)
+        return _speed(options)
+    numbers = MEASURED[options.what][1](options.share)
+    write_whole(options.out, {f"{options.what}.json": _json(numbers)})
     if not options.quiet:
-        print(text, end="")
+        print(_json(numbers).decode(), end="")
     return 0
+
+
+def _speed(options: argparse.Namespace) -> int:
+    name = "speed" if options.only is None else f"speed_{options.only}"
+    found = speed.Speed(made_with(options.share))
+    interrupted = False
+    lines = speed.run(only=options.only, share=options.share, progress=not options.quiet)
+    try:
+        for line in lines:
+            found = found.with_line(line)
+            write_whole(
+                options.out, {f"{name}.json": _json(found.to_json()), f"{name}.md": f"{speed.tables(found)}\n".encode()}
+            )
+            if not options.quiet:
+                tqdm.write(speed.said(line))
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        lines.close()
+    if not options.quiet and (interrupted or found.n_failed):
+        kept = f"{len(found.rows) + len(found.sweeps)} rows are in {options.out / name}.md"
+        print(f"{'interrupted' if interrupted else f'{found.n_failed} failed'}; {kept}", file=sys.stderr)
+    return 130 if interrupted else int(found.n_failed > 0)
+
+
+def _json(numbers: dict[str, Any]) -> bytes:
+    return (json.dumps(numbers, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,16 +87,18 @@ def _parser() -> argparse.ArgumentParser:
         "speed",
         help=summary,
         description=f"Measure {summary}. A package that is not installed is skipped with a line; "
-        '`pip install -e ".[bench]"` brings all.',
+        '`pip install -e ".[bench]"` brings all. What a GPU takes is measured by --only gpu.',
     )
-    beside.add_argument("--only", choices=(*speed.COMPARISONS, "scaling"), help="this comparison alone")
+    beside.add_argument(
+        "--only", choices=speed.NAMES, metavar="NAME", help=f"this comparison alone: {', '.join(speed.NAMES)}"
+    )
     others = [names.add_parser(name, help=line, description=f"Measure {line}.") for name, (line, _) in MEASURED.items()]
     for one in (beside, *others):
         one.add_argument(
             "--share", type=_share, default=1.0, metavar="F", help="share of the steps, for a quick look (1)"
         )
         one.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="folder to write to (bench)")
-        one.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+        one.add_argument("--quiet", action="store_true", help="no progress bar, no rows as they come")
     return parser
 
 

@@ -2,14 +2,15 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from benchmarks.chains import STEP_SIZE
-from benchmarks.hardware_limit import HardwareLimit, hardware_limit
+from benchmarks.hardware_limit import HardwareLimit, hardware_limit, limit_measurement
+from benchmarks.measurement import Measurement
 from benchmarks.step import SIGMA
 from toylab.densities import GaussianMixture, isotropic, ring, two_modes
 from toylab.experiments.setting import scaled_count
@@ -31,13 +32,15 @@ class Sweep:
         seconds: median seconds at each size.
         hardware_limit: the least seconds that the machine needs at each size for the matrix products, exponentials and
             random numbers of the work, if everything else were free.
+        failed: what went wrong, in one line; "" if nothing did.
     """
 
     work: str
     size: str
-    sizes: tuple[int, ...]
-    seconds: tuple[float, ...]
-    hardware_limit: tuple[float, ...]
+    sizes: tuple[int, ...] = ()
+    seconds: tuple[float, ...] = ()
+    hardware_limit: tuple[float, ...] = ()
+    failed: str = ""
 
     @property
     def overhead_up_to(self) -> int:
@@ -50,10 +53,10 @@ class Sweep:
         return self.seconds[-1] / self.hardware_limit[-1]
 
 
-def sweeps(share: float) -> list[Sweep]:
-    """All sweeps; ``share`` of the repeats, and below 1 without the largest sizes."""
+def sweeps(share: float) -> Iterator[Measurement[Any]]:
+    """The machine's limit, and all sweeps; ``share`` of the repeats, and below 1 without the largest sizes."""
+    yield limit_measurement("cpu")
     p = ring()
-    found: list[Sweep] = []
 
     def sweep(
         work: str,
@@ -61,32 +64,37 @@ def sweeps(share: float) -> list[Sweep]:
         sizes: Sequence[int],
         run: Callable[[int], float],
         least: Callable[[int, HardwareLimit], float],
-    ) -> None:
+    ) -> Measurement[Sweep]:
         """``run(n)`` returns the seconds of a unit of work; ``least(n, limit)`` the least that the hardware needs.
 
         The limit is measured in turns with the work, since the machine's own speed drifts.
         """
-        seconds, limits = [], []
-        for n in sizes if share == 1 else sizes[:-1]:
-            turns = [(run(n), least(n, hardware_limit(repeats=5))) for _ in range(scaled_count(3, share))]
-            seconds.append(statistics.median(turn[0] for turn in turns))
-            limits.append(statistics.median(turn[1] for turn in turns))
-        found.append(Sweep(work, size, tuple(sizes[: len(seconds)]), tuple(seconds), tuple(limits)))
+        sizes = tuple(sizes if share == 1 else sizes[:-1])
+
+        def measure() -> Iterator[Sweep]:
+            seconds, limits = [], []
+            for n in sizes:
+                turns = [(run(n), least(n, hardware_limit(repeats=5))) for _ in range(scaled_count(3, share))]
+                seconds.append(statistics.median(turn[0] for turn in turns))
+                limits.append(statistics.median(turn[1] for turn in turns))
+            yield Sweep(work, size, sizes, tuple(seconds), tuple(limits))
+
+        return Measurement((Sweep(work, size),), measure)
 
     chains = (100, 1000, 10_000, 100_000, 1_000_000)
-    sweep(
+    yield sweep(
         "Langevin on the ring, per step", "chains", chains, lambda n: _langevin(p, n),
         lambda n, limit: n * langevin_limit(8, limit),
     )  # fmt: skip
-    sweep(
+    yield sweep(
         "MALA on the ring, per step", "chains", chains, lambda n: _mala(p, n),
         lambda n, limit: n * mala_limit(8, limit),
     )  # fmt: skip
-    sweep(
+    yield sweep(
         "Langevin, 1,280 chains, per step", "components", (1, 10, 100, 1000), lambda k: _langevin(_mixture(k), 1280),
         lambda k, limit: 1280 * langevin_limit(k, limit),
     )  # fmt: skip
-    sweep(
+    yield sweep(
         "Langevin on the ring, 1,280 chains, per run", "steps", (1, 10, 100, 1000),
         lambda n: n * _langevin(p, 1280, n), lambda n, limit: n * 1280 * langevin_limit(8, limit),
     )  # fmt: skip
@@ -96,15 +104,14 @@ def sweeps(share: float) -> list[Sweep]:
         ("sliced", Sliced(), 2),
         ("implicit", Implicit(), 3),
     ):
-        sweep(
+        yield sweep(
             f"training step, {name}, width 128", "batch", (16, 64, 256, 1024, 4096),
             lambda n, o=objective: _training(o, n, 128), lambda n, limit, k=passes: products(n, 128, k, limit),
         )  # fmt: skip
-    sweep(
+    yield sweep(
         "training step, sliced, batch 256", "hidden width", (16, 64, 256, 1024),
         lambda n: _training(Sliced(), 256, n), lambda n, limit: products(256, n, 2, limit),
     )  # fmt: skip
-    return found
 
 
 def _langevin(p: GaussianMixture, n_chains: int, n_steps: int | None = None) -> float:
@@ -167,13 +174,19 @@ def products(batch_size: int, width: int, passes: int, limit: HardwareLimit) -> 
     return batch_size * (passes * (6 * weights - 2 * 2 * width) * limit.flop + 4 * width * limit.exp)
 
 
+HEADER = """\
+| work | growing | times | overhead up to | times the limit at the largest |
+|---|---|---|---|---|"""
+
+
 def table(found: Sequence[Sweep]) -> str:
-    """One line per sweep, as Markdown."""
-    lines = [
-        "| work | growing | times | overhead up to | times the limit at the largest |",
-        "|---|---|---|---|---|",
-    ]
-    for s in found:
-        times = ", ".join(f"{n:,}: {1e3 * t:.3g}" for n, t in zip(s.sizes, s.seconds, strict=True))
-        lines.append(f"| {s.work} | {s.size} | {times} ms | {s.overhead_up_to:,} | {s.times_the_limit:.1f} |")
-    return "\n".join(lines)
+    """The sweeps as Markdown."""
+    return "\n".join([HEADER, *map(line, found)])
+
+
+def line(s: Sweep) -> str:
+    """One row of the table."""
+    if s.failed:
+        return f"| {s.work} | {s.size} | failed: {s.failed} | – | – |"
+    times = ", ".join(f"{n:,}: {1e3 * t:.3g}" for n, t in zip(s.sizes, s.seconds, strict=True))
+    return f"| {s.work} | {s.size} | {times} ms | {s.overhead_up_to:,} | {s.times_the_limit:.1f} |"

@@ -2,11 +2,13 @@
 
 import statistics
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from benchmarks.machine import made_with
+from benchmarks.measurement import Measurement
 from benchmarks.row import Row
 from benchmarks.step import trained_objectives
 from benchmarks.timing import time_in_turns
@@ -37,17 +39,24 @@ def seconds(
     return float(result.history.seconds[-1])
 
 
-def rows(share: float) -> Iterator[Row]:
+def rows(share: float) -> Iterator[Measurement[Row]]:
     """Eight networks 2-128-128-2 at once beside eight single trainings."""
-    n_steps = scaled_count(40, share, least=2)
     for name, objective in trained_objectives().items():
-        times = time_in_turns(
-            lambda o=objective: seconds(o, N_SEEDS, n_steps=n_steps),
-            lambda o=objective: sum(seconds(o, 1, n_steps=n_steps, seed=seed) for seed in range(N_SEEDS)),
-            repeats=scaled_count(15, share, least=2),
+        yield _at_once(name, objective, scaled_count(40, share, least=2), scaled_count(15, share, least=2))
+
+
+def _at_once(name: str, objective: Objective[Any], n_steps: int, repeats: int) -> Measurement[Row]:
+    row = Row(f"{N_SEEDS} networks at once, {name}, batch {BATCH}", f"{N_SEEDS} single trainings", 3 / 8)
+
+    def measure() -> Iterator[Row]:
+        ours, theirs = time_in_turns(
+            lambda: seconds(objective, N_SEEDS, n_steps=n_steps),
+            lambda: sum(seconds(objective, 1, n_steps=n_steps, seed=seed) for seed in range(N_SEEDS)),
+            repeats=repeats,
         )
-        work = f"{N_SEEDS} networks at once, {name}, batch {BATCH}"
-        yield Row(work, f"{N_SEEDS} single trainings", 3 / 8, *times, f"{n_steps} steps each")
+        yield replace(row, ours=ours, theirs=theirs, reached=f"{n_steps} steps each")
+
+    return Measurement((row,), measure)
 
 
 def run(share: float) -> dict[str, Any]:

@@ -1,18 +1,31 @@
 """Our code beside other packages on one machine: its rows, its scaling table, and what they were measured with."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import field
 from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
-from benchmarks import annealed, chains, densities, gpu, processes, quality, row, scaling, seeds, step
-from benchmarks.hardware_limit import HardwareLimit, hardware_limit
-from benchmarks.machine import made_with
+from benchmarks import (
+    annealed,
+    chains,
+    densities,
+    gpu,
+    hardware_limit,
+    processes,
+    quality,
+    row,
+    scaling,
+    seeds,
+    step,
+)
+from benchmarks.hardware_limit import HardwareLimit
 from benchmarks.row import Row
 from benchmarks.scaling import Sweep
+from benchmarks.worker import Comparison, Worker
 
-COMPARISONS: dict[str, Callable[[float], Iterator[Row]]] = {
+COMPARISONS: dict[str, Comparison] = {
     "quality": quality.rows,
     "step": step.rows,
     "seeds": seeds.rows,
@@ -22,8 +35,15 @@ COMPARISONS: dict[str, Callable[[float], Iterator[Row]]] = {
     "densities": densities.rows,
     "import": processes.import_rows,
     "figures": processes.figures_rows,
-    "gpu": gpu.rows,
+    "scaling": scaling.sweeps,
 }
+"""What ``speed`` measures on the CPU; without ``--only``, all of it."""
+
+ON_A_GPU: dict[str, Comparison] = {"gpu": gpu.rows, **gpu.PARTS}
+"""What ``--only`` measures on a GPU: all of it, or a part."""
+
+NAMES = (*COMPARISONS, *ON_A_GPU)
+Line = Row | Sweep | HardwareLimit
 Kind = TypeVar("Kind", Row, Sweep)
 
 
@@ -34,23 +54,38 @@ class Speed:
     Attributes:
         made: date, machine and versions.
         rows: our code beside others'.
-        hardware_limit: what the machine can do; None if no sweep was asked for.
+        hardware_limit: what the machine, or its GPU, can do; None if it was not measured.
         sweeps: how the time grows with the work.
     """
 
     made: dict[str, str | int | float]
-    rows: tuple[Row, ...]
-    hardware_limit: HardwareLimit | None
-    sweeps: tuple[Sweep, ...]
+    rows: tuple[Row, ...] = ()
+    hardware_limit: HardwareLimit | None = None
+    sweeps: tuple[Sweep, ...] = field(default=())
+
+    def with_line(self, line: Line) -> "Speed":
+        """This, and one thing more."""
+        if isinstance(line, HardwareLimit):
+            return dataclasses.replace(self, hardware_limit=line)
+        if isinstance(line, Sweep):
+            return dataclasses.replace(self, sweeps=(*self.sweeps, line))
+        return dataclasses.replace(self, rows=(*self.rows, line))
+
+    @property
+    def n_failed(self) -> int:
+        """How many of its lines could not be measured since something went wrong."""
+        lines = (*self.rows, *self.sweeps, *([self.hardware_limit] if self.hardware_limit else []))
+        return sum(bool(line.failed) for line in lines)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it; the ratios and goals met beside the measured seconds."""
         rows = [
-            dataclasses.asdict(r) | ({} if r.skipped else {"ratio": r.ratio, "range": r.range, "met": r.met})
+            dataclasses.asdict(r) | ({"ratio": r.ratio, "range": r.range, "met": r.met} if r.measured else {})
             for r in self.rows
         ]
         sweeps = [
-            dataclasses.asdict(s) | {"overhead_up_to": s.overhead_up_to, "times_the_limit": s.times_the_limit}
+            dataclasses.asdict(s)
+            | ({} if s.failed else {"overhead_up_to": s.overhead_up_to, "times_the_limit": s.times_the_limit})
             for s in self.sweeps
         ]
         limit = None if self.hardware_limit is None else dataclasses.asdict(self.hardware_limit)
@@ -70,25 +105,28 @@ class Speed:
         return Speed(found["made with"], rows, limit, sweeps)
 
 
-def run(*, only: str | None = None, share: float = 1.0, progress: bool = True) -> Speed:
-    """Measure every comparison and the scaling, or one of them alone.
+def run(*, only: str | None = None, share: float = 1.0, progress: bool = True) -> Iterator[Line]:
+    """Measure every comparison of the CPU, one of them alone, or those of the GPU; each line as soon as it is there.
+
+    A line that fails says so, and the rest go on.
 
     Args:
-        only: a name of ``COMPARISONS``, or "scaling"; None is all.
+        only: one of ``NAMES``; None is all of ``COMPARISONS``.
         share: of the steps and repeats, for a quick look; 1 is what the documentation was made with.
         progress: show a progress bar over the comparisons.
     """
-    names = [*COMPARISONS, "scaling"] if only is None else [only]
-    rows: list[Row] = []
-    limit: HardwareLimit | None = None
-    sweeps: list[Sweep] = []
-    for name in tqdm(names, desc="speed", unit="comparison", disable=not progress):
-        if name == "scaling":
-            limit = hardware_limit()
-            sweeps = scaling.sweeps(share)
-        else:
-            rows += COMPARISONS[name](share)
-    return Speed(made_with(share), tuple(rows), limit, tuple(sweeps))
+    chosen = COMPARISONS if only is None else {only: (COMPARISONS | ON_A_GPU)[only]}
+    with Worker() as worker:
+        for comparison in tqdm(chosen.values(), desc="speed", unit="comparison", disable=not progress):
+            for found in worker.rows(comparison, share):
+                yield from found
+
+
+def said(line: Line) -> str:
+    """A line as it is printed when it comes."""
+    if isinstance(line, HardwareLimit):
+        return hardware_limit.line(line)
+    return scaling.line(line) if isinstance(line, Sweep) else row.line(line)
 
 
 def tables(speed: Speed) -> str:
@@ -97,11 +135,8 @@ def tables(speed: Speed) -> str:
     parts = [f"Measured with: {made}."]
     if speed.rows:
         parts.append(row.table(speed.rows))
-    if (limit := speed.hardware_limit) is not None:
-        rates = (
-            f"The hardware's limit: {1e-9 / limit.flop:.0f} GFLOP/s in products of matrices, "
-            f"{1e9 * limit.exp:.2f} ns per exponential, {1e9 * limit.normal:.2f} ns per normal and "
-            f"{1e9 * limit.uniform:.2f} ns per uniform number."
-        )
-        parts += [rates, scaling.table(speed.sweeps)]
+    if speed.hardware_limit is not None:
+        parts.append(hardware_limit.line(speed.hardware_limit))
+    if speed.sweeps:
+        parts.append(scaling.table(speed.sweeps))
     return "\n\n".join(parts)

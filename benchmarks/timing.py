@@ -1,7 +1,7 @@
 """How two sides are timed fairly."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 def time_in_turns(
@@ -13,6 +13,10 @@ def time_in_turns(
     """
     for side in sides:
         side()
+    return _timed(sides, repeats, clock)
+
+
+def _timed(sides: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float]) -> list[tuple[float, ...]]:
     seconds: list[list[float]] = [[] for _ in sides]
     for _ in range(repeats):
         for times, side in zip(seconds, sides, strict=True):
@@ -20,3 +24,9 @@ def time_in_turns(
             own = side()
             times.append(own if isinstance(own, float) else clock() - start)
     return [tuple(times) for times in seconds]
+
+
+def time_alone(side: Callable[[], object], *, repeats: int) -> tuple[float, tuple[float, ...]]:
+    """Seconds of the first call, which compiles and records what there is to, and of each repeat after it."""
+    (first, *rest), *_ = _timed([side], 1 + repeats, time.perf_counter)
+    return first, tuple(rest)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import speed
+from benchmarks import gpu, speed
 from toylab import museum
 from toylab.cli import _parser
 from toylab.densities import two_modes
@@ -315,4 +315,24 @@ def test_speed_is_the_recorded_one():
     found = speed.Speed.from_json(recorded("speed"))
     assert speed.tables(found) in (ROOT / "docs" / "speed.md").read_text()
     assert found.made["share"] == 1
-    assert found.sweeps and len(found.rows) > 20 and not any(row.skipped for row in found.rows if "GPU" not in row.work)
+    assert found.sweeps and len(found.rows) > 20 and all(row.measured and row.near_enough for row in found.rows)
+
+
+def test_what_a_gpu_takes_is_the_recorded_one_or_said_to_be_missing():
+    found, page = speed.Speed.from_json(recorded("speed_gpu")), (ROOT / "docs" / "speed.md").read_text()
+    assert speed.tables(found) in page
+    assert found.made["share"] == 1
+    assert [(row.work, row.peer, row.goal) for row in found.rows] == [
+        (row.work, row.peer, row.goal)
+        for measurement in gpu.rows(1.0)
+        for row in measurement.rows
+        if hasattr(row, "work")
+    ]
+    limits = [row.theirs for row in found.rows if row.peer == "limit"]
+    assert limits == [
+        row.theirs for measurement in gpu.rows(1.0) for row in measurement.rows if getattr(row, "peer", "") == "limit"
+    ]
+    assert ("**No number of the table below has been measured yet.**" in page) == (
+        not any(r.measured for r in found.rows)
+    )
+    assert "python -m benchmarks speed --only gpu --out benchmarks/results" in page

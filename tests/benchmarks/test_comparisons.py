@@ -9,7 +9,9 @@ from torch import nn
 from benchmarks import annealed, chains, densities, peers, processes, quality, scaling, seeds, step
 from benchmarks.fresh_process import in_a_fresh_process
 from benchmarks.hardware_limit import HardwareLimit, hardware_limit
+from benchmarks.measurement import measured
 from benchmarks.peak import peak_gb
+from benchmarks.row import Row
 from toylab.densities import fractal_tree, ring, two_modes
 from toylab.experiments.setting import generator
 from toylab.metrics import fisher_divergence
@@ -19,6 +21,13 @@ from toylab.samplers import annealed_langevin
 from toylab.training import fit
 
 N, EPS, V = 20_000, 0.05, 0.09
+
+
+def rows_of(measurements):
+    """All rows; none may fail."""
+    rows = [row for measurement in measurements for row in measured(measurement)]
+    assert [row.failed for row in rows if row.failed] == []
+    return rows
 
 
 def within_five_errors(samples: torch.Tensor, variance: float) -> bool:
@@ -37,13 +46,15 @@ def test_our_mala_keeps_the_ring_and_our_langevin_its_own_law():
     samples, acceptance = chains.our_mala(ring(), start(), EPS, 60)
     assert within_five_errors(samples, V)
     assert 0.9 < acceptance < 0.99
-    assert within_five_errors(chains.our_langevin(ring(), start(), EPS, 60), V / (1 - EPS / (4 * V)))
+    assert within_five_errors(chains.our_langevin(ring(), start(), EPS, 60)[0], V / (1 - EPS / (4 * V)))
 
 
-def test_blackjax_samples_the_same_law_at_the_same_step():
+def test_blackjax_samples_the_same_laws_at_the_same_step():
     pytest.importorskip("blackjax")
-    samples, acceptance = chains.blackjax_mala(ring(), EPS, 60)(start())
+    samples, acceptance = chains.blackjax_mala(ring(), start(), EPS, 60)()
     assert samples.dtype == torch.float32
+    langevin, _ = chains.blackjax_langevin(ring(), start(), EPS, 60)()
+    assert within_five_errors(langevin, V / (1 - EPS / (4 * V)))
     assert within_five_errors(samples, V)
     # 1.2 million proposals a side, 60 in a row dependent at most
     assert acceptance == pytest.approx(chains.our_mala(ring(), start(), EPS, 60)[1], abs=5e-3)
@@ -51,7 +62,7 @@ def test_blackjax_samples_the_same_law_at_the_same_step():
 
 def test_torchebm_samples_the_same_law_at_the_same_step():
     pytest.importorskip("torchebm")
-    samples = chains.torchebm_langevin(ring(), start(), EPS, 60)
+    samples, _ = chains.torchebm_langevin(ring(), start(), EPS, 60)()
     assert within_five_errors(samples, V / (1 - EPS / (4 * V)))
 
 
@@ -75,6 +86,34 @@ def test_the_plain_loop_of_annealed_langevin_is_ours():
     torch.testing.assert_close(annealed.plain_loop(p.score, x, annealed.SIGMAS, 0.1, 3, theirs), ours.samples)
 
 
+def test_a_wrong_law_misses_the_goal_whatever_its_time():
+    x = start()
+    row = Row("work", "peer", 1.0, (1.0,), (2.0,))
+    assert chains.with_laws(row, ring(), {"ours": (x, 1.0), "theirs": (x, 1.0)}, exact=True).met
+    wide = x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    for found in ({"ours": (wide, 1.0), "theirs": (x, 1.0)}, {"ours": (x, 1.0), "theirs": (wide, 1.0)}):
+        missed = chains.with_laws(row, ring(), found, exact=True)
+        assert missed.error > missed.allowed and not missed.met
+    wide[7] = math.nan
+    assert not chains.with_laws(row, ring(), {"ours": (x, 1.0), "theirs": (wide, 1.0)}, exact=True).met
+    assert not chains.with_laws(row, ring(), {"ours": (x, 1.0)}, exact=False).met  # Langevin's own is wider
+
+
+def test_annealed_langevin_is_held_against_the_loop_with_the_same_network(monkeypatch):
+    monkeypatch.setattr(annealed, "N_CHAINS", 200)
+    row, products = rows_of(annealed.rows(0.01))
+    assert row.error < 1e-3 < row.allowed  # the same numbers are drawn on both sides
+    assert (row.theirs, products.allowed) == (products.theirs, None)
+
+
+def test_a_density_that_is_off_misses_the_goal(monkeypatch):
+    assert densities.relative_gap(torch.tensor([1.0, 2.0]), torch.tensor([1.5, 4.0])) == 0.5
+    right = densities.ours
+    monkeypatch.setattr(densities, "ours", lambda p, x: (right(p, x)[0], 1.01 * right(p, x)[1]))
+    found = rows_of(densities.rows(0.001))
+    assert all(row.error == pytest.approx(0.01, rel=0.02) and not row.met for row in found)
+
+
 @pytest.mark.parametrize("p", [ring(), fractal_tree()], ids=["ring", "tree"])
 def test_the_peer_of_the_densities_is_the_same_law(p):
     x = torch.randn(300, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -92,22 +131,24 @@ def test_our_settings_reach_the_divergence_they_are_timed_for(divergence, n_step
 
 
 def test_quality_holds_ours_against_the_reference():
-    found = list(quality.rows(0.002))
+    found = rows_of(quality.rows(0.002))
     assert [row.goal for row in found] == [1 / 20, 1 / 6]
+    assert [row.allowed for row in found] == [0.0114, 0.002]
+    assert all(row.error > 0.1 and not row.met for row in found)  # after 1 step instead of hundreds
     assert found[0].theirs == found[1].theirs
     assert found[0].ours != found[1].ours
 
 
 @pytest.mark.parametrize(
     ("rows", "package", "n"),
-    [(step.rows, "torchebm", 6), (chains.mala_rows, "blackjax", 2), (chains.langevin_rows, "torchebm", 2)],
+    [(step.rows, "torchebm", 6), (chains.mala_rows, "blackjax", 4), (chains.langevin_rows, "torchebm", 2)],
 )
 def test_an_absent_peer_is_skipped_with_a_line(rows, package, n, monkeypatch):
     def absent(name: str) -> str:
         raise peers.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(peers.metadata, "version", absent)
-    found = list(rows(0.01))
+    found = rows_of(rows(0.01))
     assert len(found) == n
     assert {r.skipped for r in found} == {f'{package} is not installed: pip install -e ".[bench]"'}
     assert all(r.ours == r.theirs == () for r in found)
@@ -121,7 +162,7 @@ def test_eight_at_once_stand_beside_eight_in_a_row(monkeypatch):
         return fit(*arguments, n_seeds=n_seeds, **settings)
 
     monkeypatch.setattr(seeds, "fit", noted)
-    found = list(seeds.rows(0.01))
+    found = rows_of(seeds.rows(0.01))
     assert [r.goal for r in found] == [3 / 8] * 4
     assert asked == [8, *[1] * 8] * (3 * 4)  # once unmeasured and twice measured, for each of four objectives
 
@@ -133,7 +174,7 @@ def test_processes_are_held_against_their_limits(monkeypatch):
     assert (word, without_bytecode) == ("word", "False")
     assert 0.001 < float(peak) < peak_gb()  # nothing is loaded there
     monkeypatch.setattr(processes, "in_a_fresh_process", lambda code, folder: "90.0 1.2\n")
-    seconds, peak = processes.figures_rows(1.0)
+    seconds, peak = rows_of(processes.figures_rows(1.0))
     assert (seconds.ratio, seconds.met) == (1.5, False)
     assert (peak.ratio, peak.met, peak.unit) == (pytest.approx(0.8), True, "GB")
 
