@@ -37,16 +37,16 @@ env: $(STAMP) ## create .venv with everything, at the versions of constraints.tx
 figures: env ## draw the reference figures into OUT
 	$(BIN)/toylab figures --out "$(OUT)" $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-test: env lint ## lint, types, the whole test suite, and every notebook against its stored outputs
+test: $(VENV)/.triton-$(TORCH) lint ## lint, types, the whole test suite, and every notebook against its stored outputs
 	$(SIDE_BY_SIDE) $(NOTEBOOKS) --ignore=tests/browser tests toylab $(ARGS)
 
-suite: env ## the test suite alone, or what of it ARGS names
+suite: $(VENV)/.triton-$(TORCH) ## the test suite alone, or what of it ARGS names
 	$(SIDE_BY_SIDE) --ignore=tests/browser $(ARGS)
 
 floors: ## the test suite with the oldest versions that are promised, in .venv-floors
 	$(MAKE) suite VENV=.venv-floors CONSTRAINTS=constraints-floors.txt
 
-coverage: env ## the test suite, and which lines of toylab it runs
+coverage: $(VENV)/.triton-$(TORCH) ## the test suite, and which lines of toylab it runs
 	$(SIDE_BY_SIDE) --ignore=tests/browser --cov --cov-report=term $(ARGS)
 
 search: env ## 20,000 random values of all densities against an independent reference: some ten minutes on two cores
@@ -58,6 +58,11 @@ test-browser: env ## run the widgets in JupyterLab and Chromium, which must be i
 
 bench: env ## measure speed and memory, beside the peers that are installed: ARGS="speed --only mala"
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# Beside the CPU build of PyTorch, Triton's interpreter runs the GPU's kernels in the tests; the CUDA build brings its own.
+$(VENV)/.triton-$(TORCH): $(STAMP)
+	@case "$(TORCH)-$$(uname -s)" in cpu-Linux) $(PIP) --no-deps "triton==3.9.0";; esac
+	@touch $@
 
 lab: env ## open the notebooks in JupyterLab, on this machine only
 	$(BIN)/toylab lab $(ARGS)
@@ -84,7 +89,6 @@ clean: ## remove .venv, figures, site and caches
 # On Linux the CPU build has a version of its own, X+cpu, so a missing one is an error and never becomes the
 # CUDA build by accident. The first try gives up at once where PyTorch's index cannot be reached and a local
 # wheel serves; the second is patient. `===` takes the plain X of the package index, never X+cpu.
-# Triton comes with the CUDA build; beside the CPU build its interpreter runs the kernels in the tests.
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@case "$(TORCH)" in cpu|cuda) ;; *) \
 	    echo "make: TORCH is '$(TORCH)': it must be cpu or cuda." >&2; exit 1;; esac
@@ -108,6 +112,5 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	fi || { echo "make: no $(TORCH) build of PyTorch $$version was found for this Python and machine." \
 	             "Is $(CPU_WHEELS) in reach? TORCH=cuda takes the package index's own build." >&2; exit 1; }
 	$(PIP) -c $(CONSTRAINTS) -e ".[lab,test,docs]"
-	@case "$(TORCH)-$$(uname -sm)" in "cpu-Linux x86_64"|"cpu-Linux aarch64") $(PIP) --no-deps "triton==3.9.0";; esac
 	@echo "$(TORCH)" > $(VENV)/.torch
 	@touch $@

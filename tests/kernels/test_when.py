@@ -21,7 +21,7 @@ def _as_in_a_new_process(monkeypatch):
 
 
 def test_triton_is_here_for_the_tests_of_the_kernels():
-    pytest.importorskip("triton", reason="the other tests of the kernels need triton, which `make env` installs")
+    pytest.importorskip("triton", reason="the other tests of the kernels need triton, which `make test` installs")
 
 
 @pytest.mark.parametrize("name", ["cpu", "meta", "mps"])
