@@ -323,6 +323,7 @@ def test_weights_are_packed_as_they_are_now():
     second = carry(network, x, run)
     assert (first - second).abs().max() > 0.1
     assert_equal_to_rounding(second, step_by_step(network, x, run)[-1])
+    assert not pack(network, x).ends.requires_grad
 
 
 SETTINGS = """

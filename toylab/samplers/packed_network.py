@@ -67,7 +67,7 @@ def precision() -> str:
 def _as_made(network: ScoreMLP | NoiseConditionalMLP) -> bool:
     """Whether the network is called and built as its class is: no subclass, no hooks, its own layers, one of each."""
     layers = _linear(network)
-    sizes = [2 if type(network) is ScoreMLP else 3, *[network.width] * network.depth, 2]
+    sizes = [2 if isinstance(network, ScoreMLP) else 3, *[network.width] * network.depth, 2]
     return (
         type(network) in (ScoreMLP, NoiseConditionalMLP)
         and not any(is_hooked(module) for module in network.modules())
