@@ -84,6 +84,7 @@ clean: ## remove .venv, figures, site and caches
 # On Linux the CPU build has a version of its own, X+cpu, so a missing one is an error and never becomes the
 # CUDA build by accident. The first try gives up at once where PyTorch's index cannot be reached and a local
 # wheel serves; the second is patient. `===` takes the plain X of the package index, never X+cpu.
+# Triton comes with the CUDA build; beside the CPU build its interpreter runs the kernels in the tests.
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@case "$(TORCH)" in cpu|cuda) ;; *) \
 	    echo "make: TORCH is '$(TORCH)': it must be cpu or cuda." >&2; exit 1;; esac
@@ -107,5 +108,6 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	fi || { echo "make: no $(TORCH) build of PyTorch $$version was found for this Python and machine." \
 	             "Is $(CPU_WHEELS) in reach? TORCH=cuda takes the package index's own build." >&2; exit 1; }
 	$(PIP) -c $(CONSTRAINTS) -e ".[lab,test,docs]"
+	@case "$(TORCH)-$$(uname -sm)" in "cpu-Linux x86_64"|"cpu-Linux aarch64") $(PIP) --no-deps "triton==3.9.0";; esac
 	@echo "$(TORCH)" > $(VENV)/.torch
 	@touch $@

@@ -15,6 +15,7 @@ NAME = PACKAGE.name
 
 FLOORS = {
     0: ("_internal",),
+    0.5: ("_kernels",),  # what a GPU does in one launch, in place of the plain path of a floor above
     1: ("score",),
     2: ("densities",),
     3: ("schedules", "sde", "networks"),

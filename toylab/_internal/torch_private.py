@@ -48,7 +48,7 @@ def differentiated(tensor: Tensor) -> bool:
 
 
 def in_transform() -> bool:
-    """Whether a transform of ``torch.func`` or a forward-mode pass is open, whose tensors no kernel of ours can read."""
+    """Whether a transform of ``torch.func`` or a forward-mode pass is open, whose tensors no kernel can read."""
     return in_forward_mode() or torch._C._functorch.peek_interpreter_stack() is not None
 
 

@@ -1,7 +1,7 @@
 """log p, score, divergence and posterior of a mixture of Gaussians, each of many points in one launch.
 
-The plain path, and the formulas, are densities/_gaussians.py. A block of points in single precision, one of which is so
-far out that its weights would lose their digits, is done again in double precision, as on the plain path of a CPU.
+The plain path, and the formulas, are densities/_gaussians.py. Points in single precision, so far out that their
+weights would lose their digits, are done again in double precision, as on the plain path of a CPU.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from toylab._kernels.mixture import component, some_far, value_and_score
+from toylab._kernels.mixture import component, is_far, value_and_score
 from toylab._kernels.mixture import evaluate as evaluate_block
 from toylab._kernels.when import OPTIONS
 
@@ -75,20 +75,19 @@ def _posterior(
     noise = 0.0 * x1
     if LEVELS:
         noise = tl.load(noise_ptr + noise_stride * i, inside, 1.0)
-    top, log_total, _, _ = value_and_score(table, K, x1, x2, noise, ROUND, LEVELS)
-    far = False
+    top, log_total, s1, s2 = value_and_score(table, K, x1, x2, noise, ROUND, LEVELS)
+    far = (x1 != x1) & (x1 == x1)  # none
     if x1.dtype == tl.float32:
-        far = some_far(top + log_total, inside)
-    if not far:
-        for k in range(K):
-            log_joint, _, _, _, _, _ = component(table, k, x1, x2, noise, ROUND, LEVELS)
-            tl.store(r_ptr + i * K + k, tl.exp(log_joint - top - log_total), inside)
-    else:
+        far = is_far(top + log_total) & inside
+    for k in range(K):
+        log_joint = component(table, k, x1, x2, noise, ROUND, LEVELS)[0]
+        tl.store(r_ptr + i * K + k, tl.exp(log_joint - top - log_total), inside & ~far)
+    if tl.max(far.to(tl.int32)) > 0:
         y1, y2, level = x1.to(tl.float64), x2.to(tl.float64), noise.to(tl.float64)
-        top64, log_total64, _, _ = value_and_score(wide, K, y1, y2, level, ROUND, LEVELS)
+        top64, log_total64, t1, t2 = value_and_score(wide, K, y1, y2, level, ROUND, LEVELS)
         for k in range(K):
-            log_joint64, _, _, _, _, _ = component(wide, k, y1, y2, level, ROUND, LEVELS)
-            tl.store(r_ptr + i * K + k, tl.exp(log_joint64 - top64 - log_total64).to(x1.dtype), inside)
+            log_joint64 = component(wide, k, y1, y2, level, ROUND, LEVELS)[0]
+            tl.store(r_ptr + i * K + k, tl.exp(log_joint64 - top64 - log_total64).to(x1.dtype), far)
 
 
 Kernel = Callable[[Tensor, Mixture, Callable[[Tensor], Tensor]], tuple[Tensor, ...]]
@@ -97,12 +96,12 @@ Kernel = Callable[[Tensor, Mixture, Callable[[Tensor], Tensor]], tuple[Tensor, .
 
 def log_prob(x: Tensor, mixture: Mixture, plain: Callable[[Tensor], Tensor]) -> tuple[Tensor]:
     """log p [n]."""
-    return (LogProb.apply(x, mixture, plain),)  # type: ignore[no-untyped-call]  # torch gives apply no types
+    return (LogProb.apply(x, mixture, plain),)
 
 
 def score(x: Tensor, mixture: Mixture, plain: Callable[[Tensor], Tensor]) -> tuple[Tensor]:
     """The score [n, 2]."""
-    return (Score.apply(x, mixture, plain),)  # type: ignore[no-untyped-call]
+    return (Score.apply(x, mixture, plain),)
 
 
 def log_prob_and_score(x: Tensor, mixture: Mixture, plain: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:

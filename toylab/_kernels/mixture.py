@@ -52,28 +52,31 @@ def component(table, k, x1, x2, noise, ROUND: tl.constexpr, LEVELS: tl.constexpr
 def evaluate(table, wide, K, x1, x2, noise, inside, ROUND: tl.constexpr, LEVELS: tl.constexpr, HESSIAN: tl.constexpr):
     """log p, s and the entries h11, h12, h22 of grad s (if HESSIAN) at a block of points.
 
-    In single precision l_k loses eps |l_k|. If one of the points ``inside`` is so far out that this shows in its
-    weights, the block is done again in double precision, from ``wide``, as on the plain path of a CPU.
+    In single precision l_k loses eps |l_k|. Points ``inside`` so far out that this shows in their weights are done
+    again in double precision, from ``wide``, as on the plain path of a CPU, whatever other points share the block.
     """
     top, log_total, s1, s2 = value_and_score(table, K, x1, x2, noise, ROUND, LEVELS)
     log_p, h11, h12, h22 = top + log_total, s1, s1, s2
     if HESSIAN:
         h11, h12, h22 = derivative(table, K, x1, x2, noise, top, log_total, s1, s2, ROUND, LEVELS)
     if x1.dtype == tl.float32:
-        if some_far(log_p, inside):
+        far = is_far(log_p) & inside
+        if tl.max(far.to(tl.int32)) > 0:
             y1, y2, level = x1.to(tl.float64), x2.to(tl.float64), noise.to(tl.float64)
             top64, log_total64, t1, t2 = value_and_score(wide, K, y1, y2, level, ROUND, LEVELS)
-            log_p, s1, s2 = (top64 + log_total64).to(tl.float32), t1.to(tl.float32), t2.to(tl.float32)
+            log_p = tl.where(far, (top64 + log_total64).to(tl.float32), log_p)
+            s1, s2 = tl.where(far, t1.to(tl.float32), s1), tl.where(far, t2.to(tl.float32), s2)
             if HESSIAN:
                 g11, g12, g22 = derivative(wide, K, y1, y2, level, top64, log_total64, t1, t2, ROUND, LEVELS)
-                h11, h12, h22 = g11.to(tl.float32), g12.to(tl.float32), g22.to(tl.float32)
+                h11, h12 = tl.where(far, g11.to(tl.float32), h11), tl.where(far, g12.to(tl.float32), h12)
+                h22 = tl.where(far, g22.to(tl.float32), h22)
     return log_p, s1, s2, h11, h12, h22
 
 
 @triton.jit
-def some_far(log_p, inside):
-    """Whether single precision will not do at one of the points; nan counts as far. It is densities/_mixture.too_far."""
-    return tl.min(((log_p >= -100) | ~inside).to(tl.int32)) == 0
+def is_far(log_p):
+    """At which points single precision will not do; nan counts as far. It is densities/_mixture.too_far."""
+    return (log_p < -100) | (log_p != log_p)
 
 
 @triton.jit

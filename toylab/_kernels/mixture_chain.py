@@ -123,7 +123,7 @@ def mala(
         accepted: how many proposals each chain has accepted, [n].
         table: of the mixture, [K, 6] (``gaussians.Mixture``), float64.
         is_round: whether all covariances are multiples of the identity.
-        factor: the lower L of the preconditioner L L^T, [2, 2]; None is the identity.
+        factor: the lower L of the preconditioner L L^T, [2, 2], contiguous; None is the identity.
         run: what all launches share.
         first: the number of the first step.
         n_steps: how many to take.

@@ -8,7 +8,6 @@ import importlib.util
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
-from typing import TypeVar
 
 import torch
 
@@ -18,8 +17,6 @@ OLDEST = (8, 0)  # compute capability, from Ampere on: what Triton is tested on
 MENDS = "On Linux it comes with torch's builds for CUDA; on Windows there is the package triton-windows."
 
 OPTIONS = {"enable_fp_fusion": True}  # for every launch: without fused multiply-adds kernels take up to twice as long
-
-T = TypeVar("T")
 
 _given_up: set[str] = set()
 
@@ -47,16 +44,16 @@ def obstacle(device: torch.device) -> str:
     return ""
 
 
-def attempt(name: str, device: torch.device, launch: Callable[[], T]) -> T | None:
-    """What ``launch`` returns on the device; None, with one sentence, if that kernel cannot be compiled or loaded.
+def attempt(name: str, device: torch.device, launch: Callable[[], object]) -> bool:
+    """Call ``launch`` on the device; False, with one sentence, if that kernel cannot be compiled or loaded.
 
     A lack of memory is no fault of the kernel, and raised.
     """
     if name in _given_up:
-        return None
+        return False
     try:
         with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
-            return launch()
+            launch()
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except Exception as error:
@@ -66,7 +63,13 @@ def attempt(name: str, device: torch.device, launch: Callable[[], T]) -> T | Non
             f"the fused kernel {name} does not run here, and the plain path does instead, several times slower: "
             f"{type(error).__name__}: {reason}"
         )
-        return None
+        return False
+    return True
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until the CUDA device has done all that it was given."""
+    torch.cuda.synchronize(device)
 
 
 @cache

@@ -154,7 +154,7 @@ def log_prob(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
 
 def posterior(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     """P(component k | x), shape [..., K]."""
-    if (found := _in_a_kernel(lambda kernels: kernels.posterior, x, sigma, gaussians, differentiable=False)) is not None:
+    if (found := _in_a_kernel(lambda kernels: kernels.posterior, x, sigma, gaussians, smooth=False)) is not None:
         return found[0]
     return _in_chunks(lambda pairs: (pairs.log_joint.softmax(0).T,), x, sigma, gaussians)[0]
 
@@ -185,7 +185,7 @@ def log_prob_and_score(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> tup
 
 def divergence(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     """The divergence of the score, shape [...]."""
-    if (found := _in_a_kernel(lambda kernels: kernels.divergence, x, sigma, gaussians, differentiable=False)) is not None:
+    if (found := _in_a_kernel(lambda kernels: kernels.divergence, x, sigma, gaussians, smooth=False)) is not None:
         return found[0]
 
     def of(pairs: Pairs) -> tuple[Tensor]:
@@ -196,23 +196,27 @@ def divergence(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
 
 
 def _in_a_kernel(
-    which: Callable[[Any], "Kernel"], x: Tensor, sigma: Tensor | float, gaussians: Cast, *, differentiable: bool = True
+    which: Callable[[Any], "Kernel"], x: Tensor, sigma: Tensor | float, gaussians: Cast, *, smooth: bool = True
 ) -> tuple[Tensor, ...] | None:
     """What a kernel of _kernels/gaussians.py gives, all points in one launch; None where the plain path is due."""
     level = validate.noise_level(sigma, validate.points("x", x))
     if not fused(x.device) or x.dtype not in (torch.float32, torch.float64) or in_transform():
         return None
-    if (x.requires_grad and not differentiable) or (isinstance(level, Tensor) and level.requires_grad):
+    if (x.requires_grad and not smooth) or (isinstance(level, Tensor) and level.requires_grad):
         return None
     if isinstance(level, Tensor) and level.ndim > 0:
         level = level.expand(x.shape[:-1]).reshape(-1)
     from toylab._kernels import gaussians as kernels  # it imports triton
 
-    kernel, plain_score = which(kernels), lambda points: _plain_score(points, level, gaussians)
-    results = attempt(
-        kernel.__name__, x.device, lambda: kernel(x.reshape(-1, 2), _as_mixture(x, level, gaussians), plain_score)
-    )  # fmt: skip
-    return None if results is None else tuple(part.reshape(x.shape[:-1] + part.shape[1:]) for part in results)
+    kernel, results = which(kernels), list[Tensor]()
+
+    def launch() -> None:
+        mixture = _as_mixture(x, level, gaussians)
+        results.extend(kernel(x.reshape(-1, 2), mixture, lambda points: _plain_score(points, level, gaussians)))
+
+    if not attempt(kernel.__name__, x.device, launch):
+        return None
+    return tuple(part.reshape(x.shape[:-1] + part.shape[1:]) for part in results)
 
 
 def _as_mixture(x: Tensor, level: Tensor | float, cast: Cast) -> "Mixture":

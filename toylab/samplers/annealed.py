@@ -62,18 +62,20 @@ def annealed_langevin(
     counted = CountingScore(score)
     recorder = Recorder(x, n_steps * len(levels), keep_every, label=levels[0])
 
+    def alphas(sigma: float) -> list[float]:
+        return [eps * (sigma / levels[-1]) ** 2 for eps in sizes]
+
     def leg(sigma: float) -> Leg[Tensor]:
         step = partial(langevin_step, at(counted, sigma), generator=generator)
-        return Leg(step, [eps * (sigma / levels[-1]) ** 2 for eps in sizes], [sigma] * n_steps)
+        return Leg(step, alphas(sigma), [sigma] * n_steps)
 
-    legs = [leg(sigma) for sigma in levels]
     carried = fused.langevin(
-        counted, x, [eps for leg in legs for eps in leg.settings], recorder, name="annealed_langevin",
+        counted, x, [alpha for sigma in levels for alpha in alphas(sigma)], recorder, name="annealed_langevin",
         sigmas=[sigma for sigma in levels for _ in sizes], generator=generator, progress=progress,
     )  # fmt: skip
     if carried is None:
         carried = follow(
-            "annealed_langevin", legs, x, recorder,
+            "annealed_langevin", map(leg, levels), x, recorder,
             uses=[score], generator=generator, counter=counted, progress=progress,
         )  # fmt: skip
     carried = denoised(counted, carried, levels[-1]) if denoise else carried

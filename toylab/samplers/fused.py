@@ -1,15 +1,16 @@
 """Whole runs in one kernel: which chains a GPU carries so, and how their steps are divided among launches.
 
-Langevin, annealed Langevin and MALA ask here first. Their own steps, the plain path, are what they are: for every score,
-on every device. A kernel draws other numbers than they do, from a stream of its own, whose seed the generator gives.
+Langevin, annealed Langevin and MALA ask here first. Their own steps are the plain path, for every score and on every
+device. A kernel draws other numbers than they do, from a stream of its own, whose seed the generator gives.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from toylab._kernels.when import attempt, fused
+from toylab._kernels.when import attempt, fused, wait_for
 from toylab.densities import _gaussians
 from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.densities.points import Points
@@ -139,12 +140,15 @@ def _take_all_steps(
     with progress_bar(name, n_steps, progress) as shown:
         while recorder.step < n_steps:
             n = min(at_once, n_steps - recorder.step)
-            if attempt(f"of {name}", recorder.start.device, lambda n=n: launch(recorder.step, n) or True) is None:
+            take = partial(launch, recorder.step, n)
+            if recorder.step > 0:
+                take()
+            elif not attempt(f"of {name}", recorder.start.device, take):
                 counted.n = n_before
                 return False
             recorder.skip(n, labels)
             counted.n = n_before + recorder.step
             if at_once < n_steps:
-                torch.cuda.synchronize(recorder.start.device)  # or the bar would run ahead, and Ctrl-C not be heard
+                wait_for(recorder.start.device)  # or the bar would run ahead, and Ctrl-C not be heard
             shown.update(n)
     return True

@@ -130,4 +130,4 @@ def cholesky_factor(preconditioner: Tensor | None, x: Tensor) -> Tensor | None:
         raise ValueError(f"preconditioner is {given}: give a tensor [2, 2], such as the covariance of the target.")
     matrix = preconditioner.detach().to(dtype=torch.float64)
     factor: Tensor = torch.linalg.cholesky(validate.covariances("preconditioner", matrix[None])[0])
-    return factor.to(x)
+    return factor.to(x).contiguous()
