@@ -201,7 +201,7 @@ def langevin(x: Tensor, network: Network, levels: Tensor, run: Run, first: int, 
 def shape_of_a_program(n: int, width: int, precision: str, device: torch.device) -> Shape:
     """As many chains as give a thread 64 sums to keep; fewer where there would be less programs than processors.
 
-    With chunks of 8 units for multiply-adds and of 64 for tensor cores all fits into the registers and into 48 KB of
+    With chunks of 8 units for multiply-adds and of 64 for tensor cores all fits into the registers and into 80 KB of
     shared memory.
     """
     warps, chunk = (4, 8) if precision == "ieee" else (8, 64)
