@@ -13,6 +13,7 @@ from toylab._internal.torch_private import (
     in_forward_mode,
     in_vmap,
     is_batched,
+    is_hooked,
     standard_gamma,
     version,
 )
@@ -164,3 +165,22 @@ def test_a_derivative_that_may_be_wanted_is_seen():
     with forward_ad.dual_level():
         seen.append(differentiated(x))
     assert seen == [True, True]
+
+
+def test_hooks_are_seen():
+    """If this fails, torch keeps its hooks elsewhere, and chains in one kernel would pass them by."""
+    ways = [
+        lambda module: module.register_forward_hook(lambda *args: None),
+        lambda module: module.register_forward_pre_hook(lambda *args: None),
+        lambda module: torch.nn.modules.module.register_module_forward_hook(lambda *args: None),
+        lambda module: torch.nn.modules.module.register_module_forward_pre_hook(lambda *args: None),
+    ]
+    module = torch.nn.Linear(1, 1)
+    for way in ways:
+        assert not is_hooked(module)
+        handle = way(module)
+        assert is_hooked(module)
+        handle.remove()
+    assert not is_hooked(module)
+    module.forward = lambda x: x
+    assert is_hooked(module)

@@ -76,3 +76,13 @@ def uncompiled(module: nn.Module) -> nn.Module:
     """
     original = getattr(module, "_orig_mod", module)
     return original if isinstance(original, nn.Module) else module
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether calling the module runs more than the forward method of its class, before or after it.
+
+    ``Module._forward_hooks`` and the like, and ``torch.nn.modules.module._has_any_global_hook``. No public question
+    answers this, and what computes with the weights alone would pass such a hook by.
+    """
+    own = module._forward_hooks, module._forward_pre_hooks
+    return any(own) or "forward" in vars(module) or torch.nn.modules.module._has_any_global_hook()
