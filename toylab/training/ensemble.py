@@ -33,7 +33,7 @@ class Ensemble(nn.Module):
         self._names, self._buffer_names = list(parameters), list(buffers)
         for i, stack in enumerate(buffers.values()):  # running means and the like, which the networks change in place
             self.register_buffer(f"buffer_{i}", stack)
-        self.weights = nn.ParameterList(nn.Parameter(stack.detach().clone()) for stack in parameters.values())
+        self.weights = nn.ParameterList(nn.Parameter(stack.detach()) for stack in parameters.values())
         # our networks broadcast over stacked layers, without vmap; a subclass or an activation with weights may not
         ours = type(networks[0]) in (ScoreMLP, EnergyMLP, NoiseConditionalMLP)
         self._broadcasts = ours and all(name.startswith("layers.") for name in self._names)
@@ -114,5 +114,5 @@ def redrawn(network: nn.Module, n: int, generator: torch.Generator | None) -> li
 
 
 def single_networks(network: nn.Module) -> tuple[nn.Module, ...]:
-    """The networks of an ensemble one by one, or the one network."""
-    return network.split() if isinstance(network, Ensemble) else (network,)
+    """Copies of the networks of an ensemble one by one, or of the one network, each in memory of its own."""
+    return network.split() if isinstance(network, Ensemble) else (copy.deepcopy(network),)

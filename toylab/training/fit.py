@@ -16,7 +16,7 @@ from toylab._internal.warn import warn
 from toylab.densities.density import Density
 from toylab.objectives.objective import Objective
 from toylab.training.adam import Adam
-from toylab.training.averaging import WeightAverage
+from toylab.training.averaging import WeightAverage, in_one_piece
 from toylab.training.batches import batches
 from toylab.training.ensemble import Ensemble, redrawn
 from toylab.training.history_builder import HistoryBuilder
@@ -109,23 +109,26 @@ def fit(
     offset = offset_or_nan(objective, data)
     trained: nn.Module = copy.deepcopy(uncompiled(network)).to(like.device).train()
     batch = draw().view(-1, 2)
-    try_once(trained, loss, batch)
+    losses = try_once(trained, loss, batch)
     warn_scale(trained, loss, data if isinstance(data, Tensor) else batch)
     if n_seeds > 1:
         trained = Ensemble([trained, *redrawn(trained, n_seeds - 1, generator)])
         try_side_by_side(trained, loss, draw()[:, :2])
 
+    in_one_piece(trained)  # so that the average of all weights is one kernel
     optimiser, averaged = Adam(trained.parameters()), WeightAverage(trained, average)
     averaged.network.eval()
-    scale = loss_scale(network)
+    schedule = _schedule(averaged, [learning_rate * share_of(rate, k / n_steps) for k in range(n_steps)])
+    slope = torch.full_like(losses[0], loss_scale(network)) / batch_size  # of scale * mean loss, along each loss
 
-    def step(rate: float | Tensor) -> Tensor:
-        losses = loss(trained, draw(), generator=generator).mean(-1)
+    def step(now: Tensor) -> Tensor:
+        rate, share = now.unbind()
+        losses = loss(trained, draw(), generator=generator)
         optimiser.zero_grad()  # here, where it also clears what a failed recording has left
-        losses.backward(torch.full_like(losses, scale))  # of each network by itself
+        losses.backward(slope.expand_as(losses))  # of each network by itself
         optimiser.step(rate)
-        averaged.update()
-        return losses.detach()
+        averaged._include(share)
+        return losses.detach().mean(-1)
 
     step = capture_step(step, like.device, generator=generator, uses=[objective, data])
     keep_freed_memory()
@@ -133,7 +136,7 @@ def fit(
     with tqdm(total=n_steps, desc="fit", unit="step", disable=not progress) as shown:
         try:
             for k in range(n_steps):
-                history.add(step(learning_rate * share_of(rate, k / n_steps)))
+                history.add(step(schedule[k]))
                 shown.update()
                 if (k + 1) % report_every == 0 or k + 1 == n_steps:
                     shown.set_postfix_str(history.report(averaged.network, learning_rate))
@@ -144,3 +147,14 @@ def fit(
     result = history.result(averaged.network)
     warn_no_better_than_zero(result.network, loss, data, n_steps)
     return result
+
+
+def _schedule(averaged: WeightAverage, rates: list[float]) -> Tensor:
+    """What changes from step to step, [n_steps, 2]: the learning rate, and the share of the latest weights in the mean.
+
+    It lies where the weights do, so that a step costs one copy of two numbers, and no kernel that computes them. On the
+    CPU rates stay in float64; elsewhere the optimiser takes them in float32.
+    """
+    k = torch.arange(len(rates), dtype=averaged.n_steps.dtype)
+    schedule = torch.stack([torch.tensor(rates, dtype=torch.float64), averaged._share(k).double()], -1)
+    return schedule if averaged.n_steps.device.type == "cpu" else schedule.to(averaged.n_steps)

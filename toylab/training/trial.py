@@ -126,8 +126,8 @@ def share_of(rate: Callable[[float], float], t: float) -> float:
     return share
 
 
-def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> None:
-    """One evaluation of the loss at the first two points of a batch [n, 2], with draws of its own, on a copy.
+def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> Tensor:
+    """The losses [2] at the first two points of a batch [n, 2], with draws of their own, by a copy of the network.
 
     Raises:
         TypeError, ValueError: for a wrong pairing of objective and network, wrong shapes, or numbers that are nan or
@@ -179,6 +179,7 @@ def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> No
         )
     warn_piecewise_linear(network, differentiated)
     warn_tied_points(network, objective, differentiated)
+    return losses.detach()
 
 
 def warn_tied_points(network: nn.Module, objective: Objective[Any], differentiated: bool) -> None:
