@@ -76,7 +76,7 @@ from toylab.samplers import (
 from toylab.schedules import geometric, uniform
 from toylab.score import at
 from toylab.sde import VE, VP, SubVP
-from toylab.training import fit
+from toylab.training import WeightAverage, fit
 
 CPU = torch.device("cpu")
 READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default}
@@ -425,6 +425,13 @@ def training_step(objective, kind):
     return lambda: objective(network, p.sample((16,))).mean().backward()
 
 
+def averaging():
+    network = ScoreMLP(8).to(META)
+    averaged = WeightAverage(network)
+    schedule = RECORDING[0]._schedule(averaged, [0.1, 0.2])
+    return lambda: (averaged.update(), averaged._include(schedule[1].unbind()[1]))
+
+
 def reflected_steps(p):
     x = X.to(META)
     return lambda: reflected_langevin_step(p.score, x, 0.1, low=(-2, -2), high=(2, float("inf")))
@@ -461,6 +468,7 @@ STEPS = {
     "noise-conditional, explicit": lambda: training_step(
         NoiseConditionalExplicit(two_modes().score, SIGMAS), NoiseConditionalMLP
     ),
+    "averaging": averaging,
     "reflected": lambda: reflected_steps(P),
     "mala": lambda: mala_steps(P),
     "mala, correlated": lambda: mala_steps(fractal_tree()),

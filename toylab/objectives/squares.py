@@ -1,6 +1,5 @@
 """Half the square of a distance, which most losses are, in as few kernels as torch has."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -11,9 +10,6 @@ def half_squared_distance(a: Tensor, b: Tensor) -> Tensor:
     It is the mean of the squares of the two coordinates. ``mse_loss`` takes one kernel for a difference and its square
     and one for their derivative, where the plain formula takes two and four; the digits are the same.
     """
-    if a.dtype != b.dtype:  # whose derivative torch refuses
-        dtype = torch.promote_types(a.dtype, b.dtype)
-        a, b = a.to(dtype), b.to(dtype)
     return functional.mse_loss(a, b, reduction="none").mean(-1)
 
 

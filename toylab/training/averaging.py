@@ -14,8 +14,8 @@ class WeightAverage:
     Early on the average is short, so that it forgets the initial weights. Buffers, such as the running means of
     BatchNorm, are copied as they are after the last step, as ``torch.optim.swa_utils`` does: they are averages already.
 
-    ``n_steps`` counts the updates, a tensor without dimensions. The averaged weights lie in one piece of memory, one for
-    each dtype, so that including the latest is one kernel or two for a network of any depth.
+    ``n_steps`` counts the updates, a tensor without dimensions. The averaged weights lie in one piece of memory, one
+    for each dtype, so that including the latest is one kernel or two for a network of any depth.
 
     Args:
         network: the network whose weights are averaged; it is copied, not changed.
