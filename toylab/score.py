@@ -123,7 +123,7 @@ def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     validate.function("score", score, "p.score")
     validate.vectors("v", v, validate.points("x", x))
     if (found := _its_own(score, x, v[None])) is not None:
-        return found[0], found[1][0]
+        return found[0], found[1].squeeze(0)
     if in_forward_mode() or in_vmap():
         return _value_and_jvp_by_reverse_mode(score, x, v)
     with torch.inference_mode(False), forward_ad.dual_level():  # inference mode would drop the tangents in silence
@@ -156,7 +156,7 @@ def value_and_divergence(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
         s(x), shape [..., 2], and div s(x), shape [...].
     """
     s, jvp = _along_both_axes(score, x)
-    return s, jvp[0, ..., 0] + jvp[1, ..., 1]
+    return s, jvp.diagonal(dim1=0, dim2=-1).sum(-1)
 
 
 def value_and_jacobian(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -99,6 +99,12 @@ def test_categorical_of_one_category():
     assert random.categorical(torch.tensor([1.0]), (10,)).tolist() == [0] * 10
 
 
+def test_categorical_stays_inside_at_the_end_of_the_interval(monkeypatch):
+    """Rounding may bring a uniform number times the sum of the weights up to that sum."""
+    monkeypatch.setattr(random, "uniform", lambda shape, **_: torch.ones(shape, dtype=torch.float64))
+    assert random.categorical(WEIGHTS, (3,)).tolist() == [3] * 3
+
+
 def test_normal_numbers_in_pairs_are_independent():
     # the correlation of 1e5 independent pairs has standard error 1 / sqrt(n)
     z = random.normal((100_000, 2), dtype=torch.float64, device=CPU, generator=generator(9))

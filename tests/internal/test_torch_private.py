@@ -9,6 +9,7 @@ import torch.autograd.forward_ad as forward_ad
 
 import toylab
 from toylab._internal.torch_private import (
+    MemoryTaken,
     differentiated,
     in_forward_mode,
     in_vmap,
@@ -184,3 +185,29 @@ def test_hooks_are_seen():
     assert not is_hooked(module)
     module.forward = lambda x: x
     assert is_hooked(module)
+
+
+def test_memory_is_counted_as_it_is_taken_and_given_back():
+    """If this fails, ``TorchDispatchMode`` or ``_cdata`` has changed: ``fit`` foretells a wrong amount of memory."""
+    w, x = torch.ones(100, 100), torch.ones(10, 100)
+    with MemoryTaken([w]) as taken:
+        for _ in range(5):
+            y = (x @ w.T).view(-1)[5:]  # a view takes nothing, and what is assigned anew is given back
+        assert (taken.of_points, taken.of_weights) == (2 * 4000, 0)
+        z = torch.cat([w, w])
+        z += 1
+        del y, z
+        both = [torch.randn(1000) for _ in range(3)]
+    assert (taken.of_points, taken.of_weights) == (3 * 4000, 2 * 40_000)
+    assert len(both) == 3
+
+
+def test_memory_is_counted_in_transforms_and_what_autograd_keeps():
+    w, x = torch.ones(100, 100, requires_grad=True), torch.ones(10, 100)
+    with MemoryTaken([w]) as taken:
+        y = (x @ w).exp().exp().sum()  # the exponentials keep their results, the product is given back
+    assert taken.of_points == 2 * 4000 + 4
+    with MemoryTaken([w]) as taken:
+        torch.func.grad(lambda x: (x @ w).exp().sum())(x)
+    assert taken.of_points >= 2 * 4000  # the exponential, and the slope along it
+    assert y.requires_grad

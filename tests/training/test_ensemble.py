@@ -19,7 +19,7 @@ from toylab.objectives import (
 )
 from toylab.schedules import geometric
 from toylab.training import Spread, fit
-from toylab.training.ensemble import Ensemble
+from toylab.training.ensemble import Ensemble, redrawn
 
 P = two_modes()
 SIGMAS = geometric(5.0, 0.2, 6)
@@ -135,6 +135,47 @@ def test_split_gives_the_networks_back():
     for one, other in zip(Ensemble(networks).split(), networks, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
         assert not any(p.requires_grad for p in one.parameters())
+
+
+@pytest.mark.parametrize("kind", [ScoreMLP, EnergyMLP, NoiseConditionalMLP, with_prelu, Twisted])
+def test_networks_are_redrawn_as_by_themselves(kind):
+    """The same numbers from the same generator, in as many networks that share nothing."""
+    start = kind(8, generator=generator())
+    start.register_forward_hook(lambda *_: None)
+    found, g = redrawn(start, 3, generator(1)), generator(1)
+    for network in found:
+        expected = start.redrawn(g)
+        assert type(network) is type(expected)
+        assert network.state_dict().keys() == expected.state_dict().keys()
+        assert all(torch.equal(a, b) for a, b in zip(network.parameters(), expected.parameters(), strict=True))
+        assert all(p.requires_grad for p in network.parameters())
+    held = {p.untyped_storage().data_ptr() for network in (start, *found) for p in network.parameters()}
+    assert len(held) == 4 * len(list(start.parameters()))
+    found[0].register_forward_hook(lambda *_: None)
+    assert [len(network._forward_hooks) for network in (start, *found)] == [1, 2, 1, 1]
+
+
+class Shifted(torch.nn.Module):
+    """An activation with a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("shift", torch.ones(()))
+
+    def forward(self, x):
+        return torch.nn.functional.softplus(x - self.shift)
+
+
+def test_networks_split_off_share_nothing():
+    networks = [ScoreMLP(4, activation=Shifted(), generator=generator(k)) for k in range(3)]
+    for k, network in enumerate(networks):
+        network.activation.shift.fill_(k)
+    parts = Ensemble(networks).split()
+    assert [float(part.activation.shift) for part in parts] == [0, 1, 2]
+    held = {t.untyped_storage().data_ptr() for part in parts for t in part.state_dict().values()}
+    assert len(held) == 3 * len(parts[0].state_dict())
+    x = torch.randn(5, 2, generator=generator())
+    assert all(torch.equal(part(x), network(x)) for part, network in zip(parts, networks, strict=True))
 
 
 def test_training_side_by_side_is_training_alone():

@@ -14,7 +14,8 @@ from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import Denoising, Explicit, FiniteDifferenceSliced, Implicit, NoiseConditional, Sliced
 from toylab.schedules import geometric
 from toylab.score import at
-from toylab.training import Spread, TrainingDiverged, constant, cosine, fit
+from toylab.training import Spread, TrainingDiverged, WeightAverage, constant, cosine, fit
+from toylab.training.fit import _schedule
 from toylab.training.piecewise_linear import is_piecewise_linear
 
 NORMAL = isotropic([[0.0, 0.0]], 1.0)
@@ -331,6 +332,33 @@ def test_ctrl_c_returns_what_is_learned(done):
     assert torch.equal(result.history.loss, whole.history.loss)
 
 
+@pytest.mark.parametrize(("bad", "error"), [(-1.0, ValueError), (math.nan, ValueError), ("fast", TypeError)])
+def test_a_rate_that_goes_wrong_late_is_told_before_the_first_step(bad, error):
+    objective = failing(1, lambda x: pytest.fail("a step was taken"))
+    with pytest.raises(error, match=r"rate\(0.9\)"):
+        fit(small(), objective, NORMAL, n_steps=10, rate=lambda t: bad if t == 0.9 else 1.0, generator=generator(),
+            progress=False)  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rates_and_shares_made_beforehand_are_those_of_each_step(dtype):
+    """On the CPU a rate keeps all of its digits, and a share those that an update of the average gives it."""
+    averaged, rates = WeightAverage(small().to(dtype), 0.9), [1 / (k + 3) for k in range(200)]
+    schedule = _schedule(averaged, rates)
+    assert schedule[:, 0].tolist() == rates
+    for share in schedule[:, 1].to(dtype):
+        assert torch.equal(share, averaged._share(averaged.n_steps))
+        averaged.update()
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2])
+def test_networks_hold_their_own_memory_alone(n_seeds):
+    """In training all weights lie in one piece; a file of what is returned holds no more than it."""
+    result = fit(small(), Sliced(), NORMAL, n_steps=3, n_seeds=n_seeds, generator=generator(), progress=False)
+    for network in result.networks:
+        assert all(p.untyped_storage().nbytes() == p.numel() * p.element_size() for p in network.parameters())
+
+
 def test_quiet_without_progress(capfd):
     fit(small(), Sliced(), NORMAL, n_steps=3, generator=generator(), progress=False)
     assert capfd.readouterr() == ("", "")
@@ -351,6 +379,9 @@ BAD = [
     ({"network": two_modes().score}, TypeError, "network has nothing to train"),
     ({"network": torch.nn.Tanh()}, TypeError, "network has nothing to train"),
     ({"network": ScoreMLP(4).requires_grad_(False)}, TypeError, "network has nothing to train"),
+    ({"network": ScoreMLP(4).to("meta")}, ValueError, "network is on the device meta"),
+    ({"network": ScoreMLP(4).to("meta"), "device": "cpu"}, ValueError, "network is on the device meta"),
+    ({"device": "meta"}, ValueError, "device is 'meta'"),
     ({"objective": "sliced"}, TypeError, "objective"),
     (
         {"objective": NoiseConditional(geometric(2.0, 1.0, 3))},

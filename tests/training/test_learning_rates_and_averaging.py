@@ -7,6 +7,7 @@ import torch
 
 from toylab.networks import ScoreMLP
 from toylab.training import WeightAverage, constant, cosine, one_cycle
+from toylab.training.averaging import _by_dtype, _end_to_end, in_one_piece
 
 
 def test_ends_and_middles():
@@ -46,6 +47,38 @@ def test_average_is_its_recursion(decay):
             assert not p.requires_grad
     assert averaged.n_steps == 30
     assert all(p.requires_grad for p in network.parameters())
+
+
+def test_average_of_weights_of_two_kinds_however_they_lie():
+    """One is in double precision, one lies across; those of a network of one piece are not copied to be averaged."""
+    network = torch.nn.ParameterList([torch.ones(3), torch.zeros(2, 2, dtype=torch.float64), torch.ones(4, 3).mT])
+    averaged = WeightAverage(network, 0.5)
+    assert [(p.dtype, p.shape) for p in averaged.network.parameters()] == [(p.dtype, p.shape) for p in network]
+    for k in range(20):
+        with torch.no_grad():
+            for p in network:
+                p.copy_(torch.arange(p.numel()).view(p.shape) + k)
+        averaged.update()
+    expected, share = [torch.arange(p.numel()).view(p.shape).double() for p in network], 1.0
+    mean = 0.0
+    for k in range(20):
+        share = max(10 / (k + 10), 0.5)
+        mean += share * (k - mean)
+    for p, e in zip(averaged.network.parameters(), expected, strict=True):
+        torch.testing.assert_close(p.double(), e + mean, rtol=1e-6, atol=1e-6)
+
+
+def test_weights_in_one_piece_are_the_weights():
+    network, x = ScoreMLP(4, generator=torch.Generator().manual_seed(0)), torch.randn(5, 2)
+    before = network(x)
+    (piece,) = in_one_piece(network)
+    assert torch.equal(network(x), before)
+    assert torch.equal(piece, torch.nn.utils.parameters_to_vector(network.parameters()))
+    (weights,) = _by_dtype(network)
+    assert _end_to_end(weights).data_ptr() == piece.data_ptr()
+    assert torch.equal(_end_to_end(weights[::-1]), torch.cat([w.reshape(-1) for w in weights[::-1]]))
+    piece.zero_()
+    assert not network(x).any()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])

@@ -1,6 +1,6 @@
 """A step that is called many times, recorded once as a CUDA graph and replayed.
 
-A small step on a GPU is all launches: some fifty kernels of a few microseconds each, every one of them started by
+A small step on a GPU is all launches: thirty to sixty kernels of a few microseconds each, every one of them started by
 Python. A CUDA graph starts them all at once. Elsewhere there is nothing to gain, and the step is called as it is.
 
 The rules for a step, the check that it obeys them, the recording and the replay are in this one file: none of them

@@ -40,7 +40,7 @@ def softplus_with_tangents(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, v
     """
     if x.ndim == 2:
         s, jvp = softplus_with_tangents([(weight[None], bias[None]) for weight, bias in layers], x[None], v[None])
-        return s[0], jvp[0]
+        return s.squeeze(0), jvp.squeeze(0)  # the derivative of an index takes kernels of its own
     # the written-out backward pass is for ordinary autograd only
     if in_forward_mode() or not torch.is_grad_enabled():
         return _forwards(x, v, layers)
@@ -82,6 +82,7 @@ class _BothWays(torch.autograd.Function):
         inputs, kept = ctx.saved_tensors[: len(wanted)], ctx.saved_tensors[len(wanted) :]
         if torch.is_grad_enabled():  # this derivative is to be differentiated in turn
             return _by_autograd(inputs, wanted, (g_z, g_t))
+        g_t = g_t.contiguous()  # of several networks it may not be, and every flatten would copy it
         x, v, *parameters = inputs
         weights, gradients = parameters[::2], list[Tensor]()
         for weight, slope, a, u in zip(weights[:0:-1], kept[-3::-3], kept[-2::-3], kept[-1::-3], strict=True):

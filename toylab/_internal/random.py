@@ -56,9 +56,13 @@ def categorical(probabilities: Tensor, shape: Sequence[int], *, generator: torch
 
     ``torch.multinomial`` would need the probabilities on the generator's device and stops at 2**24 categories.
     """
-    u = uniform(shape, dtype=torch.float64, device=probabilities.device, generator=generator)
-    edges = probabilities.double().cumsum(-1)
-    return torch.searchsorted(edges, u * edges[-1], right=True).clamp(max=len(edges) - 1)
+    return between(probabilities.double().cumsum(-1), shape, generator=generator)
+
+
+def between(edges: Tensor, shape: Sequence[int], *, generator: torch.Generator | None = None) -> Tensor:
+    """The same of the cumulative sums of the probabilities, ``edges``, in float64."""
+    u = uniform(shape, dtype=torch.float64, device=edges.device, generator=generator)
+    return torch.searchsorted(edges[:-1], u * edges[-1], right=True)  # without the last edge none is beyond the end
 
 
 def gamma(shape: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

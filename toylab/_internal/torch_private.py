@@ -4,9 +4,15 @@ The rest of toylab is written in public names; ``tests/internal/test_torch_priva
 of these has changed when a release of torch changes one.
 """
 
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
 def in_forward_mode() -> bool:
@@ -86,3 +92,51 @@ def is_hooked(module: nn.Module) -> bool:
     """
     own = module._forward_hooks, module._forward_pre_hooks
     return any(own) or "forward" in vars(module) or torch.nn.modules.module._has_any_global_hook()
+
+
+class MemoryTaken(TorchDispatchMode):
+    """Counts the bytes that operations take while it is active.
+
+    ``of_points`` is the most that was held at once of what depends on anything but the weights, ``of_weights`` of what
+    is made of the weights alone, such as a rearranged copy.
+
+    ``torch.utils._python_dispatch`` sees every operation, also those of ``torch.func``, where the public
+    ``saved_tensors_hooks`` are refused; ``_cdata`` tells whether two tensors share their memory. The counters of
+    ``torch.cuda`` are of a GPU alone.
+
+    Args:
+        weights: whose own memory does not count.
+    """
+
+    def __init__(self, weights: Iterable[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
+        self.of_points = self.of_weights = 0
+        self._held = {"points": 0, "weights": 0}
+        self._made_of = {memory._cdata: "weights" for memory in _memories(list(weights))}
+
+    def __torch_dispatch__(self, operation: Any, kinds: Any, arguments: Any = (), keywords: Any = None) -> Any:  # noqa: ANN401, D105
+        results = operation(*arguments, **(keywords or {}))
+        given = _memories((arguments, keywords))
+        for memory in given:
+            self._note(memory, "points", 0)  # unless it is known, it was there before
+        makers = {self._made_of[memory._cdata] for memory in given}
+        for memory in _memories(results):
+            self._note(memory, "weights" if makers == {"weights"} else "points", memory.nbytes())
+        self.of_points = max(self.of_points, self._held["points"])
+        self.of_weights = max(self.of_weights, self._held["weights"])
+        return results
+
+    def _note(self, memory: torch.UntypedStorage, maker: str, n_bytes: int) -> None:
+        if memory._cdata not in self._made_of:
+            self._made_of[memory._cdata] = maker
+            self._held[maker] += n_bytes
+            weakref.finalize(memory, self._forget, memory._cdata, n_bytes).atexit = False
+
+    def _forget(self, memory: int, n_bytes: int) -> None:
+        self._held[self._made_of.pop(memory)] -= n_bytes
+
+
+def _memories(tree: object) -> list[torch.UntypedStorage]:
+    """The memory of the tensors in nested tuples, lists and dictionaries; sparse ones and the like are left out."""
+    tensors = [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    return [t.untyped_storage() for t in tensors if t.layout is torch.strided and not t._is_zerotensor()]

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
 from toylab._internal import validate
-from toylab._internal.random import categorical, normal
+from toylab._internal.random import between, normal
 from toylab.densities import _gaussians
 from toylab.densities.density import Density, in_single_precision
 from toylab.densities.parameters import Matrices, Matrix, Vector
@@ -212,7 +212,9 @@ class GaussianMixture(Density):
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A component k with probability w_k, then m_k + L_k z with L_k L_k^T = C_k; shape [*sample_shape, 2]."""
-        k = categorical(self._on_its_device("weights"), sample_shape, generator=generator)
+        like = torch.empty(0, dtype=torch.float64, device=self.device)
+        (edges,) = self._cast(like, lambda: (self.weights.cumsum(-1),), "edges")
+        k = between(edges, sample_shape, generator=generator)
         z = normal((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
         (frames,) = self._cast(z, lambda: (_gaussians.frames(self.means, self._roots),), "samples")
         return _gaussians.place(frames[k], z)

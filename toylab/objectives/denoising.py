@@ -10,6 +10,7 @@ from toylab._internal.random import normal_like
 from toylab.densities.density import Density
 from toylab.densities.quadrature import fisher_information
 from toylab.objectives.inputs import check_inputs, require_density
+from toylab.objectives.squares import half_square, half_squared_distance
 from toylab.score import Score
 
 
@@ -46,9 +47,9 @@ class Denoising:
             x, z = torch.stack([x, x]), torch.stack([z, -z])
         s, target = score(torch.add(x, z, alpha=self.sigma)), z / -self.sigma
         if self.control_variate:
-            loss = 0.5 * s.square().sum(-1) - ((s - score(x)) * target).sum(-1) + 1 / self.sigma**2
+            loss = half_square(s) - ((s - score(x)) * target).sum(-1) + 1 / self.sigma**2
         else:
-            loss = 0.5 * (s - target).square().sum(-1)
+            loss = half_squared_distance(s, target)
         return loss.mean(0) if self.antithetic else loss
 
     def offset(self, density: Density) -> float:
@@ -77,7 +78,7 @@ class NoisePrediction:
         """One loss per point, shape [n], for points x [n, 2]; e is called like a score."""
         noise_prediction = check_inputs(noise_prediction, x, generator, "noise_prediction", "noise prediction")
         z = normal_like(x, generator)
-        return 0.5 * (noise_prediction(x + self.sigma * z) - z).square().sum(-1)
+        return half_squared_distance(noise_prediction(x + self.sigma * z), z)
 
     def score(self, noise_prediction: Score) -> Score:
         """The score -e(x) / sigma that a noise prediction e stands for."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab.densities.density import Density
 from toylab.objectives.inputs import check_inputs, require_density, vectors
+from toylab.objectives.squares import half_squared_distance
 from toylab.score import Score
 
 
@@ -32,7 +33,7 @@ class Explicit:
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]. Draws nothing."""
         score = check_inputs(score, x, generator)
-        return 0.5 * (score(x) - vectors(self.target(x), x, "target")).square().sum(-1)
+        return half_squared_distance(score(x), vectors(self.target(x), x, "target"))
 
     def offset(self, density: Density) -> float:
         """0: the mean loss is the Fisher divergence, if the target is the density's score."""

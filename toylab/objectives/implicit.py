@@ -8,6 +8,7 @@ from torch import Tensor
 from toylab.densities.density import Density
 from toylab.densities.quadrature import fisher_information
 from toylab.objectives.inputs import check_inputs, require_density
+from toylab.objectives.squares import half_square
 from toylab.score import Score, value_and_divergence
 
 
@@ -22,7 +23,7 @@ class Implicit:
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]. Draws nothing."""
         s, divergence = value_and_divergence(check_inputs(score, x, generator), x)
-        return divergence + 0.5 * s.square().sum(-1)
+        return divergence + half_square(s)
 
     def offset(self, density: Density) -> float:
         """1/2 E|grad log p|^2, by quadrature."""

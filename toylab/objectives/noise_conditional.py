@@ -11,6 +11,7 @@ from toylab.densities.density import Density
 from toylab.objectives.inputs import check_inputs, require_density, vectors
 from toylab.objectives.level_mean import denoising_offset
 from toylab.objectives.levels import Levels, Weight, check_levels, draw_levels, weights_at
+from toylab.objectives.squares import half_squared_distance
 from toylab.score import NoiseConditionalScore
 
 
@@ -47,7 +48,7 @@ class NoiseConditional:
         score = check_inputs(score, x, generator)
         sigma = draw_levels(self.sigmas, x, generator)
         z = normal_like(x, generator)
-        weight = 0.5 * weights_at(self.weighting, sigma)
+        weight = weights_at(self.weighting, sigma)
         if not self.antithetic:
             return weight * _residual(score, x, sigma, z)
         both = _residual(score, torch.stack([x, x]), torch.stack([sigma, sigma]), torch.stack([z, -z]))
@@ -84,8 +85,8 @@ class NoiseConditionalExplicit:
         score = check_inputs(score, x, generator)
         sigma = draw_levels(self.sigmas, x, generator)
         noisy = x + sigma[..., None] * normal_like(x, generator)
-        error = score(noisy, sigma) - vectors(self.target(noisy, sigma), noisy, "target")
-        return 0.5 * weights_at(self.weighting, sigma) * error.square().sum(-1)
+        target = vectors(self.target(noisy, sigma), noisy, "target")
+        return weights_at(self.weighting, sigma) * half_squared_distance(score(noisy, sigma), target)
 
     def offset(self, density: Density) -> float:
         """0: the mean loss is the mean over levels of lambda(sigma) times the Fisher divergence there."""
@@ -102,6 +103,6 @@ def _check(sigmas: Levels, weighting: Weight) -> None:
 
 
 def _residual(score: NoiseConditionalScore, x: Tensor, sigma: Tensor, z: Tensor) -> Tensor:
-    """|s(x + sigma z, sigma) + z / sigma|^2."""
+    """1/2 |s(x + sigma z, sigma) + z / sigma|^2."""
     column = sigma[..., None]
-    return (score(x + column * z, sigma) + z / column).square().sum(-1)
+    return half_squared_distance(score(x + column * z, sigma), z / -column)

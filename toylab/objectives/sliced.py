@@ -12,6 +12,7 @@ from toylab._internal.random import normal_like, uniform
 from toylab.densities.density import Density
 from toylab.densities.quadrature import fisher_information
 from toylab.objectives.inputs import check_inputs, require_density, vectors
+from toylab.objectives.squares import half_square
 from toylab.score import Score, value_and_jvp
 
 Projection = Callable[[Tensor, torch.Generator | None], Tensor]
@@ -26,7 +27,7 @@ def rademacher(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Directions v with independent entries +1 or -1, one per point, shaped like ``x``."""
     validate.points("x", x)
     coin = uniform(x.shape, dtype=x.dtype, device=x.device, generator=generator)
-    return torch.where(coin < 0.5, -torch.ones_like(x), torch.ones_like(x))
+    return torch.rsub(coin.lt_(0.5), 1, alpha=2)  # 1 - 2 [coin < 1/2]
 
 
 def sphere(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -64,8 +65,9 @@ class Sliced:
         x = x.expand(self.n_slices, *x.shape)
         v = vectors(self.projection(x, generator), x, "projection", "direction")
         s, jvp = value_and_jvp(score, x, v)
-        square = s.square().sum(-1) if self.variance_reduced else (v * s).sum(-1).square()
-        return ((v * jvp).sum(-1) + 0.5 * square).mean(0)
+        square = half_square(s) if self.variance_reduced else 0.5 * (v * s).sum(-1).square()
+        losses = (v * jvp).sum(-1) + square
+        return losses.mean(0) if self.n_slices > 1 else losses.squeeze(0)
 
     def offset(self, density: Density) -> float:
         """1/2 E|grad log p|^2, by quadrature."""

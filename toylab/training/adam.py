@@ -38,7 +38,7 @@ class Adam:
         moving = [i for i, w in enumerate(self._weights) if w.grad is not None]
         w, m, v, k = ([part[i] for i in moving] for part in (self._weights, self._first, self._second, self._steps))
         gradients = [each.grad for each in w if each.grad is not None]
-        rate = rate.float() if isinstance(rate, Tensor) else rate
+        rate = rate.float() if isinstance(rate, Tensor) and rate.is_cuda else rate  # all that the kernel takes there
         adam(
             w, gradients, m, v, [], k, fused=True, lr=rate, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0,
             amsgrad=False, maximize=False,

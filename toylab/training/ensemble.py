@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,10 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
 from toylab._internal.mlp_jvp import in_autocast, softplus_with_tangents
-from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
+from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP, _draw
+
+_Module = TypeVar("_Module", bound=nn.Module)
+_OURS = (ScoreMLP, EnergyMLP, NoiseConditionalMLP)
 
 
 class Ensemble(nn.Module):
@@ -33,10 +36,9 @@ class Ensemble(nn.Module):
         self._names, self._buffer_names = list(parameters), list(buffers)
         for i, stack in enumerate(buffers.values()):  # running means and the like, which the networks change in place
             self.register_buffer(f"buffer_{i}", stack)
-        self.weights = nn.ParameterList(nn.Parameter(stack.detach().clone()) for stack in parameters.values())
+        self.weights = nn.ParameterList(nn.Parameter(stack.detach()) for stack in parameters.values())
         # our networks broadcast over stacked layers, without vmap; a subclass or an activation with weights may not
-        ours = type(networks[0]) in (ScoreMLP, EnergyMLP, NoiseConditionalMLP)
-        self._broadcasts = ours and all(name.startswith("layers.") for name in self._names)
+        self._broadcasts = type(networks[0]) in _OURS and all(name.startswith("layers.") for name in self._names)
         self._one = [copy.deepcopy(networks[0])]  # in a list: its own weights are not parameters of this module
         self.training = networks[0].training
 
@@ -89,7 +91,7 @@ class Ensemble(nn.Module):
 
     def split(self) -> tuple[nn.Module, ...]:
         """The n networks, each on its own, with gradients off."""
-        networks = tuple(copy.deepcopy(self._one[0]).requires_grad_(False) for _ in range(self.n))
+        networks = tuple(_copied(self._one[0]).requires_grad_(False) for _ in range(self.n))
         for k, network in enumerate(networks):
             own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
             names, stacks = [*self._names, *self._buffer_names], [*self.weights, *self.buffers()]
@@ -104,6 +106,11 @@ def redrawn(network: nn.Module, n: int, generator: torch.Generator | None) -> li
     Raises:
         TypeError: if it has none.
     """
+    if isinstance(network, _OURS) and type(network) in _OURS:  # no subclass, which may draw in a way of its own
+        networks = [_copied(network) for _ in range(n)]
+        for each in networks:
+            _draw(each.layers, generator)
+        return list(networks)
     draw: Callable[[torch.Generator | None], nn.Module] | None = getattr(network, "redrawn", None)
     if draw is None:
         raise TypeError(
@@ -113,6 +120,22 @@ def redrawn(network: nn.Module, n: int, generator: torch.Generator | None) -> li
     return [draw(generator) for _ in range(n)]
 
 
+def _copied(network: _Module) -> _Module:
+    """``copy.deepcopy(network)``, of our own networks in a sixth of its time, which of 512 is a quarter of a second."""
+    return _twin(network) if type(network) in _OURS else copy.deepcopy(network)
+
+
+def _twin(module: _Module) -> _Module:
+    """A module of the same settings with children, weights and buffers of its own; hooks lie in its dictionaries."""
+    twin = copy.copy(module)
+    vars(twin).update({name: part.copy() for name, part in vars(module).items() if isinstance(part, dict)})
+    for name, child in module.named_children():
+        setattr(twin, name, _twin(child))
+    for name, held in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+        setattr(twin, name, copy.deepcopy(held))
+    return twin
+
+
 def single_networks(network: nn.Module) -> tuple[nn.Module, ...]:
-    """The networks of an ensemble one by one, or the one network."""
-    return network.split() if isinstance(network, Ensemble) else (network,)
+    """Copies of the networks of an ensemble one by one, or of the one network, each in memory of its own."""
+    return network.split() if isinstance(network, Ensemble) else (copy.deepcopy(network),)

@@ -16,11 +16,12 @@ from toylab._internal.warn import warn
 from toylab.densities.density import Density
 from toylab.objectives.objective import Objective
 from toylab.training.adam import Adam
-from toylab.training.averaging import WeightAverage
+from toylab.training.averaging import WeightAverage, in_one_piece
 from toylab.training.batches import batches
 from toylab.training.ensemble import Ensemble, redrawn
 from toylab.training.history_builder import HistoryBuilder
 from toylab.training.learning_rates import one_cycle
+from toylab.training.memory import Memory
 from toylab.training.outcome import warn_no_better_than_zero
 from toylab.training.result import Fit, Network
 from toylab.training.scale import loss_scale, warn_scale
@@ -72,8 +73,9 @@ def fit(
         learning_rate: Adam's rate at its peak.
         rate: share of the peak rate at the moment t in [0, 1] of the training: ``one_cycle``, ``cosine``, ``constant``.
         average: decay of the moving average of the weights (``WeightAverage``); 0 returns the last weights.
-        n_seeds: networks to train side by side, each on its own batches. The first starts from the weights given, the
-            others from ``network.redrawn(generator)``; the objective sees points [n_seeds, batch_size, 2].
+        n_seeds: networks to train side by side, each on its own batches, hundreds if there is the memory. The first
+            starts from the weights given, the others from ``network.redrawn(generator)``; the objective sees points
+            [n_seeds, batch_size, 2].
         held_out: a number to record at each report from the averaged network, such as the exact
             ``lambda s: metrics.fisher_divergence(s, p)``, to compare with the loss.
         report_every: steps between two entries of the history.
@@ -91,7 +93,8 @@ def fit(
             data have another scale than the network; after the last, if it is no better than s = 0.
 
     Raises:
-        ValueError, TypeError: for bad input, before the first step.
+        ValueError, TypeError: for bad input, before the first step; a ``ValueError``, too, if there is not enough free
+            memory (on a CUDA device, and on the CPU under Linux), with the largest n_seeds and batch_size that fit.
         TrainingDiverged: when the loss is nan or inf, naming the step; its ``fit`` holds the last finite result.
     """
     check_pair(objective, network)
@@ -105,27 +108,32 @@ def fit(
     loss: Objective[Any] = objective
     first = next(network.parameters())
     like = torch.empty(0, dtype=first.dtype, device=first.device if device is None else validate.device(device))
+    Memory.of(network).check(n_seeds, batch_size, like.device)  # before the first draw; the loss is tried below
     draw = batches(data, like, (batch_size,) if n_seeds == 1 else (n_seeds, batch_size), generator)
     offset = offset_or_nan(objective, data)
     trained: nn.Module = copy.deepcopy(uncompiled(network)).to(like.device).train()
     batch = draw().view(-1, 2)
-    try_once(trained, loss, batch)
+    losses, taken = try_once(trained, loss, batch)
+    Memory.of(network, taken.of_weights, taken.of_points / len(losses)).check(n_seeds, batch_size, like.device)
     warn_scale(trained, loss, data if isinstance(data, Tensor) else batch)
     if n_seeds > 1:
         trained = Ensemble([trained, *redrawn(trained, n_seeds - 1, generator)])
         try_side_by_side(trained, loss, draw()[:, :2])
 
+    in_one_piece(trained)  # so that the average of all weights is one kernel
     optimiser, averaged = Adam(trained.parameters()), WeightAverage(trained, average)
     averaged.network.eval()
-    scale = loss_scale(network)
+    schedule = _schedule(averaged, [learning_rate * share_of(rate, k / n_steps) for k in range(n_steps)])
+    slope = torch.full_like(losses[0], loss_scale(network)) / batch_size  # of scale * mean loss, along each loss
 
-    def step(rate: float | Tensor) -> Tensor:
-        losses = loss(trained, draw(), generator=generator).mean(-1)
+    def step(now: Tensor) -> Tensor:
+        rate, share = now.unbind()
+        losses = loss(trained, draw(), generator=generator)
         optimiser.zero_grad()  # here, where it also clears what a failed recording has left
-        losses.backward(torch.full_like(losses, scale))  # of each network by itself
+        losses.backward(slope.expand_as(losses))  # of each network by itself
         optimiser.step(rate)
-        averaged.update()
-        return losses.detach()
+        averaged._include(share)
+        return losses.detach().mean(-1)
 
     step = capture_step(step, like.device, generator=generator, uses=[objective, data])
     keep_freed_memory()
@@ -133,7 +141,7 @@ def fit(
     with tqdm(total=n_steps, desc="fit", unit="step", disable=not progress) as shown:
         try:
             for k in range(n_steps):
-                history.add(step(learning_rate * share_of(rate, k / n_steps)))
+                history.add(step(schedule[k]))
                 shown.update()
                 if (k + 1) % report_every == 0 or k + 1 == n_steps:
                     shown.set_postfix_str(history.report(averaged.network, learning_rate))
@@ -144,3 +152,15 @@ def fit(
     result = history.result(averaged.network)
     warn_no_better_than_zero(result.network, loss, data, n_steps)
     return result
+
+
+def _schedule(averaged: WeightAverage, rates: list[float]) -> Tensor:
+    """What changes from step to step, [n_steps, 2]: the learning rate, and the share of the latest weights in the mean.
+
+    It lies where the weights do, so that a step costs one copy of two numbers, and no kernel that computes them. On the
+    CPU rates stay in float64; elsewhere the optimiser takes them in float32.
+    """
+    k = torch.arange(len(rates), dtype=averaged.n_steps.dtype)
+    schedule = torch.stack([torch.tensor(rates, dtype=torch.float64), averaged._share(k).double()], -1)
+    device, dtype = averaged.n_steps.device, averaged.n_steps.dtype
+    return schedule if device.type == "cpu" else schedule.to(dtype).to(device)  # there may be no float64 there

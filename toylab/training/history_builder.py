@@ -50,8 +50,9 @@ class HistoryBuilder:
         self.pending.clear()
         now = time.perf_counter()
         self.last_finite = copy.deepcopy(network)
-        networks = single_networks(network)
-        held_out = [math.nan] * len(mean) if self.held_out is None else [measured(self.held_out, s) for s in networks]
+        held_out = [math.nan] * len(mean)
+        if self.held_out is not None:
+            held_out = [measured(self.held_out, s) for s in single_networks(network)]
         self.rows.append((self.n_steps, mean, held_out, now - self.start - self.aside))
         self.aside += time.perf_counter() - now
         value = sum(mean) / len(mean)

@@ -11,6 +11,7 @@ import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 
 from toylab._internal import validate
+from toylab._internal.torch_private import MemoryTaken
 from toylab._internal.uncalled import refuse_class
 from toylab._internal.warn import warn
 from toylab.densities.density import Density
@@ -42,6 +43,11 @@ def check_pair(objective: Objective[AnyScore], network: nn.Module) -> None:
         )
     if any(isinstance(p, nn.UninitializedParameter) for p in network.parameters()):
         raise TypeError("network has lazy layers without weights yet: call it once, as in network(torch.zeros(2, 2)).")
+    if any(p.device.type == "meta" for p in network.parameters()):
+        raise ValueError(
+            "network is on the device meta, where weights hold no numbers: make it on another, or give it weights by "
+            "network.to_empty(device='cpu') and load_state_dict."
+        )
 
 
 def check_call(name: str, f: object, example: str) -> None:
@@ -126,8 +132,10 @@ def share_of(rate: Callable[[float], float], t: float) -> float:
     return share
 
 
-def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> None:
-    """One evaluation of the loss at the first two points of a batch [n, 2], with draws of its own, on a copy.
+def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> tuple[Tensor, MemoryTaken]:
+    """The losses [2] at the first two points of a batch [n, 2], with draws of their own, by a copy of the network.
+
+    With them comes the memory that they took.
 
     Raises:
         TypeError, ValueError: for a wrong pairing of objective and network, wrong shapes, or numbers that are nan or
@@ -139,7 +147,7 @@ def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> No
     if not bool(batch.isfinite().all()):
         raise ValueError("data.sample gives points that are nan or inf: a density must give finite ones.")
     differentiated = False
-    x, tried = batch[:2], copy.deepcopy(network)  # its running means are to see whole batches alone
+    x, tried = batch[:2].clone(), copy.deepcopy(network)  # its running means are to see whole batches alone
 
     def score(x: Tensor, *sigma: Tensor | float) -> Tensor:
         nonlocal differentiated
@@ -166,7 +174,8 @@ def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> No
             )
         return s
 
-    losses = check_losses(objective(score, x, generator=torch.Generator(x.device).manual_seed(0)), x)
+    with MemoryTaken(tried.parameters()) as taken:
+        losses = check_losses(objective(score, x, generator=torch.Generator(x.device).manual_seed(0)), x)
     if not losses.requires_grad:
         raise ValueError(
             "the loss does not depend on the weights of the network, so that nothing can be learned: look for "
@@ -179,6 +188,7 @@ def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> No
         )
     warn_piecewise_linear(network, differentiated)
     warn_tied_points(network, objective, differentiated)
+    return losses.detach(), taken
 
 
 def warn_tied_points(network: nn.Module, objective: Objective[Any], differentiated: bool) -> None:
