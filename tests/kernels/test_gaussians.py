@@ -171,6 +171,20 @@ def test_every_quantity_comes_from_a_kernel(kernels, monkeypatch):
     assert x.grad is not None
 
 
+def test_a_posterior_too_large_for_the_card_says_how_large_it_is(kernels, monkeypatch):
+    def full(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+
+    from toylab._kernels import gaussians
+
+    full.__name__ = "posterior"
+    monkeypatch.setattr(gaussians, "posterior", full)
+    with pytest.raises(
+        torch.OutOfMemoryError, match="300 points and 8 components takes .* GiB.*fewer points at a time"
+    ):
+        ring().posterior(points().to(kernels))
+
+
 def test_where_a_kernel_does_not_run_the_plain_path_does(kernels, monkeypatch):
     """And one sentence says so, once."""
     from toylab._kernels import gaussians, when

@@ -98,7 +98,7 @@ def test_the_division_among_launches_and_programs_changes_nothing(kernels, monke
         return RUNS[name](p, x, keep_every=3, generator=generator(kernels), progress=False)
 
     whole = run()
-    monkeypatch.setattr(fused, "_PAIRS", 7 * 300 * 8)
+    monkeypatch.setattr(fused, "_AT_ONCE", 7 * 300 * 8 * fused._PAIR)
     monkeypatch.setattr(fused, "wait_for", lambda device: None)
     launched = []
     for kernel in ("langevin", "mala"):
@@ -277,7 +277,7 @@ def test_a_kernel_that_cannot_be_launched_leaves_the_plain_path(kernels, without
     with monkeypatch.context() as m:
         m.setattr(mixture_chain, "langevin", broken)
         m.setattr(mixture_chain, "mala", broken)
-        with pytest.warns(RuntimeWarning, match="kernel of .* does not run here.*out of resource") as told:
+        with pytest.warns(RuntimeWarning, match="kernel of .* on a mixture does not run here.*out of resource") as told:
             found, _again = (
                 {name: RUNS[name](p, x, keep_every=5, generator=generator(kernels), progress=False) for name in runs}
                 for _ in range(2)
@@ -304,7 +304,7 @@ def test_ctrl_c_returns_what_is_done(kernels, monkeypatch):
 
     monkeypatch.setattr(mixture_chain, "langevin", until_the_third)
     monkeypatch.setattr(fused, "wait_for", lambda device: None)
-    monkeypatch.setattr(fused, "_PAIRS", 3 * 100 * 8)
+    monkeypatch.setattr(fused, "_AT_ONCE", 3 * 100 * 8 * fused._PAIR)
     x = start(p, 100, torch.float32, kernels)
     with pytest.warns(RuntimeWarning, match="langevin was interrupted"):
         chains = langevin(p.score, x, step_size=0.1, n_steps=20, keep_every=2, generator=generator(kernels))

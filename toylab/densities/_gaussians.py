@@ -154,9 +154,16 @@ def log_prob(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
 
 def posterior(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     """P(component k | x), shape [..., K]."""
-    if (found := _in_a_kernel(lambda kernels: kernels.posterior, x, sigma, gaussians, smooth=False)) is not None:
-        return found[0]
-    return _in_chunks(lambda pairs: (pairs.log_joint.softmax(0).T,), x, sigma, gaussians)[0]
+    try:
+        if (found := _in_a_kernel(lambda kernels: kernels.posterior, x, sigma, gaussians, smooth=False)) is not None:
+            return found[0]
+        return _in_chunks(lambda pairs: (pairs.log_joint.softmax(0).T,), x, sigma, gaussians)[0]
+    except torch.OutOfMemoryError as error:
+        n, K = x.numel() // 2, len(gaussians(x).log_weights)
+        raise torch.OutOfMemoryError(
+            f"the posterior of {n:,} points and {K:,} components takes {n * K * x.element_size() / 2**30:.3g} GiB, more "
+            f"than is free on {x.device}: give fewer points at a time."
+        ) from error
 
 
 def score(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:

@@ -6,6 +6,7 @@ device. A kernel draws other numbers than they do, from a stream of its own, who
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,12 +17,17 @@ from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.densities.points import Points
 from toylab.samplers.accept_reject import State
 from toylab.samplers.loop import CountingScore, Recorder, progress_bar
+from toylab.samplers.packed_network import pack
 from toylab.score import LogProb, without_level
+
+if TYPE_CHECKING:
+    from toylab._kernels.run import Run
 
 Launch = Callable[[int, int], None]  # takes steps first .. first + n - 1, in place
 
-# pairs of chain and component that a launch evaluates: some tenths of a second, after which Ctrl-C is heard
-_PAIRS = 1 << 38
+# multiply-adds of a launch: some tenths of a second, after which Ctrl-C is heard
+_AT_ONCE = 1 << 42
+_PAIR = 16  # of a pair of chain and component
 
 
 def langevin(
@@ -49,27 +55,23 @@ def langevin(
         generator: source of randomness.
         progress: show a bar when it takes long.
     """
-    mixture = _mixture(counted.score) if _on_a_card(x, generator) else None
-    if mixture is None:
+    if not _on_a_card(x, generator) or (carrier := _carrier(counted.score, x, sigmas)) is None:
         return None
-    from toylab._kernels import mixture_chain
-
-    cast, level = mixture
     counted(x, *(sigmas or [])[:1])  # its first values are checked, as on the plain path
-    gaussians = cast(x.new_empty((0, 2), dtype=torch.float64))
-    levels = [level] if sigmas is None else list(dict.fromkeys(sigmas))
-    tables = torch.stack([_gaussians.table(level, gaussians) for level in levels])
-    place = {level: i for i, level in enumerate(levels)}
-    of_step = torch.tensor([place[s] for s in sigmas or [level] * len(sizes)], dtype=torch.int32).to(x.device)
+    place = {sigma: i for i, sigma in enumerate(dict.fromkeys(sigmas or []))}
+    levels = torch.tensor([place[s] for s in sigmas or []] or [0] * len(sizes), dtype=torch.int32).to(x.device)
     x, run = x.clone(memory_format=torch.contiguous_format), recorder.run(sizes, temperature, generator)
 
-    def launch(first: int, n: int) -> None:
-        mixture_chain.langevin(x, tables, of_step, gaussians.round, run, first, n)
-
+    at_once = _AT_ONCE // (len(x) * carrier.work)
     done = _take_all_steps(
-        name, launch, len(x) * len(gaussians.log_weights), recorder, counted, labels=sigmas, progress=progress
+        name, carrier.name, lambda first, n: carrier.take(x, levels, run, first, n), at_once, recorder, counted,
+        labels=sigmas, progress=progress,
     )  # fmt: skip
-    return x if done else None
+    if not done:
+        return None
+    rest = tuple(sigmas[recorder.step - 1 : recorder.step]) if sigmas else ()
+    counted.last = recorder.last, rest, counted.score(recorder.last, *rest)  # from which a cause is told
+    return x
 
 
 def mala(
@@ -110,13 +112,51 @@ def mala(
     def launch(first: int, n: int) -> None:
         mixture_chain.mala(*here, accepted, table, gaussians.round, factor, run, first, n)
 
-    done = _take_all_steps("mala", launch, len(x) * len(table), recorder, counted, progress=progress)
+    at_once = _AT_ONCE // (len(x) * len(table) * _PAIR)
+    done = _take_all_steps("mala", "a mixture", launch, at_once, recorder, counted, progress=progress)
     return (here, accepted) if done else None
 
 
 def _on_a_card(x: Tensor, generator: torch.Generator | None) -> bool:
     """Whether kernels run where x is; a generator elsewhere asks for the numbers of the plain path."""
     return fused(x.device) and (generator is None or generator.device.type == x.device.type)
+
+
+class _Carrier(NamedTuple):
+    """What carries chains along a score: a kernel and all that it needs; ``work`` is that of a chain and a step."""
+
+    name: str
+    work: int
+    take: Callable[[Tensor, Tensor, "Run", int, int], None]  # chains, level of each step, run, first, n
+
+
+def _carrier(score: object, x: Tensor, sigmas: Sequence[float] | None) -> _Carrier | None:
+    """That of a mixture or of a network; None for any other score."""
+    plain, level = without_level(score)
+    if isinstance(level, Tensor) or (level is not None and sigmas is not None):
+        return None
+    distinct = list(dict.fromkeys(sigmas)) if sigmas is not None else None if level is None else [level]
+    if (mixture := _mixture(score)) is not None:
+        from toylab._kernels import mixture_chain
+
+        gaussians = mixture[0](x.new_empty((0, 2), dtype=torch.float64))
+        tables = torch.stack([_gaussians.table(sigma, gaussians) for sigma in distinct or [0.0]])
+
+        def on_a_mixture(x: Tensor, levels: Tensor, run: "Run", first: int, n: int) -> None:
+            mixture_chain.langevin(x, tables, levels, gaussians.round, run, first, n)
+
+        return _Carrier("a mixture", len(gaussians.log_weights) * _PAIR, on_a_mixture)
+    packed = pack(plain, x, distinct)
+    if packed is None:
+        return None
+    from toylab._kernels import network
+
+    def along_a_network(x: Tensor, levels: Tensor, run: "Run", first: int, n: int) -> None:
+        network.langevin(x, packed, levels, run, first, n)
+
+    width = packed.ends.shape[1]
+    kind = f"a network of {width} units, {packed.activation}, {packed.precision}"
+    return _Carrier(kind, len(packed.middle) * width**2 + 6 * width, along_a_network)
 
 
 def _mixture(score: object, log_prob: object = None) -> tuple[_gaussians.Cast, float] | None:
@@ -131,19 +171,19 @@ def _mixture(score: object, log_prob: object = None) -> tuple[_gaussians.Cast, f
 
 
 def _take_all_steps(
-    name: str, launch: Launch, work: int, recorder: Recorder, counted: CountingScore[...], *,
+    name: str, kind: str, launch: Launch, at_once: int, recorder: Recorder, counted: CountingScore[...], *,
     labels: Sequence[float] | None = None, progress: bool,
 ) -> bool:  # fmt: skip
-    """Launch until all steps are taken, or Ctrl-C; False if the kernel cannot be launched at all."""
+    """Launch until all steps are taken, some at once, or Ctrl-C; False if the kernel cannot be launched at all."""
     n_steps, n_before = recorder.n_steps, counted.n if name == "mala" else 0
-    at_once = min(n_steps, max(1, _PAIRS // work))
+    at_once = min(n_steps, max(1, at_once))
     with progress_bar(name, n_steps, progress) as shown:
         while recorder.step < n_steps:
             n = min(at_once, n_steps - recorder.step)
             take = partial(launch, recorder.step, n)
             if recorder.step > 0:
                 take()
-            elif not attempt(f"of {name}", recorder.start.device, take):
+            elif not attempt(f"of {name} on {kind}", recorder.start.device, take):
                 counted.n = n_before
                 return False
             recorder.skip(n, labels)
