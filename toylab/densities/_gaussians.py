@@ -161,8 +161,8 @@ def posterior(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     except torch.OutOfMemoryError as error:
         n, K = x.numel() // 2, len(gaussians(x).log_weights)
         raise torch.OutOfMemoryError(
-            f"the posterior of {n:,} points and {K:,} components takes {n * K * x.element_size() / 2**30:.3g} GiB, more "
-            f"than is free on {x.device}: give fewer points at a time."
+            f"the posterior of {n:,} points and {K:,} components takes {n * K * x.element_size() / 2**30:.3g} GiB, "
+            f"more than is free on {x.device}: give fewer points at a time."
         ) from error
 
 
