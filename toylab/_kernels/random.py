@@ -23,6 +23,7 @@ def draw(seed, chain, step, DOUBLE: tl.constexpr):
 
     In double precision all have 53 random bits, in single precision 32, so that no normal number is beyond 6.8, or 8.7.
     """
+    chain = chain.to(tl.int32)  # of 64 bits Philox would be another
     zero = chain * 0
     w0, w1, w2, w3 = tl.philox(seed, chain, zero + step, zero, zero)
     if DOUBLE:
