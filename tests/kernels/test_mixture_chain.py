@@ -1,6 +1,7 @@
 """A run in one kernel is the run of the plain path with the same random numbers, and its law is exact."""
 
 import math
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -99,6 +100,7 @@ def test_the_division_among_launches_and_programs_changes_nothing(kernels, monke
 
     whole = run()
     monkeypatch.setattr(fused, "_AT_ONCE", 7 * 300 * 8 * fused._PAIR)
+    monkeypatch.setattr(fused, "_FEWEST", 1)
     monkeypatch.setattr(fused, "wait_for", lambda device: None)
     launched = []
     for kernel in ("langevin", "mala"):
@@ -305,12 +307,42 @@ def test_ctrl_c_returns_what_is_done(kernels, monkeypatch):
     monkeypatch.setattr(mixture_chain, "langevin", until_the_third)
     monkeypatch.setattr(fused, "wait_for", lambda device: None)
     monkeypatch.setattr(fused, "_AT_ONCE", 3 * 100 * 8 * fused._PAIR)
+    monkeypatch.setattr(fused, "_FEWEST", 1)
     x = start(p, 100, torch.float32, kernels)
     with pytest.warns(RuntimeWarning, match="langevin was interrupted"):
         chains = langevin(p.score, x, step_size=0.1, n_steps=20, keep_every=2, generator=generator(kernels))
     assert chains.n_evaluations == 6
     assert chains.labels.tolist() == [0, 2, 4, 6]
     assert torch.equal(chains.path[-1], chains.samples)
+
+
+def test_few_chains_are_launched_for_as_many_steps_as_some_thousands(kernels, monkeypatch):
+    """A step of theirs takes as long, and Ctrl-C would not be heard."""
+    steps = []
+    monkeypatch.setattr(mixture_chain, "langevin", lambda *args: steps.append(args[-1]))
+    monkeypatch.setattr(fused, "wait_for", lambda device: None)
+    monkeypatch.setattr(fused, "_AT_ONCE", 3 * fused._FEWEST * 8 * fused._PAIR)
+    langevin(ring().score, start(ring(), 2, torch.float32, kernels), step_size=0.1, n_steps=7, progress=False)
+    assert steps == [3, 3, 1]
+
+
+def test_every_launch_is_on_the_device_of_the_chains(kernels, monkeypatch):
+    """Triton launches on the current device, which may be another."""
+    inside, launched = [], []
+
+    @contextmanager
+    def on_device(device):
+        inside.append(device)
+        yield
+        inside.pop()
+
+    for module in (fused, when):
+        monkeypatch.setattr(module, "on_device", on_device)
+    monkeypatch.setattr(mixture_chain, "langevin", lambda x, *args: launched.append(inside == [x.device]))
+    monkeypatch.setattr(fused, "wait_for", lambda device: None)
+    monkeypatch.setattr(fused, "_AT_ONCE", 3 * fused._FEWEST * 8 * fused._PAIR)
+    langevin(ring().score, start(ring(), 2, torch.float32, kernels), step_size=0.1, n_steps=7, progress=False)
+    assert launched == [True] * 3
 
 
 def test_bad_values_are_refused_as_on_the_plain_path(kernels):
@@ -321,3 +353,8 @@ def test_bad_values_are_refused_as_on_the_plain_path(kernels):
         langevin(at(ring().score, -1.0), x, step_size=0.1, n_steps=2)
     with pytest.raises(ValueError, match="step_size"):
         langevin(ring().score, x, step_size=math.nan, n_steps=2)
+    with pytest.raises(TypeError, match="generator is 42"):
+        langevin(ring().score, x, step_size=0.1, n_steps=2, generator=42)
+    for level in (1e200, "high", [0.5]):
+        with pytest.raises((TypeError, ValueError), match="sigma is .*(its square|must be a number)"):
+            langevin(at(ring().score, level), x, step_size=0.1, n_steps=2)

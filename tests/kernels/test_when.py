@@ -1,6 +1,7 @@
 """Kernels run on CUDA devices that Triton compiles for; where they do not, one sentence says why."""
 
 import importlib.util
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -62,6 +63,17 @@ def test_what_fails_once_is_not_tried_again():
         assert not when.attempt("of a test", torch.device("cpu"), broken)
     assert len(calls) == len(told) == 1
     assert when.attempt("another", torch.device("cpu"), lambda: None)
+
+
+def test_what_fails_while_a_graph_is_recorded_may_run_outside_of_it(monkeypatch):
+    def refused():
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(when, "on_device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with pytest.raises(RuntimeError, match="not permitted"):
+        when.attempt("of a test", CUDA, refused)
+    assert when.attempt("of a test", CUDA, lambda: None)
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, KeyboardInterrupt])

@@ -11,10 +11,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from toylab._internal.random import integers
+
 
 def draw_seed(device: torch.device, generator: torch.Generator | None) -> Tensor:
-    """A seed for a kernel [1], int64, drawn from ``generator`` on its device, which it advances; nothing is read."""
-    return torch.randint(2**63 - 1, (1,), dtype=torch.int64, device=device, generator=generator)
+    """A seed for a kernel [1], int64, drawn from ``generator``, which it advances, on its device; nothing is read."""
+    return integers(2**63 - 1, (1,), device=device, generator=generator)
 
 
 @triton.jit

@@ -6,7 +6,7 @@ compiler or a kernel is too large for the card: then that kernel is given up for
 
 import importlib.util
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 import torch
@@ -47,16 +47,18 @@ def obstacle(device: torch.device) -> str:
 def attempt(name: str, device: torch.device, launch: Callable[[], object]) -> bool:
     """Call ``launch`` on the device; False, with one sentence, if that kernel cannot be compiled or loaded.
 
-    A lack of memory is no fault of the kernel, and raised.
+    A lack of memory is no fault of the kernel, and raised; so is what happens while a CUDA graph is recorded.
     """
     if name in _given_up:
         return False
     try:
-        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        with on_device(device):
             launch()
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except Exception as error:
+        if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            raise  # the recording may be what it is refused in
         _given_up.add(name)
         reason = (str(error).splitlines() or [""])[0]
         _tell(
@@ -65,6 +67,11 @@ def attempt(name: str, device: torch.device, launch: Callable[[], object]) -> bo
         )
         return False
     return True
+
+
+def on_device(device: torch.device) -> AbstractContextManager[object]:
+    """Within it kernels are launched on that device: Triton takes the current one, wherever the tensors are."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def wait_for(device: torch.device) -> None:

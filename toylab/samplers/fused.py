@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from toylab._kernels.when import attempt, fused, wait_for
+from toylab._internal import validate
+from toylab._kernels.when import attempt, fused, on_device, wait_for
 from toylab.densities import _gaussians
 from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.densities.points import Points
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 Launch = Callable[[int, int], None]  # takes steps first .. first + n - 1, in place
 
-# multiply-adds of a launch: some tenths of a second, after which Ctrl-C is heard
-_AT_ONCE = 1 << 42
+# multiply-adds of a launch: some tenths of a second, after which Ctrl-C is heard; fewer chains are no faster than these
+_AT_ONCE, _FEWEST = 1 << 42, 1 << 16
 _PAIR = 16  # of a pair of chain and component
 
 
@@ -62,15 +63,15 @@ def langevin(
     levels = torch.tensor([place[s] for s in sigmas or []] or [0] * len(sizes), dtype=torch.int32).to(x.device)
     x, run = x.clone(memory_format=torch.contiguous_format), recorder.run(sizes, temperature, generator)
 
-    at_once = _AT_ONCE // (len(x) * carrier.work)
     done = _take_all_steps(
-        name, carrier.name, lambda first, n: carrier.take(x, levels, run, first, n), at_once, recorder, counted,
+        name, carrier.name, lambda first, n: carrier.take(x, levels, run, first, n), carrier.work, recorder, counted,
         labels=sigmas, progress=progress,
     )  # fmt: skip
     if not done:
         return None
-    rest = tuple(sigmas[recorder.step - 1 : recorder.step]) if sigmas else ()
-    counted.last = recorder.last, rest, counted.score(recorder.last, *rest)  # from which a cause is told
+    if recorder.step > 0:  # Ctrl-C may come before, while a kernel is compiled
+        rest = () if sigmas is None else (sigmas[recorder.step - 1],)
+        counted.last = recorder.last, rest, counted.score(recorder.last, *rest)  # from which a cause is told
     return x
 
 
@@ -112,13 +113,13 @@ def mala(
     def launch(first: int, n: int) -> None:
         mixture_chain.mala(*here, accepted, table, gaussians.round, factor, run, first, n)
 
-    at_once = _AT_ONCE // (len(x) * len(table) * _PAIR)
-    done = _take_all_steps("mala", "a mixture", launch, at_once, recorder, counted, progress=progress)
+    done = _take_all_steps("mala", "a mixture", launch, len(table) * _PAIR, recorder, counted, progress=progress)
     return (here, accepted) if done else None
 
 
 def _on_a_card(x: Tensor, generator: torch.Generator | None) -> bool:
     """Whether kernels run where x is; a generator elsewhere asks for the numbers of the plain path."""
+    generator = validate.generator(generator)
     return fused(x.device) and (generator is None or generator.device.type == x.device.type)
 
 
@@ -135,6 +136,8 @@ def _carrier(score: object, x: Tensor, sigmas: Sequence[float] | None) -> _Carri
     plain, level = without_level(score)
     if isinstance(level, Tensor) or (level is not None and sigmas is not None):
         return None
+    if level is not None and not _is_level(level, x):
+        return None  # the plain path says what is wrong with it
     distinct = list(dict.fromkeys(sigmas)) if sigmas is not None else None if level is None else [level]
     if (mixture := _mixture(score)) is not None:
         from toylab._kernels import mixture_chain
@@ -159,6 +162,14 @@ def _carrier(score: object, x: Tensor, sigmas: Sequence[float] | None) -> _Carri
     return _Carrier(kind, len(packed.middle) * width**2 + 6 * width, along_a_network)
 
 
+def _is_level(level: float, x: Tensor) -> bool:
+    try:
+        validate.noise_level(level, x)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _mixture(score: object, log_prob: object = None) -> tuple[_gaussians.Cast, float] | None:
     """The Gaussians of which this is the score, and the level; None if it is another score, or log p is not theirs."""
     score, level = without_level(score)
@@ -171,18 +182,22 @@ def _mixture(score: object, log_prob: object = None) -> tuple[_gaussians.Cast, f
 
 
 def _take_all_steps(
-    name: str, kind: str, launch: Launch, at_once: int, recorder: Recorder, counted: CountingScore[...], *,
+    name: str, kind: str, launch: Launch, work: int, recorder: Recorder, counted: CountingScore[...], *,
     labels: Sequence[float] | None = None, progress: bool,
 ) -> bool:  # fmt: skip
-    """Launch until all steps are taken, some at once, or Ctrl-C; False if the kernel cannot be launched at all."""
+    """Launch until all steps are taken, some at once, or Ctrl-C; False if the kernel cannot be launched at all.
+
+    ``work`` is that of a chain and a step, in multiply-adds.
+    """
     n_steps, n_before = recorder.n_steps, counted.n if name == "mala" else 0
-    at_once = min(n_steps, max(1, at_once))
+    at_once = min(n_steps, max(1, _AT_ONCE // (max(len(recorder.start), _FEWEST) * work)))
     with progress_bar(name, n_steps, progress) as shown:
         while recorder.step < n_steps:
             n = min(at_once, n_steps - recorder.step)
             take = partial(launch, recorder.step, n)
             if recorder.step > 0:
-                take()
+                with on_device(recorder.start.device):
+                    take()
             elif not attempt(f"of {name} on {kind}", recorder.start.device, take):
                 counted.n = n_before
                 return False
