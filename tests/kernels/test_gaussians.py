@@ -155,6 +155,34 @@ def test_what_a_kernel_cannot_differentiate_takes_the_plain_path(kernels):
     assert torch.allclose(gradient(p.log_prob, x), p.score(x))
 
 
+@pytest.mark.parametrize("sigma", [1e-9, 1e-11, 1e-15])
+def test_at_tiny_levels_of_the_points_own(kernels, sigma):
+    """Where sigma^4, the determinant of a covariance, is no number of single precision."""
+    centres = points(5).float()
+    p, x = Points(centres), centres.to(kernels)
+    log_p = p.log_prob(x, torch.full((5,), sigma, device=kernels))
+    exact = p.log_prob(x.double(), sigma)
+    assert float((log_p - exact).abs().max()) < 3e-5  # 16 roundings of it
+
+
+def test_what_only_a_derivative_needs_is_not_computed_without_one(kernels, monkeypatch):
+    from toylab._kernels import gaussians
+
+    asked, own = [], gaussians.evaluate
+
+    def evaluate(*args, **wanted):
+        asked.append([name for name, is_wanted in wanted.items() if is_wanted])
+        return own(*args, **wanted)
+
+    monkeypatch.setattr(gaussians, "evaluate", evaluate)
+    x, of_one = points(5).to(kernels).requires_grad_(), torch.ones((), dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        ring().divergence(x)
+        ring().divergence(x, of_one.to(kernels))
+        ring().score(x)
+    assert asked == [["hessian"], ["hessian"], ["score"]]
+
+
 def test_half_precision_is_evaluated_in_single(kernels):
     x = points().half().to(kernels)
     assert ring().score(x).dtype == torch.float16

@@ -1,6 +1,6 @@
 """Kernels run on CUDA devices that Triton compiles for; where they do not, one sentence says why."""
 
-import importlib.util
+import importlib
 from contextlib import nullcontext
 
 import pytest
@@ -31,21 +31,26 @@ def test_not_elsewhere_and_without_a_word(name):
 
 
 def test_on_a_card_that_triton_compiles_for(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(importlib, "import_module", lambda name: object())
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     assert when.fused(CUDA)
 
 
-def test_without_triton_one_sentence_says_so_once(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.warns(RuntimeWarning, match=r"without fused kernels.*triton is not installed.*Windows") as told:
+@pytest.mark.parametrize("error", [ModuleNotFoundError("No module named 'triton'"), OSError("DLL load failed")])
+def test_without_triton_one_sentence_says_so_once(monkeypatch, error):
+    def broken(name):
+        raise error
+
+    monkeypatch.setattr(importlib, "import_module", broken)
+    said = rf"without fused kernels.*triton cannot be imported \({error}\).*Windows"
+    with pytest.warns(RuntimeWarning, match=said) as told:
         assert not when.fused(CUDA)
         assert not when.fused(CUDA)
     assert len(told) == 1
 
 
 def test_on_an_old_card_one_sentence_says_so(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(importlib, "import_module", lambda name: object())
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     with pytest.warns(RuntimeWarning, match=r"compute capability 7\.5"):
         assert not when.fused(CUDA)

@@ -4,7 +4,7 @@ On a CUDA device without them one sentence says why, once. Triton may also fail 
 compiler or a kernel is too large for the card: then that kernel is given up for the rest of the process.
 """
 
-import importlib.util
+import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
@@ -34,8 +34,10 @@ def fused(device: torch.device) -> bool:
 @cache
 def obstacle(device: torch.device) -> str:
     """Why a CUDA device runs no kernels, and what to do; "" if it does."""
-    if importlib.util.find_spec("triton") is None:
-        return f"triton is not installed. {MENDS}"
+    try:
+        importlib.import_module("triton.language")
+    except Exception as error:  # of a broken installation it may be any
+        return f"triton cannot be imported ({error}). {MENDS}"
     if torch.version.hip is None and (found := torch.cuda.get_device_capability(device)) < OLDEST:
         return (
             f"the GPU has compute capability {found[0]}.{found[1]}, and Triton needs {OLDEST[0]}.{OLDEST[1]}. The "

@@ -69,9 +69,8 @@ def langevin(
     )  # fmt: skip
     if not done:
         return None
-    if recorder.step > 0:  # Ctrl-C may come before, while a kernel is compiled
-        rest = () if sigmas is None else (sigmas[recorder.step - 1],)
-        counted.last = recorder.last, rest, counted.score(recorder.last, *rest)  # from which a cause is told
+    rest = () if sigmas is None else (sigmas[max(recorder.step, 1) - 1],)  # Ctrl-C may come before the first step
+    counted.last = recorder.last, rest, counted.score(recorder.last, *rest)  # from which a cause is told
     return x
 
 
