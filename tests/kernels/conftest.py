@@ -33,12 +33,16 @@ def kernels(monkeypatch):
 
 @pytest.fixture
 def without_kernels(monkeypatch):
-    """Have the library take the plain path everywhere, from now on."""
+    """Have the library take the plain path everywhere, from now on, and no recorded one.
+
+    A recording of a step holds the numbers that ``numbers.Replayed`` gave once.
+    """
     from toylab.densities import _gaussians
-    from toylab.samplers import fused
+    from toylab.samplers import fused, loop
 
     def switch_off():
         for module in (_gaussians, fused):
             monkeypatch.setattr(module, "fused", lambda device: False)
+        monkeypatch.setattr(loop, "capture_step", lambda step, device, **rest: step)
 
     return switch_off
