@@ -97,6 +97,24 @@ def test_next_to_a_far_tie_single_precision_is_right(kernels, distance):
     assert float((p.divergence(x) - spread).abs().max()) < 1e-6 * float(spread.abs().max())
 
 
+def test_next_to_a_far_tie_the_derivative_of_the_score_is_right(kernels):
+    """All four entries: along the tie it changes by the distance of the modes squared."""
+    p, x = two_modes(), torch.tensor([[1e3, -1e3], [1e3, -999.9]], device=kernels)
+    exact, found = (
+        torch.autograd.functional.jacobian(lambda x: p.score(x).sum(0), at).double() for at in (x.double(), x)
+    )
+    assert float(exact[0, :, 1].abs().min()) > 1  # off the diagonal
+    assert float((found - exact).abs().max()) < 1e-6 * float(exact.abs().max())
+
+
+def test_levels_of_the_points_own_keep_the_digits_of_elongated_covariances(kernels):
+    covariances = torch.tensor([[1.0, 1.0 - 1e-7], [1.0 - 1e-7, 1.0]], dtype=torch.float64)
+    p = GaussianMixture([1.0], [[0.0, 0.0]], covariances)
+    x = torch.tensor([[1.0, 1.0], [0.5, 0.5]], device=kernels)
+    log_p = p.log_prob(x, torch.full((2,), 1e-6, device=kernels))
+    assert torch.allclose(log_p.double(), p.log_prob(x.double(), 1e-6), atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_at_infinity_and_at_nan(kernels, dtype):
     inf, nan = math.inf, math.nan

@@ -157,6 +157,22 @@ def test_chains_that_diverge_are_told_as_on_the_plain_path(kernels, without_kern
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_when_chains_diverge_does_not_depend_on_the_division_among_launches(kernels, monkeypatch):
+    p = GaussianMixture([1.0], [[0.0, 0.0]], torch.eye(2))
+    x = torch.tensor([[1e15, 0.0], [1e5, 1.0], [1.0, 0.0]], device=kernels)
+
+    def run():
+        return langevin(p.score, x, step_size=20.0, n_steps=40, generator=generator(kernels), progress=False)
+
+    whole = run()
+    monkeypatch.setattr(fused, "_AT_ONCE", 7 * fused._FEWEST * fused._PAIR)
+    monkeypatch.setattr(fused, "wait_for", lambda device: None)
+    assert torch.equal(run().diverged_at, whole.diverged_at)
+    assert len(set(whole.diverged_at.tolist())) == 3
+    assert whole.diverged_at.max() > 7
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_where_a_diverging_chain_was_finite_for_the_last_time(kernels, without_kernels, monkeypatch, dtype):
     """As on the plain path, which tells the cause from it; a chain that is well is where it is."""
