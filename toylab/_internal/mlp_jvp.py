@@ -81,7 +81,7 @@ class _BothWays(torch.autograd.Function):
         wanted = ctx.needs_input_grad
         inputs, kept = ctx.saved_tensors[: len(wanted)], ctx.saved_tensors[len(wanted) :]
         if torch.is_grad_enabled():  # this derivative is to be differentiated in turn
-            return _by_autograd(inputs, wanted, (g_z, g_t))
+            return by_autograd(inputs, wanted, (g_z, g_t))
         g_t = g_t.contiguous()  # of several networks it may not be, and every flatten would copy it
         x, v, *parameters = inputs
         weights, gradients = parameters[::2], list[Tensor]()
@@ -118,7 +118,7 @@ def _along(g_u: Tensor, u: Tensor) -> Tensor:
     return total
 
 
-def _by_autograd(
+def by_autograd(
     inputs: Sequence[Tensor], wanted: Sequence[bool], gradients: tuple[Tensor, Tensor]
 ) -> tuple[Tensor | None, ...]:
     """What ``backward`` returns, in a form that can be differentiated again."""

@@ -226,6 +226,22 @@ def _in_a_kernel(
     return tuple(part.reshape(x.shape[:-1] + part.shape[1:]) for part in results)
 
 
+def sample_in_a_kernel(edges: Tensor, frames: Tensor, n: int, generator: torch.Generator | None) -> Tensor | None:
+    """n points from frames [K, 3, 2] and cumulative weights [K], drawn by _kernels/mixture_draw.py, or None."""
+    elsewhere = generator is not None and generator.device.type != frames.device.type
+    if elsewhere or not fused(frames.device) or frames.dtype not in (torch.float32, torch.float64) or in_transform():
+        return None
+    results = list[Tensor]()
+
+    def launch() -> None:
+        from toylab._kernels.mixture_draw import sample
+        from toylab._kernels.random import draw_seed
+
+        results.append(sample(draw_seed(frames.device, generator), edges, frames, n))
+
+    return results[0] if attempt("that draws from a mixture", frames.device, launch) else None
+
+
 def _as_mixture(x: Tensor, level: Tensor | float, cast: Cast) -> "Mixture":
     """The Gaussians as the kernels take them, of the kind of x."""
     from toylab._kernels.gaussians import Mixture

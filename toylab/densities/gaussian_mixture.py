@@ -214,9 +214,11 @@ class GaussianMixture(Density):
         """A component k with probability w_k, then m_k + L_k z with L_k L_k^T = C_k; shape [*sample_shape, 2]."""
         like = torch.empty(0, dtype=torch.float64, device=self.device)
         (edges,) = self._cast(like, lambda: (self.weights.cumsum(-1),), "edges")
+        (frames,) = self._cast(like.to(self.dtype), lambda: (_gaussians.frames(self.means, self._roots),), "samples")
+        if (x := _gaussians.sample_in_a_kernel(edges, frames, math.prod(sample_shape), generator)) is not None:
+            return x.view(*sample_shape, 2)
         k = between(edges, sample_shape, generator=generator)
         z = normal((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
-        (frames,) = self._cast(z, lambda: (_gaussians.frames(self.means, self._roots),), "samples")
         return _gaussians.place(frames[k], z)
 
     def noised(self, sigma: float) -> "GaussianMixture":
