@@ -10,6 +10,7 @@ makes sense without the others.
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, wraps
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import torch
@@ -72,6 +73,30 @@ def capture_step(
     return _CapturedStep(step, device, counter, record or (lambda run: cuda_graph(run, device, generator)))
 
 
+_being_recorded: list[list[object]] = []  # of the steps that are recorded just now, the innermost last
+
+
+def remembered(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """``functools.lru_cache`` for functions that make tensors, which a graph reads in the memory that they had.
+
+    A graph that was recorded with a result keeps it, also when the cache has forgotten it.
+    """
+
+    def decorate(make: Callable[P, R]) -> Callable[P, R]:
+        cached = lru_cache(maxsize)(make)
+
+        @wraps(make)
+        def found(*args: P.args, **kwargs: P.kwargs) -> R:
+            result: R = cached(*args, **kwargs)  # type: ignore[arg-type]  # every argument is one that can be hashed
+            if _being_recorded:
+                _being_recorded[-1].append(result)
+            return result
+
+        return found
+
+    return decorate
+
+
 def changes_nothing(f: object) -> bool:
     """Whether a function is known to keep no state in Python that could change between its calls.
 
@@ -116,6 +141,7 @@ class _CapturedStep(Generic[P, R]):
     def __init__(self, step: Callable[P, R], device: torch.device, counter: Counter | None, record: Record) -> None:
         self.step, self.device, self.counter, self.record = step, device, counter, record
         self.n_calls, self.n_counted, self.impossible = 0, 0, False
+        self.held: list[object] = []  # what ``remembered`` gave while it was recorded
         self.replay: Callable[[], None] | None = None
         self.leaves: list[Tensor | float] = []  # as they were given last
         self.arguments: list[Tensor] = []
@@ -151,9 +177,11 @@ class _CapturedStep(Generic[P, R]):
             self.results = self._step(self.arguments, args, kwargs)
 
         before = 0 if self.counter is None else self.counter.n
+        _being_recorded.append(self.held)
         try:
             return self.record(run)
         finally:
+            _being_recorded.pop()
             if self.counter is not None:  # what was recorded has not been executed
                 self.n_counted, self.counter.n = self.counter.n - before, before
 

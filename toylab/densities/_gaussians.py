@@ -8,7 +8,6 @@ W_k^T W_k = (C_k + sigma^2 I)^-1, and a = W_k (m_k - x):
 The pairs [K, n] are processed in chunks of points that stay in the cache, one plane per coordinate.
 """
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.cuda_graphs import remembered
 from toylab._internal.torch_private import differentiated, in_transform
 from toylab._kernels.when import attempt, fused
 from toylab.densities._mixture import nowhere, too_far
@@ -244,30 +244,37 @@ def sample_in_a_kernel(edges: Tensor, frames: Tensor, n: int, generator: torch.G
 
 def _as_mixture(x: Tensor, level: Tensor | float, cast: Cast) -> "Mixture":
     """The Gaussians as the kernels take them, of the kind of x."""
-    from toylab._kernels.gaussians import Mixture
-
     gaussians = cast(x.new_empty((0, 2), dtype=torch.float64))
     if isinstance(level, Tensor):
-        wide = _columns(gaussians)
-        return Mixture(wide.to(x.dtype), wide, gaussians.round, (level**2).reshape(-1))
-    wide = table(level, gaussians)
-    return Mixture(wide.to(x.dtype), wide, gaussians.round)
+        return _columns(gaussians, x.dtype)._replace(noise=(level**2).reshape(-1))
+    return _at_a_level(level, gaussians, x.dtype)
 
 
-@functools.lru_cache(maxsize=64)
+@remembered(64)
+def _at_a_level(level: float, gaussians: Gaussians, dtype: torch.dtype) -> "Mixture":
+    return _in_both_precisions(table(level, gaussians), gaussians, dtype)
+
+
+@remembered(16)
+def _columns(gaussians: Gaussians, dtype: torch.dtype) -> "Mixture":
+    """log w, c11, c22, c12, det C, m1 and m2 of each Gaussian, [K, 7]."""
+    columns = gaussians.log_weights, gaussians.c11, gaussians.c22, gaussians.c12, gaussians.det
+    return _in_both_precisions(_side_by_side(*columns, *gaussians.means), gaussians, dtype)
+
+
+def _in_both_precisions(wide: Tensor, gaussians: Gaussians, dtype: torch.dtype) -> "Mixture":
+    from toylab._kernels.gaussians import Mixture
+
+    with torch.inference_mode(False), torch.no_grad():
+        return Mixture(wide.to(dtype), wide, gaussians.round)
+
+
+@remembered(64)
 def table(level: float, gaussians: Gaussians) -> Tensor:
     """log w + log det W - log 2 pi, w11, w22, w21, m1 and m2 of each Gaussian at one level, [K, 6]."""
     whitening = _at_one_level(level, gaussians)
     w21 = torch.zeros_like(gaussians.c11) if whitening.w21 is None else whitening.w21
     return _side_by_side(whitening.constant, *whitening.diagonal, w21, *gaussians.means)
-
-
-@functools.lru_cache(maxsize=16)
-def _columns(gaussians: Gaussians) -> Tensor:
-    """log w, c11, c22, c12, det C, m1 and m2 of each Gaussian, [K, 7]."""
-    return _side_by_side(
-        gaussians.log_weights, gaussians.c11, gaussians.c22, gaussians.c12, gaussians.det, *gaussians.means
-    )  # fmt: skip
 
 
 def _side_by_side(*columns: Tensor) -> Tensor:
@@ -334,7 +341,7 @@ def _pairs(points: Tensor, level: Tensor | float, gaussians: Gaussians, whitenin
     return Pairs(log_joint, a, whitening)
 
 
-@functools.lru_cache(maxsize=16)
+@remembered(16)
 def _at_one_level(level: float, gaussians: Gaussians) -> Whitening:
     """The whitening at a level that is a number, which a sampler needs at every step."""
     with torch.inference_mode(False), torch.no_grad():  # what is kept is used in every mode
