@@ -15,6 +15,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from toylab._internal.devices import records
 from toylab._internal.warn import warn
 
 WARM_UP = 3  # ordinary calls before the recording, in which libraries load and what is kept is made
@@ -64,7 +65,7 @@ def capture_step(
     Warns:
         RuntimeWarning: on a CUDA device, where the step cannot be recorded and runs kernel by kernel.
     """
-    if record is None and device.type != "cuda":
+    if record is None and not records(device):
         return step
     if why := _obstacle(device, generator, uses):
         warn(f"running kernel by kernel, several times slower than as a CUDA graph: {why}")
@@ -159,7 +160,7 @@ class _CapturedStep(Generic[P, R]):
 
     def _ordinary(self, leaves: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         """One step, kernel by kernel; before a recording on a stream of its own, as CUDA graphs ask for."""
-        if self.device.type != "cuda" or self.impossible:
+        if not records(self.device) or self.impossible:
             return self._step(leaves, args, kwargs)
         with torch.cuda.device(self.device):
             here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
