@@ -1,8 +1,8 @@
 """A card that is not there: CPU tensors that pass for tensors of another device, with their values.
 
 Inside ``with card("cuda"):`` each tensor belongs to a device, which is remembered beside it: ``x.device``, ``.to``,
-``device=`` and ``torch.Generator("cuda")`` speak of that device, and an operation that mixes devices ends in torch's own
-``RuntimeError`` where torch's would on CUDA. So a tensor that was made on the wrong device is found on any machine.
+``device=`` and ``torch.Generator("cuda")`` speak of that device, and an operation that mixes devices ends in a
+``RuntimeError`` where it would on CUDA. So a tensor that was made on the wrong device is found on any machine.
 
 How: a function mode sees every call from Python, where devices are named; a dispatch mode sees every kernel, also those
 of derivatives and of the inside of a transform, where tensors meet. The device of a tensor is that of its storage, so
@@ -39,6 +39,11 @@ NO_FLOAT64 = (
 _aten = torch.ops.aten
 _Generator = torch.Generator
 
+# The device of every tensor, by the address of its storage; the weak reference keeps the address from being used again.
+# It outlives a card, as what the library keeps of its constants does.
+_homes: dict[int, tuple[StorageWeakRef, torch.device]] = {}
+_most_homes = [4096]  # before those of tensors that are gone are forgotten
+
 
 class Card:
     """One device, the tensors on it, and whether it is recording.
@@ -51,9 +56,6 @@ class Card:
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.recording, self.recorded = device, False, 0
-        # by the address of the storage; the weak reference keeps the address from being used again
-        self._homes: dict[int, tuple[StorageWeakRef, torch.device]] = {}
-        self._next_purge = 4096
 
     def find(self, device: object) -> torch.device:
         """The device of that name, if there is one; else torch's error."""
@@ -68,7 +70,7 @@ class Card:
 
     def home(self, x: Tensor) -> torch.device | None:
         """The device of a tensor, None if it is of none."""
-        found = self._homes.get(_address(x))
+        found = _homes.get(_address(x))
         return None if found is None or found[0].expired() else found[1]
 
     def settle(self, x: Tensor, device: torch.device) -> None:
@@ -77,10 +79,11 @@ class Card:
             return
         if self.device.type == "mps" and device == self.device and x.dtype == torch.float64:
             raise TypeError(NO_FLOAT64)
-        self._homes[_address(x)] = StorageWeakRef(_storage(x)), device
-        if len(self._homes) > self._next_purge:
-            self._homes = {key: kept for key, kept in self._homes.items() if not kept[0].expired()}
-            self._next_purge = 2 * len(self._homes) + 4096
+        _homes[_address(x)] = StorageWeakRef(_storage(x)), device
+        if len(_homes) > _most_homes[0]:
+            for key in [key for key, kept in _homes.items() if kept[0].expired()]:
+                del _homes[key]
+            _most_homes[0] = 2 * len(_homes) + 4096
 
     def common(self, tensors: list[Tensor]) -> torch.device | None:
         """The device of what is made of these: the card if one is there, None if none has a device."""
@@ -298,7 +301,7 @@ _NO_SCALAR = {_aten.clamp, _aten.clamp_}
 
 
 class _Kernels(TorchDispatchMode):
-    """Where tensors meet: those of two devices are refused as CUDA refuses them, and results belong to the operands'."""
+    """Where tensors meet: those of two devices are refused as CUDA does; a result is where its operands are."""
 
     def __init__(self, card: Card) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Langevin as a tutorial writes it, for a network that outputs sigma times the score: a step of another temperature."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from toylab._internal import validate
 from toylab._internal.random import normal_like
@@ -40,6 +40,8 @@ def scaled_network_langevin(
 ) -> Chains:
     """From a uniform start on [-1, 1]^2, n_steps of x' = x + alpha f(x) + eta z, and at the end tanh.
 
+    It runs where the weights of a network are; for any other f, where the generator is.
+
     A documented special case, with the published defaults: for a network f that learned sigma times the score it does
     not sample p_sigma, but p_sigma^(1/T) with T = ``temperature(alpha, eta, sigma)``, and the final tanh moves what
     came out (1 to 0.76). Source: J. M. Tomczak, "Diffusion-based generative models", tutorial on score matching.
@@ -57,7 +59,7 @@ def scaled_network_langevin(
     validate.function("network", network, "lambda x: sigma * p.score(x, sigma)")
     alpha, eta = validate.positive("alpha", alpha), validate.positive("eta", eta)
     validate.count("n_steps", n_steps)
-    x = uniform_start(n, (-1.0, 1.0, -1.0, 1.0), generator=generator)
+    x = uniform_start(n, (-1.0, 1.0, -1.0, 1.0), device=_home(network, generator), generator=generator)
     counted, recorder = CountingScore(network, "network"), Recorder(x, n_steps, keep_every)
 
     def step(x: Tensor, alpha: float) -> Tensor:
@@ -65,3 +67,11 @@ def scaled_network_langevin(
 
     x = follow("scaled_network_langevin", [Leg(step, [alpha] * n_steps)], x, recorder, progress=progress)
     return recorder.chains(x.tanh(), counted.n, score=counted)
+
+
+def _home(network: Score, generator: torch.Generator | None) -> torch.device:
+    generator = validate.generator(generator)
+    weight = next(network.parameters(), None) if isinstance(network, nn.Module) else None
+    if weight is not None:
+        return weight.device
+    return torch.device("cpu") if generator is None else generator.device
