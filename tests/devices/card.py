@@ -90,6 +90,15 @@ class Card:
         homes = {home for x in tensors if (home := self.home(x)) is not None}
         return self.device if self.device in homes else CPU if homes else None
 
+    @contextmanager
+    def in_a_recording(self) -> Iterator[None]:
+        """What runs inside is recorded: no value is read, and nothing moved."""
+        self.recording = True
+        try:
+            yield
+        finally:
+            self.recording = False
+
     def moved(self, x: Tensor, device: torch.device) -> Tensor:
         """The tensor on that device: itself, or a copy, through which derivatives flow back to where x is."""
         here = self.home(x) or CPU
@@ -420,11 +429,8 @@ def card(kind: str = "cuda") -> Iterator[Card]:
         here.recorded += 1
 
         def replay() -> None:
-            here.recording = True
-            try:
+            with here.in_a_recording():
                 run()
-            finally:
-                here.recording = False
 
         return replay
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Numbers: TypeAlias = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
@@ -99,6 +99,13 @@ def find(device: torch.device | str) -> torch.device:
 def _unusable(device: object, error: Exception) -> str:
     reason = str(error).partition("\n")[0].rstrip(".")
     return f"device is {device!r}: torch cannot use it ({reason}). Give 'cpu', or leave it out."
+
+
+def home(f: object) -> torch.device | None:
+    """Where the weights of a torch module are, or of the module whose method f is; None for any other function."""
+    owner = getattr(f, "__self__", f)
+    weight = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
+    return None if weight is None else weight.device
 
 
 def refuse_without_float64(name: str, value: Tensor | torch.Generator | torch.device | str) -> None:

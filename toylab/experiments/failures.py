@@ -140,7 +140,7 @@ def _piecewise_linear(train: _Trainer, p: Density) -> Numbers:
 
 def _curve(train: _Trainer) -> tuple[Numbers, Arrays]:
     """Loss on 100,000 points of a circle, as points: on the density itself ``fit`` would refuse."""
-    data = Circle(2.0).sample((100_000,), generator=generator(train.seed, 90, train.device))
+    data = Circle(2.0).to(train.device).sample((100_000,), generator=generator(train.seed, 90, train.device))
     result = train(10, _mlp(), Implicit(), data, 600, report_every=10)
     loss = torch.stack([history.loss for history in result.histories])
     numbers = {"loss at the end": spread(loss[:, -1].tolist())}

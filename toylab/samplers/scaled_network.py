@@ -1,9 +1,10 @@
 """Langevin as a tutorial writes it, for a network that outputs sigma times the score: a step of another temperature."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.devices import CPU, home
 from toylab._internal.random import normal_like
 from toylab.samplers.chains import Chains
 from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
@@ -59,7 +60,9 @@ def scaled_network_langevin(
     validate.function("network", network, "lambda x: sigma * p.score(x, sigma)")
     alpha, eta = validate.positive("alpha", alpha), validate.positive("eta", eta)
     validate.count("n_steps", n_steps)
-    x = uniform_start(n, (-1.0, 1.0, -1.0, 1.0), device=_home(network, generator), generator=generator)
+    drawn = validate.generator(generator)
+    device = home(network) or (CPU if drawn is None else drawn.device)
+    x = uniform_start(n, (-1.0, 1.0, -1.0, 1.0), device=device, generator=generator)
     counted, recorder = CountingScore(network, "network"), Recorder(x, n_steps, keep_every)
 
     def step(x: Tensor, alpha: float) -> Tensor:
@@ -67,11 +70,3 @@ def scaled_network_langevin(
 
     x = follow("scaled_network_langevin", [Leg(step, [alpha] * n_steps)], x, recorder, progress=progress)
     return recorder.chains(x.tanh(), counted.n, score=counted)
-
-
-def _home(network: Score, generator: torch.Generator | None) -> torch.device:
-    generator = validate.generator(generator)
-    weight = next(network.parameters(), None) if isinstance(network, nn.Module) else None
-    if weight is not None:
-        return weight.device
-    return torch.device("cpu") if generator is None else generator.device
