@@ -29,7 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from toylab._internal import cuda_graphs
 
-CPU = torch.device("cpu")
+CPU, MPS = torch.device("cpu"), torch.device("mps:0")
 APART = "Expected all tensors to be on the same device, but found at least two devices"
 IN_A_RECORDING = "CUDA error: operation not permitted when stream is capturing"
 NO_FLOAT64 = (
@@ -41,7 +41,7 @@ _Generator = torch.Generator
 
 # The device of every tensor, by the address of its storage; the weak reference keeps the address from being used again.
 # It outlives a card, as what the library keeps of its constants does.
-_homes: dict[int, tuple[StorageWeakRef, torch.device]] = {}
+_homes: dict[int, tuple[StorageWeakRef, torch.device | None]] = {}
 _most_homes = [4096]  # before those of tensors that are gone are forgotten
 
 
@@ -69,12 +69,19 @@ class Card:
         return found
 
     def home(self, x: Tensor) -> torch.device | None:
-        """The device of a tensor, None if it is of none."""
+        """The device of a tensor, None if it is of none; what was made outside is on the CPU."""
+        if x.is_meta:
+            return None
         found = _homes.get(_address(x))
-        return None if found is None or found[0].expired() else found[1]
+        return CPU if found is None or found[0].expired() else found[1]
 
-    def settle(self, x: Tensor, device: torch.device) -> None:
-        """Let a tensor belong to a device; shapes without values, by which torch's derivatives plan, are left alone."""
+    def is_new(self, x: Tensor) -> bool:
+        """Whether nothing is known of a tensor yet."""
+        found = _homes.get(_address(x))
+        return not x.is_meta and (found is None or found[0].expired())
+
+    def settle(self, x: Tensor, device: torch.device | None) -> None:
+        """Let a tensor belong to a device, or to none; shapes without values, by which torch's derivatives plan, are left alone."""
         if x.is_meta:
             return
         if self.device.type == "mps" and device == self.device and x.dtype == torch.float64:
@@ -342,12 +349,11 @@ class _Kernels(TorchDispatchMode):
             home = homes[0]
         else:
             home = card.device if card.device in homes else CPU if CPU in homes else None
-        if home is not None:
-            for x in _tensors(result):
-                if card.home(x) is None:
-                    card.settle(x, home)
-                elif home.type == "mps" and x.dtype == torch.float64 and card.home(x) == home:
-                    raise TypeError(NO_FLOAT64)
+        for x in _tensors(result):
+            if card.is_new(x) or (home is not None and card.home(x) is None):
+                card.settle(x, home)
+            elif card.home(x) == MPS and x.dtype == torch.float64:
+                raise TypeError(NO_FLOAT64)
         return result
 
 

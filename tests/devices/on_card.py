@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from toylab.densities import Density
+from toylab.densities import Density, FromTorch, from_torch
 from toylab.training import History
 
 
@@ -17,6 +17,8 @@ def on_card(value: Any, device: str = "cuda") -> Any:
     owner = getattr(value, "__self__", None)
     if isinstance(value, torch.Generator):
         return torch.Generator(device).manual_seed(1)
+    if isinstance(value, FromTorch):  # which evaluates where its distribution is
+        return from_torch(on_card(value.distribution, device))
     if isinstance(value, Tensor | Density):
         return value.to(device)
     if isinstance(value, nn.Module):

@@ -120,13 +120,15 @@ def points(name: str, x: Tensor) -> Tensor:
 
 
 def vectors(name: str, v: Tensor, x: Tensor) -> Tensor:
-    """Return ``v``, or raise unless it is one vector per point of ``x``, of its shape and dtype."""
+    """Return ``v``, or raise unless it is one vector per point of ``x``, of its shape and dtype, where x is."""
     points(name, v)
     if v.shape != x.shape or v.dtype != x.dtype:
         raise ValueError(
             f"{name} has shape {list(v.shape)} and is {v.dtype} for x of shape {list(x.shape)} and {x.dtype}: give one "
             f"vector per point, as in {name}.expand_as(x).to(x)."
         )
+    if v.device != x.device:
+        raise ValueError(f"{name} is on {v.device} and x on {x.device}: give {name}.to(x).")
     return v
 
 

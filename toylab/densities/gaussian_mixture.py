@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
 from toylab._internal import validate
+from toylab._internal.devices import refuse_without_float64
 from toylab._internal.random import categorical, normal
 from toylab.densities import _gaussians
 from toylab.densities.density import Density, in_single_precision
@@ -100,6 +101,7 @@ class GaussianMixture(Density):
                 f"distribution has event shape {list(distribution.event_shape)} and batch shape "
                 f"{list(distribution.batch_shape)}: one law on the plane has [2] and []."
             )
+        refuse_without_float64("distribution", parts.mean.device)
         means = parts.mean.reshape(-1, 2)
         weights = means.new_ones(1) if weights is None else weights
         return cls(_summing_to_one(weights), means, covariances.reshape(-1, 2, 2)).to(means.dtype)

@@ -129,8 +129,11 @@ class Parameters:
 
         Samples follow the tensors among them in dtype and device.
         """
-        held = {name: _to_float64(name, value) for name, value in parameters.items()}
         given = [value for value in parameters.values() if isinstance(value, Tensor)]
+        for name, value in parameters.items():
+            if isinstance(value, Tensor):
+                refuse_without_float64(name, value)
+        held = {name: _to_float64(name, value) for name, value in parameters.items()}
         vars(self).update(
             held,
             _held=self._held | held.keys(),

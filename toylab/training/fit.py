@@ -104,7 +104,7 @@ def fit(
 
     loss: Objective[Any] = objective
     first = next(network.parameters())
-    like = torch.empty(0, dtype=first.dtype, device=first.device if device is None else validate.device(device))
+    like = torch.empty(0, dtype=first.dtype, device=validate.device(first.device if device is None else device))
     draw = batches(data, like, (batch_size,) if n_seeds == 1 else (n_seeds, batch_size), generator)
     offset = offset_or_nan(objective, data)
     trained: nn.Module = copy.deepcopy(uncompiled(network)).to(like.device).train()
