@@ -81,7 +81,7 @@ class Card:
         return not x.is_meta and (found is None or found[0].expired())
 
     def settle(self, x: Tensor, device: torch.device | None) -> None:
-        """Let a tensor belong to a device, or to none; shapes without values, by which torch's derivatives plan, are left alone."""
+        """Let a tensor belong to a device, or to none; shapes without values, which torch plans by, are left alone."""
         if x.is_meta:
             return
         if self.device.type == "mps" and device == self.device and x.dtype == torch.float64:

@@ -179,9 +179,15 @@ TRAININGS = {
 }
 
 
+@pytest.fixture
+def without_offsets(monkeypatch):
+    """That of a loss is a quadrature on the CPU, which takes seconds."""
+    monkeypatch.setattr(importlib.import_module("toylab.training.fit"), "offset_or_nan", lambda *_: math.nan)
+
+
 @pytest.mark.parametrize("n_seeds", [1, 2])
 @pytest.mark.parametrize("name", TRAININGS)
-def test_a_training_is_recorded(here, name, n_seeds):
+def test_a_training_is_recorded(here, without_offsets, name, n_seeds):
     objective, network = TRAININGS[name]
     p = two_modes().to("cuda")
     trained = fit(
@@ -281,7 +287,7 @@ TINY = {
     "reference": {"n_repeats": 2, "n_chains": 60},
     "blame": {"n_chains": 30, "n_data": 5, "n_training_steps": 6, "n_steps": 80, "n_networks": 2},
     "bugs": {"n_chains": 40, "n_steps": 40},
-    "samplers": {"n_chains": 12, "n_networks": 2, "n_training_steps": 6, "budgets": (12,)},
+    "samplers": {"n_chains": 12, "n_networks": 2, "n_training_steps": 6, "budgets": (12,), "densities": ("ring", "fractal tree")},
     "likelihood": {"n_cells": 2, "n_points": 4, "n_networks": 2, "n_training_steps": 6, "rtol": 1e-1},
     "diffusion": {"n_paths": 4, "n_training_steps": 6, "n_networks": 2, "times": (1.0, 0.1)},
     "anatomy": {"n_training_steps": 6, "n_networks": 2, "n_points": 6, "n_cells": 4},
@@ -293,12 +299,11 @@ UNRECORDED = {"gallery", "fields"}  # nothing is repeated
 
 
 @pytest.fixture
-def shortened(monkeypatch):
+def shortened(monkeypatch, without_offsets):
     """Grids and counts that an experiment fixes, so that it takes a second."""
     few = lambda make, most: lambda first, last, n: make(first, last, min(n, most))  # noqa: E731
     monkeypatch.setattr(devices, "_PAIRS_ON_A_GPU", 1 << 18)
-    # of a loss, by quadrature on the CPU
-    monkeypatch.setattr(importlib.import_module("toylab.training.fit"), "offset_or_nan", lambda *_: math.nan)
+    monkeypatch.setattr(objectives, "_N_REPORTS", 1)
     for module in (estimation, objectives):
         monkeypatch.setattr(module, "fisher_divergence_by_region", partial(fisher_divergence_by_region, n=40))
     monkeypatch.setattr(bugs, "geometric", few(schedules.geometric, 9))
@@ -326,9 +331,12 @@ def test_an_experiment_runs_there_and_is_recorded(here, shortened, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("density", ["ring", "checkerboard"])
-def test_every_target_of_the_objectives_runs_there(here, density):
-    run_tiny("objectives", densities=(density,))
+@pytest.mark.parametrize(
+    ("name", "density"),
+    [("objectives", "ring"), ("objectives", "checkerboard"), ("samplers", "two modes"), ("samplers", "checkerboard")],
+)
+def test_the_other_densities_of_an_experiment_run_there(here, shortened, name, density):
+    run_tiny(name, densities=(density,))
 
 
 def test_a_device_of_an_experiment_is_found_first():
@@ -339,10 +347,10 @@ def test_a_device_of_an_experiment_is_found_first():
     )
 
 
-@pytest.mark.parametrize("device", ["cuda", "auto"])
-def test_the_command_draws_there(here, tmp_path, device):
-    """Drawn, written and labelled with the name of the card."""
-    arguments = ["figures", "--only", "fields", "--quick", "--quiet", "--device", device, "--out", str(tmp_path)]
+def test_the_command_draws_there(here, tmp_path):
+    """Drawn, written and labelled with the name of the card, which is chosen where there is one."""
+    assert devices.chosen("auto") == "cuda"
+    arguments = ["figures", "--only", "fields", "--quick", "--quiet", "--device", "cuda", "--out", str(tmp_path)]
     assert cli.main(arguments) == 0
     made_with = json.loads((tmp_path / "numbers.json").read_text())["fields"]["made with"]
     assert made_with["device"] == torch.cuda.get_device_name()
