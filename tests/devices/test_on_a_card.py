@@ -287,7 +287,9 @@ TINY = {
     "reference": {"n_repeats": 2, "n_chains": 60},
     "blame": {"n_chains": 30, "n_data": 5, "n_training_steps": 6, "n_steps": 80, "n_networks": 2},
     "bugs": {"n_chains": 40, "n_steps": 40},
-    "samplers": {"n_chains": 12, "n_networks": 2, "n_training_steps": 6, "budgets": (12,), "densities": ("ring", "fractal tree")},
+    "samplers": {
+        "n_chains": 12, "n_networks": 2, "n_training_steps": 6, "budgets": (12,), "densities": ("ring", "fractal tree"),
+    },
     "likelihood": {"n_cells": 2, "n_points": 4, "n_networks": 2, "n_training_steps": 6, "rtol": 1e-1},
     "diffusion": {"n_paths": 4, "n_training_steps": 6, "n_networks": 2, "times": (1.0, 0.1)},
     "anatomy": {"n_training_steps": 6, "n_networks": 2, "n_points": 6, "n_cells": 4},

@@ -21,8 +21,9 @@ from toylab._internal.devices import constant
 from toylab.densities.mills import FAR, anywhere, tail
 
 _ROOT_2, _ROOT_2_PI = math.sqrt(2), math.sqrt(2 * math.pi)
-_NODES, _WEIGHTS = (part / 2 for part in np.polynomial.legendre.leggauss(24))
-_NODES, _WEIGHTS = tuple(_NODES + 0.5), tuple(_WEIGHTS)  # on [0, 1]
+_NODES, _WEIGHTS = (
+    tuple(part / 2 + shift) for part, shift in zip(np.polynomial.legendre.leggauss(24), (0.5, 0.0), strict=True)
+)  # on [0, 1]
 
 
 def evaluate(t: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
