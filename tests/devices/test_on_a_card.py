@@ -6,7 +6,9 @@ The card is ``tests/devices/card.py``, so that this is known on any machine; a w
 import importlib
 import json
 import math
+import re
 from functools import partial
+from pathlib import Path
 
 import matplotlib
 
@@ -56,6 +58,7 @@ from toylab.sde import VE, VP
 from toylab.training import fit
 
 CUDA = torch.device("cuda:0")
+LESSONS = Path(__file__).parents[2] / "notebooks"
 LEVELS = schedules.geometric(5.0, 0.5, 3)
 
 
@@ -391,3 +394,23 @@ def test_a_network_there_is_drawn(here):
     for ax in axes:
         ax.figure.canvas.draw()
     plt.close("all")
+
+
+# ------------------------------------------------------------------------------------------ where no device is named
+
+
+def test_nothing_goes_to_a_card_by_itself(here):
+    g = torch.Generator().manual_seed(0)
+    p = two_modes()
+    network = fit(ScoreMLP(8, generator=g), Sliced(), p, n_steps=6, generator=g, progress=False).network
+    chains = samplers.langevin(network, p.sample((9,), generator=g), step_size=0.1, generator=g, **N)
+    assert chains.samples.device == CPU and next(network.parameters()).device == CPU
+    assert here.recorded == 0
+
+
+@pytest.mark.parametrize("path", sorted(LESSONS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_lesson_names_no_device(path):
+    """So it runs on the CPU, wherever it is opened, and its numbers are those that it was written with."""
+    cells = json.loads(path.read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert not re.search(r"device|cuda|\bmps\b", code)
