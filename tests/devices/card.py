@@ -52,10 +52,14 @@ class Card:
         device: such as ``cuda:0``.
         recording: whether what runs now is being recorded as a CUDA graph.
         recorded: how many recordings were made.
+        generator: ``torch.Generator``, which can live there.
+        stream: the global one of the card.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.recording, self.recorded = device, False, 0
+        self.generator = _generator_of(self)
+        self.stream = self.generator(device)
 
     def find(self, device: object) -> torch.device:
         """The device of that name, if there is one; else torch's error."""
@@ -188,6 +192,8 @@ class _Calls(TorchFunctionMode):
             raise RuntimeError(
                 f"Expected a '{home.type}' device type for generator but found '{generator.device.type}'"
             )
+        if generator is None and home == self.card.device and func in _DRAWS:
+            kwargs = kwargs | {"generator": self.card.stream}
         if self.card.recording and home == self.card.device and func in _FROM_VALUES:
             raise RuntimeError(f"{IN_A_RECORDING} ({func.__name__} copies from the CPU)")
         if self.card.device.type == "mps" and target == self.card.device and kwargs.get("dtype") == torch.float64:
@@ -298,6 +304,10 @@ _SPECIAL: dict[Any, Callable[..., Any]] = {
     torch.tensor: _tensor,
     torch.as_tensor: _as_tensor,
 }
+_DRAWS = {
+    torch.rand, torch.randn, torch.randint, torch.randperm, torch.normal, torch.bernoulli, torch.multinomial,
+    torch._standard_gamma, Tensor.normal_, Tensor.uniform_, Tensor.exponential_, Tensor.bernoulli_, Tensor.random_,
+}  # fmt: skip
 _MAY_SHARE = {torch.asarray}
 _FROM_VALUES = {torch.asarray}
 
@@ -412,6 +422,14 @@ def _generator_of(card: Card) -> type:
         def device(self) -> torch.device:
             return self._home
 
+        def get_state(self) -> Tensor:  # of another size than the CPU's, as CUDA's is
+            return torch.cat([super().get_state(), torch.zeros(int(self._home != CPU), dtype=torch.uint8)])
+
+        def set_state(self, state: Tensor) -> "Generator":
+            if len(state) != len(self.get_state()):
+                raise RuntimeError("RNG state is wrong size")
+            return super().set_state(state[: len(state) - (self._home != CPU)].clone())
+
         def clone_state(self) -> "Generator":
             other = Generator(self._home)
             other.set_state(self.get_state())
@@ -448,7 +466,7 @@ def card(kind: str = "cuda") -> Iterator[Card]:
     group = optimizer._group_tensors_by_device_and_dtype
     with ExitStack() as stack:
         replace = lambda owner, name, new: stack.enter_context(mock.patch.object(owner, name, new))  # noqa: E731
-        replace(torch, "Generator", _generator_of(here))
+        replace(torch, "Generator", here.generator)
         replace(torch, "load", loaded)
         replace(torch.autograd, "has_torch_function", lambda arguments: False)  # its inside is seen instead
         replace(optimizer, "_group_tensors_by_device_and_dtype", grouped)
@@ -457,6 +475,8 @@ def card(kind: str = "cuda") -> Iterator[Card]:
             replace(Tensor, "record_stream", lambda x, stream: None)
             for name, value in _CUDA.items():
                 replace(torch.cuda, name, value)
+            replace(torch.cuda, "get_rng_state", lambda device="cuda": here.stream.get_state())
+            replace(torch.cuda, "set_rng_state", lambda state, device="cuda": here.stream.set_state(state))
         stack.enter_context(_Kernels(here))
         stack.enter_context(_Calls(here))
         yield here
@@ -489,7 +509,4 @@ _CUDA: dict[str, Any] = {
     "stream": lambda stream: nullcontext(),
     "synchronize": lambda device=None: None,
     "empty_cache": lambda: None,
-    # its global stream is that of the CPU
-    "get_rng_state": lambda device="cuda": torch.get_rng_state(),
-    "set_rng_state": lambda state, device="cuda": torch.set_rng_state(state),
 }

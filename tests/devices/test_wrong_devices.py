@@ -169,12 +169,12 @@ def test_a_distribution_of_torch_draws_by_the_generator_wherever_that_is(of_law,
     """Its draws come from torch's global stream of its device; a generator elsewhere used to be ignored in silence."""
     with card():
         p = from_torch(MultivariateNormal(torch.zeros(2, device=of_law), torch.eye(2, device=of_law)))
-        before = torch.get_rng_state()
+        before = torch.get_rng_state(), torch.cuda.get_rng_state()
         g = torch.Generator(of_generator).manual_seed(1)
         first, second = p.sample((4,), generator=g), p.sample((4,), generator=g)
         again = p.sample((4,), generator=torch.Generator(of_generator).manual_seed(1))
         assert torch.equal(first, again) and not torch.equal(first, second)
-        assert torch.equal(torch.get_rng_state(), before)
+        assert all(map(torch.equal, (torch.get_rng_state(), torch.cuda.get_rng_state()), before))
         assert first.device.type == of_law
 
 
