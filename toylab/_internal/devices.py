@@ -147,7 +147,7 @@ def number(value: Tensor | float, like: Tensor, dtype: torch.dtype | None = None
     return torch.full((), value, dtype=dtype, device=like.device)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=4096)  # many, for a graph that was recorded still reads those that it met
 def _constant(numbers: Numbers, dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(False), torch.no_grad():  # what is kept is used in every mode
         made = torch.tensor(numbers, dtype=dtype, device=device)
