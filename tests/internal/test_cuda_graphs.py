@@ -14,8 +14,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from toylab._internal import cuda_graphs, validate
-from toylab._internal.cuda_graphs import WARM_UP, capture_step, changes_nothing, remembered
+from toylab._internal import remembered as remembering
+from toylab._internal import validate
+from toylab._internal.cuda_graphs import WARM_UP, capture_step, changes_nothing
+from toylab._internal.remembered import remembered
 from toylab.densities import (
     Banana,
     Circle,
@@ -583,4 +585,4 @@ def test_what_a_graph_reads_is_kept_with_it():
     constant(3.0)
     assert made == [3.0, 4.0, 3.0]  # it has forgotten, and the graph has not
     assert len(step.held) == 1
-    assert not cuda_graphs._being_recorded
+    assert not remembering._being_recorded

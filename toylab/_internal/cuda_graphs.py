@@ -10,12 +10,13 @@ makes sense without the others.
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache, wraps
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from toylab._internal.devices import draws_on, records
+from toylab._internal.remembered import kept_in
 from toylab._internal.warn import warn
 
 WARM_UP = 3  # ordinary calls before the recording, in which libraries load and what is kept is made
@@ -65,36 +66,12 @@ def capture_step(
     Warns:
         RuntimeWarning: on a CUDA device, where the step cannot be recorded and runs kernel by kernel.
     """
-    if record is None and device.type != "cuda":
+    if record is None and not records(device):
         return step
     if why := _obstacle(device, generator, uses):
         warn(f"running kernel by kernel, several times slower than as a CUDA graph: {why}")
         return step
     return _CapturedStep(step, device, counter, record or (lambda run: cuda_graph(run, device, generator)))
-
-
-_being_recorded: list[list[object]] = []  # of the steps that are recorded just now, the innermost last
-
-
-def remembered(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """``functools.lru_cache`` for functions that make tensors, which a graph reads in the memory that they had.
-
-    A graph that was recorded with a result keeps it, also when the cache has forgotten it.
-    """
-
-    def decorate(make: Callable[P, R]) -> Callable[P, R]:
-        cached = lru_cache(maxsize)(make)
-
-        @wraps(make)
-        def found(*args: P.args, **kwargs: P.kwargs) -> R:
-            result: R = cached(*args, **kwargs)  # type: ignore[arg-type]  # every argument is one that can be hashed
-            if _being_recorded:
-                _being_recorded[-1].append(result)
-            return result
-
-        return found
-
-    return decorate
 
 
 def changes_nothing(f: object) -> bool:
@@ -119,7 +96,7 @@ def changes_nothing(f: object) -> bool:
 
 def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Iterable[object]) -> str:
     """Why a step must not be recorded, and what to do; "" if nothing is in its way."""
-    if generator is not None and generator.device.type != device.type:
+    if generator is not None and not draws_on(generator, device):
         return (
             f"generator lives on the {generator.device.type}. Give torch.Generator({device.type!r}), which draws other "
             "numbers."
@@ -177,17 +154,16 @@ class _CapturedStep(Generic[P, R]):
             self.results = self._step(self.arguments, args, kwargs)
 
         before = 0 if self.counter is None else self.counter.n
-        _being_recorded.append(self.held)
         try:
-            return self.record(run)
+            with kept_in(self.held):
+                return self.record(run)
         finally:
-            _being_recorded.pop()
             if self.counter is not None:  # what was recorded has not been executed
                 self.n_counted, self.counter.n = self.counter.n - before, before
 
     def _ordinary(self, leaves: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         """One step, kernel by kernel; before a recording on a stream of its own, as CUDA graphs ask for."""
-        if self.device.type != "cuda" or self.impossible:
+        if not records(self.device) or self.impossible:
             return self._step(leaves, args, kwargs)
         with torch.cuda.device(self.device):
             here, aside = torch.cuda.current_stream(), torch.cuda.Stream()

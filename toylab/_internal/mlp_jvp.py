@@ -22,12 +22,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from toylab._internal.devices import autocasts
 from toylab._internal.torch_private import in_forward_mode
 
 
 def in_autocast(x: Tensor) -> bool:
     """Whether torch computes in another dtype than that of its arguments, where x is."""
-    return torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)
+    return autocasts(x.device)
 
 
 def softplus_with_tangents(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,11 +6,11 @@ compiler or a kernel is too large for the card: then that kernel is given up for
 
 import importlib.util
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import cache
 
 import torch
 
+from toylab._internal.devices import current
 from toylab._internal.warn import warn
 
 OLDEST = (8, 0)  # compute capability, from Ampere on: what Triton is tested on
@@ -52,7 +52,7 @@ def attempt(name: str, device: torch.device, launch: Callable[[], object]) -> bo
     if name in _given_up:
         return False
     try:
-        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        with current(device):
             launch()
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
@@ -65,11 +65,6 @@ def attempt(name: str, device: torch.device, launch: Callable[[], object]) -> bo
         )
         return False
     return True
-
-
-def wait_for(device: torch.device) -> None:
-    """Wait until the CUDA device has done all that it was given."""
-    torch.cuda.synchronize(device)
 
 
 @cache

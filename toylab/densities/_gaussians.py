@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
-from toylab._internal.cuda_graphs import remembered
+from toylab._internal import devices, validate
+from toylab._internal.remembered import remembered
 from toylab._internal.torch_private import differentiated, in_transform
 from toylab._kernels.when import attempt, fused
 from toylab.densities._mixture import nowhere, too_far
@@ -24,9 +24,6 @@ from toylab.densities.parameters import unwrapped
 
 if TYPE_CHECKING:
     from toylab._kernels.gaussians import Kernel, Mixture
-
-# pairs of component and point per chunk: what a core's cache holds; on a GPU, where every chunk costs launches, many
-_PAIRS, _PAIRS_ON_A_GPU = 5 << 15, 1 << 24
 
 
 class Gaussians(NamedTuple):
@@ -46,7 +43,7 @@ class Gaussians(NamedTuple):
         det = determinants(roots)
         entries = (covariances[:, i, j] for i, j in ((0, 0), (0, 1), (1, 1)))
         columns = (column[:, None].contiguous() for column in (log_weights, *entries, det))
-        identity = torch.eye(2, dtype=covariances.dtype)
+        identity = torch.eye(2, dtype=covariances.dtype, device=covariances.device)
         is_round = bool((covariances == covariances[:, :1, :1] * identity).all())
         log_weights, c11, c12, c22, det = columns
         return Gaussians(log_weights, means.T[..., None].contiguous(), c11, c12, c22, det, is_round)
@@ -228,8 +225,9 @@ def _in_a_kernel(
 
 def sample_in_a_kernel(edges: Tensor, frames: Tensor, n: int, generator: torch.Generator | None) -> Tensor | None:
     """n points from frames [K, 3, 2] and cumulative weights [K], drawn by _kernels/mixture_draw.py, or None."""
-    elsewhere = generator is not None and generator.device.type != frames.device.type
-    if elsewhere or not fused(frames.device) or frames.dtype not in (torch.float32, torch.float64) or in_transform():
+    if not devices.draws_on(generator, frames.device) or not fused(frames.device) or in_transform():
+        return None
+    if frames.dtype not in (torch.float32, torch.float64):
         return None
     results = list[Tensor]()
 
@@ -284,7 +282,7 @@ def _side_by_side(*columns: Tensor) -> Tensor:
 
 def _sum(column: Tensor, terms: Tensor) -> Tensor:
     """sum_k column_k terms_k [.., n], for a column [.., K, 1] or [.., K, n]."""
-    if column.shape[-1] == 1 and terms.device.type == "cpu":
+    if column.shape[-1] == 1 and devices.exact_products(terms.device):
         return torch.bmm(column.mT, terms)[:, 0] if terms.ndim == 3 else (column.mT @ terms)[0]
     return (column * terms).sum(-2)  # a product of matrices may drop digits on a GPU (TF32)
 
@@ -311,8 +309,7 @@ def _each_chunk(
     of: Callable[[Pairs], tuple[Tensor, ...]], x: Tensor, sigma: Tensor | float, cast: Cast
 ) -> Iterator[tuple[Tensor, ...]]:
     gaussians = cast(x)
-    pairs = _PAIRS if x.device.type == "cpu" else _PAIRS_ON_A_GPU
-    size = max(1, pairs // len(gaussians.log_weights))
+    size = max(1, devices.pairs_at_once(x.device) // len(gaussians.log_weights))
     shared = _at_one_level(sigma, gaussians) if not isinstance(sigma, Tensor) else None
     if isinstance(sigma, Tensor) and sigma.ndim == 0:
         shared = _whitening(sigma, gaussians)

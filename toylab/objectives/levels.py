@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.cuda_graphs import remembered
 from toylab._internal.random import integers, normal, uniform
+from toylab._internal.remembered import remembered
 from toylab._internal.torch_private import version
 from toylab.sde import SDE, require_sde
 

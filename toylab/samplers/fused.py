@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from toylab._kernels.when import attempt, fused, wait_for
+from toylab._internal.devices import draws_on, wait_for
+from toylab._kernels.when import attempt, fused
 from toylab.densities import _gaussians
 from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.densities.points import Points
@@ -119,7 +120,7 @@ def mala(
 
 def _on_a_card(x: Tensor, generator: torch.Generator | None) -> bool:
     """Whether kernels run where x is; a generator elsewhere asks for the numbers of the plain path."""
-    return fused(x.device) and (generator is None or generator.device.type == x.device.type)
+    return fused(x.device) and draws_on(generator, x.device)
 
 
 class _Carrier(NamedTuple):
