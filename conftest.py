@@ -4,9 +4,23 @@ Pictures are judged by the tests of the figures; widget models have new identiti
 go to stderr. Nothing else is left out.
 """
 
+import importlib.util
+import os
+from pathlib import Path
+
 import pytest
+import torch
 
 collect_ignore = ["tests/static_types.py"]  # for mypy alone; to run it is to make the mistakes it lists
+
+# Without a GPU, Triton's interpreter runs the kernels: to be asked for before one of them, or of Triton's, is defined
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
+# Without Triton, tests/kernels/test_when.py says so; what is left out imports it
+if not importlib.util.find_spec("triton"):
+    rooms = (Path(__file__).parent / name for name in ("tests/kernels", "toylab/_kernels"))
+    without = {"__init__.py", "conftest.py", "tangents.py", "test_when.py", "when.py"}
+    collect_ignore += [str(path) for room in rooms for path in room.glob("*.py") if path.name not in without]
 
 SKIPPED = ("image/png", "application/vnd.jupyter.widget-view+json", "stderr")
 

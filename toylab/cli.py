@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import torch
-
 import toylab
+from toylab._internal import devices
 from toylab._internal.folder import require_writable, write_whole
 from toylab.classroom import handout, lab, lessons
 
@@ -95,7 +94,7 @@ def _add_figures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", type=_figure, metavar="NAME", help="draw only this figure, one that --list names")
     parser.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="folder to write to (figures)")
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="random seed, 0 to 10^12 (0)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (auto)")
+    parser.add_argument("--device", choices=devices.OFFERED, default="auto", help="where to compute (auto)")
     parser.add_argument("--density", metavar="NAME", help="with --only objectives or samplers: for this density only")
     parser.add_argument("--quick", action="store_true", help="a quick look, in seconds: far too small to be quoted")
     parser.add_argument("--quiet", action="store_true", help="no progress bars, no report")
@@ -150,13 +149,11 @@ def _figure(text: str) -> str:
 
 
 def _device(name: str) -> str:
-    if name == "cuda" and not torch.cuda.is_available():
+    if name == "cuda" and not devices.cuda_is_there():
         raise UsageError(
             "--device cuda: this torch sees no CUDA device. Use --device cpu, or install a CUDA build of torch."
         )
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name
+    return devices.chosen(name)
 
 
 @contextmanager

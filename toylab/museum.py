@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from toylab._internal.devices import number
 from toylab._internal.random import normal_like, uniform
 from toylab.densities import GaussianMixture
 from toylab.samplers.scaled_network import scaled_network_langevin
@@ -88,15 +89,20 @@ def sliced_by_elements(score: Score, x: Tensor, *, generator: torch.Generator | 
 
 def score_replacing_variances(density: GaussianMixture) -> NoiseConditionalScore:
     """The score of the components' means noised, sigma^2 in place of C + sigma^2 I, with the weights kept."""
+    return _ScoreReplacingVariances(density.weights.to(density.device), density.means.to(density.device))
 
-    def score(x: Tensor, sigma: Tensor | float, /) -> Tensor:
-        weights, means = density.weights.to(x), density.means.to(x)
-        v = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(x.shape[:-1])[..., None] ** 2
+
+@dataclass(frozen=True, eq=False)
+class _ScoreReplacingVariances:
+    weights: Tensor
+    means: Tensor
+
+    def __call__(self, x: Tensor, sigma: Tensor | float, /) -> Tensor:
+        weights, means = self.weights.to(x), self.means.to(x)
+        v = number(sigma, x).expand(x.shape[:-1])[..., None] ** 2
         gap = means - x[..., None, :]
         share = (weights.log() - gap.square().sum(-1) / (2 * v)).softmax(-1)
         return (share[..., None] * gap).sum(-2) / v
-
-    return score
 
 
 # Samplers: n_steps from x, without record or progress; they return the last points

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from toylab._internal import validate
-from toylab._internal.mlp_jvp import in_autocast, softplus_with_tangents
+from toylab._internal.mlp_jvp import in_autocast
 from toylab._internal.random import uniform
 from toylab._internal.torch_private import in_forward_mode
+from toylab._kernels.tangents import softplus_with_tangents
 from toylab.densities.density import Density
 from toylab.densities.energy import FromEnergy, from_energy
 from toylab.densities.parameters import Vector

@@ -99,7 +99,7 @@ def written(folder):
 
 def test_ctrl_c_leaves_what_is_measured(tmp_path):
     """It goes to the whole group of processes, as from a terminal; a training that it reaches would seem to be done."""
-    call = [sys.executable, "-m", "benchmarks", "speed", "--only", "seeds", "--share", "0.01", "--out", str(tmp_path)]
+    call = [sys.executable, "-m", "benchmarks", "speed", "--only", "seeds", "--share", "0.3", "--out", str(tmp_path)]
     with subprocess.Popen(
         call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=RESULTS.parents[1]
     ) as process:

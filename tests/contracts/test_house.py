@@ -44,7 +44,8 @@ GLOBAL_STREAMS = ("random.", "numpy.random.", "torch.random.")
 LOCAL = {"numpy.random.RandomState"}  # a stream of its own, for a published constant made by one
 # torch's distributions draw from the global stream alone: a generator can only be put in its place for the draw
 STAND_IN = {
-    "toylab.densities.torch_distribution": {"torch.random.fork_rng", "torch.set_rng_state"},
+    "toylab.densities.torch_distribution": {"torch.random.fork_rng"},
+    "toylab._internal.devices": {"torch.set_rng_state"},
     "toylab._internal.warn": {"warnings.warn"},
 }
 # before torch 2.13 these take no generator
@@ -148,6 +149,23 @@ def forbidden(tree):
             yield line, f"{name}: draw on the Axes that is handed in"
 
 
+# what asks for the kind of a device: the decisions stand in one place, and what only CUDA has beside its only use
+DECIDES_ON_A_DEVICE = {"toylab._internal.devices", "toylab._internal.cuda_graphs", "toylab._kernels.when"}
+KINDS = {"is_cuda", "is_mps", "is_cpu", "is_xpu"}
+
+
+def on_a_device(tree):
+    """(line, what) of every question for the kind of a device, and every use of torch.cuda and the like."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr == "type" and ast.unparse(node.value).endswith("device"):
+            yield node.lineno, f"{ast.unparse(node)}: ask toylab._internal.devices"
+        elif isinstance(node, ast.Attribute) and node.attr in KINDS:
+            yield node.lineno, f"{node.attr}: ask toylab._internal.devices"
+    for line, name in dotted_uses(tree):
+        if name in {"torch.cuda", "torch.mps", "torch.backends.cuda", "torch.backends.mps"}:
+            yield line, f"{name}: use it in toylab._internal.devices"
+
+
 PEERS = {"torchebm", "blackjax", "jax"}  # what benchmarks/ measures ours against; whoever installs toylab has none
 
 
@@ -195,6 +213,27 @@ def test_nothing_forbidden_is_used(module):
     allowed = STAND_IN.get(module, set())
     found = [(line, what) for line, what in forbidden(tree) if what.split(":")[0] not in allowed]
     assert [f"{module}:{line} {what}" for line, what in found] == []
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - DECIDES_ON_A_DEVICE))
+def test_devices_are_decided_on_in_one_place(module):
+    tree, _ = MODULES[module]
+    assert [f"{module}:{line} {what}" for line, what in on_a_device(tree)] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x.device.type == 'cpu'",
+        "device.type != 'cuda'",
+        "x.is_cuda",
+        "import torch\ntorch.cuda.is_available()",
+        "from torch import cuda\ncuda.current_stream()",
+        "import torch\ntorch.backends.mps.is_available()",
+    ],
+)
+def test_the_rule_of_devices_catches_what_it_forbids(line):
+    assert list(on_a_device(ast.parse(line)))
 
 
 def test_import_toylab_is_headless():

@@ -409,7 +409,7 @@ def test_a_sample_of_another_shape_is_refused():
 def test_no_move_is_refused_in_a_sentence():
     with pytest.raises(TypeError, match=r"to\(\[\]\) is no move: give a dtype, a device or both"):
         two_modes().to([])
-    with pytest.raises(RuntimeError, match=r"to\(device='gpu'\) is no move: .*torch says"):
+    with pytest.raises(ValueError, match=r"to\(device='gpu'\) is no move: .*torch says"):
         two_modes().to(device="gpu")
 
 

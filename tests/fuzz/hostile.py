@@ -142,6 +142,11 @@ def _as_numpy(result: Any) -> Any:
     return result.detach().numpy() if isinstance(result, torch.Tensor) else result
 
 
+DEVICES = [
+    *_constant(0, "mps", "cuda:7", "tpu", "meta"),
+    Named("torch.device('mps')", lambda _: torch.device("mps")),
+]
+
 GENERATORS = [
     *_constant(0, 1234, "cpu"),
     Named("numpy's", lambda _: np.random.default_rng(0)),
@@ -187,6 +192,8 @@ def of(valid: Any) -> list[Named]:
         special = NUMBERS
     elif isinstance(valid, torch.Tensor):
         special = TENSORS + NUMBERS[:4]
+    elif isinstance(valid, str) and valid == "cpu":
+        special = DEVICES
     elif isinstance(valid, torch.Generator):
         special = GENERATORS
     elif isinstance(valid, (tuple, list)) and valid and isinstance(valid[0], (int, float, tuple, list)):

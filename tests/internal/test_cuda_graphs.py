@@ -14,8 +14,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from toylab._internal import remembered as remembering
 from toylab._internal import validate
 from toylab._internal.cuda_graphs import WARM_UP, capture_step, changes_nothing
+from toylab._internal.remembered import remembered
 from toylab.densities import (
     Banana,
     Circle,
@@ -563,3 +565,24 @@ def test_a_failed_recording_leaves_the_generator_usable():
         for _ in range(WARM_UP + 3):
             x = again(x)
     assert x.isfinite().all()
+
+
+def test_what_a_graph_reads_is_kept_with_it():
+    """Or the memory would be given to others once the cache forgets, and a replay would read theirs."""
+    made = []
+
+    @remembered(1)
+    def constant(value):
+        made.append(value)
+        return torch.full((2,), value)
+
+    step = capture_step(lambda x: x + constant(3.0), CPU, record=lambda run: (run(), run)[1])
+    x = torch.ones(2)
+    for _ in range(WARM_UP + 1):
+        step(x)
+    assert step.held[0] is constant(3.0)
+    constant(4.0)
+    constant(3.0)
+    assert made == [3.0, 4.0, 3.0]  # it has forgotten, and the graph has not
+    assert len(step.held) == 1
+    assert not remembering._being_recorded

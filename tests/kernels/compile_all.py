@@ -11,12 +11,12 @@ import sys
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 
-from toylab._kernels import gaussians, mixture_chain
+from toylab._kernels import gaussians, mixture_chain, mixture_draw, softplus_mlp
 from toylab._kernels.when import OPTIONS
 
 # every pointer of a float is to the dtype of the points but these
-WIDE, WHOLE = {"wide"}, {"level_ptr": "*i32", "seed_ptr": "*i64", "alive_ptr": "*i64"}
-CONSTANTS = {"ROUND": True, "LEVELS": False, "BLOCK": 64}
+WIDE, WHOLE = {"wide", "edges"}, {"level_ptr": "*i32", "seed_ptr": "*i64", "alive_ptr": "*i64"}
+CONSTANTS = {"ROUND": True, "LEVELS": False, "BLOCK": 64, "HALVINGS": 4}
 
 
 def variants():
@@ -28,6 +28,9 @@ def variants():
     for round_ in (True, False):
         yield mixture_chain._langevin, {"ROUND": round_}, []
         yield mixture_chain._mala, {"ROUND": round_}, ["factor_ptr"] if round_ else []
+    yield mixture_draw._draw, {}, []
+    yield softplus_mlp._activate, {}, []
+    yield softplus_mlp._back, {}, []
 
 
 def signature(kernel, dtype, constants):
@@ -41,7 +44,7 @@ def signature(kernel, dtype, constants):
         elif name in WIDE:
             types[name] = "*fp64"
         else:
-            is_pointer = name.endswith("_ptr") or name in {"table", "tables"}
+            is_pointer = name.endswith("_ptr") or name in {"table", "tables", "frames"}
             types[name] = f"*{dtype}" if is_pointer else "i32"
     return types
 

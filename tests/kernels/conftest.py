@@ -1,18 +1,10 @@
 """Kernels on a CUDA device where there is one; elsewhere under Triton's interpreter, on tensors of the CPU."""
 
-import importlib.util
-import os
-
 import numpy as np
 import pytest
 import torch
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-if DEVICE == "cpu":
-    os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined
-
-# without triton test_when.py says so; the others import it
-collect_ignore_glob = [] if importlib.util.find_spec("triton") else ["test_[!w]*.py", "numbers.py", "compile_all.py"]
 
 
 @pytest.fixture

@@ -20,6 +20,6 @@ def test_every_kernel_compiles(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     lines = done.stdout.splitlines()
-    assert len(lines) == 2 * 2 * 9
+    assert len(lines) == 2 * 2 * 12
     assert all(int(line.split()[-2]) == 0 for line in lines)  # so that 2^30 points are as good as any
     assert all(int(line.split()[-1]) <= 48 << 10 for line in lines)  # bytes of shared memory that every card has

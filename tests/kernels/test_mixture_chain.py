@@ -347,13 +347,13 @@ def test_every_launch_is_on_the_device_of_the_chains(kernels, monkeypatch):
     inside, launched = [], []
 
     @contextmanager
-    def on_device(device):
+    def current(device):
         inside.append(device)
         yield
         inside.pop()
 
     for module in (fused, when):
-        monkeypatch.setattr(module, "on_device", on_device)
+        monkeypatch.setattr(module, "current", current)
     monkeypatch.setattr(mixture_chain, "langevin", lambda x, *args: launched.append(inside == [x.device]))
     monkeypatch.setattr(fused, "wait_for", lambda device: None)
     monkeypatch.setattr(fused, "_AT_ONCE", 3 * fused._FEWEST * 8 * fused._PAIR)

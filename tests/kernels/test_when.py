@@ -74,7 +74,7 @@ def test_what_fails_while_a_graph_is_recorded_may_run_outside_of_it(monkeypatch)
     def refused():
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(when, "on_device", lambda device: nullcontext())
+    monkeypatch.setattr(when, "current", lambda device: nullcontext())
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     with pytest.raises(RuntimeError, match="not permitted"):
         when.attempt("of a test", CUDA, refused)

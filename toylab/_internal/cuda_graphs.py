@@ -15,6 +15,8 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from toylab._internal.devices import draws_on, records
+from toylab._internal.remembered import kept_in
 from toylab._internal.warn import warn
 
 WARM_UP = 3  # ordinary calls before the recording, in which libraries load and what is kept is made
@@ -64,7 +66,7 @@ def capture_step(
     Warns:
         RuntimeWarning: on a CUDA device, where the step cannot be recorded and runs kernel by kernel.
     """
-    if record is None and device.type != "cuda":
+    if record is None and not records(device):
         return step
     if why := _obstacle(device, generator, uses):
         warn(f"running kernel by kernel, several times slower than as a CUDA graph: {why}")
@@ -94,7 +96,7 @@ def changes_nothing(f: object) -> bool:
 
 def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Iterable[object]) -> str:
     """Why a step must not be recorded, and what to do; "" if nothing is in its way."""
-    if generator is not None and generator.device.type != device.type:
+    if generator is not None and not draws_on(generator, device):
         return (
             f"generator lives on the {generator.device.type}. Give torch.Generator({device.type!r}), which draws other "
             "numbers."
@@ -116,6 +118,7 @@ class _CapturedStep(Generic[P, R]):
     def __init__(self, step: Callable[P, R], device: torch.device, counter: Counter | None, record: Record) -> None:
         self.step, self.device, self.counter, self.record = step, device, counter, record
         self.n_calls, self.n_counted, self.impossible = 0, 0, False
+        self.held: list[object] = []  # what ``remembered`` gave while it was recorded
         self.replay: Callable[[], None] | None = None
         self.leaves: list[Tensor | float] = []  # as they were given last
         self.arguments: list[Tensor] = []
@@ -152,14 +155,15 @@ class _CapturedStep(Generic[P, R]):
 
         before = 0 if self.counter is None else self.counter.n
         try:
-            return self.record(run)
+            with kept_in(self.held):
+                return self.record(run)
         finally:
             if self.counter is not None:  # what was recorded has not been executed
                 self.n_counted, self.counter.n = self.counter.n - before, before
 
     def _ordinary(self, leaves: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         """One step, kernel by kernel; before a recording on a stream of its own, as CUDA graphs ask for."""
-        if self.device.type != "cuda" or self.impossible:
+        if not records(self.device) or self.impossible:
             return self._step(leaves, args, kwargs)
         with torch.cuda.device(self.device):
             here, aside = torch.cuda.current_stream(), torch.cuda.Stream()

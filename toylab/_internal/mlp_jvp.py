@@ -22,12 +22,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from toylab._internal.devices import autocasts
 from toylab._internal.torch_private import in_forward_mode
 
 
 def in_autocast(x: Tensor) -> bool:
     """Whether torch computes in another dtype than that of its arguments, where x is."""
-    return torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)
+    return autocasts(x.device)
 
 
 def softplus_with_tangents(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,7 +82,7 @@ class _BothWays(torch.autograd.Function):
         wanted = ctx.needs_input_grad
         inputs, kept = ctx.saved_tensors[: len(wanted)], ctx.saved_tensors[len(wanted) :]
         if torch.is_grad_enabled():  # this derivative is to be differentiated in turn
-            return _by_autograd(inputs, wanted, (g_z, g_t))
+            return by_autograd(inputs, wanted, (g_z, g_t))
         g_t = g_t.contiguous()  # of several networks it may not be, and every flatten would copy it
         x, v, *parameters = inputs
         weights, gradients = parameters[::2], list[Tensor]()
@@ -118,7 +119,7 @@ def _along(g_u: Tensor, u: Tensor) -> Tensor:
     return total
 
 
-def _by_autograd(
+def by_autograd(
     inputs: Sequence[Tensor], wanted: Sequence[bool], gradients: tuple[Tensor, Tensor]
 ) -> tuple[Tensor | None, ...]:
     """What ``backward`` returns, in a form that can be differentiated again."""

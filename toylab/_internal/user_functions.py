@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from toylab._internal.devices import has_values
 from toylab._internal.torch_private import version
 
 
@@ -72,7 +73,7 @@ def call_log_prob(name: str, log_prob: Callable[..., Any], x: Tensor, *rest: Any
 
 def finite_values(name: str, values: Tensor, x: Tensor) -> None:
     """Raise unless what a function gave at the points x where chains start is finite; it reads the values."""
-    if values.device.type == "meta":  # it has none
+    if not has_values(values.device):  # it has none
         return
     fine = values.isfinite()
     fine = fine.all(-1) if values.shape == x.shape else fine
@@ -110,7 +111,7 @@ def called(name: str, f: Callable[..., Any], x: Tensor, *rest: Any) -> object:  
         if (remedy := _remedy(str(error), f, x)) is None:
             raise
         raise TypeError(
-            f"{name} failed at points of shape {list(x.shape)}, {x.dtype}, on the {x.device.type}: {remedy} "
+            f"{name} failed at points of shape {list(x.shape)}, {x.dtype}, on {x.device}: {remedy} "
             f"torch says: {str(error).splitlines()[0]}"
         ) from error
     if before is not None and version(x) != before:
@@ -126,8 +127,8 @@ def _remedy(text: str, f: object, x: Tensor) -> str | None:
     owner = getattr(f, "__self__", f)
     weight = next(owner.parameters(), None) if isinstance(owner, torch.nn.Module) else None
     if "same device" in text:
-        where = f"its weights are on the {weight.device.type}" if weight is not None else "not all is on one device"
-        return f"{where}. Move the points by x.to(device), or the network by network.to({x.device.type!r})."
+        where = f"its weights are on {weight.device}" if weight is not None else "not all is on one device"
+        return f"{where}. Move the points by x.to(device), or the network by network.to({str(x.device)!r})."
     if "dtype" in text or "scalar type" in text:
         own = weight.dtype if weight is not None else None
         holds = f"its weights are {own}, which must be the dtype of the points" if own else "it mixes dtypes"

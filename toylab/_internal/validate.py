@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from toylab._internal import devices
 from toylab._internal.torch_private import is_batched
 from toylab._internal.uncalled import refuse_class
 from toylab._internal.warn import warn
@@ -114,17 +115,20 @@ def points(name: str, x: Tensor) -> Tensor:
         )
     if not x.is_floating_point():
         raise TypeError(f"{name} has dtype {x.dtype}: scores need floating point. Give {name}.float().")
+    devices.refuse_without_float64(name, x)
     return floating(name, x)
 
 
 def vectors(name: str, v: Tensor, x: Tensor) -> Tensor:
-    """Return ``v``, or raise unless it is one vector per point of ``x``, of its shape and dtype."""
+    """Return ``v``, or raise unless it is one vector per point of ``x``, of its shape and dtype, where x is."""
     points(name, v)
     if v.shape != x.shape or v.dtype != x.dtype:
         raise ValueError(
             f"{name} has shape {list(v.shape)} and is {v.dtype} for x of shape {list(x.shape)} and {x.dtype}: give one "
             f"vector per point, as in {name}.expand_as(x).to(x)."
         )
+    if v.device != x.device:
+        raise ValueError(f"{name} is on {v.device} and x on {x.device}: give {name}.to(x).")
     return v
 
 
@@ -225,15 +229,7 @@ def only_clean(sigma: Tensor | float, x: Tensor, name: str) -> None:
 
 def device(value: torch.device | str) -> torch.device:
     """The device of that name, or an error unless tensors can live there."""
-    try:
-        found = torch.device(value)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, TypeError) as error:  # of a torch without CUDA it is an AssertionError
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"device is {value!r}: torch cannot use it ({reason}). Give 'cpu', or leave it out.") from None
-    if found.type == "meta":
-        raise ValueError("device is 'meta', where tensors hold no numbers. Give 'cpu', or leave it out.")
-    return found
+    return devices.find(value)
 
 
 def levels(name: str, sigmas: Tensor) -> Tensor:
@@ -345,7 +341,7 @@ def finite_cloud(name: str, x: Tensor) -> None:
     cloud(name, x)
     if x.dtype in (torch.bfloat16, torch.float16):
         raise TypeError(f"{name} is in half precision, in which small steps are lost. Give {name}.float().")
-    if x.device.type == "meta":
+    if not devices.has_values(x.device):
         raise ValueError(f"{name} is on meta, where tensors hold no numbers: give points on another device.")
     if not bool(x.isfinite().all()):
         bad = int((~x.isfinite().all(-1)).sum())
@@ -488,7 +484,7 @@ def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
 
 def readable(values: Tensor) -> bool:
     """Whether a check may read the values: not on a GPU, which it would wait for, nor those that a vmap runs over."""
-    return values.device.type == "cpu" and not is_batched(values)
+    return devices.at_hand(values.device) and not is_batched(values)
 
 
 def generator(value: torch.Generator | None) -> torch.Generator | None:
@@ -499,6 +495,8 @@ def generator(value: torch.Generator | None) -> torch.Generator | None:
             f"generator is {value!r}, a {type(value).__name__}: give torch.Generator().manual_seed({seed}), or None "
             "for torch's global stream."
         )
+    if value is not None:
+        devices.refuse_without_float64("generator", value)
     return value
 
 

@@ -19,6 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from toylab._internal import devices
 from toylab._kernels.random import draw
 from toylab._kernels.run import Run, record
 from toylab._kernels.when import OPTIONS
@@ -206,7 +207,7 @@ def shape_of_a_program(n: int, width: int, precision: str, device: torch.device)
     """
     warps, chunk = (4, 8) if precision == "ieee" else (8, 64)
     block = min(64 * 32 * warps // width, 256)
-    processors = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
+    processors = devices.processors(device)
     while block > 16 and triton.cdiv(n, block) < processors:
         block //= 2
     return Shape(block, warps, chunk)

@@ -33,9 +33,31 @@ def draw(seed, chain, step, DOUBLE: tl.constexpr):
         radius, turn, u = _uniform53(w0, w1), _uniform53(w2, w3), _uniform53(v0, v1)
     else:
         radius, turn, u = _uniform32(w0), _uniform32(w1), _uniform32(w2)
-    r = tl.sqrt(-2.0 * tl.log(radius))  # Box and Muller 1958
+    z1, z2 = _normal_pair(radius, turn)
+    return z1, z2, u
+
+
+@triton.jit
+def draw_point(seed, i, DOUBLE: tl.constexpr):
+    """Two normal numbers, and a uniform one of 53 bits in double precision, for each point i, an int64."""
+    low, high = (i & 0xFFFFFFFF).to(tl.uint32), (i >> 32).to(tl.uint32)
+    w0, w1, w2, w3 = tl.philox(seed, low, high, low * 0 + 2, low * 0)
+    if DOUBLE:
+        v0, v1, _, _ = tl.philox(seed, low, high, low * 0 + 3, low * 0)
+        z1, z2 = _normal_pair(_uniform53(w0, w1), _uniform53(w2, w3))
+        u = _uniform53(v0, v1)
+    else:
+        z1, z2 = _normal_pair(_uniform32(w0), _uniform32(w1))
+        u = _uniform53(w2, w3)
+    return z1, z2, u
+
+
+@triton.jit
+def _normal_pair(radius, turn):
+    """From two uniform numbers; Box and Muller 1958."""
+    r = tl.sqrt(-2.0 * tl.log(radius))
     angle = 6.283185307179586 * turn
-    return r * tl.cos(angle), r * tl.sin(angle), u
+    return r * tl.cos(angle), r * tl.sin(angle)
 
 
 @triton.jit

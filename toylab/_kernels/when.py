@@ -6,11 +6,11 @@ compiler or a kernel is too large for the card: then that kernel is given up for
 
 import importlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 import torch
 
+from toylab._internal.devices import current
 from toylab._internal.warn import warn
 
 OLDEST = (8, 0)  # compute capability, from Ampere on: what Triton is tested on
@@ -54,7 +54,7 @@ def attempt(name: str, device: torch.device, launch: Callable[[], object]) -> bo
     if name in _given_up:
         return False
     try:
-        with on_device(device):
+        with current(device):
             launch()
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
@@ -69,16 +69,6 @@ def attempt(name: str, device: torch.device, launch: Callable[[], object]) -> bo
         )
         return False
     return True
-
-
-def on_device(device: torch.device) -> AbstractContextManager[object]:
-    """Within it kernels are launched on that device: Triton takes the current one, wherever the tensors are."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-
-
-def wait_for(device: torch.device) -> None:
-    """Wait until the CUDA device has done all that it was given."""
-    torch.cuda.synchronize(device)
 
 
 @cache

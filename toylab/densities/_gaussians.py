@@ -8,7 +8,6 @@ W_k^T W_k = (C_k + sigma^2 I)^-1, and a = W_k (m_k - x):
 The pairs [K, n] are processed in chunks of points that stay in the cache, one plane per coordinate.
 """
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import devices, validate
+from toylab._internal.remembered import remembered
 from toylab._internal.torch_private import differentiated, in_transform
 from toylab._kernels.when import attempt, fused
 from toylab.densities._mixture import nowhere, too_far
@@ -24,9 +24,6 @@ from toylab.densities.parameters import unwrapped
 
 if TYPE_CHECKING:
     from toylab._kernels.gaussians import Kernel, Mixture
-
-# pairs of component and point per chunk: what a core's cache holds; on a GPU, where every chunk costs launches, many
-_PAIRS, _PAIRS_ON_A_GPU = 5 << 15, 1 << 24
 
 
 class Gaussians(NamedTuple):
@@ -46,7 +43,7 @@ class Gaussians(NamedTuple):
         det = determinants(roots)
         entries = (covariances[:, i, j] for i, j in ((0, 0), (0, 1), (1, 1)))
         columns = (column[:, None].contiguous() for column in (log_weights, *entries, det))
-        identity = torch.eye(2, dtype=covariances.dtype)
+        identity = torch.eye(2, dtype=covariances.dtype, device=covariances.device)
         is_round = bool((covariances == covariances[:, :1, :1] * identity).all())
         log_weights, c11, c12, c22, det = columns
         return Gaussians(log_weights, means.T[..., None].contiguous(), c11, c12, c22, det, is_round)
@@ -228,32 +225,56 @@ def _in_a_kernel(
     return tuple(part.reshape(x.shape[:-1] + part.shape[1:]) for part in results)
 
 
+def sample_in_a_kernel(edges: Tensor, frames: Tensor, n: int, generator: torch.Generator | None) -> Tensor | None:
+    """n points from frames [K, 3, 2] and cumulative weights [K], drawn by _kernels/mixture_draw.py, or None."""
+    if not devices.draws_on(generator, frames.device) or not fused(frames.device) or in_transform():
+        return None
+    if frames.dtype not in (torch.float32, torch.float64):
+        return None
+    results = list[Tensor]()
+
+    def launch() -> None:
+        from toylab._kernels.mixture_draw import sample
+        from toylab._kernels.random import draw_seed
+
+        results.append(sample(draw_seed(frames.device, generator), edges, frames, n))
+
+    return results[0] if attempt("that draws from a mixture", frames.device, launch) else None
+
+
 def _as_mixture(x: Tensor, level: Tensor | float, cast: Cast) -> "Mixture":
     """The Gaussians as the kernels take them, of the kind of x."""
-    from toylab._kernels.gaussians import Mixture
-
     gaussians = cast(x.new_empty((0, 2), dtype=torch.float64))
     if isinstance(level, Tensor):
-        wide = _columns(gaussians)
-        return Mixture(wide.to(x.dtype), wide, gaussians.round, (level**2).reshape(-1))
-    wide = table(level, gaussians)
-    return Mixture(wide.to(x.dtype), wide, gaussians.round)
+        return _columns(gaussians, x.dtype)._replace(noise=(level**2).reshape(-1))
+    return _at_a_level(level, gaussians, x.dtype)
 
 
-@functools.lru_cache(maxsize=64)
+@remembered(64)
+def _at_a_level(level: float, gaussians: Gaussians, dtype: torch.dtype) -> "Mixture":
+    return _in_both_precisions(table(level, gaussians), gaussians, dtype)
+
+
+@remembered(16)
+def _columns(gaussians: Gaussians, dtype: torch.dtype) -> "Mixture":
+    """log w, c11, c22, c12, det C, m1 and m2 of each Gaussian, [K, 7]."""
+    columns = gaussians.log_weights, gaussians.c11, gaussians.c22, gaussians.c12, gaussians.det
+    return _in_both_precisions(_side_by_side(*columns, *gaussians.means), gaussians, dtype)
+
+
+def _in_both_precisions(wide: Tensor, gaussians: Gaussians, dtype: torch.dtype) -> "Mixture":
+    from toylab._kernels.gaussians import Mixture
+
+    with torch.inference_mode(False), torch.no_grad():
+        return Mixture(wide.to(dtype), wide, gaussians.round)
+
+
+@remembered(64)
 def table(level: float, gaussians: Gaussians) -> Tensor:
     """log w + log det W - log 2 pi, w11, w22, w21, m1 and m2 of each Gaussian at one level, [K, 6]."""
     whitening = _at_one_level(level, gaussians)
     w21 = torch.zeros_like(gaussians.c11) if whitening.w21 is None else whitening.w21
     return _side_by_side(whitening.constant, *whitening.diagonal, w21, *gaussians.means)
-
-
-@functools.lru_cache(maxsize=16)
-def _columns(gaussians: Gaussians) -> Tensor:
-    """log w, c11, c22, c12, det C, m1 and m2 of each Gaussian, [K, 7]."""
-    return _side_by_side(
-        gaussians.log_weights, gaussians.c11, gaussians.c22, gaussians.c12, gaussians.det, *gaussians.means
-    )  # fmt: skip
 
 
 def _side_by_side(*columns: Tensor) -> Tensor:
@@ -263,7 +284,7 @@ def _side_by_side(*columns: Tensor) -> Tensor:
 
 def _sum(column: Tensor, terms: Tensor) -> Tensor:
     """sum_k column_k terms_k [.., n], for a column [.., K, 1] or [.., K, n]."""
-    if column.shape[-1] == 1 and terms.device.type == "cpu":
+    if column.shape[-1] == 1 and devices.exact_products(terms.device):
         return torch.bmm(column.mT, terms)[:, 0] if terms.ndim == 3 else (column.mT @ terms)[0]
     return (column * terms).sum(-2)  # a product of matrices may drop digits on a GPU (TF32)
 
@@ -290,8 +311,7 @@ def _each_chunk(
     of: Callable[[Pairs], tuple[Tensor, ...]], x: Tensor, sigma: Tensor | float, cast: Cast
 ) -> Iterator[tuple[Tensor, ...]]:
     gaussians = cast(x)
-    pairs = _PAIRS if x.device.type == "cpu" else _PAIRS_ON_A_GPU
-    size = max(1, pairs // len(gaussians.log_weights))
+    size = max(1, devices.pairs_at_once(x.device) // len(gaussians.log_weights))
     shared = _at_one_level(sigma, gaussians) if not isinstance(sigma, Tensor) else None
     if isinstance(sigma, Tensor) and sigma.ndim == 0:
         shared = _whitening(sigma, gaussians)
@@ -320,7 +340,7 @@ def _pairs(points: Tensor, level: Tensor | float, gaussians: Gaussians, whitenin
     return Pairs(log_joint, a, whitening)
 
 
-@functools.lru_cache(maxsize=16)
+@remembered(16)
 def _at_one_level(level: float, gaussians: Gaussians) -> Whitening:
     """The whitening at a level that is a number, which a sampler needs at every step."""
     with torch.inference_mode(False), torch.no_grad():  # what is kept is used in every mode

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from toylab._internal.devices import at_hand
 from toylab._internal.validate import readable
 
 
@@ -43,7 +44,7 @@ def too_far(log_joint: Tensor, dim: int) -> bool:
     It loses eps |log p| of each: 1e-5 where log p is -100. Nan counts as far. On a GPU, where an answer would be
     waited for, it is not asked: float32 is float32 there.
     """
-    if log_joint.device.type != "cpu" or log_joint.numel() == 0:
+    if not at_hand(log_joint.device) or log_joint.numel() == 0:
         return False
     return not readable(log_joint) or not float(log_joint.detach().amax(dim).amin()) >= -100
 

@@ -14,10 +14,14 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.devices import constant
 from toylab._internal.random import integers, uniform
 from toylab.densities import interval
 from toylab.densities._mixture import mixture
 from toylab.densities.two_regime import TwoRegimeDensity
+
+# the columns and the rows of the squares of a board
+_BLACK = tuple(zip(*((i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0), strict=True))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,7 +63,7 @@ class Square(TwoRegimeDensity):
         return _flat(x, inside, -2 * math.log(self.high - self.low))
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        low, high = x.new_tensor(self.low), x.new_tensor(self.high)
+        low, high = constant(self.low, x), constant(self.high, x)
         log_p, slope, curvature = interval.evaluate(x, low, high, sigma[:, None])
         return log_p.sum(-1), slope, curvature.sum(-1)
 
@@ -97,10 +101,9 @@ class Checkerboard(TwoRegimeDensity):
         return _flat(x, on_board & black, -math.log(32))
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        low = x.new_tensor([-4.0, -2.0, 0.0, 2.0])
+        low = constant((-4.0, -2.0, 0.0, 2.0), x)
         log_p, slope, curvature = interval.evaluate(x[:, :, None], low, low + 2, sigma[:, None, None])  # [n, 2, 4]
-        pairs = [(i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0]
-        i, j = (torch.tensor(index, device=x.device) for index in zip(*pairs, strict=True))
+        i, j = (constant(index, x, torch.int64) for index in _BLACK)
         log_joint = log_p[:, 0, i] + log_p[:, 1, j] - math.log(8)
         return mixture(
             log_joint, torch.stack([slope[:, 0, i], slope[:, 1, j]], -1), curvature[:, 0, i] + curvature[:, 1, j]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.devices import constant, number
 from toylab._internal.random import categorical, uniform
 from toylab.densities._mixture import mixture, nowhere
 from toylab.densities.density import Density, in_single_precision
@@ -57,7 +58,7 @@ class Circle(Density):
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Angles uniform on [0, 2 pi)."""
         angle = 2 * math.pi * uniform(sample_shape, dtype=self.dtype, device=self.device, generator=generator)
-        return self.radius * torch.stack([angle.cos(), angle.sin()], -1) + angle.new_tensor(self.center)
+        return self.radius * torch.stack([angle.cos(), angle.sin()], -1) + constant(self.center, angle)
 
     def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Both at the cost of one."""
@@ -66,7 +67,7 @@ class Circle(Density):
 
     def _evaluate(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
         sigma = validate.noisy(sigma, x)
-        return _circle(x - x.new_tensor(self.center), self.radius, sigma)
+        return _circle(x - constant(self.center, x), self.radius, sigma)
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The circle and nine noise levels around it."""
@@ -120,13 +121,14 @@ class ConcentricCircles(TwoRegimeDensity):
         return sigma
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        log_p, s, div = _circle(x[:, None], self.radii.to(x), sigma[:, None])
-        return mixture(log_p + (self.weights / self.weights.sum()).log().to(x), s, div)
+        radii, log_weights = self._cast(x, lambda: (self.radii, (self.weights / self.weights.sum()).log()))
+        log_p, s, div = _circle(x[:, None], radii, sigma[:, None])
+        return mixture(log_p + log_weights, s, div)
 
 
 def _circle(x: Tensor, radius: Tensor | float, sigma: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
     """log p, score and divergence of circles about the origin; radius and sigma broadcast to x[..., 0]."""
-    sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+    sigma = number(sigma, x)
     x1, x2 = x.unbind(-1)
     central = (torch.hypot(x1, x2) / sigma) * (radius / sigma) < 1
     # away from the centre: the two near-equal lengths R and r are subtracted first

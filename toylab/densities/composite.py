@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.devices import at_hand
 from toylab._internal.random import categorical
 from toylab.densities._mixture import mixture, too_far
 from toylab.densities.density import Density, in_single_precision
@@ -78,8 +79,11 @@ class Mixture(Density):
         return self._log_joint(x, sigma).softmax(-1).to(x.dtype)
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
-        """A part k with probability w_k, then a draw of it."""
+        """A part k with probability w_k, then a draw of it; on a GPU a draw of each part, as no count is read there."""
         k = categorical(self._on_its_device("weights"), sample_shape, generator=generator)
+        if not at_hand(self.device):
+            draws = torch.stack([part.sample(sample_shape, generator=generator) for part in self.densities])
+            return draws.gather(0, k[None, ..., None].expand(1, *k.shape, 2))[0]
         x = torch.empty((*k.shape, 2), dtype=self.dtype, device=self.device)
         for index, part in enumerate(self.densities):
             chosen = k == index
@@ -96,7 +100,10 @@ class Mixture(Density):
         return min(part.length_scale(sigma) for part in self.densities)
 
     def _log_weights(self, like: Tensor) -> Tensor:
-        return (self.weights.log() - math.log(float(self.weights.sum()))).to(like)
+        log_weights: Tensor = self._cast(
+            like, lambda: (self.weights.log() - math.log(float(self.weights.sum())),), "log_weights"
+        )[0]
+        return log_weights
 
     def _log_joint(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """log(w_k p_k) [..., K]; in float64 where float32, which loses eps |log p| of a weight, will not do."""

@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.devices import constant
 from toylab._internal.random import integers, uniform
 from toylab.densities import interval, latent
 from toylab.densities._mixture import mixture
 from toylab.densities.parameters import Vector
 from toylab.densities.two_regime import TwoRegimeDensity
 
-_NODES, _WEIGHTS = ((part + shift) / 2 for part, shift in zip(np.polynomial.legendre.leggauss(48), (1, 0), strict=True))
+_NODES, _WEIGHTS = (
+    tuple((part + shift) / 2) for part, shift in zip(np.polynomial.legendre.leggauss(48), (1, 0), strict=True)
+)
 _DEPTH = 60.0  # e^-60 = 1e-26 of the largest value is left out
 
 
@@ -41,7 +44,7 @@ class Segment(TwoRegimeDensity):
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """start + u (end - start), u uniform."""
         u = uniform((*sample_shape, 1), dtype=self.dtype, device=self.device, generator=generator)
-        return u.new_tensor(self.start) * (1 - u) + u.new_tensor(self.end) * u
+        return constant(self.start, u) * (1 - u) + constant(self.end, u) * u
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The segment and nine noise levels around it."""
@@ -53,7 +56,7 @@ class Segment(TwoRegimeDensity):
         return sigma
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        start, end = x.new_tensor(self.start), x.new_tensor(self.end)
+        start, end = constant(self.start, x), constant(self.end, x)
         length = torch.linalg.vector_norm(end - start)
         along, offset = (end - start) / length, x - 0.5 * (start + end)
         across = torch.stack([-along[1], along[0]])
@@ -88,7 +91,7 @@ class TwoMoons(TwoRegimeDensity):
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         upper = _arc(x, 1.0, 0.0, math.pi, sigma)
-        lower = _arc(x - x.new_tensor([1.0, 0.5]), 1.0, math.pi, 2 * math.pi, sigma)
+        lower = _arc(x - constant((1.0, 0.5), x), 1.0, math.pi, 2 * math.pi, sigma)
         log_p, s, div = (torch.stack(pair, 1) for pair in zip(upper, lower, strict=True))
         return mixture(log_p - math.log(2), s, div)
 
@@ -227,7 +230,7 @@ def _angles(x: Tensor, radius: float, start: float, end: float, sigma: Tensor) -
     width = torch.minimum(farthest, 2 * grown.clamp(max=1.0).sqrt().asin()) - nearest
     exists = width > 0
     width = torch.where(exists, width, 1.0)
-    angle = direction[:, None, None] + (side * nearest)[..., None] + (side * width)[..., None] * x.new_tensor(_NODES)
-    log_weight = torch.where(exists, width, 0.0).log()[..., None] + x.new_tensor(_WEIGHTS).log()
+    angle = direction[:, None, None] + (side * nearest)[..., None] + (side * width)[..., None] * constant(_NODES, x)
+    log_weight = torch.where(exists, width, 0.0).log()[..., None] + constant(_WEIGHTS, x).log()
     first = torch.where(exists, nearest, math.inf).argmin(-1, keepdim=True)
     return angle.flatten(1), log_weight.flatten(1), direction[:, None] + (side * nearest).gather(-1, first)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.devices import constant
 from toylab._internal.random import normal_like
 from toylab.densities._mixture import nowhere
 from toylab.densities.parameters import Parameters, Vector
@@ -336,7 +337,7 @@ class Affine(Density):
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:  # noqa: D102
         low, high = self.density.bounds(sigma / abs(self.factor))
         corners = torch.cartesian_prod(*torch.stack([low, high], -1))
-        turned = self.factor * corners @ self._rotation(corners).T + corners.new_tensor(self.shift)
+        turned = self.factor * corners @ self._rotation(corners).T + constant(self.shift, corners)
         return turned.amin(0), turned.amax(0)
 
     def length_scale(self, sigma: float = 0.0) -> float:  # noqa: D102
@@ -345,7 +346,7 @@ class Affine(Density):
     def forward(self, x: Tensor) -> Tensor:
         """Where the points x [..., 2] are moved: factor * R x + shift."""
         validate.points("x", x)
-        return self.factor * x @ self._rotation(x).T + x.new_tensor(self.shift)
+        return self.factor * x @ self._rotation(x).T + constant(self.shift, x)
 
     def __repr__(self) -> str:
         motions = {
@@ -360,11 +361,11 @@ class Affine(Density):
 
     def _rotation(self, x: Tensor) -> Tensor:
         c, s = math.cos(self.angle), math.sin(self.angle)
-        return x.new_tensor([[c, -s], [s, c]])
+        return constant(((c, -s), (s, c)), x)
 
     def _before(self, y: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor | float]:
         sigma = validate.noise_level(sigma, validate.points("x", y))
-        return (y - y.new_tensor(self.shift)) @ self._rotation(y) / self.factor, sigma / abs(self.factor)
+        return (y - constant(self.shift, y)) @ self._rotation(y) / self.factor, sigma / abs(self.factor)
 
 
 def _density(part: object) -> Density:

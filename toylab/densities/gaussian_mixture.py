@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
 from toylab._internal import validate
+from toylab._internal.devices import refuse_without_float64
 from toylab._internal.random import between, normal
 from toylab.densities import _gaussians
 from toylab.densities.density import Density, in_single_precision
@@ -100,6 +101,7 @@ class GaussianMixture(Density):
                 f"distribution has event shape {list(distribution.event_shape)} and batch shape "
                 f"{list(distribution.batch_shape)}: one law on the plane has [2] and []."
             )
+        refuse_without_float64("distribution", parts.mean.device)
         means = parts.mean.reshape(-1, 2)
         weights = means.new_ones(1) if weights is None else weights
         return cls(_summing_to_one(weights), means, covariances.reshape(-1, 2, 2)).to(means.dtype)
@@ -214,9 +216,12 @@ class GaussianMixture(Density):
         """A component k with probability w_k, then m_k + L_k z with L_k L_k^T = C_k; shape [*sample_shape, 2]."""
         like = torch.empty(0, dtype=torch.float64, device=self.device)
         (edges,) = self._cast(like, lambda: (self.weights.cumsum(-1),), "edges")
+        like = torch.empty(0, dtype=self.dtype, device=self.device)
+        (frames,) = self._cast(like, lambda: (_gaussians.frames(self.means, self._roots),), "samples")
+        if (x := _gaussians.sample_in_a_kernel(edges, frames, math.prod(sample_shape), generator)) is not None:
+            return x.view(*sample_shape, 2)
         k = between(edges, sample_shape, generator=generator)
         z = normal((*sample_shape, 2), dtype=self.dtype, device=self.device, generator=generator)
-        (frames,) = self._cast(z, lambda: (_gaussians.frames(self.means, self._roots),), "samples")
         return _gaussians.place(frames[k], z)
 
     def noised(self, sigma: float) -> "GaussianMixture":

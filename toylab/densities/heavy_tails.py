@@ -85,7 +85,7 @@ class StudentTMixture(TwoRegimeDensity):
         variances, axes, offset, nu = self._in_axes(x)
         pull = offset / variances
         heat = (offset * pull).sum(-1)
-        constant = self.weights.log().to(x) - 0.5 * variances.log().sum(-1) - math.log(2 * math.pi)
+        constant = self._log_weights(x) - 0.5 * variances.log().sum(-1) - math.log(2 * math.pi)
         log_joint = constant - 0.5 * (nu + 2) * (heat / nu).log1p()
         factor = (nu + 2) / (nu + heat)
         scores = torch.einsum("...kj,kij->...ki", factor[..., None] * pull, axes)
@@ -107,7 +107,11 @@ class StudentTMixture(TwoRegimeDensity):
         points = (*s.unbind(-1), *o.unbind(-1), noise, nu)
         log_p, score, div = latent.evaluate(_student, points, flat - tail - (2 * tail).sqrt(), steep, scale=1.0)
         scores = torch.einsum("nkj,kij->nki", score.view(n, K, 2), axes)
-        return mixture(log_p.view(n, K) + self.weights.log().to(x), scores, div.view(n, K))
+        return mixture(log_p.view(n, K) + self._log_weights(x), scores, div.view(n, K))
+
+    def _log_weights(self, x: Tensor) -> Tensor:
+        log_weights: Tensor = self._cast(x, lambda: (self.weights.log(),), "log_weights")[0]
+        return log_weights
 
     def _in_axes(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Eigenvalues and eigenvectors of S, m - x in these axes [..., K, 2], and nu."""

@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toylab._internal.devices import constant
 from toylab.densities.mills import FAR, anywhere, tail
 
 _ROOT_2, _ROOT_2_PI = math.sqrt(2), math.sqrt(2 * math.pi)
-_NODES, _WEIGHTS = (part / 2 for part in np.polynomial.legendre.leggauss(24))
-_NODES = _NODES + 0.5  # on [0, 1]
+_NODES, _WEIGHTS = (
+    tuple(part / 2 + shift) for part, shift in zip(np.polynomial.legendre.leggauss(24), (0.5, 0.0), strict=True)
+)  # on [0, 1]
 
 
 def evaluate(t: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,7 +81,7 @@ def _far(distance: Tensor, w: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Te
 def _narrow(distance: Tensor, w: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The same for an interval over which e^(-y s - s^2/2) changes little: by Gauss-Legendre nodes s."""
     y, width = (distance - w) / sigma, 2 * w / sigma
-    nodes, weights = (torch.as_tensor(part, dtype=w.dtype, device=w.device) for part in (_NODES, _WEIGHTS))
+    nodes, weights = constant(_NODES, w), constant(_WEIGHTS, w)
     s = width[..., None] * nodes
     log_terms = weights.log() - s * (y[..., None] + 0.5 * s)
     r = log_terms.softmax(-1)

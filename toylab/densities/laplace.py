@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.devices import constant
 from toylab._internal.random import uniform
 from toylab.densities.mills import FAR, anywhere, mills, tail
 from toylab.densities.parameters import Vector
@@ -38,7 +39,7 @@ class Laplace(TwoRegimeDensity):
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """By inversion: -b sign(u) log(1 - |u|), u uniform on (-1, 1)."""
         u = 2 * uniform((*sample_shape, 2), dtype=torch.float64, device=self.device, generator=generator) - 1
-        return (-u.new_tensor(self.scales) * u.sign() * torch.log1p(-u.abs().clamp(max=1 - 2**-53))).to(self.dtype)
+        return (-constant(self.scales, u) * u.sign() * torch.log1p(-u.abs().clamp(max=1 - 2**-53))).to(self.dtype)
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """Where e^(-|x| / b) is 1e-16, and nine noise levels more."""
@@ -50,12 +51,12 @@ class Laplace(TwoRegimeDensity):
         return sigma
 
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        b = x.new_tensor(self.scales)
+        b = constant(self.scales, x)
         missing = torch.where(x.isnan(), math.nan, 0.0).to(x)
         return -(x.abs() / b + (2 * b).log()).sum(-1), missing - x.sign() / b, missing.sum(-1)
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        log_p, slope, curvature = _blurred_laplace(x, x.new_tensor(self.scales), sigma[:, None])
+        log_p, slope, curvature = _blurred_laplace(x, constant(self.scales, x), sigma[:, None])
         return log_p.sum(-1), slope, curvature.sum(-1)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toylab._internal.devices import constant
 from toylab._internal.torch_private import is_batched
 from toylab._internal.warn import warn
 from toylab.densities._mixture import mixture
@@ -193,7 +194,7 @@ def _integrate(
     integrand: Callable[..., Integrand], points: tuple[Tensor, ...], cells: _Cells
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The mixture of all nodes: of those of each cell first, and then of the cells of each point."""
-    nodes, weights = _rule(cells.centre.device)
+    nodes, weights = (constant(part, cells.centre) for part in _rule())
     f = integrand(*(t.index_select(0, cells.owner)[:, None] for t in points))
     reference = cells.reference.index_select(0, cells.owner)[:, None]
     step = cells.half * nodes
@@ -207,10 +208,10 @@ def _integrate(
 
 
 @cache
-def _rule(device: torch.device) -> tuple[Tensor, Tensor]:
+def _rule() -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Nodes and weights of Gauss-Legendre on [-1, 1]."""
     nodes, weights = np.polynomial.legendre.leggauss(_ORDER)
-    return torch.as_tensor(nodes, device=device), torch.as_tensor(weights, device=device)
+    return tuple(nodes), tuple(weights)
 
 
 def change_of_normal(z: Tensor, step: Tensor, heat: Tensor) -> Tensor:

@@ -9,15 +9,15 @@ error from y = 6 on is below 1e-15, and 2e-11 in the sixth derivative of log R.
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from toylab._internal.devices import constant
 from toylab._internal.validate import readable
 
 FAR = 6.0  # from here on the fractions are exact to rounding
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
-_SQUARES, _SHARES = _NODES[12:] ** 2, 2 * _WEIGHTS[12:] / _WEIGHTS.sum()
+_SQUARES, _SHARES = tuple(_NODES[12:] ** 2), tuple(2 * _WEIGHTS[12:] / _WEIGHTS.sum())
 
 
 class Tail(NamedTuple):
@@ -46,8 +46,7 @@ def mills(y: Tensor) -> Tensor:
 
 def _fractions(like: Tensor) -> tuple[Tensor, Tensor]:
     """V^2 and the weight of each fraction, [12]."""
-    v, shares = (torch.as_tensor(part, dtype=like.dtype, device=like.device) for part in (_SQUARES, _SHARES))
-    return v, shares
+    return constant(_SQUARES, like), constant(_SHARES, like)
 
 
 def anywhere(mask: Tensor) -> bool:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from toylab._internal.devices import at_hand, refuse_without_float64
+
 Vector: TypeAlias = Tensor | Sequence[float]
 Matrix: TypeAlias = Tensor | Sequence[Sequence[float]]
 Matrices: TypeAlias = Tensor | Sequence[Sequence[float]] | Sequence[Sequence[Sequence[float]]]
@@ -63,11 +65,15 @@ class Parameters:
 
         Tensors among the attributes of a class of one's own move along, and so do networks: a copy, where they change.
         """
+        for given in (*args, *kwargs.values()):
+            if isinstance(given, Tensor | torch.device | str):
+                refuse_without_float64("device", given)
         try:
             like = torch.empty(0, dtype=self.dtype, device=self.device).to(*args, **kwargs)
         except (TypeError, RuntimeError, AssertionError) as error:  # of a torch without CUDA it is an AssertionError
             given = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
-            raise type(error)(
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(
                 f"to({given}) is no move: give a dtype, a device or both, as in to(torch.float64) or to('cuda'). torch "
                 f"says: {str(error).splitlines()[0]}"
             ) from None
@@ -85,7 +91,7 @@ class Parameters:
         """As it is built; tensors as lists, long ones by their shape."""
         arguments = [f"{name}={_text(v)}" for name, v in self._attributes().items() if not name.startswith("_")]
         dtype = "" if self.dtype == torch.get_default_dtype() else f".to({self.dtype})"
-        device = "" if self.device.type == "cpu" else f".to({str(self.device)!r})"
+        device = "" if at_hand(self.device) else f".to({str(self.device)!r})"
         return f"{type(self).__name__}({', '.join(arguments)}){dtype}{device}"
 
     def __eq__(self, other: object) -> bool:
@@ -123,8 +129,11 @@ class Parameters:
 
         Samples follow the tensors among them in dtype and device.
         """
-        held = {name: _to_float64(name, value) for name, value in parameters.items()}
         given = [value for value in parameters.values() if isinstance(value, Tensor)]
+        for name, value in parameters.items():
+            if isinstance(value, Tensor):
+                refuse_without_float64(name, value)
+        held = {name: _to_float64(name, value) for name, value in parameters.items()}
         vars(self).update(
             held,
             _held=self._held | held.keys(),

@@ -8,9 +8,9 @@ come back in the derivatives.
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ from torch.distributions import (
 )
 
 from toylab._internal import validate
+from toylab._internal.devices import CPU, global_stream
+from toylab._internal.random import integers
 from toylab.densities.density import Density
 
 
@@ -44,6 +46,9 @@ class FromTorch(Density):
 
     distribution: Distribution
 
+    _source: torch.device = field(init=False)  # where torch draws; ``to`` moves what was drawn
+    _noted: ClassVar = Density._noted | {"_source"}
+
     def __post_init__(self) -> None:
         if not isinstance(self.distribution, Distribution):
             raise TypeError(f"distribution is a {type(self.distribution).__name__}: give a torch Distribution.")
@@ -60,14 +65,14 @@ class FromTorch(Density):
             )
         with torch.random.fork_rng(devices=[]):  # this draw only shows dtype and device
             like = self.distribution.sample()
-        vars(self).update(_dtype=like.dtype, _device=like.device)
+        vars(self).update(_dtype=like.dtype, _device=like.device, _source=like.device)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """That of the distribution, which decides what dtype and device it takes; ``ValueError`` for sigma > 0.
 
         It is -inf outside the support, and nan at points that are nan.
         """
-        validate.only_clean(sigma, x, "a wrapped torch distribution")
+        self._check(x, sigma)
         log_p, _ = _evaluate(self.distribution, x)
         return torch.where(x.isnan().any(-1), math.nan, log_p)
 
@@ -82,7 +87,7 @@ class FromTorch(Density):
 
     def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Both in one pass."""
-        validate.only_clean(sigma, x, "a wrapped torch distribution")
+        self._check(x, sigma)
         with torch.inference_mode(False):
             x = x.clone() if x.is_inference() else x
             found: tuple[Any, ...] = torch.func.vjp(partial(_evaluate, self.distribution), x, has_aux=True)
@@ -91,23 +96,27 @@ class FromTorch(Density):
         log_p = torch.where(x.isnan().any(-1), math.nan, log_p)
         return log_p, torch.where(inside[..., None], slope, math.nan)
 
+    def _check(self, x: Tensor, sigma: Tensor | float) -> None:
+        validate.only_clean(sigma, x, "a wrapped torch distribution")
+        if x.device != self._source:
+            raise ValueError(
+                f"x is on {x.device} and the distribution on {self._source}: give x.to({str(self._source)!r}), or wrap "
+                "a distribution whose parameters are where x is."
+            )
+
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Draws of the distribution, from torch's global stream, which the generator replaces during this call."""
         if generator is None:
             return self.distribution.sample(torch.Size(sample_shape)).to(dtype=self.dtype, device=self.device)
-        on_cpu = generator.device.type == "cpu"
-        swap, read = (
-            (torch.set_rng_state, torch.get_rng_state)
-            if on_cpu
-            else (
-                lambda state: torch.cuda.set_rng_state(state, generator.device),
-                lambda: torch.cuda.get_rng_state(generator.device),
-            )
-        )
-        with torch.random.fork_rng(devices=[] if on_cpu else [generator.device]):
-            swap(generator.get_state())
+        own = generator
+        if generator.device != self._source:  # then it gives the seed
+            seed = int(integers(2**62, (), device=CPU, generator=generator))
+            own = torch.Generator(self._source).manual_seed(seed)
+        read, write = global_stream(self._source)
+        with torch.random.fork_rng(devices=[] if self._source == CPU else [self._source]):
+            write(own.get_state())
             x = self.distribution.sample(torch.Size(sample_shape))
-            generator.set_state(read())
+            own.set_state(read())
         return x.to(dtype=self.dtype, device=self.device)
 
 

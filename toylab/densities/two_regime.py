@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.devices import number
 from toylab.densities._mixture import nowhere
 from toylab.densities.density import Density, in_single_precision
 
@@ -46,7 +47,7 @@ class TwoRegimeDensity(Density):
         sigma = validate.noise_level(sigma, validate.points("x", x))
         if not isinstance(sigma, Tensor) and sigma == 0:
             return _like(x, self._clean(x.double()))
-        levels = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(x.shape[:-1])
+        levels = number(sigma, x, torch.float64).expand(x.shape[:-1])
         # A clean level has its own formula, and is replaced by 1 here; the levels of a CUDA tensor are not read, and
         # those of a batched one cannot be
         readable = validate.readable(levels)

@@ -51,12 +51,12 @@ def run(
         n_cells: cells per side of the maps.
     """
     p = two_modes().to(device)
-    gen = generator(seed, 0)
+    gen = generator(seed, 0, device)
     train = partial(
         fit, n_steps=n_training_steps, n_seeds=n_networks, generator=gen, device=device, progress=progress
     )  # fmt: skip
     cells = grid_points(WIDE_BOX, n_cells, dtype=torch.float64).to(device)
-    x = Noised(p, SIGMA).sample((n_points,), generator=generator(seed, 1)).double()
+    x = Noised(p, SIGMA).sample((n_points,), generator=generator(seed, 1, device)).double()
     numbers: Numbers = {}
     arrays: Arrays = {}
     for name, network in (
@@ -79,7 +79,7 @@ def run(
     ).networks  # fmt: skip
     numbers["residual"] = {}
     for sigma in LEVELS:
-        x = Noised(p, sigma).sample((n_points,), generator=generator(seed, 2)).double()
+        x = Noised(p, sigma).sample((n_points,), generator=generator(seed, 2, device)).double()
         size = _root_mean_square(p.score(x, sigma))
         learned = [_root_mean_square(fokker_planck_residual(one.double(), x, sigma)) for one in conditional]
         off = [_root_mean_square(at(one, sigma)(x) - p.score(x, sigma)) for one in conditional]

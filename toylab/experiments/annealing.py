@@ -98,7 +98,7 @@ def run(
         if progress:
             tqdm.write(f"annealing: {name}")
         gen = generator(seed, stage, device)
-        x = uniform_start(n_chains * n_repeats, BOX, generator=gen).to(device)
+        x = uniform_start(n_chains * n_repeats, BOX, device=device, generator=gen)
         start = time.perf_counter()
         chains = sampler(x, gen)
         numbers[name] = {**_measure(chains, n_repeats), "seconds": time.perf_counter() - start}

@@ -58,12 +58,12 @@ def run(
         n_networks: networks of each kind, each with its own error terms, so that their spread is seen.
     """
     density, sigmas = two_modes().to(device), geometric(20.0, SIGMA, 20)
-    gen = generator(seed, 0)
+    gen = generator(seed, 0, device)
     train = partial(
         fit, n_steps=n_training_steps, batch_size=256, n_seeds=n_networks, generator=gen, device=device,
         progress=progress,
     )  # fmt: skip
-    kernel = Points(density.sample((n_data,), generator=generator(seed, 3)).to(device))
+    kernel = Points(density.sample((n_data,), generator=generator(seed, 3, device)))
     if progress:
         tqdm.write("blame: networks")
     networks = train(
@@ -91,7 +91,7 @@ def run(
 
     plain_once, annealed_once = _once(plain), _once(annealed)
     noised, at_kernel = at(density.score, SIGMA), at(kernel.score, SIGMA)
-    start = uniform_start(n_chains, BOX, generator=generator(seed, 1)).to(device)
+    start = uniform_start(n_chains, BOX, device=device, generator=generator(seed, 1, device))
     numbers: Numbers = {}
     quantities: dict[str, Callable[[Tensor], Tensor]] = {"weight": weight, "variance": variance}
     for name, quantity in quantities.items():

@@ -120,8 +120,8 @@ def run(
     numbers: Numbers = {"chains": n_chains}
     arrays: Arrays = {"density": p.log_prob(grid_points(EXTENT, _CELLS).to(device)).exp().cpu().numpy()}
     for stage, name in enumerate(tqdm(PANELS, desc="bugs", unit="sampler", disable=not progress)):
-        gen = generator(seed, stage)
-        samples, acceptance = samplers[name](uniform_start(n_chains, BOX, generator=gen).to(device), gen)
+        gen = generator(seed, stage, device)
+        samples, acceptance = samplers[name](uniform_start(n_chains, BOX, device=device, generator=gen), gen)
         weight = mode_weights(samples, p)[1]
         in_upper = in_the_upper_mode(samples, p)
         mean = mean_of(in_upper.mean(1))

@@ -52,12 +52,12 @@ def run(
         times: columns of the figure, falling from 1.
     """
     p, sde = target().to(device), VP()
-    data = Points(p.sample((n_data,), generator=generator(seed, 0)))
+    data = Points(p.sample((n_data,), generator=generator(seed, 0, device)))
     networks = conditional_networks(
         "diffusion", p, std=1.2, low=0.005, high=200.0, n_steps=n_training_steps, n_networks=n_networks,
-        generator=generator(seed, 1), device=device, progress=progress,
+        generator=generator(seed, 1, device), device=device, progress=progress,
     )  # fmt: skip
-    start = sde.prior.to(device).sample((n_paths,), generator=generator(seed, 2))
+    start = sde.prior.to(device).sample((n_paths,), generator=generator(seed, 2, device))
     scores: dict[str, tuple[NoiseConditionalScore, Density | None]] = {
         "exact": (p.score, p), "empirical": (data.score, data), "learned": (networks[0], None)
     }  # fmt: skip

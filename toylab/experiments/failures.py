@@ -67,7 +67,7 @@ class _Trainer:
         held_out: Callable[[nn.Module], float] | None = None,
     ) -> Fit[nn.Module]:
         """Train on a random stream of its own."""
-        gen = generator(self.seed, stage)
+        gen = generator(self.seed, stage, self.device)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "the network is piecewise linear")  # it is what is shown here
             result = fit(
@@ -140,7 +140,7 @@ def _piecewise_linear(train: _Trainer, p: Density) -> Numbers:
 
 def _curve(train: _Trainer) -> tuple[Numbers, Arrays]:
     """Loss on 100,000 points of a circle, as points: on the density itself ``fit`` would refuse."""
-    data = Circle(2.0).sample((100_000,), generator=generator(train.seed, 90))
+    data = Circle(2.0).to(train.device).sample((100_000,), generator=generator(train.seed, 90, train.device))
     result = train(10, _mlp(), Implicit(), data, 600, report_every=10)
     loss = torch.stack([history.loss for history in result.histories])
     numbers = {"loss at the end": spread(loss[:, -1].tolist())}
@@ -149,7 +149,7 @@ def _curve(train: _Trainer) -> tuple[Numbers, Arrays]:
 
 def _few_points(train: _Trainer, p: Density) -> tuple[Numbers, Arrays]:
     """Loss and exact divergence on 100 points that never change."""
-    data = p.sample((100,), generator=generator(train.seed, 91))
+    data = p.sample((100,), generator=generator(train.seed, 91, train.device))
     result = train(
         11, _mlp(width=128), Implicit(), data, 1000, average=0.0, report_every=50,
         held_out=lambda network: fisher_divergence(network, p),

@@ -5,6 +5,7 @@ import torch
 from matplotlib.figure import Figure
 
 from toylab import plotting
+from toylab._internal import devices
 from toylab.densities import Banana, Circle, Density, ring, two_modes
 from toylab.densities.quadrature import fisher_information
 from toylab.experiments.result import Arrays, Result
@@ -26,6 +27,7 @@ def targets() -> dict[str, tuple[Density, Extent]]:
 
 def run(*, seed: int = 0, device: torch.device | str = "cpu", progress: bool = True) -> Result:
     """Evaluate densities and scores. Nothing here is random or slow: ``seed`` and ``progress`` are ignored."""
+    device = devices.find(device)
     numbers: Numbers = {}
     arrays: Arrays = {}
     for name, (density, extent) in targets().items():

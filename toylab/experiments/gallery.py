@@ -29,11 +29,11 @@ def run(*, seed: int = 0, device: torch.device | str = "cpu", progress: bool = T
     arrays: Arrays = {}
     pixels, arrows = (grid_points(SMALL_BOX, n, dtype=torch.float64).to(device) for n in (n_cells, _ARROWS))
     for name, example in catalogue().items():
-        density = example.density
+        density = example.density.to(device)
         numbers[name] = {"description": example.description, "longest_arrow": {}}
         for sigma in SIGMAS:
             if sigma < example.least_sigma:
-                points = density.sample((_POINTS,), generator=generator(seed, 0))
+                points = density.sample((_POINTS,), generator=generator(seed, 0, device))
                 arrays[f"{name}/points"] = points.cpu().numpy()
                 continue
             height = density.log_prob(pixels, sigma).exp()

@@ -96,7 +96,7 @@ def run(
                 values.append(
                     gradient_noise(network, job.objective, job.density, batch_size=job.batch_size,
                                    n_batches=n_batches * (2 if job.panel == "slices" else 1),
-                                   generator=generator(seed, 100))
+                                   generator=generator(seed, 100, device))
                 )  # fmt: skip
                 shown.update()
             name = f"{job.panel}/{job.label}"
@@ -110,8 +110,8 @@ def _train(
 ) -> tuple[nn.Module, ...]:
     noised = Noised(p, sigma) if sigma > 0 else p
     result = fit(
-        ScoreMLP(generator=generator(seed, 0)), Explicit(noised.score), noised, n_steps=n_steps, n_seeds=n_networks,
-        generator=generator(seed, 1), device=device, progress=False,
+        ScoreMLP(generator=generator(seed, 0, device)), Explicit(noised.score), noised, n_steps=n_steps,
+        n_seeds=n_networks, generator=generator(seed, 1, device), device=device, progress=False,
     )  # fmt: skip
     return tuple(network.requires_grad_(True) for network in result.networks)
 
@@ -156,7 +156,7 @@ def _jobs(p: Density) -> list[_Job]:
 def _costs(p: Density, network: nn.Module, arrays: Arrays, seed: int) -> Numbers:
     """Milliseconds of one gradient of the objectives of the first panel, beside their variances."""
     costs: Numbers = {}
-    x, gen = p.sample((_BATCH,), generator=generator(seed, 90)), generator(seed, 91)
+    x, gen = p.sample((_BATCH,), generator=generator(seed, 90, p.device)), generator(seed, 91, p.device)
     parameters = list(network.parameters())
     for label, (_, objective) in _of_noised(p, _AT_SIGMA).items():
         seconds = []

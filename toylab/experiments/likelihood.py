@@ -61,7 +61,7 @@ def run(
         follow = partial(log_likelihood, sde, rtol=rtol, atol=rtol)
         trained = conditional_networks(
             f"likelihood, {name}", p, std=std, low=sde.sigma_min, high=sde.sigma_max, n_steps=n_training_steps,
-            n_networks=n_networks, generator=generator(seed, 100 * k), device=device, progress=progress,
+            n_networks=n_networks, generator=generator(seed, 100 * k, device), device=device, progress=progress,
         )  # fmt: skip
         networks = [network.double() for network in trained]
         cells = grid_points(extent, n_cells, dtype=torch.float64).to(device)
@@ -69,7 +69,7 @@ def run(
         learned = follow(networks[0], cells.view(-1, 2))
         arrays[f"{name}/exact"] = exact.cpu().numpy()
         arrays[f"{name}/learned"] = learned.log_prob.view(n_cells, n_cells).cpu().numpy()
-        x = Noised(p, sde.sigma_min).sample((n_points,), generator=generator(seed, 100 * k + 1)).double()
+        x = Noised(p, sde.sigma_min).sample((n_points,), generator=generator(seed, 100 * k + 1, device)).double()
         truth = p.log_prob(x, sde.sigma_min)
         by_flow = follow(p.score, x)
         mismatch = prior_mismatch(sde, p, by_flow.end)

@@ -42,12 +42,15 @@ def run(
         share: of the optimiser steps to take; 1 is what the numbers in the documentation were made with.
         densities: names of ``trained_objectives.targets``; the curves that are drawn are of the first.
     """
-    chosen = {name: targets()[name] for name in densities}
+    chosen = {name: targets()[name].to(device) for name in densities}
     # torch loads parts of itself at the first optimiser and the first forward-mode pass: before any clock starts
-    fit(ScoreMLP(generator=generator(seed, 99)), Implicit(), two_modes(), n_steps=1, device=device, progress=False)
+    first = ScoreMLP(generator=generator(seed, 99, device))
+    fit(first, Implicit(), two_modes(), n_steps=1, device=device, progress=False)
     numbers: Numbers = {}
     arrays: Arrays = {}
-    made = {name: trainings(target.density, target.sigma, generator(seed, 98)) for name, target in chosen.items()}
+    made = {
+        name: trainings(target.density, target.sigma, generator(seed, 98, device)) for name, target in chosen.items()
+    }
     with tqdm(total=n_networks * sum(map(len, made.values())), desc="objectives", disable=not progress) as shown:
         for name, target in chosen.items():
             numbers[name] = {}
@@ -55,7 +58,8 @@ def run(
                 n_steps, rows = scaled_count(training.n_steps, share), []
                 for k in range(n_networks):
                     with_curves = k == 0 and name == densities[0]
-                    row, curves = _train(training, n_steps, target, generator(seed, k), device, with_curves=with_curves)
+                    gen = generator(seed, k, device)
+                    row, curves = _train(training, n_steps, target, gen, device, with_curves=with_curves)
                     rows.append(row)
                     arrays.update({f"{label}/{key}": values for key, values in curves.items()})
                     shown.update()
@@ -79,7 +83,7 @@ def _train(
     with_curves: bool,
 ) -> tuple[dict[str, float], Arrays]:
     """One training: its numbers, and for the figure its history."""
-    density = target.density.to(device)
+    density = target.density
 
     def divergence(network: nn.Module) -> float:
         return fisher_divergence(training.score(network), density, training.sigma)

@@ -79,8 +79,8 @@ def run(
         for stage, (name, sampler) in enumerate(samplers.items()):
             courses, variances = [], []
             for repeat in range(n_repeats):
-                gen = generator(seed, 100 * stage + repeat)
-                chains = sampler(uniform_start(n_chains, BOX, generator=gen).to(device), gen)
+                gen = generator(seed, 100 * stage + repeat, device)
+                chains = sampler(uniform_start(n_chains, BOX, device=device, generator=gen), gen)
                 courses.append(mode_weight_trace(chains, density).weights[1:, 1])
                 variances.append(variance_in_the_upper_mode(chains.samples, density))
                 shown.update()

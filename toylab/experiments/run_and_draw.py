@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
-import torch
 from matplotlib.figure import Figure
 
+from toylab._internal import devices
 from toylab.experiments.experiment import Experiment
 from toylab.experiments.setting import Numbers
 from toylab.experiments.versions import versions
@@ -45,7 +45,7 @@ def run_and_draw(
         result = run(seed=seed, device=device, progress=progress, densities=tuple(densities))
     made_with = {
         "seed": seed,
-        "device": device if device == "cpu" else torch.cuda.get_device_name(),
+        "device": devices.label(device),
         **versions(),
         "seconds": time.perf_counter() - start,
     }

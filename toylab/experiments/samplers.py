@@ -65,9 +65,9 @@ def run(
         sde = VE(0.01 * std, 20 * std)
         networks = conditional_networks(
             f"samplers, {name}", p, std=std, low=sde.sigma_min, high=sde.sigma_max, n_steps=n_training_steps,
-            n_networks=n_networks, generator=generator(seed, 100 * k), device=device, progress=progress,
+            n_networks=n_networks, generator=generator(seed, 100 * k, device), device=device, progress=progress,
         )  # fmt: skip
-        gen = generator(seed, 100 * k + 1)
+        gen = generator(seed, 100 * k + 1, device)
         fresh = [p.sample((n_chains,), generator=gen) for _ in range(2 * n_networks)]
         floor = [_distance(a, b, seed) for a, b in zip(fresh[::2], fresh[1::2], strict=True)]
         rows: Numbers = {"floor": spread(floor), "sde": {"sigma_min": sde.sigma_min, "sigma_max": sde.sigma_max}}
@@ -119,7 +119,7 @@ def _quality(
     """Mean evaluations and the distances to the truth, each score compared with a cloud of its own."""
     evaluations, distances = [], []
     for m, (score, truth) in enumerate(zip(scores, truths, strict=True)):
-        gen = generator(seed, stage + m)
+        gen = generator(seed, stage + m, truth.device)
         start = sde.prior.to(truth.device).sample((len(truth),), generator=gen)
         chains = sampler(score, start, gen)
         evaluations.append(chains.n_evaluations)
@@ -128,7 +128,7 @@ def _quality(
 
 
 def _distance(a: Tensor, b: Tensor, seed: int) -> float:
-    return sliced_wasserstein(a, b, generator=generator(seed, 2)).value
+    return sliced_wasserstein(a, b, generator=generator(seed, 2, a.device)).value
 
 
 _LINES = {

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from toylab._internal.devices import stage_generator
 from toylab.densities import GaussianMixture
 from toylab.metrics import Extent
 from toylab.training import Spread
@@ -37,7 +38,7 @@ def generator(seed: int, stage: int, device: torch.device | str = "cpu") -> torc
 
     On the CPU it gives the same numbers wherever the stage computes; on a GPU it gives others, many times faster.
     """
-    return torch.Generator(device).manual_seed(1000 * seed + stage)
+    return stage_generator(seed, stage, device)
 
 
 def scaled_count(n: int, share: float, least: int = 1) -> int:

@@ -1,7 +1,7 @@
 """Every objective with the settings it is trained with, so that all stand on the same footing."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -44,6 +44,10 @@ class Target:
     density: Density
     extent: Extent
     sigma: float
+
+    def to(self, device: torch.device | str) -> "Target":
+        """The same, its density moved."""
+        return replace(self, density=self.density.to(device))
 
 
 def targets() -> dict[str, Target]:

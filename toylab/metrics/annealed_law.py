@@ -88,7 +88,7 @@ def annealed_langevin_law(
     Raises:
         ValueError: for another mixture, a step too large to be stable, or one too fine for the range.
     """
-    levels = validate.levels("sigmas", sigmas).double().tolist()
+    levels = validate.levels("sigmas", sigmas).tolist()
     step_size = validate.positive("step_size", step_size)
     if score_variance is not None and (score_variance := validate.finite("score_variance", score_variance)) < 0:
         raise ValueError(f"score_variance is {score_variance}: a variance is at least 0; None is the density's own.")

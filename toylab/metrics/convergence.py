@@ -98,7 +98,7 @@ def draws_of(path: Tensor | Chains, log_prob: LogProb | None = None) -> list[np.
         raise ValueError(
             "path holds nan or inf: leave out the chains in Chains.diverged, as in chains.path[:, ~chains.diverged]."
         )
-    quantities = [*frames.double().unbind(-1)] + (
+    quantities = [*frames.unbind(-1)] + (
         [] if log_prob is None else [finite("log_prob", call_log_prob(log_prob, frames), frames)]
     )
-    return [quantity.double().T.detach().cpu().numpy() for quantity in quantities]
+    return [quantity.detach().cpu().double().T.numpy() for quantity in quantities]

@@ -53,5 +53,5 @@ def mean_of(values: Tensor) -> Estimate:
         raise TypeError(f"values is {type(values).__name__}: give a dense tensor of numbers, shape [n].")
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"values has shape {list(values.shape)}: an error bar needs at least 2 values, shape [n].")
-    values = values.double()
+    values = values.cpu().double()  # in this order: Apple's GPU has no float64
     return Estimate(float(values.mean()), float(values.std() / len(values) ** 0.5))

@@ -5,6 +5,7 @@ import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.devices import at_hand, number
 from toylab.metrics.evaluate import Checked, warn_of_nan
 from toylab.metrics.points import noise, points_of
 from toylab.samplers.chains import Chains
@@ -26,8 +27,8 @@ def fokker_planck_residual(score: NoiseConditionalScore, x: Tensor | Chains, sig
     validate.score("score", score, of_sigma=True)
     points = validate.points("x", points_of(x))
     level = noise(sigma, points)
-    levels = torch.as_tensor(level, dtype=points.dtype, device=points.device).expand(points.shape[:-1])
-    if levels.device.type == "cpu" and bool((levels == 0).any()):
+    levels = number(level, points).expand(points.shape[:-1])
+    if at_hand(levels.device) and bool((levels == 0).any()):
         raise ValueError(
             "sigma is 0: the rate of change with sigma^2 is taken at a noise level above 0. Give sigma > 0."
         )

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import integers, normal, uniform
+from toylab._internal.remembered import remembered
 from toylab._internal.torch_private import version
 from toylab.sde import SDE, require_sde
 
@@ -214,7 +214,7 @@ def draw_levels(sigmas: Levels, x: Tensor, generator: torch.Generator | None) ->
     return here[integers(len(sigmas), x.shape[:-1], device=x.device, generator=generator)]
 
 
-@lru_cache(maxsize=16)
+@remembered(16)
 def _on_device(sigmas: Tensor, n_changes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The levels where the points are: copying them there at every step is slow, and no CUDA graph can hold it."""
     with torch.inference_mode(False):

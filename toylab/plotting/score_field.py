@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from toylab._internal import user_functions, validate
+from toylab._internal.devices import CPU, home
 from toylab.densities.density import Density
 from toylab.metrics import Extent, grid_points
 from toylab.metrics.evaluate import evaluate
@@ -36,7 +37,8 @@ def score_field(
         n: arrows per side.
         longest: the size that is drawn 1.5 cells long; None is the largest shown. Give it to compare panels.
         color: of the arrows: ``style.EXACT``, ``style.LEARNED``, ``style.ERROR``.
-        density: the one a network was trained on, in whose dtype and on whose device it is evaluated.
+        density: the one a network was trained on, in whose dtype and on whose device it is evaluated. Without one it
+            is in single precision, where its weights are.
         ax: where to draw; None makes a figure.
 
     Raises:
@@ -72,7 +74,7 @@ def score_field(
 def _values(score: Score, extent: Extent, n: int, density: Density | None) -> Tensor:
     """The score at n x n points, [n, n, 2]."""
     validate.score("score", score)
-    x = grid_points(extent, n)
+    x = grid_points(extent, n).to(home(score) or CPU)
     found = user_functions.called("score", score, x) if density is None else evaluate(score, density, x)
     if not isinstance(found, Tensor) or found.shape != x.shape:
         given = f"shape {list(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"

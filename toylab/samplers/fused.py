@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._kernels.when import attempt, fused, on_device, wait_for
+from toylab._internal.devices import current, draws_on, wait_for
+from toylab._kernels.when import attempt, fused
 from toylab.densities import _gaussians
 from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.densities.points import Points
@@ -118,8 +119,7 @@ def mala(
 
 def _on_a_card(x: Tensor, generator: torch.Generator | None) -> bool:
     """Whether kernels run where x is; a generator elsewhere asks for the numbers of the plain path."""
-    generator = validate.generator(generator)
-    return fused(x.device) and (generator is None or generator.device.type == x.device.type)
+    return fused(x.device) and draws_on(validate.generator(generator), x.device)
 
 
 class _Carrier(NamedTuple):
@@ -195,7 +195,7 @@ def _take_all_steps(
             n = min(at_once, n_steps - recorder.step)
             take = partial(launch, recorder.step, n)
             if recorder.step > 0:
-                with on_device(recorder.start.device):
+                with current(recorder.start.device):
                     take()
             elif not attempt(f"of {name} on {kind}", recorder.start.device, take):
                 counted.n = n_before

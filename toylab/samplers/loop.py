@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from toylab._internal import user_functions, validate
+from toylab._internal import devices, user_functions, validate
 from toylab._internal.cuda_graphs import capture_step
 from toylab._internal.malloc import keep_freed_memory
 from toylab._internal.warn import warn
@@ -78,7 +78,7 @@ class Recorder:
     def append(self, x: Tensor, label: float | None = None) -> None:
         """Record the next step; its label is its number unless ``label`` is given."""
         self.step += 1
-        if x.device.type == "cpu" and math.isfinite(x.sum().item()):  # quick; if the sum is finite, every term is
+        if devices.at_hand(x.device) and math.isfinite(x.sum().item()):  # quick; if the sum is finite, every term is
             self.steps_all_alive += 1
             self.last = x
         else:
@@ -154,7 +154,7 @@ class Recorder:
                 warn(told)
         acceptance = x.new_ones(len(x)) if accepted is None else accepted / max(self.step, 1)
         diverged_at = torch.where(diverged, self.steps_all_alive + self.steps_alive + 1, 0)
-        x = x.clone() if x.device.type == "cuda" else x  # it may lie in memory that a graph writes to
+        x = x.clone() if devices.records(x.device) else x  # it may lie in memory that a graph writes to
         path, labels = self.path[: self.filled], self.labels[: self.filled]
         return Chains(x, path, labels, acceptance, diverged, diverged_at, n_evaluations)
 

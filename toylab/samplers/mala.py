@@ -128,6 +128,6 @@ def cholesky_factor(preconditioner: Tensor | None, x: Tensor) -> Tensor | None:
     if not isinstance(preconditioner, Tensor) or preconditioner.shape != (2, 2):
         given = list(preconditioner.shape) if isinstance(preconditioner, Tensor) else type(preconditioner).__name__
         raise ValueError(f"preconditioner is {given}: give a tensor [2, 2], such as the covariance of the target.")
-    matrix = preconditioner.detach().to(dtype=torch.float64)
+    matrix = preconditioner.detach().cpu().to(dtype=torch.float64)
     factor: Tensor = torch.linalg.cholesky(validate.covariances("preconditioner", matrix[None])[0])
     return factor.to(x).contiguous()

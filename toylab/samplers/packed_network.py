@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from toylab._internal import devices
 from toylab._internal.mlp_jvp import in_autocast
 from toylab._internal.torch_private import is_hooked
 from toylab.networks import REFERENCE_STD, NoiseConditionalMLP, ScoreMLP
@@ -56,12 +57,7 @@ def pack(network: object, x: Tensor, sigmas: Sequence[float] | None = None) -> "
 
 def precision() -> str:
     """Of products in float32: "tf32" where torch has been allowed it, else "ieee"."""
-    matmul: Any = torch.backends.cuda.matmul
-    try:
-        allowed = matmul.allow_tf32  # also where torch.set_float32_matmul_precision("high") allowed it
-    except RuntimeError:  # torch does not answer where its newer setting was used
-        allowed = matmul.fp32_precision == "tf32"
-    return "tf32" if allowed else "ieee"
+    return "tf32" if devices.tf32_is_allowed() else "ieee"
 
 
 def _as_made(network: ScoreMLP | NoiseConditionalMLP) -> bool:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.devices import CPU, home
 from toylab._internal.random import normal_like
 from toylab.samplers.chains import Chains
 from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
@@ -40,6 +41,8 @@ def scaled_network_langevin(
 ) -> Chains:
     """From a uniform start on [-1, 1]^2, n_steps of x' = x + alpha f(x) + eta z, and at the end tanh.
 
+    It runs where the weights of a network are; for any other f, where the generator is.
+
     A documented special case, with the published defaults: for a network f that learned sigma times the score it does
     not sample p_sigma, but p_sigma^(1/T) with T = ``temperature(alpha, eta, sigma)``, and the final tanh moves what
     came out (1 to 0.76). Source: J. M. Tomczak, "Diffusion-based generative models", tutorial on score matching.
@@ -57,7 +60,9 @@ def scaled_network_langevin(
     validate.function("network", network, "lambda x: sigma * p.score(x, sigma)")
     alpha, eta = validate.positive("alpha", alpha), validate.positive("eta", eta)
     validate.count("n_steps", n_steps)
-    x = uniform_start(n, (-1.0, 1.0, -1.0, 1.0), generator=generator)
+    drawn = validate.generator(generator)
+    device = home(network) or (CPU if drawn is None else drawn.device)
+    x = uniform_start(n, (-1.0, 1.0, -1.0, 1.0), device=device, generator=generator)
     counted, recorder = CountingScore(network, "network"), Recorder(x, n_steps, keep_every)
 
     def step(x: Tensor, alpha: float) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.devices import constant
 from toylab._internal.random import normal, uniform
 from toylab.densities import GaussianMixture
 
@@ -21,7 +22,7 @@ def uniform_start(
     left, right, bottom, top = validate.extent("extent", extent)
     dtype, device = dtype or torch.get_default_dtype(), validate.device(device)
     u = uniform((n, 2), dtype=dtype, device=device, generator=generator)
-    return u.new_tensor([left, bottom]) + u * u.new_tensor([right - left, top - bottom])
+    return constant((left, bottom), u) + u * constant((right - left, top - bottom), u)
 
 
 def gaussian_start(

@@ -36,6 +36,7 @@ def swap_step(
         raise ValueError(
             f"beta has shape {list(beta.shape)} for points {list(here.x.shape)}: give one for each of the K."
         )
+    beta = beta.to(here.x.device)
     low = torch.arange(first, len(beta) - 1, 2, device=beta.device)
     gain = here.log_prob[low + 1] - here.log_prob[low]
     log_ratio = (beta[low] - beta[low + 1])[:, None] * gain

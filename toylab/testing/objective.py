@@ -74,6 +74,7 @@ def check_objective(
     validate.count("n", n, least=100)
     validate.count("n_most", n_most)
     validate.count("seed", seed, least=0)
+    density = density.to("cpu")  # where all of this is computed
     truth = Truth(density, sigma, weight)
     points, seeds = density.to(torch.float64), torch.Generator().manual_seed(seed)
 

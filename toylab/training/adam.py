@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from toylab._internal.devices import records
+
 
 class Adam:
     """Adam, where at step k every weight w with gradient g moves by its own running moments of g.
@@ -38,7 +40,9 @@ class Adam:
         moving = [i for i, w in enumerate(self._weights) if w.grad is not None]
         w, m, v, k = ([part[i] for i in moving] for part in (self._weights, self._first, self._second, self._steps))
         gradients = [each.grad for each in w if each.grad is not None]
-        rate = rate.float() if isinstance(rate, Tensor) and rate.is_cuda else rate  # all that the kernel takes there
+        rate = (
+            rate.float() if isinstance(rate, Tensor) and records(rate.device) else rate
+        )  # all that the kernel takes there
         adam(
             w, gradients, m, v, [], k, fused=True, lr=rate, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0,
             amsgrad=False, maximize=False,

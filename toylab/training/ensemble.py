@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
-from toylab._internal.mlp_jvp import in_autocast, softplus_with_tangents
+from toylab._internal.mlp_jvp import in_autocast
+from toylab._kernels.tangents import softplus_with_tangents
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP, _draw
 
 _Module = TypeVar("_Module", bound=nn.Module)

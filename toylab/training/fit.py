@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from toylab._internal import validate
+from toylab._internal import devices, validate
 from toylab._internal.cuda_graphs import capture_step
 from toylab._internal.malloc import keep_freed_memory
 from toylab._internal.torch_private import uncompiled
@@ -107,7 +107,7 @@ def fit(
 
     loss: Objective[Any] = objective
     first = next(network.parameters())
-    like = torch.empty(0, dtype=first.dtype, device=first.device if device is None else validate.device(device))
+    like = torch.empty(0, dtype=first.dtype, device=validate.device(first.device if device is None else device))
     Memory.of(network).check(n_seeds, batch_size, like.device)  # before the first draw; the loss is tried below
     draw = batches(data, like, (batch_size,) if n_seeds == 1 else (n_seeds, batch_size), generator)
     offset = offset_or_nan(objective, data)
@@ -163,4 +163,4 @@ def _schedule(averaged: WeightAverage, rates: list[float]) -> Tensor:
     k = torch.arange(len(rates), dtype=averaged.n_steps.dtype)
     schedule = torch.stack([torch.tensor(rates, dtype=torch.float64), averaged._share(k).double()], -1)
     device, dtype = averaged.n_steps.device, averaged.n_steps.dtype
-    return schedule if device.type == "cpu" else schedule.to(dtype).to(device)  # there may be no float64 there
+    return schedule if devices.at_hand(device) else schedule.to(dtype).to(device)  # there may be no float64 there

@@ -1,12 +1,11 @@
 """The memory of a training, told before it is taken."""
 
-import math
-import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
+
+from toylab._internal.devices import free_bytes
 
 # of each weight: itself, its gradient, Adam's two moments, the average, that of the last report, and the one returned
 _COPIES = 7
@@ -51,18 +50,6 @@ class Memory:
             f"n_seeds is {n_seeds:,} and batch_size {batch_size:,}: training takes about {_in_words(needed)} of memory "
             f"on {device}, where {_in_words(free)} are free. Give {remedy or 'a smaller network'}."
         )
-
-
-def free_bytes(device: torch.device) -> float:
-    """What is free on a device, with what torch has set aside there; inf where the system does not say."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return float(torch.cuda.mem_get_info(device)[0] + unused)
-    told = Path("/proc/meminfo")  # Linux has it
-    if device.type != "cpu" or not told.exists():
-        return math.inf
-    found = re.search(r"^MemAvailable:\s+(\d+) kB$", told.read_text(), re.MULTILINE)
-    return math.inf if found is None else 1024.0 * int(found[1])
 
 
 def _in_words(n_bytes: float) -> str:

@@ -10,7 +10,7 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 
-from toylab._internal import validate
+from toylab._internal import devices, validate
 from toylab._internal.torch_private import MemoryTaken
 from toylab._internal.uncalled import refuse_class
 from toylab._internal.warn import warn
@@ -43,7 +43,7 @@ def check_pair(objective: Objective[AnyScore], network: nn.Module) -> None:
         )
     if any(isinstance(p, nn.UninitializedParameter) for p in network.parameters()):
         raise TypeError("network has lazy layers without weights yet: call it once, as in network(torch.zeros(2, 2)).")
-    if any(p.device.type == "meta" for p in network.parameters()):
+    if not all(devices.has_values(p.device) for p in network.parameters()):
         raise ValueError(
             "network is on the device meta, where weights hold no numbers: make it on another, or give it weights by "
             "network.to_empty(device='cpu') and load_state_dict."
