@@ -18,7 +18,7 @@ MENDS = "On Linux it comes with torch's builds for CUDA; on Windows there is the
 
 OPTIONS = {"enable_fp_fusion": True}  # for every launch: without fused multiply-adds kernels take up to twice as long
 
-_given_up: set[str] = set()
+_given_up: set[tuple[str, torch.device]] = set()
 
 
 def fused(device: torch.device) -> bool:
@@ -46,12 +46,17 @@ def obstacle(device: torch.device) -> str:
     return ""
 
 
+def given_up(name: str, device: torch.device) -> bool:
+    """Whether the kernel of that name was tried on the device, in vain."""
+    return (name, device) in _given_up
+
+
 def attempt(name: str, device: torch.device, launch: Callable[[], object]) -> bool:
     """Call ``launch`` on the device; False, with one sentence, if that kernel cannot be compiled or loaded.
 
     A lack of memory is no fault of the kernel, and raised; so is what happens while a CUDA graph is recorded.
     """
-    if name in _given_up:
+    if given_up(name, device):
         return False
     try:
         with current(device):
@@ -59,9 +64,11 @@ def attempt(name: str, device: torch.device, launch: Callable[[], object]) -> bo
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except Exception as error:
+        if "out of memory" in str(error):  # Triton has no error of its own for it
+            raise
         if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
             raise  # the recording may be what it is refused in
-        _given_up.add(name)
+        _given_up.add((name, device))
         reason = (str(error).splitlines() or [""])[0]
         _tell(
             f"the fused kernel {name} does not run here, and the plain path does instead, several times slower: "

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.devices import current, draws_on, wait_for
-from toylab._kernels.when import attempt, fused
+from toylab._internal.devices import current, draws_on, stream_as_it_is, wait_for
+from toylab._kernels.when import attempt, fused, given_up
 from toylab.densities import _gaussians
 from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.densities.points import Points
@@ -59,16 +59,19 @@ def langevin(
     """
     if not _on_a_card(x, generator) or (carrier := _carrier(counted.score, x, sigmas)) is None:
         return None
+    if given_up(_kernel_of(name, carrier.name), x.device):
+        return None
     counted(x, *(sigmas or [])[:1])  # its first values are checked, as on the plain path
     place = {sigma: i for i, sigma in enumerate(dict.fromkeys(sigmas or []))}
     levels = torch.tensor([place[s] for s in sigmas or []] or [0] * len(sizes), dtype=torch.int32).to(x.device)
+    leave_no_trace = stream_as_it_is(generator, x.device)
     x, run = x.clone(memory_format=torch.contiguous_format), recorder.run(sizes, temperature, generator)
-
     done = _take_all_steps(
         name, carrier.name, lambda first, n: carrier.take(x, levels, run, first, n), carrier.work, recorder, counted,
         labels=sigmas, progress=progress,
     )  # fmt: skip
     if not done:
+        leave_no_trace()
         return None
     rest = () if sigmas is None else (sigmas[max(recorder.step, 1) - 1],)  # Ctrl-C may come before the first step
     counted.last = recorder.last, rest, counted.score(recorder.last, *rest)  # from which a cause is told
@@ -100,7 +103,7 @@ def mala(
     """
     x = state[0].x
     mixture = _mixture(counted.score, log_prob) if _on_a_card(x, generator) else None
-    if mixture is None:
+    if mixture is None or given_up(_kernel_of("mala", "a mixture"), x.device):
         return None
     from toylab._kernels import mixture_chain
 
@@ -108,12 +111,15 @@ def mala(
     gaussians = cast(x.new_empty((0, 2), dtype=torch.float64))
     table = _gaussians.table(level, gaussians)
     here = State(*(part.clone(memory_format=torch.contiguous_format) for part in state[0]))
+    leave_no_trace = stream_as_it_is(generator, x.device)
     accepted, run = state[1].clone(), recorder.run(sizes, 1.0, generator)
 
     def launch(first: int, n: int) -> None:
         mixture_chain.mala(*here, accepted, table, gaussians.round, factor, run, first, n)
 
     done = _take_all_steps("mala", "a mixture", launch, len(table) * _PAIR, recorder, counted, progress=progress)
+    if not done:
+        leave_no_trace()
     return (here, accepted) if done else None
 
 
@@ -180,6 +186,10 @@ def _mixture(score: object, log_prob: object = None) -> tuple[_gaussians.Cast, f
     return p._gaussians, level or 0.0
 
 
+def _kernel_of(sampler: str, kind: str) -> str:
+    return f"of {sampler} on {kind}"
+
+
 def _take_all_steps(
     name: str, kind: str, launch: Launch, work: int, recorder: Recorder, counted: CountingScore[...], *,
     labels: Sequence[float] | None = None, progress: bool,
@@ -197,7 +207,7 @@ def _take_all_steps(
             if recorder.step > 0:
                 with current(recorder.start.device):
                     take()
-            elif not attempt(f"of {name} on {kind}", recorder.start.device, take):
+            elif not attempt(_kernel_of(name, kind), recorder.start.device, take):
                 counted.n = n_before
                 return False
             recorder.skip(n, labels)
