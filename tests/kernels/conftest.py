@@ -10,14 +10,15 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 @pytest.fixture
 def kernels(monkeypatch):
     """Have the library choose its kernels, on the CPU too; the device to work on."""
-    from toylab._kernels import mixture_chain
+    from toylab._kernels import mixture_chain, mixture_draw
     from toylab.densities import _gaussians
     from toylab.samplers import fused
 
     if DEVICE == "cpu":
         for module in (_gaussians, fused):
             monkeypatch.setattr(module, "fused", lambda device: True)
-        # one program, as many take long
+        # few programs, as many take long
+        monkeypatch.setattr(mixture_draw, "BLOCK", 1 << 14)
         monkeypatch.setattr(mixture_chain, "shape_of_a_program", lambda n: (max(32, 1 << (n - 1).bit_length()), 4))
     with np.errstate(all="ignore"):  # the interpreter computes with NumPy, and the kernels with inf
         yield torch.device(DEVICE)

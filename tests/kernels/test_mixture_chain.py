@@ -10,7 +10,7 @@ from scipy import stats
 from tests.kernels.numbers import Replayed
 from toylab._kernels import mixture_chain, when
 from toylab._kernels.random import draw_seed
-from toylab.densities import Banana, GaussianMixture, Points, ring, two_modes
+from toylab.densities import Banana, GaussianMixture, Points, _gaussians, ring, two_modes
 from toylab.samplers import accept_reject, annealed_langevin, fused, langevin, mala
 from toylab.samplers.loop import Recorder
 from toylab.schedules import geometric
@@ -308,6 +308,20 @@ def test_a_kernel_that_cannot_be_launched_leaves_the_plain_path(kernels, without
         assert torch.allclose(found[name].path, plain.path, atol=1e-9)
         assert found[name].n_evaluations == plain.n_evaluations
     when._tell.cache_clear()
+
+
+def test_tables_too_large_for_the_card_leave_the_plain_path(kernels, monkeypatch):
+    def full(level, gaussians):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+
+    launched = count_launches(monkeypatch)
+    monkeypatch.setattr(_gaussians, "table", full)
+    monkeypatch.setattr(_gaussians, "fused", lambda device: False)
+    x = start(ring(), 20, torch.float32, kernels)
+    with pytest.warns(RuntimeWarning, match="without a fused kernel.* more than is free on"):
+        chains = RUNS["annealed"](ring(), x, generator=generator(kernels), progress=False)
+    assert launched == []
+    assert chains.samples.isfinite().all()
 
 
 def test_ctrl_c_returns_what_is_done(kernels, monkeypatch):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.devices import current, draws_on, stream_as_it_is, wait_for
+from toylab._internal.warn import warn
 from toylab._kernels.when import attempt, fused, given_up
 from toylab.densities import _gaussians
 from toylab.densities.gaussian_mixture import GaussianMixture
@@ -57,9 +58,17 @@ def langevin(
         generator: source of randomness.
         progress: show a bar when it takes long.
     """
-    if not _on_a_card(x, generator) or (carrier := _carrier(counted.score, x, sigmas)) is None:
+    if not _on_a_card(x, generator):
         return None
-    if given_up(_kernel_of(name, carrier.name), x.device):
+    try:
+        carrier = _carrier(counted.score, x, sigmas)
+    except torch.OutOfMemoryError:
+        warn(
+            "running without a fused kernel, several times slower: the tables of the mixture at all levels, which it "
+            f"reads, are more than is free on {x.device}."
+        )
+        return None
+    if carrier is None or given_up(_kernel_of(name, carrier.name), x.device):
         return None
     counted(x, *(sigmas or [])[:1])  # its first values are checked, as on the plain path
     place = {sigma: i for i, sigma in enumerate(dict.fromkeys(sigmas or []))}
