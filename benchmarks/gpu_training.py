@@ -14,6 +14,7 @@ from benchmarks.peers import without_a_device
 from benchmarks.row import Row, limit, worst
 from benchmarks.step import SIGMA, trained_objectives
 from benchmarks.timing import time_in_turns
+from toylab._internal import cuda_graphs
 from toylab.densities import two_modes
 from toylab.experiments.setting import scaled_count
 from toylab.metrics import fisher_divergence
@@ -31,6 +32,7 @@ QUALITY, QUALITY_LIMIT, TRAININGS = 0.002, 0.2, {
     "implicit": (800, 1024, 0.02),
 }  # fmt: skip
 LAUNCHES = 12  # kernels of a step that is fused as far as it goes: their launches are its floor
+_REPLAYS = 1000  # of them, timed together
 
 
 def rows(share: float, device: torch.device | str = "cuda") -> Iterator[Measurement[Row]]:
@@ -125,12 +127,9 @@ def launch_floor(device: torch.device) -> float:
     replay = launches
     if device.type == "cuda":
         launches()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            launches()
-        replay = graph.replay
-    (seconds,) = time_in_turns(lambda: wait_for([replay() for _ in range(1000)], device), repeats=5)
-    return min(seconds) / 1000
+        replay = cuda_graphs.cuda_graph(launches, device)
+    (seconds,) = time_in_turns(lambda: wait_for([replay() for _ in range(_REPLAYS)], device), repeats=5)
+    return min(seconds) / _REPLAYS
 
 
 def _quality(name: str, objective: Objective[Any], share: float, device: torch.device) -> Measurement[Row]:

@@ -9,6 +9,9 @@ import torch
 from benchmarks.measurement import Measurement
 from benchmarks.timing import time_in_turns
 
+# Of a GPU, which needs much to be busy: rows of its matrices, exponentials and random numbers by torch, bytes of a copy
+_ROWS, _EXPONENTIALS, _NUMBERS, _BYTES = 4096, 1 << 22, 1 << 24, 1 << 28
+
 
 @dataclass(frozen=True)
 class HardwareLimit:
@@ -40,7 +43,7 @@ def hardware_limit(repeats: int = 15, device: torch.device | str = "cpu") -> Har
     device = torch.device(device)
     on_cpu = device.type == "cpu"
     g = torch.Generator(device).manual_seed(0)
-    m, k = (4096, 128) if on_cpu else (4096, 4096)  # a GPU needs more to be busy
+    m, k = (4096, 128) if on_cpu else (_ROWS, _ROWS)
     a, b = (torch.randn(rows, k, device=device, generator=g) for rows in (m, k))
     product = torch.empty_like(a)
     sides: list[tuple[Callable[[], object], int]] = [
@@ -48,7 +51,7 @@ def hardware_limit(repeats: int = 15, device: torch.device | str = "cpu") -> Har
         *(_in_registers(device) if not on_cpu and find_spec("triton") else _by_torch(device, g)),
     ]
     if not on_cpu:
-        large = torch.empty(1 << 28, dtype=torch.uint8, device=device)
+        large = torch.empty(_BYTES, dtype=torch.uint8, device=device)
         copy = torch.empty_like(large)
         sides.append((lambda: copy.copy_(large), 2 * large.numel()))
     seconds = time_in_turns(
@@ -62,8 +65,9 @@ def hardware_limit(repeats: int = 15, device: torch.device | str = "cpu") -> Har
 def _by_torch(device: torch.device, g: torch.Generator) -> list[tuple[Callable[[], object], int]]:
     """Exponentials, normal and uniform numbers, and how many."""
     on_cpu = device.type == "cpu"
-    block = torch.randn(1 << (17 if on_cpu else 22), device=device, generator=g)  # what fits into a core's cache
-    result, many = torch.empty_like(block), 1 << (18 if on_cpu else 24)
+    n_exponentials, many = (1 << 17, 1 << 18) if on_cpu else (_EXPONENTIALS, _NUMBERS)  # the block is in a core's cache
+    block = torch.randn(n_exponentials, device=device, generator=g)
+    result = torch.empty_like(block)
     return [
         (lambda: [torch.exp(block, out=result) for _ in range(10)], 10 * block.numel()),
         (lambda: torch.randn(many, device=device, generator=g), many),

@@ -20,6 +20,8 @@ import torch
 from torch.distributions import MultivariateNormal
 from torch.nn import functional
 
+from benchmarks import annealed, gpu, gpu_figures, gpu_networks, gpu_training, hardware_limit
+from benchmarks.measurement import measured
 from tests.devices.card import CPU, Card, card
 from tests.devices.on_card import on_card
 from tests.fuzz.calls import calls
@@ -395,6 +397,37 @@ def test_a_network_there_is_drawn(here):
     for ax in axes:
         ax.figure.canvas.draw()
     plt.close("all")
+
+
+# ------------------------------------------------------------------------------------------------------- benchmarks
+
+
+@pytest.fixture
+def small_hardware(monkeypatch):
+    """What a card can do at best is found by work that takes the CPU minutes: here by next to none."""
+    for name in ("_ROWS", "_EXPONENTIALS", "_NUMBERS", "_BYTES"):
+        monkeypatch.setattr(hardware_limit, name, 8)
+    monkeypatch.setattr(hardware_limit, "find_spec", lambda name: None)  # rates in registers are measured by kernels
+    monkeypatch.setattr(gpu_training, "_REPLAYS", 2)
+    monkeypatch.setattr(gpu_figures, "in_a_fresh_process", lambda code, *options: "")  # figures: see above
+
+
+@pytest.mark.parametrize("part", gpu.PARTS)
+@pytest.mark.filterwarnings("ignore:.*the chains have hardly moved:RuntimeWarning")
+def test_every_row_of_the_benchmark_is_measured_there(here, small_hardware, part):
+    rows = [row for measurement in gpu.PARTS[part](0.0005, "cuda") for row in measured(measurement)]
+    assert [row.failed for row in rows if row.failed] == []
+    skipped = [row.skipped for row in rows if getattr(row, "skipped", "")]
+    assert all("not installed" in why for why in skipped)  # of the peers
+    assert (here.recorded > 0) == (part in {"gpu-chains", "gpu-training"})
+
+
+def test_chains_along_a_network_are_recorded_in_the_benchmark(here):
+    network, x = annealed.a_trained_network(2, "cuda"), gpu_networks.starts(9, "cuda")
+    for run, n_steps in ((gpu_networks.annealed, 6 * len(annealed.SIGMAS)), (gpu_networks.at_the_last_level, 6)):
+        before = here.recorded
+        run(network, x, n_steps)
+        assert here.recorded > before
 
 
 # ------------------------------------------------------------------------------------------ where no device is named
