@@ -23,6 +23,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -125,6 +126,8 @@ class Card:
         with torch.inference_mode(x.is_inference()):
             copied = x.clone()
         self.settle(copied, device)
+        if forward_ad._current_level >= 0 and (tangent := forward_ad.unpack_dual(copied).tangent) is not None:
+            self.settle(tangent, device)
         return copied
 
 

@@ -3,7 +3,9 @@
 The card is ``tests/devices/card.py``, so that this is known on any machine; a warning is an error, as in all tests.
 """
 
+import contextlib
 import importlib
+import io
 import json
 import math
 import re
@@ -22,6 +24,7 @@ from torch.nn import functional
 
 from benchmarks import annealed, gpu, gpu_figures, gpu_networks, gpu_training, hardware_limit
 from benchmarks.measurement import measured
+from tests.devices import lessons
 from tests.devices.card import CPU, Card, card
 from tests.devices.on_card import on_card
 from tests.fuzz.calls import calls
@@ -56,7 +59,8 @@ from toylab.objectives import (
     Sliced,
     UniformTimes,
 )
-from toylab.sde import VE, VP
+from toylab.score import at
+from toylab.sde import VE, VP, score_at
 from toylab.training import fit
 
 CUDA = torch.device("cuda:0")
@@ -399,6 +403,20 @@ def test_a_network_there_is_drawn(here):
     plt.close("all")
 
 
+@pytest.mark.parametrize("of_a_network", ["at", "score_at", "a noise prediction"])
+def test_a_score_that_is_made_of_a_network_is_drawn_and_recorded(here, of_a_network):
+    conditional, plain = NoiseConditionalMLP(8).to("cuda"), ScoreMLP(8).to("cuda")
+    score = {
+        "at": lambda: at(conditional, 0.5),
+        "score_at": lambda: score_at(VP(), conditional, 0.5),
+        "a noise prediction": lambda: NoisePrediction(0.5).score(plain),
+    }[of_a_network]()
+    plotting.score_field(score, (-4, 4, -4, 4), n=4).figure.canvas.draw()
+    plt.close("all")
+    samplers.langevin(score, P().sample((9,), generator=generator()), step_size=0.1, generator=generator(), **N)
+    assert here.recorded == 1
+
+
 # ------------------------------------------------------------------------------------------------------- benchmarks
 
 
@@ -428,6 +446,19 @@ def test_chains_along_a_network_are_recorded_in_the_benchmark(here):
         before = here.recorded
         run(network, x, n_steps)
         assert here.recorded > before
+
+
+# ---------------------------------------------------------------------------------------------------------- lessons
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(LESSONS.glob("[01]*_*.ipynb"))[1:], ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("ignore:running kernel by kernel.*_OfTheCell:RuntimeWarning")  # a function of the cell's
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of matplotlib and torch
+def test_every_call_of_a_lesson_runs_there(here, path):
+    with contextlib.redirect_stdout(io.StringIO()):
+        lessons.run(path)
+    plt.close("all")
 
 
 # ------------------------------------------------------------------------------------------ where no device is named

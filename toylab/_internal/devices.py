@@ -5,6 +5,7 @@ it, and a step that is repeated is recorded once and replayed (``cuda_graphs``).
 meta device no numbers. What a recorded step needs on the card must be there already: hence ``constant``.
 """
 
+import dataclasses
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -108,10 +109,14 @@ def _unusable(device: object, error: Exception) -> str:
 
 
 def home(f: object) -> torch.device | None:
-    """Where the weights of a torch module are, or of the module whose method f is; None for any other function."""
+    """Where the weights are of a torch module, of the one whose method f is or that a dataclass f holds; else None."""
     owner = getattr(f, "__self__", f)
-    weight = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
-    return None if weight is None else weight.device
+    if isinstance(owner, nn.Module):
+        weight = next(owner.parameters(), None)
+        return None if weight is None else weight.device
+    if not dataclasses.is_dataclass(owner) or isinstance(owner, type):
+        return None
+    return next((found for part in vars(owner).values() if (found := home(part)) is not None), None)
 
 
 def refuse_without_float64(name: str, value: Tensor | torch.Generator | torch.device | str) -> None:

@@ -82,12 +82,17 @@ class NoisePrediction:
 
     def score(self, noise_prediction: Score) -> Score:
         """The score -e(x) / sigma that a noise prediction e stands for."""
-
-        def score(x: Tensor, /) -> Tensor:
-            return -noise_prediction(x) / self.sigma
-
-        return score
+        return _ScoreOfNoise(noise_prediction, self.sigma)
 
     def offset(self, density: Density) -> float:
         """sigma^2/2 E|grad log p_sigma|^2 - 1 (d = 2): mean loss + offset = sigma^2 times the Fisher divergence."""
         return 0.5 * self.sigma**2 * fisher_information(require_density(density), self.sigma) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class _ScoreOfNoise:  # not a function, which would hide what it calls: a network, and where its weights are
+    noise_prediction: Score
+    sigma: float
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return -self.noise_prediction(x) / self.sigma

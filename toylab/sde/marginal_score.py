@@ -1,5 +1,7 @@
 """The score at a time of an SDE, from a score of plain noise."""
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from toylab._internal import validate
@@ -30,11 +32,17 @@ def score_at(sde: SDE, score: NoiseConditionalScore, t: Time) -> Score:
     require_sde(sde)
     validate.function("score", score, "p.score")
     validate.time(t)
+    return _ScoreAt(sde, score, t)
 
-    def score_at_t(x: Tensor, /) -> Tensor:
-        return score(*plain_noise(sde, x, t)) / sde.alpha(t).to(x)[..., None]
 
-    return score_at_t
+@dataclass(frozen=True, eq=False)
+class _ScoreAt:  # not a function, which would hide what it calls: a network, and where its weights are
+    sde: SDE
+    score: NoiseConditionalScore
+    t: Time
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return self.score(*plain_noise(self.sde, x, self.t)) / _column(self.sde.alpha(self.t), self.t, x)
 
 
 def plain_noise(sde: SDE, x: Tensor, t: Time) -> tuple[Tensor, Tensor | float]:
@@ -52,4 +60,9 @@ def plain_noise(sde: SDE, x: Tensor, t: Time) -> tuple[Tensor, Tensor | float]:
     validate.times_of(t, validate.points("x", x))
     alpha, sigma = sde.alpha(t), sde.sigma(t)
     level = sigma / alpha
-    return x / alpha.to(x)[..., None], level.to(x) if isinstance(t, Tensor) else float(level)
+    return x / _column(alpha, t, x), level.to(x) if isinstance(t, Tensor) else float(level)
+
+
+def _column(values: Tensor, t: Time, x: Tensor) -> Tensor | float:
+    """One number per point, or one for all if t is one: a step that is recorded copies nothing to the card."""
+    return values.to(x)[..., None] if isinstance(t, Tensor) else float(values)

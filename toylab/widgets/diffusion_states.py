@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.devices import home
 from toylab.densities import Density
 from toylab.experiments.flow_state import EXTENT, FlowState, flow_state
 from toylab.metrics import Extent
@@ -69,7 +70,10 @@ def record_film(
         validate.function(f"scores[{name!r}][0]", pair[0], "p.score")
     start = sde.prior.sample((n_paths,), generator=generator)
     times = (uniform(1.0, max(sde.t_min, 1e-3) ** 0.5, n_frames).double() ** 2).tolist()
-    columns = {name: _column(sde, score, density, start, times, extent) for name, (score, density) in scores.items()}
+    columns = {
+        name: _column(sde, score, density, start.to(home(score) or start.device), times, extent)
+        for name, (score, density) in scores.items()
+    }
     return Film(tuple(times), columns, extent)
 
 

@@ -68,7 +68,7 @@ class LangevinPicture:
     def draw(self, runs: Sequence[Run]) -> str:
         """Show the two runs as they are now; returns what is seen, in words."""
         for row, run in zip(self.rows, runs, strict=True):
-            row.dots.set_data(*run.x.numpy().T)
+            row.dots.set_data(*run.x.cpu().numpy().T)
             row.visited.set_data(run.visited / max(run.in_modes.sum(), 1.0) / self.area)
             row.visited.set_clim(0.0, self.top)
             for bar, height in zip(row.bars, np.nan_to_num(run.weights), strict=True):

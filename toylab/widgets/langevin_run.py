@@ -89,11 +89,11 @@ class Run:
         finite = positions[positions.isfinite().all(-1)].double()
         left, right, bottom, top = self.extent
         counts, _, _ = np.histogram2d(
-            finite[:, 1].numpy(), finite[:, 0].numpy(), bins=CELLS, range=[[bottom, top], [left, right]]
+            finite[:, 1].cpu().numpy(), finite[:, 0].cpu().numpy(), bins=CELLS, range=[[bottom, top], [left, right]]
         )
         modes = self.density.posterior(finite).argmax(-1)
         self.visited += counts
-        self.in_modes += torch.bincount(modes, minlength=len(self.in_modes)).numpy()
+        self.in_modes += torch.bincount(modes, minlength=len(self.in_modes)).cpu().numpy()
         self.squares += float((finite - self.density.means.double()[modes]).square().sum())
 
     @property

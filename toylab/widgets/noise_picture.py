@@ -73,7 +73,7 @@ class LadderPicture:
 
     def show_descent(self, ladder: Ladder, chains: Chains, trace: ModeWeightTrace) -> str:
         """Show the outcome of a descent; returns what is seen, in words."""
-        share, error = trace.weights[:, self.mode].numpy(), float(trace.standard_errors[-1, self.mode])
+        share, error = trace.weights[:, self.mode].cpu().numpy(), float(trace.standard_errors[-1, self.mode])
         self.line.set_data(range(len(share)), share)
         decided = int((trace.moved >= 0.02).nonzero().max()) if (trace.moved >= 0.02).any() else 0
         self.decided.set_data([decided, decided], [0, 1])

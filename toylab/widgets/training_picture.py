@@ -63,7 +63,7 @@ class TrainingPicture:
     def append(self, network: Callable[[Tensor], Tensor], step: int) -> float:
         """Draw the network as it is at this step; returns its Fisher divergence."""
         with torch.no_grad():
-            s = network(self.arrows_at).double().numpy()
+            s = network(self.arrows_at).double().cpu().numpy()
             error = network(self.cells).double() - self.exact
         divergence = 0.5 * float((self.share * error.square().sum(-1)).sum())
         self.steps.append(step)
@@ -71,7 +71,7 @@ class TrainingPicture:
         size = np.linalg.norm(s, axis=-1, keepdims=True)
         s = s * np.minimum(1.0, self.longest / np.maximum(size, 1e-12))  # longer ones would cover the picture
         self.quiver.set_UVC(s[..., 0], s[..., 1])
-        self.image.set_data(error.norm(dim=-1).numpy())
+        self.image.set_data(error.norm(dim=-1).cpu().numpy())
         self.line.set_data(self.steps, np.clip(self.divergences, _FLOOR, self.ceiling))
         self.titles[0].set_text(f"learned field, step {step}")
         self.titles[1].set_text(f"error |s − s*|, dark: {self.top:.2g} or more")
