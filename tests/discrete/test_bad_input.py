@@ -89,7 +89,7 @@ NAN = float("nan")
         (lambda: GridLaw([[0.5, 0.6]]), ValueError, r"sum to 1.1: divide them"),
         (lambda: GridLaw([[0.0, 1.0]]), ValueError, "every cell must have a positive one"),
         (lambda: GridLaw([0.5, 0.5]), ValueError, r"shape \[2\]: give a table"),
-        (lambda: GridLaw([[0.5], [0.2, 0.3]]), TypeError, "must be a table of numbers"),
+        (lambda: GridLaw([[0.5], [0.2, 0.3]]), TypeError, "probabilities is .*: it must be numbers"),
         (lambda: GridLaw.from_logits([[0.0]]), TypeError, "logits is list"),
         (lambda: LAW.log_prob(torch.tensor([0.0, 1.0])), TypeError, "x is torch.float32: give cells"),
         (lambda: LAW.log_prob(torch.tensor([0, 2])), ValueError, "x leaves the grid: rows run from 0 to 1"),

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab.discrete.boltzmann_machine import BoltzmannMachine, check_machine
-from toylab.discrete.spins import check_precision
+from toylab.discrete.inputs import check_precision
 
 Loss = Callable[[BoltzmannMachine, Tensor], Tensor]
 

@@ -2,19 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import categorical
-from toylab.discrete.spins import MOST_SPINS, all_spins, check_precision, check_spins, too_many
-
-Vector: TypeAlias = Tensor | Sequence[float]
-Matrix: TypeAlias = Tensor | Sequence[Sequence[float]]
-
-_LARGEST = 1e30  # sums of what is larger may overflow in float32
+from toylab.discrete.inputs import Matrix, Vector, check_precision, numbers
+from toylab.discrete.spins import MOST_SPINS, all_spins, check_spins, too_many
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +37,12 @@ class BoltzmannMachine:
     field: Tensor
 
     def __init__(self, coupling: Matrix, field: Vector | None = None) -> None:
-        W = _numbers("coupling", coupling)
+        W = numbers("coupling", coupling)
         if W.ndim != 2 or W.shape[0] != W.shape[1] or len(W) == 0:
             raise ValueError(f"coupling has shape {list(W.shape)}: give a square matrix [n, n], one row per spin.")
         if len(W) > MOST_SPINS:
             raise ValueError(too_many(len(W)))
-        b = W.new_zeros(len(W)) if field is None else _numbers("field", field)
+        b = W.new_zeros(len(W)) if field is None else numbers("field", field)
         if b.shape != W.shape[:1]:
             raise ValueError(f"field has shape {list(b.shape)} for {len(W)} spins: give {[len(W)]}, one per spin.")
         if b.device != W.device:
@@ -140,18 +136,6 @@ def check_machine(name: str, value: object) -> BoltzmannMachine:
     if not isinstance(value, BoltzmannMachine):
         raise TypeError(f"{name} is a {type(value).__name__}: give a BoltzmannMachine, for example two_spin(0.5).")
     return value
-
-
-def _numbers(name: str, value: Matrix | Vector) -> Tensor:
-    """The numbers as a tensor, finite where they can be read."""
-    try:
-        given = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.get_default_dtype())
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise TypeError(f"{name} is {value!r}: it must be numbers, as a tensor or as lists ({error}).") from None
-    check_precision(name, given)
-    if validate.readable(given) and not bool((given.abs() <= _LARGEST).all()):  # nan compares false
-        raise ValueError(f"{name} is {given.tolist()}: every entry must be finite, and at most 1e30.")
-    return given
 
 
 def _check_coupling(W: Tensor) -> None:

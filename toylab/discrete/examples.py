@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab.discrete.boltzmann_machine import BoltzmannMachine, Vector
-from toylab.discrete.spins import MOST_SPINS, check_precision, too_many
+from toylab.discrete.boltzmann_machine import BoltzmannMachine
+from toylab.discrete.inputs import Vector, check_precision
+from toylab.discrete.spins import MOST_SPINS, too_many
 
 
 def two_spin(coupling: Tensor | float, field: Vector | None = None) -> BoltzmannMachine:

@@ -6,7 +6,8 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.random import uniform
 from toylab.discrete.boltzmann_machine import BoltzmannMachine, check_machine
-from toylab.discrete.spins import check_precision, check_spins
+from toylab.discrete.inputs import check_precision
+from toylab.discrete.spins import check_spins
 
 
 def gibbs_sweep(machine: BoltzmannMachine, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

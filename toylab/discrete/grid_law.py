@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.devices import constant
 from toylab._internal.random import categorical
-from toylab.discrete.boltzmann_machine import Matrix
-from toylab.discrete.spins import check_precision
+from toylab.discrete.inputs import Matrix, check_precision, numbers
 
 STEPS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # to the neighbour above, below, left, right
 BACK = (1, 0, 3, 2)  # which of them leads back
@@ -27,20 +27,14 @@ class GridLaw:
     probabilities: Tensor
 
     def __init__(self, probabilities: Matrix) -> None:
-        try:
-            given = probabilities if isinstance(probabilities, Tensor) else torch.tensor(
-                probabilities, dtype=torch.get_default_dtype()
-            )  # fmt: skip
-        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-            raise TypeError(f"probabilities is {probabilities!r}: it must be a table of numbers ({error}).") from None
-        check_precision("probabilities", given)
+        given = numbers("probabilities", probabilities)
         if given.ndim != 2 or given.numel() == 0:
             raise ValueError(f"probabilities has shape {list(given.shape)}: give a table [rows, columns].")
         if validate.readable(given):
             total = float(given.detach().sum())
-            if not bool((given > 0).all()):  # nan compares false
+            if not bool((given > 0).all()):
                 raise ValueError(
-                    "probabilities holds 0, a negative number or nan: every cell must have a positive one, since the "
+                    "probabilities holds 0 or a negative number: every cell must have a positive one, since the "
                     "concrete score divides by it."
                 )
             if abs(total - 1) > 1e-5:
@@ -83,9 +77,8 @@ class GridLaw:
 def neighbours(x: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
     """The four neighbours of cells x [..., 2], shape [..., 4, 2], and whether there is one [..., 4], else x itself."""
     x = check_cells(x, rows, columns)[..., None, :]
-    near = x + torch.tensor(STEPS, device=x.device)
-    size = torch.tensor((rows, columns), device=x.device)
-    there = ((near >= 0) & (near < size)).all(-1)
+    near = x + constant(STEPS, x)
+    there = ((near >= 0) & (near < constant((rows, columns), x))).all(-1)
     return torch.where(there[..., None], near, x), there
 
 
@@ -96,6 +89,6 @@ def check_cells(x: Tensor, rows: int, columns: int) -> Tensor:
         raise TypeError(f"x is {given}: give cells, a tensor of int64 with the row and the column, [..., 2].")
     if x.ndim == 0 or x.shape[-1] != 2:
         raise ValueError(f"x has shape {list(x.shape)}: give cells [..., 2], the row and the column.")
-    if validate.readable(x) and bool(((x < 0) | (x >= torch.tensor((rows, columns)))).any()):
+    if validate.readable(x) and bool(((x < 0) | (x >= constant((rows, columns), x))).any()):
         raise ValueError(f"x leaves the grid: rows run from 0 to {rows - 1} and columns from 0 to {columns - 1}.")
     return x.long()

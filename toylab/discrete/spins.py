@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import devices, validate
+from toylab.discrete.inputs import check_precision
 
 MOST_SPINS = 16  # 65,536 states
 
@@ -48,11 +49,3 @@ def check_spins(x: Tensor, n: int) -> Tensor:
         bad = x[x.abs() != 1][0].item()
         raise ValueError(f"x holds {bad:g}: a spin is -1 or +1. Of bits 0 and 1 make spins by 2 * bits - 1.")
     return x
-
-
-def check_precision(name: str, value: Tensor) -> Tensor:
-    """Return ``value``, or raise unless it is dense, in float32 or float64, where there is float64."""
-    devices.refuse_without_float64(name, validate.floating(name, value))
-    if value.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"{name} is {value.dtype}: sums over all states need more digits. Give {name}.float().")
-    return value
