@@ -100,6 +100,23 @@ def test_the_likelihood_is_exact_and_the_flow_is_counted():
     assert out.splitlines()[-1] == "200"
 
 
+def test_the_numbers_of_discrete_laws_are_those_that_the_code_prints():
+    """Rows of tables stand on the page as they are printed; a comment has the other numbers, to 1 in the last digit."""
+    out, _ = run("discrete.md")
+    page = (ROOT / "docs" / "discrete.md").read_text()
+    comments = re.findall(r"^ *print\(.*\)  # (.+)$", page, flags=re.MULTILINE)
+    said = [number for comment in comments for number in re.findall(r"\d+\.\d+", comment)]
+    printed = [line for line in out.splitlines() if not line.startswith("|")]
+    found = [number for line in printed for number in re.findall(r"\d+\.\d+", line)]
+    for number, said_number in zip(found, said, strict=True):
+        last_place = 10.0 ** -len(said_number.partition(".")[2])
+        assert float(number) == pytest.approx(float(said_number), rel=0, abs=1.5 * last_place)
+    rows = [line for line in out.splitlines() if line.startswith("|")]
+    assert len(rows) == 14
+    for row in rows:
+        assert row in page
+
+
 def test_the_decomposition_blames_the_sampler():
     """Langevin's weight is .3 short with the clean and with the noised score; the kernel's own part is small."""
     out, _ = run("samplers.md")

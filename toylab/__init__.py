@@ -5,7 +5,19 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from toylab import densities, metrics, networks, objectives, samplers, schedules, score, sde, testing, training
+from toylab import (
+    densities,
+    discrete,
+    metrics,
+    networks,
+    objectives,
+    samplers,
+    schedules,
+    score,
+    sde,
+    testing,
+    training,
+)
 from toylab._internal.warn import ToylabWarning
 
 if TYPE_CHECKING:
@@ -19,6 +31,7 @@ __version__ = version("toylab")
 __all__ = [
     "ToylabWarning",
     "densities",
+    "discrete",
     "metrics",
     "networks",
     "objectives",

@@ -17,7 +17,7 @@ FLOORS = {
     0: ("_internal",),
     0.5: ("_kernels",),  # what a GPU does in one launch, in place of the plain path of a floor above
     1: ("score",),
-    2: ("densities",),
+    2: ("densities", "discrete"),
     3: ("schedules", "sde", "networks"),
     4: ("objectives", "samplers"),
     5: ("training", "metrics", "testing", "museum"),

@@ -24,6 +24,7 @@ from scipy.stats import gaussian_kde
 
 from toylab import (
     densities,
+    discrete,
     metrics,
     museum,
     networks,
@@ -42,11 +43,23 @@ from toylab.densities import bandwidth
 EXTENT = (-4.0, 4.0, -4.0, 4.0)
 P = densities.two_modes()
 VP = sde.VP()
+MACHINE = discrete.BoltzmannMachine.from_vector(torch.tensor([0.5, -0.3, 0.2, 0.1, 0.0, -0.4]))
+GRID = discrete.GridLaw([[0.1, 0.2, 0.1], [0.3, 0.1, 0.2]])
 
 
 def points(n: int = 6, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Points of two modes."""
     return P.sample((n,), generator=torch.Generator().manual_seed(0)).to(dtype)
+
+
+def spins() -> torch.Tensor:
+    """States of three spins."""
+    return discrete.all_spins(3)[:6]
+
+
+def cells() -> torch.Tensor:
+    """Of a grid with two rows and three columns."""
+    return GRID.cells
 
 
 def generator() -> torch.Generator:
@@ -235,12 +248,38 @@ VALUES: dict[str, Callable[[], Any]] = {
     "kde": lambda: gaussian_kde(points(9, torch.float64).numpy().T),
     "fitted": lambda: SimpleNamespace(**P.to_sklearn()),
     "kind": lambda: "loss",
+    "machine": lambda: MACHINE,
+    "truth": lambda: MACHINE,
+    "field": lambda: torch.tensor([0.2, -0.1]),
+    "n_sweeps": lambda: 2,
+    "loss": lambda: discrete.pseudo_likelihood,
+    "gradients": lambda: discrete.contrastive_divergence_gradients,
+    "family": lambda: discrete.BoltzmannMachine.from_vector,
+    "theta": lambda: MACHINE.to_vector(),
+    "rows": lambda: 2,
+    "columns": lambda: 3,
+    "probabilities": lambda: GRID.probabilities,
+    "law": lambda: GRID,
+    "logits": lambda: GRID.probabilities.log(),
 }
+
+OF_SPINS = (
+    "BoltzmannMachine.energy", "BoltzmannMachine.statistics", "BoltzmannMachine.log_prob", "BoltzmannMachine.log_odds",
+    "BoltzmannMachine.conditional", "gibbs_sweep", "maximum_likelihood", "pseudo_likelihood", "ratio_matching",
+    "concrete_score_matching", "contrastive_divergence",
+)  # fmt: skip
+OF_CELLS = ("GridLaw.log_prob", "GridLaw.concrete_score", "GridScoreMatching.__call__")
 
 LEVELS = {"score": lambda: P.score}  # of x and sigma: the same one, since a density's score is both
 
 # Values of one function that differ from those above
 OWN: dict[str, dict[str, Callable[[], Any]]] = {
+    **{f"discrete.{name}": {"x": spins} for name in OF_SPINS},
+    **{f"discrete.{name}": {"x": cells, "score": lambda: GRID.concrete_score} for name in OF_CELLS},
+    "discrete.BoltzmannMachine": {"coupling": lambda: torch.tensor([[0.0, 0.5], [0.5, 0.0]])},
+    "discrete.two_spin": {"coupling": lambda: 0.5},
+    "discrete.ising_grid": {"coupling": lambda: 0.5, "field": lambda: 0.1},
+    "discrete.gibbs_expectation": {"values": lambda: torch.eye(8)},
     "densities.Segment": {"start": lambda: (-1.0, 0.0), "end": lambda: (1.0, 0.5)},
     "densities.Laplace": {"scales": lambda: (0.5, 2.0)},
     "schedules.uniform": {"first": lambda: 1.0},
@@ -409,6 +448,9 @@ def instances() -> dict[str, Any]:
         "objectives.LogUniform": objectives.LogUniform(0.1, 1.0),
         "objectives.LogNormal": objectives.LogNormal(),
         "objectives.UniformTimes": objectives.UniformTimes(VP),
+        "discrete.BoltzmannMachine": MACHINE,
+        "discrete.GridLaw": GRID,
+        "discrete.GridScoreMatching": discrete.GridScoreMatching(2, 3),
     }
 
 
@@ -416,12 +458,14 @@ def calls() -> list[Call]:
     """Every public function, class and method."""
     found = [
         _call(f"{module.__name__.removeprefix('toylab.')}.{name}", getattr(module, name))
-        for module in (densities, bandwidth, score, schedules, sde, networks, objectives, samplers, metrics, testing,
-                       training, plotting, widgets)
+        for module in (densities, discrete, bandwidth, score, schedules, sde, networks, objectives, samplers, metrics,
+                       testing, training, plotting, widgets)
         for name in _public(module)
     ]  # fmt: skip
     found.append(_call("museum.of_kind", museum.of_kind))
     found += [_call(f"densities.GaussianMixture.{name}", getattr(densities.GaussianMixture, name)) for name in FROM]
+    for made in (discrete.BoltzmannMachine.from_vector, discrete.GridLaw.from_logits):
+        found.append(_call(f"discrete.{made.__qualname__}", made))
     for of, instance in instances().items():
         for name, method in inspect.getmembers(type(instance), callable):
             public = name == "__call__" or not name.startswith(("_", "from_"))
