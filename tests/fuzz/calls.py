@@ -328,7 +328,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     )},
     **{f"training.{name}": {
         "network": lambda: energy_network(), "objective": lambda: objectives.MaximumLikelihood(BOX, 4),
-        "extent": lambda: BOX, "n_cells": lambda: 24,
+        "extent": lambda: BOX, "n_cells": lambda: 24, "n_batches": lambda: 4,
     } for name in ("log_likelihood_gradient", "gradient_bias")},
     "networks.NoiseConditionalMLP.with_tangents": {"sigma": lambda: 0.5},
 }  # fmt: skip

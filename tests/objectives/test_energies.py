@@ -219,6 +219,11 @@ def test_chains_go_on_from_where_they_were_and_as_many_as_there_are():
     assert torch.equal(model.chains, torch.full((7, 2), 5.0, dtype=torch.float64))
     torch.testing.assert_close(losses[1], 0.5 * A * (x.square().sum(-1) - 50))
 
+    start = torch.zeros(4, 2, dtype=torch.float64)  # of one's own, which stay where they are
+    network = EnergyMLP(4, generator=generator()).double().with_chains(start)
+    objective(network, x)
+    assert float(network.chains.max()) == 2.0 and float(start.abs().max()) == 0.0
+
 
 @pytest.mark.parametrize("n_seeds", [1, 2])
 def test_a_training_with_chains_is_repeatable_and_leaves_the_network_given(n_seeds):
@@ -370,7 +375,7 @@ OF_ENERGIES = [
     MaximumLikelihood(BOX, 8),
     ContrastiveDivergence(ULA),
     PersistentContrastiveDivergence(ULA),
-    NoiseContrastive(NOISE),
+    NoiseContrastive(NOISE, 2),
 ]
 every_objective = pytest.mark.parametrize("objective", OF_ENERGIES, ids=lambda objective: type(objective).__name__)
 
@@ -458,6 +463,20 @@ def test_the_memory_of_a_quadrature_is_not_counted_for_each_point():
 
 
 # ------------------------------------------------------------------------------------------- noise-conditional energy
+
+
+def test_the_formula_of_a_noise_conditional_energy():
+    """|y|^2 / (2 t^2) - sd / (sigma gain) F(gain y / t, log(sigma / unit) / 2), layer by layer."""
+    network = NoiseConditionalEnergyMLP(
+        5, 1, 2.0, 3.0, data_mean=(1.0, -0.5), sigma_unit=0.5, generator=generator()
+    ).double()  # fmt: skip
+    x, sigma = sample(two_modes(), 6), torch.linspace(0.2, 3.0, 6, dtype=torch.float64)
+    y, t = x - torch.tensor([1.0, -0.5], dtype=torch.float64), (sigma**2 + 4).sqrt()
+    features = torch.cat([3 * y / t[:, None], (sigma / 0.5).log()[:, None] / 2], -1)
+    (w1, b1), (w2, b2) = ((layer.weight, layer.bias) for layer in network.layers)
+    f = (nn.functional.silu(features @ w1.T + b1) @ w2.T + b2)[:, 0]
+    right = y.square().sum(-1) / (2 * t**2) - 2 / (3 * sigma) * f
+    torch.testing.assert_close(network.energy(x, sigma), right, rtol=1e-12, atol=1e-12)
 
 
 def test_a_noise_conditional_energy_is_learned_by_the_loss_of_scores():

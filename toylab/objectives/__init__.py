@@ -2,6 +2,9 @@
 
 ``objective.offset(density)`` is the constant that makes every one of them read on one axis:
 mean loss + offset = the Fisher divergence 1/2 E|s - s*|^2 that it stands for.
+
+Those of an energy, exp(-E) / Z, call ``score.energy(x)``: ``MaximumLikelihood``, whose loss + offset is the
+Kullback-Leibler divergence, and what stands for it where Z is unknown.
 """
 
 from toylab.objectives.contrastive_divergence import ContrastiveDivergence, PersistentContrastiveDivergence

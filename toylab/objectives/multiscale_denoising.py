@@ -24,8 +24,8 @@ class MultiscaleDenoising:
         s(x) = grad m(x) / (sigma_0^2 sum_i pi_i p_sigma_i(x) / sigma_i^2),    m = sum_i pi_i p_sigma_i,
 
     the score of p_sigma_0 for the one level sigma_0, and of no density else: its levels disagree about the same point
-    unless x itself tells sigma, as it does in many dimensions and not in the plane. It has curl, so that an energy
-    learns the gradient nearest to it. ``minimiser(density)`` is that field.
+    unless x itself tells sigma, as it does in many dimensions and not in the plane. In general it has curl, and an
+    energy learns the gradient nearest to it. ``minimiser(density)`` is that field.
     Source: Li, Chen & Sommer 2023 (Entropy 25, 1367; arXiv:1910.07762), with l(sigma) = 1 / sigma^2.
 
     Args:

@@ -125,9 +125,10 @@ def gradient_bias(
         extent: the box on which the model is normalised, as in ``log_likelihood_gradient``.
         n_cells: cells along each axis.
         batch_size: points per batch.
-        n_batches: R, independent batches. Persistent chains start in each from where the network has them.
+        n_batches: R, at least 4 independent batches. Persistent chains start in each from where the network has them.
         generator: source of randomness; None is torch's global stream.
     """
+    validate.count("n_batches", n_batches, least=4)
     parts = log_likelihood_gradient(network, density, extent, n_cells=n_cells)
     h = -torch.cat([part.flatten() for part in parts.values()])
     g = batch_gradients(network, objective, density, batch_size, n_batches, generator).double().cpu()
