@@ -9,12 +9,13 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from benchmarks import densities, memory, seeds, speed, widgets
+from benchmarks import densities, energies, memory, seeds, speed, widgets
 from benchmarks.machine import made_with
 from toylab._internal.folder import require_writable, write_whole
 
 MEASURED: dict[str, tuple[str, Callable[[float], dict[str, Any]]]] = {
     "densities": ("densities beside torch.distributions, with their memory", densities.run),
+    "energies": ("energies by maximum likelihood and by what stands for it", energies.run),
     "memory": ("peak memory of 100,000 chains", memory.run),
     "seeds": ("networks trained side by side against one", seeds.run),
     "widgets": ("from a control that moves to the new picture", widgets.run),

@@ -7,8 +7,8 @@ import torch
 
 from toylab.densities import Banana, Mixture, two_modes
 from toylab.metrics import mode_weights
-from toylab.networks import NoiseConditionalMLP, ScoreMLP
-from toylab.objectives import Denoising, NoiseConditional, Sliced
+from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP, NoiseConditionalMLP, ScoreMLP
+from toylab.objectives import Denoising, MaximumLikelihood, NoiseConditional, Sliced
 from toylab.samplers import annealed_langevin, langevin
 from toylab.schedules import geometric
 from toylab.training import fit
@@ -28,6 +28,9 @@ fit(ScoreMLP(), Denoising(0.5), p, held_out=lambda s: float(s(x).sum()))
 fit(ScoreMLP(), lambda score, x, generator=None: score(x).square().sum(-1), p)
 fit(NoiseConditionalMLP(), NoiseConditional(sigmas), p)
 fit(torch.nn.Linear(2, 2), Sliced(), x)
+fit(NoiseConditionalEnergyMLP(), NoiseConditional(sigmas), p)
+fit(EnergyMLP(), MaximumLikelihood((-9, 9, -9, 9)), p)
+fit(ScoreMLP(), MaximumLikelihood((-9, 9, -9, 9)), p)  # type: ignore[misc]
 fit(ScoreMLP(), NoiseConditional(sigmas), p)  # type: ignore[misc]
 fit(NoiseConditionalMLP(), Sliced(), p)  # type: ignore[misc]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu, speed
+from benchmarks import energies, gpu, speed
 from toylab import museum
 from toylab.cli import _parser
 from toylab.densities import two_modes
@@ -88,6 +88,22 @@ def test_speed_of_mixtures_is_the_recorded_one():
 def test_the_wrong_loss_is_named():
     out, _ = run("objectives.md")
     assert out.startswith("converges to -s: sign of the target")
+
+
+def test_contrastive_divergence_points_the_right_way_and_is_far_too_short():
+    """The shares that the page states, within five of their errors and half of its last digit."""
+    out, names = run("objectives.md")
+    page = (ROOT / "docs" / "objectives.md").read_text()
+    assert "along the exact gradient" in out
+    said = re.search(r"gradient (0\.\d+) ± 0\.\d+ of it; k = 10: (0\.\d+) ±", page).groups()
+    for bias, share in zip(names["biases"], said, strict=True):
+        assert abs(bias.along - float(share)) < 5 * bias.along_error + 0.5 * 10.0 ** -len(share.partition(".")[2])
+        assert 0 < bias.along < 0.1
+    assert 0 < float(names["divergence"][-1]) < float(names["divergence"][0])
+
+
+def test_the_table_of_energies_is_the_recorded_one():
+    assert energies.table(recorded("energies")) in (ROOT / "docs" / "objectives.md").read_text()
 
 
 def test_the_likelihood_is_exact_and_the_flow_is_counted():

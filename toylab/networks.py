@@ -1,7 +1,8 @@
 """Small networks called like a score: ``ScoreMLP`` and ``EnergyMLP`` as s(x), ``NoiseConditionalMLP`` as s(x, sigma).
 
-A plain network is a free vector field: nothing makes it the gradient of a log-density. The three are in one file since
-they share all but a few lines: layers, initial weights, the scale of the data, and the sums in ``_affine``.
+A plain network is a free vector field: nothing makes it the gradient of a log-density. An energy network is one. They
+are in one file since they share all but a few lines: layers, initial weights, the scale of the data, and the sums in
+``_affine``.
 
 Each is made for data of a standard deviation near ``data_std``, 4 unless told otherwise, about ``data_mean``. With
 data_mean = m + c mean, data_std = c std (and sigma_unit = c) a network with the same weights gives s((x - m) / c) / c,
@@ -224,6 +225,19 @@ class EnergyMLP(_MLP):
         """The score -grad E at the points x [..., 2]; same shape."""
         return gradient(lambda y: -self.energy(y), self._checked(x))
 
+    def with_chains(self, x: Tensor) -> Self:
+        """A copy of this network that carries chains along: a buffer ``chains`` [m, 2], in its dtype, where it is.
+
+        ``PersistentContrastiveDivergence`` moves them. ``training.save`` leaves them out.
+
+        Args:
+            x: where they start, such as draws from the data or ``samplers.uniform_start(256, extent)``.
+        """
+        network = copy.deepcopy(self)
+        validate.finite_cloud("x", x)
+        network.register_buffer("chains", x.detach().to(_linear(self.layers)[0].weight, copy=True), persistent=False)
+        return network
+
     def density(self, extent: Sequence[float], *, n_cells: int = 256) -> FromEnergy:
         """The density exp(-E) / Z on a box (left, right, bottom, top), Z by quadrature: see ``densities.from_energy``.
 
@@ -263,6 +277,8 @@ class NoiseConditionalMLP(_MLP):
     torch.Size([7, 2])
     """
 
+    _n_outputs = 2  # of F
+
     def __init__(
         self,
         width: int = 128,
@@ -278,7 +294,7 @@ class NoiseConditionalMLP(_MLP):
         super().__init__()
         self.gain = validate.positive("gain", gain)
         self.sigma_unit = validate.positive("sigma_unit", sigma_unit)
-        self._begin(3, 2, width, depth, activation, data_mean, data_std, generator)
+        self._begin(3, self._n_outputs, width, depth, activation, data_mean, data_std, generator)
 
     def for_data(self, data: Density | Tensor) -> Self:
         """As that of ``ScoreMLP``; ``sigma_unit`` becomes a quarter of ``data_std``, as it is by default."""
@@ -292,13 +308,54 @@ class NoiseConditionalMLP(_MLP):
 
     def forward(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """The field at the points x [..., 2] and levels sigma > 0 (a number, or broadcasting to x[..., 0])."""
+        sigma, t, y, f = self._parts(x, sigma)
+        return -y / t**2 + self.data_std / (sigma * t) * f
+
+    def _parts(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Sigma and t, with a last dimension of 1 unless they are one number for all, y, and F at all points."""
         sigma = validate.positive_level(sigma, self._checked(x))
         sigma = sigma if isinstance(sigma, Tensor) else x.new_full((), sigma)  # made where x is, not moved there
         sigma = sigma[..., None] if sigma.ndim else sigma  # one level for all stays one number
         t, y = (sigma**2 + self.data_std**2).sqrt(), self._centred(x)
         level = sigma.log() if self.sigma_unit == 1 else (sigma / self.sigma_unit).log()
         features = torch.cat([self.gain * y / t, (level / 2).expand(*x.shape[:-1], 1)], -1)
-        return -y / t**2 + self.data_std / (sigma * t) * _through(self.layers, self.activation, features)
+        return sigma, t, y, _through(self.layers, self.activation, features)
+
+
+class NoiseConditionalEnergyMLP(NoiseConditionalMLP):
+    """A noise-conditional score that is a gradient: s(x, sigma) = -grad E(x, sigma), E one scalar network.
+
+        E(x, sigma) = |y|^2 / (2 t^2) - sd / (sigma gain) F(gain y / t, log(sigma / sigma_unit) / 2)
+
+    with y, t, sd and gain as in ``NoiseConditionalMLP``, whose second term here is that of grad F. At each level it is
+    the score of a density, exp(-E(., sigma)) / Z(sigma), so that Metropolis samplers can use it. Any objective for
+    noise-conditional scores trains it; it costs one backward pass more. E is known up to a constant at each level.
+
+    Args:
+        width: as in ``NoiseConditionalMLP``, like all that follow.
+        depth: number of hidden layers.
+        data_std: sd.
+        gain: scale at which F sees its points, in units of t.
+        activation: applied after each hidden layer; it must be smooth.
+        data_mean: roughly the middle of the data.
+        sigma_unit: unit of the noise levels.
+        generator: draws the initial weights; None is torch's stream.
+
+    >>> network = NoiseConditionalEnergyMLP()
+    >>> network(torch.zeros(7, 2), 0.5).shape, network.energy(torch.zeros(7, 2), 0.5).shape
+    (torch.Size([7, 2]), torch.Size([7]))
+    """
+
+    _n_outputs = 1
+
+    def energy(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        """E(x, sigma), shape [...], for points x [..., 2] and levels sigma > 0, as in ``forward``."""
+        sigma, t, y, f = self._parts(x, sigma)
+        return (y / t).square().sum(-1) / 2 - (self.data_std / (sigma * self.gain) * f)[..., 0]
+
+    def forward(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        """The score -grad E at the points x [..., 2] and levels sigma > 0 (a number, or broadcasting to x[..., 0])."""
+        return gradient(lambda y: -self.energy(y, sigma), self._checked(x))
 
 
 def scale_of(x: Tensor) -> tuple[tuple[float, float], float]:

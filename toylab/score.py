@@ -50,6 +50,19 @@ class LogProb(Protocol):
         ...
 
 
+@runtime_checkable
+class EnergyScore(Protocol):
+    """A score that is a gradient and knows of what: ``score(x)`` is -grad E(x), and ``score.energy(x)`` E(x)."""
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        """-grad E at the points x [..., 2]; same shape."""
+        ...
+
+    def energy(self, x: Tensor, /) -> Tensor:
+        """E at the points x [..., 2], shape [...]; the density is exp(-E) / Z."""
+        ...
+
+
 def at(score: NoiseConditionalScore, sigma: Tensor | float) -> Score:
     """Fix the noise level: turn ``score(x, sigma)`` into ``score(x)``.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import densities, hardware_limit, machine, memory, row, scaling, seeds, speed
+from benchmarks import densities, energies, hardware_limit, machine, memory, row, scaling, seeds, speed
 from benchmarks.hardware_limit import HardwareLimit
 from benchmarks.measurement import Measurement
 from benchmarks.peers import PEERS
@@ -146,15 +146,25 @@ def test_unknown_requests_are_refused(arguments, named, capsys):
     assert named in capsys.readouterr().err
 
 
+RECORDED = ("seeds", "memory", "densities", "energies")
+
+
 def test_a_recording_of_today_has_the_keys_of_the_recorded_one(monkeypatch):
     """The documentation finds its numbers under them."""
-    recorded = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in ("seeds", "memory", "densities")}
+    recorded = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in RECORDED}
     monkeypatch.setattr(seeds, "SHAPES", {"batch 64, width 64": (4, 4)})
     monkeypatch.setattr(seeds, "trained_objectives", lambda: {"explicit": Explicit(two_modes().score)})
     monkeypatch.setattr(memory, "N_CHAINS", 10)
+    monkeypatch.setattr(energies, "WIDTH", 4)
+    monkeypatch.setattr(energies, "N_STEPS", 2)
+    monkeypatch.setattr(energies, "TARGETS", {"two modes": energies.TARGETS["two modes"]})
     monkeypatch.setattr(densities, "in_a_fresh_process", lambda code, n: "0.2 0.3\n")
     monkeypatch.setattr(densities, "catalogue", dict)
-    now = {"seeds": seeds.run(0.01), "memory": memory.run(0.001), "densities": densities.run(0.001)}
+    now = {"seeds": seeds.run(0.01), "memory": memory.run(0.001), "densities": densities.run(0.001),
+           "energies": energies.run(0.001)}  # fmt: skip
+    rows = [found["energies"]["two modes"] for found in (now, recorded)]
+    assert rows[0].keys() == rows[1].keys()
+    assert all(rows[0][label].keys() == rows[1][label].keys() for label in rows[0] if label != "true weight")
     assert now["memory"].keys() >= recorded["memory"].keys()
     assert list(now["densities"])[-1] == list(recorded["densities"])[-1]
     (first, *_), (same, *_) = (list(found["densities"].values())[1].values() for found in (now, recorded))

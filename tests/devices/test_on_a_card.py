@@ -45,17 +45,22 @@ from toylab.densities import (
 from toylab.experiments import EXPERIMENTS, bugs, diffusion, estimation, likelihood, objectives, reference, setting
 from toylab.experiments import samplers as sampler_experiment
 from toylab.metrics import fisher_divergence_by_region
-from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
+from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
+    ContrastiveDivergence,
     Denoising,
     Explicit,
     FiniteDifferenceSliced,
     Implicit,
     LogNormal,
     LogUniform,
+    MaximumLikelihood,
+    MultiscaleDenoising,
     NoiseConditional,
     NoiseConditionalExplicit,
+    NoiseContrastive,
     NoisePrediction,
+    PersistentContrastiveDivergence,
     Sliced,
     UniformTimes,
 )
@@ -169,6 +174,13 @@ def test_gaussians_whose_tensors_are_on_the_card(here):
 
 # --------------------------------------------------------------------------------------------------- training
 
+ULA = partial(samplers.langevin_step, step_size=0.1)
+
+
+def with_chains(width, **settings):
+    return EnergyMLP(width, **settings).with_chains(two_modes().sample((5,), generator=torch.Generator()))
+
+
 TRAININGS = {
     "explicit": (lambda p: Explicit(p.score), ScoreMLP),
     "implicit": (lambda p: Implicit(), ScoreMLP),
@@ -182,6 +194,12 @@ TRAININGS = {
     "noise prediction": (lambda p: NoisePrediction(0.5), ScoreMLP),
     "noise-conditional": (lambda p: NoiseConditional(LEVELS, antithetic=True), NoiseConditionalMLP),
     "noise-conditional, explicit": (lambda p: NoiseConditionalExplicit(p.score, LEVELS), NoiseConditionalMLP),
+    "multiscale denoising": (lambda p: MultiscaleDenoising(LEVELS, 0.5), EnergyMLP),
+    "maximum likelihood": (lambda p: MaximumLikelihood((-20.0, 20.0, -20.0, 20.0), 4), EnergyMLP),
+    "contrastive divergence": (lambda p: ContrastiveDivergence(ULA, 2), EnergyMLP),
+    "persistent chains": (lambda p: PersistentContrastiveDivergence(ULA), with_chains),
+    "noise-contrastive": (lambda p: NoiseContrastive(two_modes().noised(2.0)), EnergyMLP),
+    "noise-conditional energy": (lambda p: NoiseConditional(LEVELS), NoiseConditionalEnergyMLP),
     "log-uniform levels": (lambda p: NoiseConditional(LogUniform(0.1, 5.0)), NoiseConditionalMLP),
     "log-normal levels": (lambda p: NoiseConditional(LogNormal()), NoiseConditionalMLP),
     "levels of an SDE": (lambda p: NoiseConditional(UniformTimes(VP())), NoiseConditionalMLP),

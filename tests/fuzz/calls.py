@@ -82,6 +82,11 @@ def levels_network() -> networks.NoiseConditionalMLP:
     return networks.NoiseConditionalMLP(8, 1, generator=generator())
 
 
+def energy_network() -> networks.EnergyMLP:
+    """A small one, with chains."""
+    return networks.EnergyMLP(8, 1, generator=generator()).with_chains(points())
+
+
 def chains(keep_every: int | None = None) -> samplers.Chains:
     """Of MALA, which has an acceptance."""
     return samplers.mala(
@@ -261,6 +266,9 @@ VALUES: dict[str, Callable[[], Any]] = {
     "probabilities": lambda: GRID.probabilities,
     "law": lambda: GRID,
     "logits": lambda: GRID.probabilities.log(),
+    "noise": lambda: P,
+    "ratio": lambda: 2,
+    "sigma_0": lambda: 0.5,
 }
 
 OF_SPINS = (
@@ -271,6 +279,10 @@ OF_SPINS = (
 OF_CELLS = ("GridLaw.log_prob", "GridLaw.concrete_score", "GridScoreMatching.__call__")
 
 LEVELS = {"score": lambda: P.score}  # of x and sigma: the same one, since a density's score is both
+
+BOX = (-12.0, 12.0, -12.0, 12.0)  # where two modes have their mass
+OF_CHAINS = ("ContrastiveDivergence", "PersistentContrastiveDivergence")
+langevin = functools.partial(samplers.langevin_step, step_size=0.1)
 
 # Values of one function that differ from those above
 OWN: dict[str, dict[str, Callable[[], Any]]] = {
@@ -293,6 +305,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "networks.ScoreMLP": {"width": lambda: 8},
     "networks.EnergyMLP": {"width": lambda: 8},
     "networks.NoiseConditionalMLP": {"width": lambda: 8},
+    "networks.NoiseConditionalEnergyMLP": {"width": lambda: 8},
     "samplers.reflected_langevin": {"low": lambda: (-20.0, -20.0), "high": lambda: (20.0, 20.0)},
     "samplers.reflected_langevin_step": {"low": lambda: (-20.0, -20.0), "high": lambda: (20.0, 20.0)},
     "samplers.forward_sde": {"times": lambda: torch.tensor([0.1, 0.5, 1.0])},
@@ -348,6 +361,14 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     **{f"plotting.{name}": {"n": lambda: 12} for name in ("score_field", "density_map", "error_heat_map")},
     "plotting.sample_histogram": {"n": lambda: 12, "vmax": lambda: 0.1},
     "objectives.NoiseConditional": {"sigmas": lambda: torch.tensor([2.0, 0.5])},
+    **{f"objectives.{name}": {"step": lambda: langevin} for name in OF_CHAINS},
+    **{f"objectives.{name}.__call__": {"score": lambda: energy_network()} for name in (
+        "MaximumLikelihood", "NoiseContrastive", *OF_CHAINS,
+    )},
+    **{f"training.{name}": {
+        "network": lambda: energy_network(), "objective": lambda: objectives.MaximumLikelihood(BOX, 4),
+        "extent": lambda: BOX, "n_cells": lambda: 24, "n_batches": lambda: 4,
+    } for name in ("log_likelihood_gradient", "gradient_bias")},
     "networks.NoiseConditionalMLP.with_tangents": {"sigma": lambda: 0.5},
 }  # fmt: skip
 
@@ -355,9 +376,9 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
 MADE_BY_THE_LIBRARY = {
     "densities.Density", "densities.Example", "densities.Affine", "densities.FromEnergy", "densities.FromTorch",
     "densities.Noised", "objectives.ContinuousLevels", "objectives.HasOffset", "objectives.Objective",
-    "samplers.Chains", "samplers.Likelihood", "samplers.State", "samplers.WarmUp", "score.LogProb",
+    "samplers.Chains", "samplers.Likelihood", "samplers.State", "samplers.WarmUp", "score.EnergyScore", "score.LogProb",
     "score.NoiseConditionalScore", "score.Score", "sde.SDE", "testing.Finding", "testing.Report", "training.Fit",
-    "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
+    "training.GradientBias", "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
     "metrics.Autocorrelation", "metrics.Convergence", "metrics.ErrorDecomposition", "metrics.ErrorTerms",
     "metrics.Estimate", "metrics.FisherByRegion", "metrics.ModeWeightTrace", "metrics.TwoSample",
     "plotting.look", "widgets.Film", "widgets.TrainingTheatre",
@@ -375,6 +396,7 @@ NOT_FOR_THESE = {
         ("Sliced", "projection"), ("FiniteDifferenceSliced", "projection"), ("NoiseConditional", "weighting"),
         ("NoiseConditionalExplicit", "weighting"), ("Explicit", "target"), ("NoiseConditionalExplicit", "target"),
     )),
+    *(f"objectives.{name}.step" for name in OF_CHAINS),
     "densities.GaussianMixture.to_scipy", "densities.FromTorch.bounds", "densities.FromTorch.length_scale",
     *(f"densities.{name}.posterior" for name in WITHOUT_POSTERIOR),
 }  # fmt: skip
@@ -435,8 +457,9 @@ def instances() -> dict[str, Any]:
         "sde.VP": VP,
         "sde.SubVP": sde.SubVP(),
         "networks.ScoreMLP": network(),
-        "networks.EnergyMLP": networks.EnergyMLP(8, 1, generator=generator()),
+        "networks.EnergyMLP": energy_network(),
         "networks.NoiseConditionalMLP": levels_network(),
+        "networks.NoiseConditionalEnergyMLP": networks.NoiseConditionalEnergyMLP(8, 1, generator=generator()),
         "objectives.Explicit": objectives.Explicit(P.score),
         "objectives.Implicit": objectives.Implicit(),
         "objectives.Sliced": objectives.Sliced(),
@@ -445,6 +468,11 @@ def instances() -> dict[str, Any]:
         "objectives.NoisePrediction": objectives.NoisePrediction(0.5),
         "objectives.NoiseConditional": objectives.NoiseConditional(torch.tensor([1.0, 0.5])),
         "objectives.NoiseConditionalExplicit": objectives.NoiseConditionalExplicit(P.score, torch.tensor([1.0, 0.5])),
+        "objectives.MaximumLikelihood": objectives.MaximumLikelihood(BOX, 4),
+        "objectives.ContrastiveDivergence": objectives.ContrastiveDivergence(langevin),
+        "objectives.PersistentContrastiveDivergence": objectives.PersistentContrastiveDivergence(langevin),
+        "objectives.NoiseContrastive": objectives.NoiseContrastive(P),
+        "objectives.MultiscaleDenoising": objectives.MultiscaleDenoising(torch.tensor([1.0, 0.5]), 0.5),
         "objectives.LogUniform": objectives.LogUniform(0.1, 1.0),
         "objectives.LogNormal": objectives.LogNormal(),
         "objectives.UniformTimes": objectives.UniformTimes(VP),

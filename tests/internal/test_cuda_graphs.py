@@ -33,6 +33,7 @@ from toylab.densities import (
 )
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
+    ContrastiveDivergence,
     Denoising,
     Explicit,
     FiniteDifferenceSliced,
@@ -40,6 +41,7 @@ from toylab.objectives import (
     LogUniform,
     NoiseConditional,
     NoiseConditionalExplicit,
+    NoiseContrastive,
     NoisePrediction,
     Sliced,
     UniformTimes,
@@ -61,6 +63,7 @@ from toylab.samplers import (
     heun_step,
     hmc,
     langevin,
+    langevin_step,
     mala,
     mala_init,
     mala_step,
@@ -386,7 +389,11 @@ class Counts:
 
 
 def test_functions_that_may_change_are_not_recorded():
-    for f in (lambda x: -x, Counts(), Explicit(lambda x: -x), at(lambda x, sigma: -x, 0.1), at(Counts(), 0.1)):
+    for f in (
+        lambda x: -x, Counts(), Explicit(lambda x: -x), at(lambda x, sigma: -x, 0.1), at(Counts(), 0.1),
+        functools.partial(Counts()), functools.partial(langevin_step, step_size=Counts()),
+        ContrastiveDivergence(functools.partial(Counts(), 1)),
+    ):  # fmt: skip
         assert not changes_nothing(f)
         with pytest.warns(RuntimeWarning, match="may keep something that changes between calls"):
             assert capture_step(torch.neg, torch.device("cuda"), uses=[P.score, f]) is torch.neg
@@ -397,7 +404,9 @@ def test_what_is_known_not_to_change():
     known = [
         P, P.score, Banana().log_prob, Points(X), ScoreMLP(4), energy.energy, energy, Sliced(), Explicit(P.score),
         at(P.score, 0.1), at(at(P.score, 0.1), 0.2), rademacher, NoiseConditional(SIGMAS), P.noised(0.1).score,
-        Circle(2.0), energy.density((-1.0, 1.0, -1.0, 1.0), n_cells=8),
+        Circle(2.0), energy.density((-1.0, 1.0, -1.0, 1.0), n_cells=8), NoiseContrastive(P),
+        functools.partial(langevin_step, step_size=0.1),
+        ContrastiveDivergence(functools.partial(langevin_step, step_size=0.1)),
     ]  # fmt: skip
     assert all(changes_nothing(f) for f in known)
     assert not changes_nothing(FromEnergy(lambda x: x.square().sum(-1), (-1.0, 1.0, -1.0, 1.0), n_cells=8))

@@ -10,6 +10,7 @@ from toylab.objectives import (
     Explicit,
     FiniteDifferenceSliced,
     Implicit,
+    MultiscaleDenoising,
     NoiseConditional,
     NoiseConditionalExplicit,
     NoisePrediction,
@@ -30,7 +31,7 @@ OBJECTIVES = [
     Denoising(0.5), Denoising(0.5, antithetic=True), Denoising(0.5, control_variate=True), NoisePrediction(0.5),
     Explicit(right), Implicit(), Sliced(), Sliced(3, variance_reduced=False), FiniteDifferenceSliced(),
     NoiseConditional(SIGMAS), NoiseConditional(SIGMAS, antithetic=True),
-    NoiseConditionalExplicit(right, SIGMAS),
+    NoiseConditionalExplicit(right, SIGMAS), MultiscaleDenoising(SIGMAS, 0.5),
 ]  # fmt: skip
 every_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: repr(objective).split("=<")[0])
 X = torch.zeros(5, 2)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
+from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.training import load, save
 
 
@@ -27,10 +27,19 @@ def networks():
         ScoreMLP(5, data_mean=(3.0, -700.0), data_std=400.0, generator=generator()),
         EnergyMLP(5, data_mean=0.1, data_std=0.03, generator=generator()),
         NoiseConditionalMLP(5, data_mean=(0.0, 2.0), data_std=80.0, sigma_unit=20.0, generator=generator()),
+        NoiseConditionalEnergyMLP(5, 2, gain=3.0, sigma_unit=20.0, generator=generator()),
     ]
 
 
-@pytest.mark.parametrize("network", networks(), ids=range(9))
+def test_chains_are_left_out(tmp_path):
+    network = EnergyMLP(5, generator=generator()).with_chains(torch.zeros(3, 2))
+    save(network, tmp_path / "network.pt")
+    again = load(tmp_path / "network.pt")
+    assert not hasattr(again, "chains")
+    assert torch.equal(again.energy(torch.ones(4, 2)), network.energy(torch.ones(4, 2)))
+
+
+@pytest.mark.parametrize("network", networks(), ids=range(10))
 def test_round_trip(network, tmp_path):
     before = torch.get_rng_state()
     save(network, tmp_path / "network.pt")

@@ -10,6 +10,7 @@ makes sense without the others.
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import torch
@@ -78,9 +79,14 @@ def changes_nothing(f: object) -> bool:
     """Whether a function is known to keep no state in Python that could change between its calls.
 
     True for tensors, torch modules, frozen dataclasses (densities, objectives) whose functions are so, their methods,
-    and toylab's own functions. False for any other function: it may count its calls, or see variables that change,
-    and a replay would go on with their old values.
+    toylab's own functions, and ``functools.partial`` of these with numbers. False for any other function: it may count
+    its calls, or see variables that change, and a replay would go on with their old values.
     """
+    if isinstance(f, partial):
+        fixed = (*f.args, *f.keywords.values())
+        return changes_nothing(f.func) and all(
+            isinstance(value, int | float) or changes_nothing(value) for value in fixed
+        )
     owner = getattr(f, "__self__", f)
     if isinstance(owner, nn.Module | Tensor):
         return True

@@ -162,14 +162,7 @@ class FromEnergy(Density):
         return (x1 >= left) & (x1 <= right) & (x2 >= bottom) & (x2 <= top)
 
     def _nodes(self, rule: Rule) -> tuple[Tensor, Tensor]:
-        """Nodes [n_cells, n_cells, k, k, 2] of all cells, and their weights [k, k], by a rule of k nodes on [-1, 1]."""
-        (t, w), order = rule, len(rule[0])
-        place = (torch.arange(self.n_cells)[:, None] + 0.5 * (t + 1)) / self.n_cells
-        (left, bottom), (right, top) = (corner.tolist() for corner in self.bounds())
-        first, second = left + (right - left) * place, bottom + (top - bottom) * place
-        shape = (self.n_cells, self.n_cells, order, order)
-        x = torch.stack([first[:, None, :, None].expand(shape), second[None, :, None, :].expand(shape)], -1)
-        return x, w[:, None] * w * ((right - left) * (top - bottom) / (2 * self.n_cells) ** 2)
+        return _cell_nodes(self.extent, self.n_cells, rule)
 
     def _log_terms(self, rule: Rule) -> Tensor:
         """The logarithms of the terms that add up to Z, [n_cells, n_cells, k, k]."""
@@ -242,6 +235,23 @@ def from_energy(energy: Callable[[Tensor], Tensor], extent: Sequence[float], *, 
     (True, True)
     """
     return FromEnergy(energy, validate.extent("extent", extent), n_cells)
+
+
+def box_nodes(extent: Sequence[float], n_cells: int) -> tuple[Tensor, Tensor]:
+    """The nodes [n, 2] on which ``from_energy`` sums Z, 16 to a cell, and their weights [n], float64."""
+    x, weights = _cell_nodes(extent, n_cells, _GAUSS_4)
+    return x.reshape(-1, 2), weights.expand(x.shape[:-1]).flatten()
+
+
+def _cell_nodes(extent: Sequence[float], n_cells: int, rule: Rule) -> tuple[Tensor, Tensor]:
+    """Nodes [n_cells, n_cells, k, k, 2] of all cells, and their weights [k, k], by a rule of k nodes on [-1, 1]."""
+    (t, w), order = rule, len(rule[0])
+    place = (torch.arange(n_cells)[:, None] + 0.5 * (t + 1)) / n_cells
+    left, right, bottom, top = extent
+    first, second = left + (right - left) * place, bottom + (top - bottom) * place
+    shape = (n_cells, n_cells, order, order)
+    x = torch.stack([first[:, None, :, None].expand(shape), second[None, :, None, :].expand(shape)], -1)
+    return x, w[:, None] * w * ((right - left) * (top - bottom) / (2 * n_cells) ** 2)
 
 
 def _of_the_log(error: float) -> float:

@@ -4,6 +4,7 @@ Only types and shapes are read, never a value, so that nothing waits for a GPU.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from toylab._internal import user_functions, validate
 from toylab._internal.uncalled import refuse_class, refuse_function
 from toylab.densities.density import Density
+from toylab.score import EnergyScore
 
 AnyScore = TypeVar("AnyScore", bound=Callable[..., Tensor])
 
@@ -32,6 +34,22 @@ def check_inputs(
     validate.points("x", x)
     validate.generator(generator)
     return checked(score, name, output)
+
+
+def check_energy(score: EnergyScore, x: Tensor, generator: torch.Generator | None) -> Callable[[Tensor], Tensor]:
+    """Return the energy E of the score, made to say so if it is not one number per point, or raise.
+
+    Raises:
+        TypeError: if the score has no energy, or the generator is none.
+        ValueError, TypeError: if x is not made of points.
+    """
+    check_inputs(score, x, generator)
+    if not callable(getattr(score, "energy", None)):
+        raise TypeError(
+            f"score is a {type(score).__name__}, which has no method energy: this loss is one of E(x), whose gradient "
+            "is -score(x). Give an EnergyMLP(), or a module of your own with energy(x) [n] for points [n, 2]."
+        )
+    return partial(user_functions.call_log_prob, "score.energy", score.energy)
 
 
 def checked(score: AnyScore, name: str = "score", output: str = "score") -> AnyScore:

@@ -27,7 +27,7 @@ class HasOffset(Protocol):
     """An objective that knows its constant."""
 
     def offset(self, density: Density) -> float:
-        """The constant with mean loss + offset = the Fisher divergence that the objective stands for."""
+        """The constant with mean loss + offset = the divergence that the objective stands for, Fisher's mostly."""
         ...
 
 

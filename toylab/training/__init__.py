@@ -2,6 +2,7 @@
 
 from toylab.training.averaging import WeightAverage
 from toylab.training.fit import fit
+from toylab.training.gradient_bias import GradientBias, gradient_bias, log_likelihood_gradient
 from toylab.training.gradient_noise import gradient_noise
 from toylab.training.history import History
 from toylab.training.learning_rates import constant, cosine, one_cycle
@@ -11,6 +12,7 @@ from toylab.training.spread import Spread
 
 __all__ = [
     "Fit",
+    "GradientBias",
     "History",
     "Spread",
     "TrainingDiverged",
@@ -18,8 +20,10 @@ __all__ = [
     "constant",
     "cosine",
     "fit",
+    "gradient_bias",
     "gradient_noise",
     "load",
+    "log_likelihood_gradient",
     "one_cycle",
     "save",
 ]

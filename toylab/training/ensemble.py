@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from toylab._internal.mlp_jvp import in_autocast
 from toylab._kernels.tangents import softplus_with_tangents
-from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP, _draw
+from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP, NoiseConditionalMLP, ScoreMLP, _draw
 
 _Module = TypeVar("_Module", bound=nn.Module)
-_OURS = (ScoreMLP, EnergyMLP, NoiseConditionalMLP)
+_OURS = (ScoreMLP, EnergyMLP, NoiseConditionalMLP, NoiseConditionalEnergyMLP)
 
 
 class Ensemble(nn.Module):
@@ -50,20 +50,40 @@ class Ensemble(nn.Module):
 
     def forward(self, x: Tensor, *sigma: Tensor | float) -> Tensor:
         """The fields at the points x [..., n, m, 2]; same shape. A tensor sigma is [..., n, m], or of no dimension."""
+        return self._each(self._one[0], "", x, *sigma).view(x.movedim(-3, 0).shape).movedim(0, -3)
+
+    def energy(self, x: Tensor) -> Tensor:
+        """The energies [..., n, m] at the points x [..., n, m, 2], of networks that have one."""
+        return self._each(_Energy(self._one[0]), "network.", x).view(x.movedim(-3, 0).shape[:-1]).movedim(0, -2)
+
+    @property
+    def chains(self) -> Tensor | None:
+        """The buffers ``chains`` of the networks, [n, m, 2], if they have them."""
+        buffers = dict(zip(self._buffer_names, self.buffers(), strict=True))
+        return buffers.get("chains")
+
+    def _each(self, one: nn.Module, prefix: str, x: Tensor, *sigma: Tensor | float) -> Tensor:
+        """What each network gives at its points, [n, all points of a network, ..].
+
+        Args:
+            one: the first network, or a module that holds it.
+            prefix: of the names of its weights there.
+            x: points [..., n, m, 2].
+            sigma: levels, as in ``forward``.
+        """
         if x.ndim < 3 or x.shape[-3] != self.n:
             raise ValueError(
                 f"the objective calls the score with points {list(x.shape)}: of {self.n} networks side by side it "
                 f"must be [..., {self.n}, m, 2]. Keep the batch dimensions of x in the objective, or leave n_seeds 1."
             )
         # [n, all points of a network, 2]: one product per layer, whatever the objective has stacked in front
-        own = x.movedim(-3, 0)
-        shape, own = own.shape, own.reshape(self.n, -1, 2)
+        own = x.movedim(-3, 0).reshape(self.n, -1, 2)
         levels = [
             s.expand(x.shape[:-1]).movedim(-2, 0).reshape(self.n, -1) if isinstance(s, Tensor) and s.ndim else s
             for s in sigma
         ]
-        one, weights = self._one[0], dict(zip(self._names, self.weights, strict=True))
-        buffers = dict(zip(self._buffer_names, self.buffers(), strict=True))
+        weights = dict(zip((prefix + name for name in self._names), self.weights, strict=True))
+        buffers = dict(zip((prefix + name for name in self._buffer_names), self.buffers(), strict=True))
 
         def field(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, *sigma: Tensor | float) -> Tensor:
             s: Tensor = functional_call(one, (weights, buffers), (x, *sigma))
@@ -72,7 +92,7 @@ class Ensemble(nn.Module):
         if not self._broadcasts:
             where = [0 if isinstance(s, Tensor) and s.ndim else None for s in levels]
             field = vmap(field, in_dims=(0, 0, 0, *where), randomness="different")
-        return field(weights, buffers, own, *levels).view(shape).movedim(0, -3)
+        return field(weights, buffers, own, *levels)
 
     def with_tangents(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
         """As that of ``ScoreMLP``, for points [..., n, m, 2] and directions [k, ..., n, m, 2] or [k, 1, .., 1, 2]."""
@@ -99,6 +119,18 @@ class Ensemble(nn.Module):
             for name, stack in zip(names, stacks, strict=True):
                 own[name].copy_(stack.detach()[k])
         return networks
+
+
+class _Energy(nn.Module):
+    """E of a network in place of its score."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.network.energy(x)  # type: ignore[operator]  # the objective has asked for it
+        return found
 
 
 def redrawn(network: nn.Module, n: int, generator: torch.Generator | None) -> list[nn.Module]:

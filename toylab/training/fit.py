@@ -114,7 +114,7 @@ def fit(
     trained: nn.Module = copy.deepcopy(uncompiled(network)).to(like.device).train()
     batch = draw().view(-1, 2)
     losses, taken = try_once(trained, loss, batch)
-    Memory.of(network, taken.of_weights, taken.of_points / len(losses)).check(n_seeds, batch_size, like.device)
+    Memory.of(network, *taken).check(n_seeds, batch_size, like.device)
     warn_scale(trained, loss, data if isinstance(data, Tensor) else batch)
     if n_seeds > 1:
         trained = Ensemble([trained, *redrawn(trained, n_seeds - 1, generator)])

@@ -39,6 +39,18 @@ def gradient_noise(
         n_batches: R, independent batches; their gradients are computed side by side, 16 at a time.
         generator: source of randomness; None is torch's global stream.
     """
+    return float(batch_gradients(network, objective, density, batch_size, n_batches, generator).double().var(0).sum())
+
+
+def batch_gradients(
+    network: Network,
+    objective: Objective[Network],
+    density: Density,
+    batch_size: int,
+    n_batches: int,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """The gradients g of so many independent batches [n_batches, number of parameters], arguments as above."""
     check_pair(objective, network)
     refuse_function("density", density)
     if not isinstance(density, Density):
@@ -53,12 +65,14 @@ def gradient_noise(
         networks = Ensemble([network] * n)
         x = density.sample((n, batch_size), generator=generator)
         losses = check_losses(loss(networks, x, generator=generator), x)
+        parts = torch.autograd.grad(losses.mean(-1).sum(), list(networks.parameters()), allow_unused=True)
         gradients.append(
-            _flat(torch.autograd.grad(losses.mean(-1).sum(), list(networks.parameters()), allow_unused=True))
+            torch.cat(
+                [
+                    w.new_zeros(n, w[0].numel()) if part is None else part.reshape(n, -1)
+                    for part, w in zip(parts, networks.parameters(), strict=True)
+                ],
+                1,
+            )
         )
-    return float(torch.cat(gradients).double().var(0).sum())
-
-
-def _flat(parts: tuple[Tensor | None, ...]) -> Tensor:
-    """Gradients [n, number of parameters]; a parameter that no loss depends on is left out."""
-    return torch.cat([part.reshape(len(part), -1) for part in parts if part is not None], 1)
+    return torch.cat(gradients)

@@ -15,8 +15,9 @@ class History:
         steps: how many steps had been taken.
         loss: mean loss over the steps since the last report, as the objective counts it.
         fisher_divergence: that loss + the objective's offset, which estimates the Fisher divergence of the network in
-            training, with Dropout and BatchNorm as they are there; nan where the data is a plain set of points or the
-            objective gives no offset.
+            training, with Dropout and BatchNorm as they are there; of an objective that stands for another divergence,
+            such as ``MaximumLikelihood``, that one. It is nan where the data is a plain set of points or the objective
+            gives no offset.
         held_out: ``held_out`` of the averaged network in evaluation mode, nan if none was given.
         seconds: time since the start, without that spent on ``held_out``.
     """

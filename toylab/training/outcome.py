@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from toylab._internal.warn import warn
 from toylab.densities.density import Density
-from toylab.objectives.objective import Objective
+from toylab.objectives.objective import HasOffset, Objective
 from toylab.training.batches import batches
 
 _N_POINTS = 2048
@@ -19,23 +19,21 @@ def warn_no_better_than_zero(
 ) -> None:
     """Warn if the mean loss of a trained network is above that of s = 0, by more than five standard errors.
 
-    Losses that stand for a Fisher divergence differ from it by a constant, so that this is a divergence above that of
-    no field at all. Both are taken at the same points with the same noise, from a generator of their own. Only for
-    objectives of toylab: another may count its calls.
+    Losses that stand for a divergence differ from it by a constant, their offset, so that this is a divergence above
+    that of no field at all. Both are taken at the same points with the same noise, from a generator of their own. Only
+    for objectives of toylab: another may count its calls.
     """
-    if n_steps < _LEAST_STEPS or type(objective).__module__.partition(".")[0] != "toylab":
+    ours = type(objective).__module__.partition(".")[0] == "toylab"
+    if n_steps < _LEAST_STEPS or not ours or not isinstance(objective, HasOffset):
         return
     first = next(network.parameters())
     like = torch.empty(0, dtype=first.dtype, device=first.device)
     x = batches(data, like, (_N_POINTS,), torch.Generator(like.device).manual_seed(0))()
 
-    def zero(x: Tensor, *sigma: Tensor | float) -> Tensor:
-        return torch.zeros_like(x)
-
     with torch.no_grad():
         learned, nothing = (
             objective(score, x, generator=torch.Generator(like.device).manual_seed(1)).double()
-            for score in (network, zero)
+            for score in (network, _Zero())
         )
     excess = learned - nothing
     if float(excess.mean()) > 5 * float(excess.std()) / _N_POINTS**0.5:
@@ -44,3 +42,13 @@ def warn_no_better_than_zero(
             f"at all is {float(nothing.mean()):.3g}. Data of another scale than the network's (take "
             "network.for_data(data)), a learning_rate too large, or too few steps?"
         )
+
+
+class _Zero:
+    """No field at all, the gradient of a constant."""
+
+    def __call__(self, x: Tensor, *sigma: Tensor | float) -> Tensor:
+        return torch.zeros_like(x)
+
+    def energy(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x[..., 0])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from toylab._internal.warn import warn
-from toylab.networks import EnergyMLP
+from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP
 
 _PIECEWISE_LINEAR = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardtanh, nn.Threshold)
 
@@ -21,9 +21,15 @@ def is_piecewise_linear(network: nn.Module) -> bool:
 
 def warn_piecewise_linear(network: nn.Module, differentiated: bool) -> None:
     """Warn if a piecewise linear network is differentiated by its objective, or is itself a gradient."""
-    if not (differentiated or isinstance(network, EnergyMLP)) or not is_piecewise_linear(network):
+    if not (differentiated or isinstance(network, EnergyMLP | NoiseConditionalEnergyMLP)) or not is_piecewise_linear(
+        network
+    ):
         return
-    what = "is the gradient of one" if isinstance(network, EnergyMLP) else "is differentiated by this objective"
+    what = (
+        "is the gradient of one"
+        if isinstance(network, EnergyMLP | NoiseConditionalEnergyMLP)
+        else "is differentiated by this objective"
+    )
     warn(
         f"the network is piecewise linear (ReLU or the like) and {what}: the gradient of such a loss does not see the "
         "kinks move, and almost nothing is learned. Use a smooth activation: softplus, silu, tanh."

@@ -11,17 +11,23 @@ from torch import nn
 from torch.nn import functional
 
 from toylab._internal import validate
-from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
+from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP, NoiseConditionalMLP, ScoreMLP
 
 SavedNetwork = ScoreMLP | EnergyMLP | NoiseConditionalMLP
 
 _FORMAT, _VERSION = "toylab network", 2  # 1 had no data_mean, which was 0, and the data_std of one network alone
-_NETWORKS = {"ScoreMLP": ScoreMLP, "EnergyMLP": EnergyMLP, "NoiseConditionalMLP": NoiseConditionalMLP}
+_NETWORKS: dict[str, type[SavedNetwork]] = {
+    "ScoreMLP": ScoreMLP,
+    "EnergyMLP": EnergyMLP,
+    "NoiseConditionalMLP": NoiseConditionalMLP,
+    "NoiseConditionalEnergyMLP": NoiseConditionalEnergyMLP,
+}
 _ACTIVATIONS = {"softplus": functional.softplus, "silu": functional.silu, "tanh": torch.tanh, "relu": functional.relu}
 _SETTINGS = {
     "ScoreMLP": ("width", "depth", "data_mean", "data_std"),
     "EnergyMLP": ("width", "depth", "data_mean", "data_std"),
     "NoiseConditionalMLP": ("width", "depth", "data_mean", "data_std", "gain", "sigma_unit"),
+    "NoiseConditionalEnergyMLP": ("width", "depth", "data_mean", "data_std", "gain", "sigma_unit"),
 }
 
 

@@ -22,6 +22,8 @@ from toylab.training.piecewise_linear import warn_piecewise_linear
 
 AnyScore = TypeVar("AnyScore")
 
+_MUCH = 1 << 20  # bytes for two points
+
 
 def check_pair(objective: Objective[AnyScore], network: nn.Module) -> None:
     """Raise ``TypeError`` unless the objective can be called and the network is a torch module with parameters."""
@@ -132,10 +134,10 @@ def share_of(rate: Callable[[float], float], t: float) -> float:
     return share
 
 
-def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> tuple[Tensor, MemoryTaken]:
+def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> tuple[Tensor, tuple[int, float]]:
     """The losses [2] at the first two points of a batch [n, 2], with draws of their own, by a copy of the network.
 
-    With them comes the memory that they took.
+    With them comes the memory that they took, in bytes: whatever the number of points, and for each of them.
 
     Raises:
         TypeError, ValueError: for a wrong pairing of objective and network, wrong shapes, or numbers that are nan or
@@ -146,36 +148,19 @@ def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> tu
     """
     if not bool(batch.isfinite().all()):
         raise ValueError("data.sample gives points that are nan or inf: a density must give finite ones.")
-    differentiated = False
-    x, tried = batch[:2].clone(), copy.deepcopy(network)  # its running means are to see whole batches alone
+    x, tried = batch[:2].clone(), _Tried(copy.deepcopy(network))  # its running means are to see whole batches alone
 
-    def score(x: Tensor, *sigma: Tensor | float) -> Tensor:
-        nonlocal differentiated
-        differentiated = differentiated or x.requires_grad or forward_ad.unpack_dual(x).tangent is not None
-        other = (
-            "give a NoiseConditionalMLP(), or an objective at one noise level"
-            if sigma
-            else "give a ScoreMLP(), or an objective over noise levels, such as NoiseConditional(sigmas)"
-        )
-        called = validate.score("network", tried, of_sigma=bool(sigma), remedy=other, in_training=True)
-        try:
-            s = called(x, *sigma)
-        except Exception as error:
-            raise ValueError(
-                f"the network fails at points {list(x.shape)}{', differentiated by the objective' * differentiated}: "
-                f"{error} ({type(error).__name__}). A score maps points [..., 2] of {x.dtype}, whatever stands in "
-                "front, to vectors of the same shape: layers such as BatchNorm1d need x.reshape(-1, 2), and the result "
-                ".view(x.shape), in a forward of your own."
-            ) from error
-        if not isinstance(s, Tensor) or s.shape != x.shape:
-            raise ValueError(
-                f"the network gives {_what(s)} for points {list(x.shape)}: a score has the shape of its points. "
-                "Give the last layer 2 outputs."
-            )
-        return s
+    def losses_of(x: Tensor) -> Tensor:
+        return check_losses(objective(tried, x, generator=torch.Generator(x.device).manual_seed(0)), x)
 
-    with MemoryTaken(tried.parameters()) as taken:
-        losses = check_losses(objective(score, x, generator=torch.Generator(x.device).manual_seed(0)), x)
+    with MemoryTaken(tried.network.parameters()) as taken:
+        losses = losses_of(x)
+    of_network, per_point = taken.of_weights, taken.of_points / len(x)
+    if taken.of_points > _MUCH:  # of work that all points share, such as a quadrature
+        with MemoryTaken(tried.network.parameters()) as twice:
+            losses_of(x.repeat(2, 1))
+        per_point = (twice.of_points - taken.of_points) / len(x)
+        of_network += taken.of_points - round(len(x) * per_point)
     if not losses.requires_grad:
         raise ValueError(
             "the loss does not depend on the weights of the network, so that nothing can be learned: look for "
@@ -186,9 +171,47 @@ def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> tu
             f"the loss is {losses.tolist()} at two points before the first step: look at the weights of the network "
             "and at the objective for nan or inf."
         )
-    warn_piecewise_linear(network, differentiated)
-    warn_tied_points(network, objective, differentiated)
-    return losses.detach(), taken
+    warn_piecewise_linear(network, tried.differentiated)
+    warn_tied_points(network, objective, tried.differentiated)
+    return losses.detach(), (of_network, per_point)
+
+
+class _Tried:
+    """A network as the objective sees it in its trial: each call is checked, and derivatives are noticed."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network, self.differentiated = network, False
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        """What a network has besides, such as an energy; derivatives of its own would be taken unnoticed."""
+        if name in ("network", "with_tangents"):
+            raise AttributeError(name)
+        return getattr(self.network, name)
+
+    def __call__(self, x: Tensor, *sigma: Tensor | float) -> Tensor:
+        self.differentiated |= x.requires_grad or forward_ad.unpack_dual(x).tangent is not None
+        other = (
+            "give a NoiseConditionalMLP(), or an objective at one noise level"
+            if sigma
+            else "give a ScoreMLP(), or an objective over noise levels, such as NoiseConditional(sigmas)"
+        )
+        called = validate.score("network", self.network, of_sigma=bool(sigma), remedy=other, in_training=True)
+        try:
+            s = called(x, *sigma)
+        except Exception as error:
+            raise ValueError(
+                f"the network fails at points {list(x.shape)}"
+                f"{', differentiated by the objective' * self.differentiated}: "
+                f"{error} ({type(error).__name__}). A score maps points [..., 2] of {x.dtype}, whatever stands in "
+                "front, to vectors of the same shape: layers such as BatchNorm1d need x.reshape(-1, 2), and the result "
+                ".view(x.shape), in a forward of your own."
+            ) from error
+        if not isinstance(s, Tensor) or s.shape != x.shape:
+            raise ValueError(
+                f"the network gives {_what(s)} for points {list(x.shape)}: a score has the shape of its points. "
+                "Give the last layer 2 outputs."
+            )
+        return s
 
 
 def warn_tied_points(network: nn.Module, objective: Objective[Any], differentiated: bool) -> None:
