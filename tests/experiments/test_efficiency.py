@@ -68,6 +68,22 @@ def by_another_quadrature(a):
     return 1 / mean_square(0), mean_square(2) / mean_square(1) ** 2
 
 
+@pytest.mark.parametrize("sigma", [0.5, 2.0])
+def test_denoising_by_one_integral(sigma):
+    """Given x + sigma z, the target -z / sigma has mean s and variance 1 / sigma^2 + div s: n Var is
+
+    E (s')^2 (1 / sigma^2 + div s) / (E (s')^2)^2,    s' the derivative in w, all under p_sigma.
+    """
+    p, w = TwoModes(1.5), torch.tensor(0.5, dtype=torch.float64)
+    x = torch.linspace(-30, 30, 6001, dtype=torch.float64)
+    mass = p.log_prob(w, x, sigma).exp() * 0.01
+    rate = (p.score(w + 1e-5, x, sigma) - p.score(w - 1e-5, x, sigma)) / 2e-5
+    information = (mass * rate.square()).sum()
+    exact = (mass * rate.square() * (1 / sigma**2 + p.divergence(w, x, sigma))).sum() / information**2
+    found = efficiency.exact_variance(efficiency._Estimator(denoising(p, sigma), 1.0), 1.5)
+    assert found == pytest.approx(float(exact), rel=1e-7)
+
+
 @pytest.mark.parametrize("a", [0.5, 1.0, 2.5])
 def test_the_weight_by_another_quadrature(a):
     estimators = efficiency._estimators(a)
