@@ -7,6 +7,7 @@ import inspect
 import io
 import itertools
 import json
+import math
 import re
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from benchmarks import energies, gpu, speed
 from toylab import museum
 from toylab.cli import _parser
 from toylab.densities import two_modes
-from toylab.experiments import Result, blame, objectives, reference, samplers
+from toylab.experiments import Result, bayes, blame, efficiency, objectives, reference, samplers
 from toylab.experiments.budgeted_samplers import FLOWS, NOISY
 from toylab.experiments.setting import BOX
 from toylab.metrics import annealed_langevin_law
@@ -240,6 +241,51 @@ def test_the_noise_of_gradients_is_the_recorded_one():
             cells = [row[f"variance at sigma = {sigma:g}"] for sigma in (0.05, 0.2, 1.0, 3.0)]
             said = " | ".join(f"{cell['mean']:.2g} ± {cell['std']:.1g}" for cell in cells)
             assert f"| {name} | {row['milliseconds']:.1f} | {said} |" in page
+
+
+def test_what_score_matching_costs_is_the_recorded_one():
+    numbers, page = recorded("efficiency"), (ROOT / "docs" / "objectives.md").read_text()
+
+    def cells(row):
+        return f"{row['exact']:.4g} | {row['fits']:.3g} ± {row['standard_error']:.1g}"
+
+    best = numbers["weight"][efficiency.LIKELIHOOD]["2"]["exact"]
+    for name, rows in numbers["weight"].items():
+        assert f"| {name} | {cells(rows['1'])} | {cells(rows['2'])} | {rows['2']['exact'] / best:.3g} |" in page
+    for sigma, row in numbers["sigma"][efficiency.ANEW].items():
+        assert f"| {efficiency.ANEW}, σ = {sigma} | – | – | {cells(row)} | {row['exact'] / best:.3g} |" in page
+    joined = numbers["sigma"][efficiency.ANEW]["2"]["exact"] / best
+    assert f"at σ = a = 2 it needs {joined - 1:.0%} more data".replace("%", " %") in page
+    share = numbers["share of the data where the scores differ"]
+    assert f"differ by more than 0.5 where {share:.1%} of the data lie".replace("%", " %") in page
+    fits = [f"{row['fits']:.2f} ± {row['standard_error']:.2f}" for row in numbers["half-normal"].values()]
+    assert f"{fits[0]} and {fits[1]} over the fits" in page
+    said = [float(value) for value in re.findall(r"# ([\d.]+); by maximum likelihood ([\d.]+)", page)[0]]
+    printed = float(run("objectives.md")[0].splitlines()[-1])
+    assert said == pytest.approx([printed, 9 / (3 + math.pi**2)], abs=5.1e-4)  # the second is of the logistic law
+
+
+def test_the_posterior_from_part_of_the_data_is_the_recorded_one():
+    numbers = recorded("bayes")
+    digits = {"weight of θ₂ > 0": 3, "mean of the middle": 4, "variance of the middle": 4, "mean distance |θ₂|": 3}
+    exact = " | ".join(f"{numbers[name][bayes.EXACT]:.{k}f}" for name, k in digits.items())
+    assert f"| {bayes.EXACT} | {exact} |" in SAMPLERS_PAGE
+    for sampler in (bayes.WEIGHTED, bayes.PLAIN, bayes.MALA):
+        rows = ((numbers[name][sampler], k) for name, k in digits.items())
+        cells = " | ".join(f"{row['value']:.{k}f} ± {row['standard_error']:.{k}f}" for row, k in rows)
+        assert f"| {sampler} | {cells} |" in SAMPLERS_PAGE
+    variance, noise = numbers["variance of the middle"], numbers["noise"]["θ₁"]
+    excess = variance[bayes.WEIGHTED]["value"] / variance[bayes.EXACT] - 1
+    assert f"within a mode is {100 * excess:.0f} % too large" in SAMPLERS_PAGE
+    assert f"step {noise['crossing step']:,} (ε = {noise['crossing step size']:.2g})" in SAMPLERS_PAGE
+    said = f"{numbers['chains']} chains, {numbers['steps']:,} steps from 0.01 down to 0.0001"
+    assert said in SAMPLERS_PAGE and f"{numbers['proposals']:,} steps with all {numbers['data']} data" in SAMPLERS_PAGE
+
+
+def test_the_mean_of_a_gaussian_comes_out_of_its_posterior():
+    _, names = run("samplers.md")
+    off = names["mean"].double().mean(0) - names["y"].double().sum(0) / 101
+    assert float(off.abs().max()) < 0.01
 
 
 def recorded(name: str) -> dict:

@@ -312,6 +312,7 @@ TINY = {
         "n_chains": 6, "n_repeats": 2, "n_training_steps": 6, "n_steps": 6, "n_steps_per_level": 4, "n_networks": 2,
     },
     "reference": {"n_repeats": 2, "n_chains": 60},
+    "bayes": {"n_chains": 6, "n_steps": 200},
     "blame": {"n_chains": 30, "n_data": 5, "n_training_steps": 6, "n_steps": 80, "n_networks": 2},
     "bugs": {"n_chains": 40, "n_steps": 40},
     "samplers": {
@@ -322,9 +323,10 @@ TINY = {
     "anatomy": {"n_training_steps": 6, "n_networks": 2, "n_points": 6, "n_cells": 4},
     "failures": {"n_networks": 2, "share": 0.01},
     "gradients": {"n_training_steps": 6, "n_networks": 2, "n_batches": 2},
+    "efficiency": {"n_repeats": 2, "n_points": 20, "n_cells": 2},
     "objectives": {"n_networks": 1, "share": 0.003, "densities": ("two_modes",)},
 }  # fmt: skip
-UNRECORDED = {"gallery", "fields"}  # nothing is repeated
+UNRECORDED = {"gallery", "fields", "efficiency"}  # nothing is repeated
 
 
 @pytest.fixture

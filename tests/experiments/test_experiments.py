@@ -21,8 +21,10 @@ from toylab.experiments import (
     EXPERIMENTS,
     Result,
     annealing,
+    bayes,
     blame,
     bugs,
+    efficiency,
     estimation,
     gallery,
     gradients,
@@ -292,6 +294,30 @@ def test_anatomy_energy_networks_have_no_curl_and_exact_scores_no_residual(quick
     assert all(row["exact"] < 1e-9 for row in numbers["residual"].values())
     assert all(row["learned"]["mean"] > 1e-4 for row in numbers["residual"].values())
     assert f"{numbers['free network']['curl']['mean']:.2g} ±" in texts("anatomy")
+
+
+def test_efficiency_writes_the_exact_number_and_that_of_the_fits(quick, texts):
+    numbers, written = quick("efficiency").numbers, texts("efficiency")
+    for row in numbers["half-normal"].values():
+        assert f"n Var = {row['exact']:.3f}\n{row['fits']:.2f} ± {row['standard_error']:.2f} over the fits" in written
+    best, matching = (numbers["weight"][name]["2"]["exact"] for name in (efficiency.LIKELIHOOD, efficiency.IMPLICIT))
+    assert f"n Var at a = 2: {best:.3f} by maximum likelihood, {matching:.2f} implicit" in written
+    assert f"implicit: {matching / best:.1f}" in written
+    share = numbers["share of the data where the scores differ"]
+    assert f"{share:.1%} of the data lie where the scores differ" in written
+
+
+def test_bayes_writes_the_truth_beside_both_samplers(quick, texts):
+    numbers, written = quick("bayes").numbers, texts("bayes")
+    for name, label, digits in (
+        ("weight of θ₂ > 0", "weight of θ₂ > 0", 3),
+        ("variance of the middle", "variance of θ₁ + θ₂/2", 4),
+    ):
+        assert f"{label}: {numbers[name][bayes.EXACT]:.{digits}f}" in written
+        for sampler in (bayes.WEIGHTED, bayes.MALA):
+            row = numbers[name][sampler]
+            assert f"{label}: {row['value']:.{digits}f} ± {row['standard_error']:.{digits}f}" in written
+    assert f"at step {numbers['noise']['θ₁']['crossing step']:,}" in written
 
 
 def test_bugs_writes_each_number_and_what_is_right(quick, texts):

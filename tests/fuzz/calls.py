@@ -301,6 +301,10 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "samplers.mala_warm_up": {"target": lambda: 0.6},
     "samplers.mala_step": {"factor": lambda: torch.eye(2)},
     "samplers.scaled_network_langevin": {"network": lambda: network()},
+    "samplers.posterior_score": {
+        "prior": lambda: lambda x: -x, "likelihood": lambda: lambda x, y: y.sum(1) - x, "n_data": lambda: 9,
+    },
+    "samplers.falling_steps": {"gamma": lambda: 0.55},
     "samplers.stochastic_gradient_langevin": {"score": lambda: samplers.kernel_score(0.5)},
     "networks.ScoreMLP": {"width": lambda: 8},
     "networks.EnergyMLP": {"width": lambda: 8},

@@ -339,6 +339,22 @@ def box(
 def finite_cloud(name: str, x: Tensor) -> None:
     """Raise unless x is a cloud [n, 2] without nan or inf, in single or double precision."""
     cloud(name, x)
+    _finite_rows(name, x)
+
+
+def finite_table(name: str, x: Tensor) -> None:
+    """Raise unless x is a table [n, k] without nan or inf, in single or double precision."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} is a {type(x).__name__}: give a torch tensor [n, k], one row per observation.")
+    if x.ndim != 2 or x.numel() == 0:
+        remedy = f" Numbers become a column by {name}[:, None]." if x.ndim == 1 and len(x) else ""
+        raise ValueError(f"{name} has shape {list(x.shape)}: give one row per observation, shape [n, k].{remedy}")
+    devices.refuse_without_float64(name, x)
+    _finite_rows(name, floating(name, x))
+
+
+def _finite_rows(name: str, x: Tensor) -> None:
+    """Raise unless a table holds numbers, all finite, in single or double precision."""
     if x.dtype in (torch.bfloat16, torch.float16):
         raise TypeError(f"{name} is in half precision, in which small steps are lost. Give {name}.float().")
     if not devices.has_values(x.device):

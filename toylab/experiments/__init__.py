@@ -8,9 +8,11 @@ from functools import partial
 from toylab.experiments import (
     anatomy,
     annealing,
+    bayes,
     blame,
     bugs,
     diffusion,
+    efficiency,
     estimation,
     failures,
     fields,
@@ -31,9 +33,11 @@ __all__ = [
     "Result",
     "anatomy",
     "annealing",
+    "bayes",
     "blame",
     "bugs",
     "diffusion",
+    "efficiency",
     "estimation",
     "failures",
     "fields",
@@ -77,6 +81,10 @@ EXPERIMENTS = {
         blame.run, partial(blame.run, n_chains=100, n_data=20, n_training_steps=20, n_steps=40, n_networks=2),
         blame.draw,
     ),
+    "bayes": Experiment(
+        "a posterior from one datum at a time: stochastic-gradient Langevin with falling steps, beside MALA",
+        bayes.run, partial(bayes.run, n_chains=20, n_steps=1000), bayes.draw,
+    ),
     "bugs": Experiment(
         "the bug museum: samplers that look right, and the number that gives them away",
         bugs.run, partial(bugs.run, n_chains=200, n_steps=50), bugs.draw,
@@ -111,6 +119,10 @@ EXPERIMENTS = {
     "gradients": Experiment(
         "how noisy the gradient of each objective is, and what it costs",
         gradients.run, partial(gradients.run, n_training_steps=5, n_networks=2, n_batches=3), gradients.draw,
+    ),
+    "efficiency": Experiment(
+        "what score matching costs: the error of every estimator of one parameter, exact and over 2,000 fits",
+        efficiency.run, partial(efficiency.run, n_repeats=40, n_points=500, n_cells=6), efficiency.draw,
     ),
     "objectives": Experiment(
         "every objective trained on three densities and measured exactly; with its table",

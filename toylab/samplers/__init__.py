@@ -5,6 +5,7 @@ from toylab.samplers.ancestral import ancestral, ancestral_step
 from toylab.samplers.annealed import annealed_langevin
 from toylab.samplers.chains import Chains
 from toylab.samplers.ddim import ddim, ddim_step
+from toylab.samplers.falling_steps import falling_steps
 from toylab.samplers.forward_sde import forward_sde, forward_sde_step
 from toylab.samplers.hmc import hmc, hmc_step
 from toylab.samplers.kernel_score import kernel_score
@@ -14,6 +15,7 @@ from toylab.samplers.mala import mala, mala_step
 from toylab.samplers.mala_warm_up import WarmUp, mala_warm_up
 from toylab.samplers.metropolis import metropolis, metropolis_step
 from toylab.samplers.ode_steps import euler_step, heun_step, rk4_step
+from toylab.samplers.posterior_score import posterior_score
 from toylab.samplers.predictor_corrector import corrector_step, predictor_corrector
 from toylab.samplers.probability_flow import flow_velocity, probability_flow
 from toylab.samplers.probability_flow_adaptive import probability_flow_adaptive
@@ -42,6 +44,7 @@ __all__ = [
     "denoised",
     "euler_step",
     "exact_trace",
+    "falling_steps",
     "flow_velocity",
     "forward_sde",
     "forward_sde_step",
@@ -62,6 +65,7 @@ __all__ = [
     "metropolis_step",
     "mode_start",
     "parallel_tempering",
+    "posterior_score",
     "predictor_corrector",
     "prior_mismatch",
     "probability_flow",

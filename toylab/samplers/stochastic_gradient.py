@@ -12,6 +12,7 @@ from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
 from toylab.samplers.step_sizes import StepSize, step_sizes
 
 BatchScore = Callable[[Tensor, Tensor], Tensor]
+"""s(x, batch): one vector per point x [n, 2], from a batch [n, B, k] for each."""
 
 
 @torch.no_grad()
@@ -38,11 +39,11 @@ def stochastic_gradient_langevin(
     Source: Welling & Teh 2011, eq. 4.
 
     Args:
-        score: s(x, batch), for points [n, 2] and batches [n, B, 2].
-        data: points [N, 2].
+        score: s(x, batch), for points [n, 2] and batches [n, B, k]: ``kernel_score``, ``posterior_score``.
+        data: N observations, [N, k].
         x: where the chains start, shape [n, 2].
         step_size: eps > 0, or a schedule: a function of the step 0, 1, .. n_steps - 1. With
-            sum eps = inf and sum eps^2 < inf, such as lambda k: 0.1 / (k + 1)**0.6, both errors die out.
+            sum eps = inf and sum eps^2 < inf, such as ``falling_steps``, both errors die out.
         batch_size: B, drawn with replacement.
         n_steps: number of steps.
         keep_every: keep every so-many-th frame in ``Chains.path``; None keeps no path.
@@ -50,7 +51,7 @@ def stochastic_gradient_langevin(
         progress: show a progress bar when it takes long.
     """
     validate.function("score", score, "kernel_score(0.3)")
-    validate.finite_cloud("data", data)
+    validate.finite_table("data", data)
     validate.finite_cloud("x", x)
     validate.count("batch_size", batch_size)
     sizes, data = step_sizes(step_size, n_steps), data.to(x)
