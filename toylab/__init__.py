@@ -5,7 +5,7 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from toylab import densities, metrics, networks, objectives, samplers, schedules, score, sde, testing, training
+from toylab import densities, metrics, networks, objectives, paths, samplers, schedules, score, sde, testing, training
 from toylab._internal.warn import ToylabWarning
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "metrics",
     "networks",
     "objectives",
+    "paths",
     "samplers",
     "schedules",
     "score",

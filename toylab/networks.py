@@ -1,6 +1,8 @@
 """Small networks called like a score: ``ScoreMLP`` and ``EnergyMLP`` as s(x), ``NoiseConditionalMLP`` as s(x, sigma).
 
-A plain network is a free vector field: nothing makes it the gradient of a log-density. The three are in one file since
+``VelocityMLP`` is one of a point and a time, v(x, t), for flow matching.
+
+A plain network is a free vector field: nothing makes it the gradient of a log-density. The four are in one file since
 they share all but a few lines: layers, initial weights, the scale of the data, and the sums in ``_affine``.
 
 Each is made for data of a standard deviation near ``data_std``, 4 unless told otherwise, about ``data_mean``. With
@@ -299,6 +301,56 @@ class NoiseConditionalMLP(_MLP):
         level = sigma.log() if self.sigma_unit == 1 else (sigma / self.sigma_unit).log()
         features = torch.cat([self.gain * y / t, (level / 2).expand(*x.shape[:-1], 1)], -1)
         return -y / t**2 + self.data_std / (sigma * t) * _through(self.layers, self.activation, features)
+
+
+class VelocityMLP(_MLP):
+    """A velocity v(x, t) for flow matching, of points and times in [0, 1], both ends included.
+
+        v(x, t) = data_mean + F(c (x - t data_mean), t) / c,      c = 4 / data_std
+
+    with F a fully connected network: along the linear path the mean moves from 0 to data_mean at that velocity.
+
+    Args:
+        width: units per hidden layer.
+        depth: number of hidden layers.
+        activation: applied after each hidden layer.
+        data_mean: roughly the middle of the data, one number or two.
+        data_std: roughly the standard deviation of the data along an axis.
+        generator: draws the initial weights; None is torch's stream.
+
+    >>> VelocityMLP()(torch.zeros(7, 2), 0.0).shape
+    torch.Size([7, 2])
+    """
+
+    def __init__(
+        self,
+        width: int = 128,
+        depth: int = 3,
+        activation: Activation = functional.silu,
+        *,
+        data_mean: Vector | float = 0.0,
+        data_std: float = REFERENCE_STD,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self._begin(3, 2, width, depth, activation, data_mean, data_std, generator)
+
+    def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """``forward``, with torch's hooks."""
+        return cast(Tensor, super().__call__(x, t))
+
+    def forward(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """The velocity at the points x [..., 2] and times t (a number, or broadcasting to x[..., 0])."""
+        t = validate.times_of(t, self._checked(x))
+        time = t.to(x) if isinstance(t, Tensor) else x.new_full((), t)
+        time = time.expand(x.shape[:-1])[..., None]
+        features = torch.cat([self._at_scale(self._moved(x, -time)), time], -1)
+        return self._moved(_through(self.layers, self.activation, features) / self._rate, torch.ones_like(time))
+
+    def _moved(self, x: Tensor, share: Tensor) -> Tensor:
+        """X + share data_mean."""
+        a, b = self.data_mean
+        return x if a == b == 0 else x + torch.cat([a * share, b * share], -1)
 
 
 def scale_of(x: Tensor) -> tuple[tuple[float, float], float]:

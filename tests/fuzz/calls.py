@@ -28,6 +28,7 @@ from toylab import (
     museum,
     networks,
     objectives,
+    paths,
     plotting,
     samplers,
     schedules,
@@ -235,7 +236,17 @@ VALUES: dict[str, Callable[[], Any]] = {
     "kde": lambda: gaussian_kde(points(9, torch.float64).numpy().T),
     "fitted": lambda: SimpleNamespace(**P.to_sklearn()),
     "kind": lambda: "loss",
+    "velocity": lambda: lambda x, t: -x,
+    "x0": lambda: points() + 1.0,
+    "x1": points,
+    "source": lambda: P,
+    "coupling": lambda: paths.optimal_transport,
+    "noise": points,
+    "clean": points,
 }
+
+PATHS_OF = ("draw", "clean_to_score", "noise_to_score", "score_to_clean", "score_to_noise", "score_to_velocity",
+            "velocity_to_score")  # fmt: skip
 
 LEVELS = {"score": lambda: P.score}  # of x and sigma: the same one, since a density's score is both
 
@@ -244,6 +255,9 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "densities.Segment": {"start": lambda: (-1.0, 0.0), "end": lambda: (1.0, 0.5)},
     "densities.Laplace": {"scales": lambda: (0.5, 2.0)},
     "schedules.uniform": {"first": lambda: 1.0},
+    **{f"paths.{name}": {"path": paths.Linear, "score": points, "velocity": points} for name in PATHS_OF},
+    "paths.GaussianPath": {"alpha": lambda: torch.sin, "sigma": lambda: torch.cos},
+    "objectives.FlowMatching": {"path": paths.Linear},
     "objectives.LogUniform": {"low": lambda: 0.1},
     "networks.ScoreMLP.with_tangents": {"v": lambda: torch.ones(2, 6, 2)},
     "samplers.mode_start": {"n": lambda: 4},
@@ -254,6 +268,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "networks.ScoreMLP": {"width": lambda: 8},
     "networks.EnergyMLP": {"width": lambda: 8},
     "networks.NoiseConditionalMLP": {"width": lambda: 8},
+    "networks.VelocityMLP": {"width": lambda: 8},
     "samplers.reflected_langevin": {"low": lambda: (-20.0, -20.0), "high": lambda: (20.0, 20.0)},
     "samplers.reflected_langevin_step": {"low": lambda: (-20.0, -20.0), "high": lambda: (20.0, 20.0)},
     "samplers.forward_sde": {"times": lambda: torch.tensor([0.1, 0.5, 1.0])},
@@ -316,6 +331,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
 MADE_BY_THE_LIBRARY = {
     "densities.Density", "densities.Example", "densities.Affine", "densities.FromEnergy", "densities.FromTorch",
     "densities.Noised", "objectives.ContinuousLevels", "objectives.HasOffset", "objectives.Objective",
+    "paths.Draw", "paths.NoisePath", "paths.Path", "paths.VelocityField",
     "samplers.Chains", "samplers.Likelihood", "samplers.State", "samplers.WarmUp", "score.LogProb",
     "score.NoiseConditionalScore", "score.Score", "sde.SDE", "testing.Finding", "testing.Report", "training.Fit",
     "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
@@ -335,6 +351,7 @@ NOT_FOR_THESE = {
     *(f"objectives.{name}.{attribute}" for name, attribute in (
         ("Sliced", "projection"), ("FiniteDifferenceSliced", "projection"), ("NoiseConditional", "weighting"),
         ("NoiseConditionalExplicit", "weighting"), ("Explicit", "target"), ("NoiseConditionalExplicit", "target"),
+        ("FlowMatching", "coupling"),
     )),
     "densities.GaussianMixture.to_scipy", "densities.FromTorch.bounds", "densities.FromTorch.length_scale",
     *(f"densities.{name}.posterior" for name in WITHOUT_POSTERIOR),
@@ -395,6 +412,9 @@ def instances() -> dict[str, Any]:
         "sde.VE": sde.VE(),
         "sde.VP": VP,
         "sde.SubVP": sde.SubVP(),
+        "paths.Linear": paths.Linear(),
+        "paths.GaussianPath": paths.cosine(),
+        "networks.VelocityMLP": networks.VelocityMLP(8, 1, generator=generator()),
         "networks.ScoreMLP": network(),
         "networks.EnergyMLP": networks.EnergyMLP(8, 1, generator=generator()),
         "networks.NoiseConditionalMLP": levels_network(),
@@ -406,6 +426,7 @@ def instances() -> dict[str, Any]:
         "objectives.NoisePrediction": objectives.NoisePrediction(0.5),
         "objectives.NoiseConditional": objectives.NoiseConditional(torch.tensor([1.0, 0.5])),
         "objectives.NoiseConditionalExplicit": objectives.NoiseConditionalExplicit(P.score, torch.tensor([1.0, 0.5])),
+        "objectives.FlowMatching": objectives.FlowMatching(paths.Linear()),
         "objectives.LogUniform": objectives.LogUniform(0.1, 1.0),
         "objectives.LogNormal": objectives.LogNormal(),
         "objectives.UniformTimes": objectives.UniformTimes(VP),
@@ -416,8 +437,8 @@ def calls() -> list[Call]:
     """Every public function, class and method."""
     found = [
         _call(f"{module.__name__.removeprefix('toylab.')}.{name}", getattr(module, name))
-        for module in (densities, bandwidth, score, schedules, sde, networks, objectives, samplers, metrics, testing,
-                       training, plotting, widgets)
+        for module in (densities, bandwidth, score, schedules, sde, paths, networks, objectives, samplers, metrics,
+                       testing, training, plotting, widgets)
         for name in _public(module)
     ]  # fmt: skip
     found.append(_call("museum.of_kind", museum.of_kind))

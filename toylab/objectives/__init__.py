@@ -6,6 +6,7 @@ mean loss + offset = the Fisher divergence 1/2 E|s - s*|^2 that it stands for.
 
 from toylab.objectives.denoising import Denoising, NoisePrediction
 from toylab.objectives.explicit import Explicit
+from toylab.objectives.flow_matching import FlowMatching
 from toylab.objectives.implicit import Implicit
 from toylab.objectives.levels import ContinuousLevels, LogNormal, LogUniform, UniformTimes
 from toylab.objectives.noise_conditional import NoiseConditional, NoiseConditionalExplicit
@@ -17,6 +18,7 @@ __all__ = [
     "Denoising",
     "Explicit",
     "FiniteDifferenceSliced",
+    "FlowMatching",
     "HasOffset",
     "Implicit",
     "LogNormal",

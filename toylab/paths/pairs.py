@@ -1,0 +1,54 @@
+"""The linear path between two Gaussian mixtures, in closed form at every time, both ends included.
+
+Given component j of the source, N(n_j, D_j), and k of the data, N(m_k, C_k), x_t is N(mu, S) with
+mu = (1 - t) n_j + t m_k and S = (1 - t)^2 D_j + t^2 C_k, and
+
+    E[x_1 - x_0 | x_t = x, j, k] = m_k - n_j + (t C_k - (1 - t) D_j) S^-1 (x - mu).
+
+The velocity is the mean over j and k with the weights P(j, k | x_t = x).
+"""
+
+import torch
+from torch import Tensor
+
+from toylab.densities import GaussianMixture
+from toylab.densities.quadrature import expectation
+
+
+def pair_velocity(source: GaussianMixture, density: GaussianMixture, x: Tensor, t: Tensor) -> Tensor:
+    """E[x_1 - x_0 | x_t = x], shape of x [..., 2]; t of shape [] or one per point."""
+    weights, n, D, m, C = (part.to(x) for part in _pairs(source, density))
+    t = t[..., None, None]
+    u = x[..., None, :] - ((1 - t) * n + t * m)  # x - mu, [..., J K, 2]
+    t = t[..., None]
+    S = (1 - t) ** 2 * D + t**2 * C
+    s11, s12, s22 = S[..., 0, 0], S[..., 0, 1], S[..., 1, 1]
+    det = s11 * s22 - s12**2
+    u1, u2 = u.unbind(-1)
+    whitened = torch.stack([s22 * u1 - s12 * u2, s11 * u2 - s12 * u1], -1) / det[..., None]  # S^-1 (x - mu)
+    r = (weights.log() - 0.5 * det.log() - 0.5 * (u * whitened).sum(-1)).softmax(-1)
+    each = m - n + ((t * C - (1 - t) * D) @ whitened[..., None])[..., 0]
+    return (r[..., None] * each).sum(-2)
+
+
+def pair_irreducible(source: GaussianMixture, density: GaussianMixture, t: Tensor) -> float:
+    """1/2 E|x_1 - x_0|^2 - 1/2 E|v(x_t, t)|^2, the first in closed form, the second by quadrature."""
+    weights, n, D, m, C = _pairs(source, density)
+    second_moment = (m - n).square().sum(-1) + (C + D).diagonal(dim1=-2, dim2=-1).sum(-1)
+    law = GaussianMixture(weights, (1 - t) * n + t * m, (1 - t) ** 2 * D + t**2 * C)
+    explained = expectation(lambda x: pair_velocity(source, density, x, t).square().sum(-1), law)
+    return 0.5 * (float((weights * second_moment).sum()) - explained)
+
+
+def _pairs(source: GaussianMixture, density: GaussianMixture) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Weight [J K], n, D, m and C of every pair of components."""
+    J, K = len(source.weights), len(density.weights)
+    j, k = torch.arange(J).repeat_interleave(K), torch.arange(K).repeat(J)
+    weights = source.weights[j] * density.weights[k]
+    return (
+        weights / weights.sum(),
+        source.means[j],
+        source.covariances[j],
+        density.means[k],
+        density.covariances[k],
+    )
