@@ -31,11 +31,15 @@ def posterior_means(density: Density, x: Tensor, alpha: Tensor, sigma: Tensor) -
     y, alpha, sigma = x.double(), alpha.double(), sigma.double()
     small = alpha < _SMALL
     clean, noise = _by_the_score(density, y, alpha.clamp(min=_SMALL), sigma)
-    if not validate.readable(small) or bool(small.any()):
-        near = _interpolated(density, y, alpha, sigma)
-        beside = (y - alpha[..., None] * near) / torch.where(small, sigma, 1.0)[..., None]
-        clean = torch.where(small[..., None], near, clean)
-        noise = torch.where(small[..., None], beside, noise)
+    if not (validate.readable(small) and validate.readable(x)):
+        near, beside = _near_the_source(density, y, alpha, torch.where(small, sigma, 1.0))
+        clean, noise = torch.where(small[..., None], near, clean), torch.where(small[..., None], beside, noise)
+    elif bool(small.any()):  # for these points alone, as it takes the score six times
+        small = small.expand(x.shape[:-1])
+        alpha, sigma = (part.expand(x.shape[:-1])[small] for part in (alpha, sigma))
+        near, beside = _near_the_source(density, y[small], alpha, sigma)
+        column = small[..., None]
+        clean, noise = clean.masked_scatter(column, near), noise.masked_scatter(column, beside)
     return clean.to(x), noise.to(x)
 
 
@@ -43,6 +47,11 @@ def _by_the_score(density: Density, x: Tensor, alpha: Tensor, sigma: Tensor) -> 
     plain, level = x / alpha[..., None], sigma / alpha
     s = density.score(plain, level)
     return plain + level[..., None] ** 2 * s, -level[..., None] * s
+
+
+def _near_the_source(density: Density, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    clean = _interpolated(density, x, alpha, sigma)
+    return clean, (x - alpha[..., None] * clean) / sigma[..., None]
 
 
 def _interpolated(density: Density, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
