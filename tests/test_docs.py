@@ -88,6 +88,7 @@ def test_speed_of_mixtures_is_the_recorded_one():
 def test_the_wrong_loss_is_named():
     out, _ = run("objectives.md")
     assert out.startswith("converges to -s: sign of the target")
+    assert "the target is reversed in time: x_0 - x_1 where x_1 - x_0 is meant" in out
 
 
 def test_the_likelihood_is_exact_and_the_flow_is_counted():
