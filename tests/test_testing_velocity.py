@@ -11,6 +11,9 @@ from toylab.objectives import Denoising, FlowMatching, Implicit
 from toylab.paths import GaussianPath, Linear, cosine, of_sde, optimal_transport
 from toylab.sde import VP
 from toylab.testing import check_objective
+from toylab.testing.run import Draws
+from toylab.testing.velocity_evidence import VelocityEvidence
+from toylab.testing.velocity_truth import VelocityTruth
 
 N = 20_000  # to begin with: a right loss gets as many as its check needs, and a mutant is found in these
 MILD = VP(0.5, 5.0, t_min=0.01)
@@ -230,6 +233,36 @@ def test_a_slip_of_the_size_that_a_pass_rules_out_is_seen():
     assert "the target is 1.03 times dx_t/dt" in report.wrong
 
 
+def test_slopes_and_scales_are_the_relative_errors_that_they_are_called():
+    """Target 1.5 v: -1/2 along v*, at every time; one that is 0.3 too large in x1: -0.3 over 2 sqrt(1/2 E 1/2 |v*|^2).
+
+    Eleven values within 6 standard errors: a false alarm in 2e-8 of runs.
+    """
+    truth, draws = VelocityTruth(Linear(), ONE, None), Draws(ONE, seed=3)
+    for target, direction, slip in (
+        (lambda x, t, x0: 1.5 * (x - x0), "v*", 0.5),
+        (lambda x, t, x0: x - x0 + x.new_tensor([0.3, 0.0]), "(1, 0)", None),
+    ):
+        objective, found, seed = regression(target=target), VelocityEvidence(truth), draws.fresh()
+        found.add(
+            lambda f, x, objective=objective, seed=seed: objective(f, x, generator=torch.Generator().manual_seed(seed)),
+            draws.points(N),
+            torch.Generator().manual_seed(draws.fresh()),
+        )
+        slip = slip or 0.3 / (2 * math.sqrt(0.5 * found.size()))
+        for name in [name for name in found.slopes() if name.startswith(direction)]:
+            assert not found.slopes()[name].is_off(-slip, 6.0), name
+        assert not any(scale.is_off(1.0, 6.0) for scale in found.scales().values())
+
+
+def test_the_exact_velocity_is_remembered_by_points_and_times():
+    truth = VelocityTruth(Linear(), ONE, None)
+    x = ONE.to(torch.float64).sample((5,), generator=torch.Generator().manual_seed(0))
+    for t in (0.2, 0.7, 0.2):
+        torch.testing.assert_close(truth.velocity(x, t), Linear().velocity(ONE, x, t))
+    assert not torch.equal(truth.velocity(x + 1, 0.2), truth.velocity(x, 0.2))
+
+
 def test_a_fault_late_in_time_is_seen_and_named():
     late = regression(target=lambda x, t, x0: torch.where(t > 0.9, 1.3, 1.0) * (x - x0))
     wrong = check_objective(late, path=Linear(), n=100_000).wrong
@@ -255,6 +288,16 @@ def test_a_report_is_reproducible_and_leaves_the_global_stream():
 def test_bad_arguments_are_refused(objective, settings, error, message):
     with pytest.raises(error, match=message):
         check_objective(objective, **settings)
+
+
+def test_a_loss_of_something_else_is_told():
+    def likelihood(energy, x, *, generator=None):
+        return energy.energy(x)
+
+    for settings in ({}, {"path": Linear()}):
+        wrong = check_objective(likelihood, **settings).wrong
+        assert "raises AttributeError" in wrong
+        assert "of energies or likelihoods" in wrong
 
 
 def test_a_velocity_taken_for_a_score_is_told():

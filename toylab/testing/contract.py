@@ -18,7 +18,8 @@ def check_shape(objective: object, losses: Losses, truth: NoiseConditionalScore,
     try:
         values = losses(truth, x[:7])
     except Exception as error:  # whatever the reader's loss raises is what is reported
-        return Finding(name, False, f"objective({field}, x, generator=g) raises {type(error).__name__}: {error}")
+        told = f"objective({field}, x, generator=g) raises {type(error).__name__}: {error}"
+        return Finding(name, False, told + (_HANDED if isinstance(error, TypeError | AttributeError) else ""))
     if not isinstance(values, Tensor):
         return Finding(name, False, f"gives a {type(values).__name__} for 7 points: give a tensor of 7 losses")
     if not values.is_floating_point() or values.dtype.itemsize < 4:
@@ -29,6 +30,12 @@ def check_shape(objective: object, losses: Losses, truth: NoiseConditionalScore,
     if not values.isfinite().all():
         return Finding(name, False, f"the loss of the true {field} is nan or inf")
     return Finding(name, True, "one finite loss per point")
+
+
+_HANDED = (
+    " (it is handed a plain function of points, the truth; what a loss takes in its place is told by network_of=, and "
+    "one of energies or likelihoods, whose value is no squared error of such a function, cannot be checked here)"
+)
 
 
 def check_levels(losses: Losses, truth: Truth, x: Tensor) -> Finding:

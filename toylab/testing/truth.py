@@ -124,7 +124,7 @@ class Truth:
                     )
                 return field(x, level[0])
             if self.single is None:
-                raise TypeError("the objective calls score(x) without a level, but sigma says there are several")
+                raise ValueError("the objective calls score(x) without a level, but sigma says there are several")
             return field(x, self.single)
 
         return score
