@@ -352,7 +352,15 @@ def finite_cloud(name: str, x: Tensor) -> None:
         )
 
 
-def times(name: str, values: Tensor, low: float, *, rising: bool = False) -> list[float]:
+def times(
+    name: str,
+    values: Tensor,
+    low: float,
+    *,
+    rising: bool = False,
+    example: str | None = None,
+    remedy: str = "A grid of noise levels? Turn it into times with sde.time_of(sigmas).",
+) -> list[float]:
     """The entries of a 1-D tensor of at least two times in [low, 1], strictly falling (or rising), or raise.
 
     What rounding to single precision puts just outside of the interval is moved to its end.
@@ -360,14 +368,12 @@ def times(name: str, values: Tensor, low: float, *, rising: bool = False) -> lis
     if not isinstance(values, Tensor) or values.ndim != 1 or len(values) < 2:
         given = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(
-            f"{name} is {given}: give a 1-D tensor of at least 2 times, as schedules.uniform(1.0, {low:g}, 500) makes."
+            f"{name} is {given}: give a 1-D tensor of at least 2 times, as "
+            f"{example or f'schedules.uniform(1.0, {low:g}, 500)'} makes."
         )
     found = floating(name, values).tolist()
     if not all(low - 1e-6 <= t <= 1 + 1e-6 for t in found):  # nan compares false
-        raise ValueError(
-            f"{name} runs from {found[0]:g} to {found[-1]:g}: times lie in [{low:g}, 1]. "
-            "A grid of noise levels? Turn it into times with sde.time_of(sigmas)."
-        )
+        raise ValueError(f"{name} runs from {found[0]:g} to {found[-1]:g}: times lie in [{low:g}, 1]. {remedy}")
     steps = [b - a for a, b in zip(found, found[1:], strict=False)]
     if not all(step > 0 for step in steps) if rising else not all(step < 0 for step in steps):
         raise ValueError(
