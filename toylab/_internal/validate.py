@@ -296,6 +296,38 @@ def times_of(t: Tensor | float, x: Tensor) -> Tensor | float:
     return t
 
 
+def path_time(t: Tensor | float, x: Tensor) -> Tensor:
+    """``t``, a time of a path in [0, 1] or one per point of ``x``, as a tensor in the dtype of x, or raise.
+
+    What rounding puts just outside of the interval is moved to its end. The values of a CUDA tensor are not read.
+    """
+    if not isinstance(t, Tensor):
+        number = finite("t", t)
+        return x.new_full((), _in_unit_interval(number, number, number))
+    time = floating("t", t).to(x)
+    if not _broadcasts(t.shape, x.shape[:-1]):
+        raise ValueError(
+            f"t has shape {list(t.shape)} for x of shape {list(x.shape)}: give a number, or one time per point, a "
+            f"tensor that broadcasts to {list(x.shape[:-1])}. From a column [n, 1] take t[:, 0]."
+        )
+    return path_times(time)
+
+
+def path_times(t: Tensor) -> Tensor:
+    """``t``, times of a path in [0, 1], as ``path_time`` has them."""
+    if t.numel() == 0 or not readable(t):
+        return t
+    least, most = (float(end) for end in t.detach().aminmax())
+    return t if least >= 0 and most <= 1 else t.clamp(0, _in_unit_interval(t.tolist(), least, most))
+
+
+def _in_unit_interval(given: object, least: float, most: float) -> float:
+    """``most`` moved into [0, 1], or raise unless least and most are in it, up to rounding."""
+    if not (least >= -1e-6 and most <= 1 + 1e-6):  # nan compares false
+        raise ValueError(f"t is {given}: the times of a path run from 0, the source, to 1, the data.")
+    return min(max(most, 0.0), 1.0)
+
+
 def extent(name: str, values: Sequence[float]) -> tuple[float, float, float, float]:
     """Return (left, right, bottom, top), finite, left < right and bottom < top, or raise."""
     if isinstance(values, str) or not isinstance(values, Iterable):
