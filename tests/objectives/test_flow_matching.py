@@ -22,6 +22,7 @@ CASES = {
     "linear, points": (Linear(), Points([[0.0, 1.0], [2.0, 0.0], [-3.0, -1.0]])),
     "linear, between mixtures": (Linear(SOURCE), MIXTURE),
     "cosine": (cosine(), MIXTURE),
+    "cosine, between mixtures": (cosine(SOURCE), MIXTURE),
     "of an SDE": (of_sde(VP(0.5, 5.0, t_min=0.01)), MIXTURE),
 }
 N = 50_000

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
-from toylab._internal.random import normal_like
 from toylab.densities.density import Density
-from toylab.paths.gaussian import require_law
+from toylab.paths.gaussian import require_law, start_of
 from toylab.paths.marginal import marginal_velocity, unexplained
 from toylab.paths.shares import Shares
 from toylab.paths.sources import irreducible_between, velocity_between
@@ -54,10 +52,7 @@ class Linear:
 
     def start(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draws of x_0, of the shape, dtype and device of ``like`` [..., 2]."""
-        validate.points("like", like)
-        if self.source is None:
-            return normal_like(like, generator)
-        return self.source.sample(like.shape[:-1], generator=generator).to(like)
+        return start_of(self.source, like, generator)
 
     def point(self, x0: Tensor, x1: Tensor, t: Tensor | float) -> Tensor:
         """(1 - t) x0 + t x1, for points [..., 2] and a time or one per point."""
@@ -103,5 +98,5 @@ class Linear:
         )  # fmt: skip
 
     def _shares(self, t: Tensor) -> Shares:
-        one, zero = torch.ones_like(t), torch.zeros_like(t)
-        return Shares(1 - t, t, zero, -one, one, zero)
+        one = torch.ones_like(t)
+        return Shares(1 - t, t, -one, one)

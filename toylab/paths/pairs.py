@@ -1,9 +1,9 @@
-"""x_t = a x_0 + b x_1 + c z between two Gaussian mixtures, in closed form at every time, both ends included.
+"""x_t = a x_0 + b x_1 between two Gaussian mixtures, in closed form at every time, both ends included.
 
 Given component j of the source, N(n_j, D_j), and k of the data, N(m_k, C_k), x_t is N(mu, S) with
-mu = a n_j + b m_k and S = a^2 D_j + b^2 C_k + c^2 I, and
+mu = a n_j + b m_k and S = a^2 D_j + b^2 C_k, and
 
-    E[x'_t | x_t = x, j, k] = a' n_j + b' m_k + (a a' D_j + b b' C_k + c c' I) S^-1 (x - mu).
+    E[x'_t | x_t = x, j, k] = a' n_j + b' m_k + (a a' D_j + b b' C_k) S^-1 (x - mu).
 
 The velocity is the mean over j and k with the weights P(j, k | x_t = x).
 """
@@ -19,18 +19,17 @@ from toylab.paths.shares import Shares
 def pair_velocity(source: GaussianMixture, density: GaussianMixture, x: Tensor, shares: Shares) -> Tensor:
     """E[x'_t | x_t = x], shape of x [..., 2]."""
     weights, n, D, m, C = (part.to(x) for part in _pairs(source, density))
-    a, b, c, a_rate, b_rate, c_rate = shares.to(x).columns(2)
+    a, b, a_rate, b_rate = shares.columns(2, x)
     u = x[..., None, :] - (a * n + b * m)  # x - mu, [..., J K, 2]
     drift = a_rate * n + b_rate * m
-    a, b, c, a_rate, b_rate, c_rate = shares.to(x).columns(3)
-    one = torch.eye(2).to(x)
-    S = a**2 * D + b**2 * C + c**2 * one
+    a, b, a_rate, b_rate = shares.columns(3, x)
+    S = a**2 * D + b**2 * C
     s11, s12, s22 = S[..., 0, 0], S[..., 0, 1], S[..., 1, 1]
     det = s11 * s22 - s12**2
     u1, u2 = u.unbind(-1)
     whitened = torch.stack([s22 * u1 - s12 * u2, s11 * u2 - s12 * u1], -1) / det[..., None]  # S^-1 (x - mu)
     r = (weights.log() - 0.5 * det.log() - 0.5 * (u * whitened).sum(-1)).softmax(-1)
-    slope = a * a_rate * D + b * b_rate * C + c * c_rate * one  # S' / 2
+    slope = a * a_rate * D + b * b_rate * C  # S' / 2
     each = drift + (slope @ whitened[..., None])[..., 0]
     return (r[..., None] * each).sum(-2)
 
@@ -38,10 +37,10 @@ def pair_velocity(source: GaussianMixture, density: GaussianMixture, x: Tensor, 
 def pair_irreducible(source: GaussianMixture, density: GaussianMixture, shares: Shares) -> float:
     """1/2 E|x'_t|^2 - 1/2 E|v(x_t, t)|^2, the first in closed form, the second by quadrature."""
     weights, n, D, m, C = _pairs(source, density)
-    a, b, c, a_rate, b_rate, c_rate = (float(share) for share in shares)
-    spread = (a_rate**2 * D + b_rate**2 * C).diagonal(dim1=-2, dim2=-1).sum(-1) + 2 * c_rate**2
+    a, b, a_rate, b_rate = (float(share) for share in shares)
+    spread = (a_rate**2 * D + b_rate**2 * C).diagonal(dim1=-2, dim2=-1).sum(-1)
     second_moment = (a_rate * n + b_rate * m).square().sum(-1) + spread
-    law = GaussianMixture(weights, a * n + b * m, a**2 * D + b**2 * C + c**2 * torch.eye(2, dtype=torch.float64))
+    law = GaussianMixture(weights, a * n + b * m, a**2 * D + b**2 * C)
     explained = expectation(lambda x: pair_velocity(source, density, x, shares).square().sum(-1), law)
     return 0.5 * (float((weights * second_moment).sum()) - explained)
 

@@ -1,9 +1,9 @@
-"""x_t = a x_0 + b x_1 + c z from a mixture of round Gaussians to any density, exact by its noised score.
+"""x_t = a x_0 + b x_1 from a mixture of round Gaussians to any density, exact by its noised score.
 
-Given component j of the source, x_0 = n_j + d_j z_0, x_t - a n_j = b x_1 + s e with e ~ N(0, I) and
-s^2 = a^2 d_j^2 + c^2: data with plain noise, whose density and posterior means ``posterior`` gives, and
+Given component j of the source, x_0 = n_j + d_j z, x_t - a n_j = b x_1 + a d_j z: data with Gaussian noise, whose
+density and posterior means ``posterior`` gives, and
 
-    E[x'_t | x_t, j] = a' n_j + b' E[x_1 | x_t, j] + (a a' d_j^2 + c c') / s E[e | x_t, j].
+    E[x'_t | x_t, j] = a' (n_j + d_j E[z | x_t, j]) + b' E[x_1 | x_t, j].
 
 The velocity is the mean over j with the weights P(j | x_t = x).
 """
@@ -26,13 +26,10 @@ def is_round(source: GaussianMixture) -> bool:
 def round_velocity(source: GaussianMixture, density: Density, x: Tensor, shares: Shares) -> Tensor:
     """E[x'_t | x_t = x], shape and dtype of x [..., 2]; computed in float64."""
     y = x.double()
-    weights, n, square = (part.to(y) for part in (source.weights, source.means, source.covariances[:, 0, 0]))
-    a, b, c, a_rate, b_rate, c_rate = shares.to(y).columns(1)  # [..., J]
-    s = (a**2 * square + c**2).sqrt()
-    b = b.expand_as(s)
-    noisy = y[..., None, :] - a[..., None] * n  # [..., J, 2]
-    log_q, clean, noise = posterior(density, noisy, b, s)
+    weights, n, d = (part.to(y) for part in (source.weights, source.means, source.covariances[:, 0, 0].sqrt()))
+    a, b, a_rate, b_rate = shares.columns(2, y)
+    noisy = y[..., None, :] - a * n  # [..., J, 2]
+    log_q, clean, noise = posterior(density, noisy, b[..., 0].expand(noisy.shape[:-1]), a[..., 0] * d)
     r = (weights.log() + log_q).softmax(-1)
-    slope = (a * a_rate * square + c * c_rate) / torch.where(s > 0, s, 1.0)
-    each = a_rate[..., None] * n + b_rate[..., None] * clean + slope[..., None] * noise
+    each = a_rate * (n + d[:, None] * noise) + b_rate * clean
     return (r[..., None] * each).sum(-2).to(x)

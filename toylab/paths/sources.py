@@ -1,4 +1,4 @@
-"""From which sources to which data the velocity of x_t = a x_0 + b x_1 + c z is known exactly."""
+"""From which sources to which data the velocity of x_t = a x_0 + b x_1 is known exactly."""
 
 from torch import Tensor
 
@@ -16,9 +16,9 @@ def velocity_between(source: Density, density: Density, x: Tensor, shares: Share
     if isinstance(source, GaussianMixture) and is_round(source):
         return round_velocity(source, density, x, shares)
     raise ValueError(
-        f"source is {source!r} and density {density!r}: the exact velocity is known from N(0, I), Linear(), and from a "
-        "GaussianMixture of round components, such as ring(), to any density, and from any GaussianMixture to another "
-        "one. Training and sampling need no exact velocity."
+        f"source is {source!r} and density {density!r}: the exact velocity is known from N(0, I), which is the source "
+        "if none is given, and from a GaussianMixture of round components, such as ring(), to any density, and from any"
+        " GaussianMixture to another one. Training and sampling need no exact velocity."
     )
 
 
@@ -27,7 +27,7 @@ def irreducible_between(source: Density, density: Density, shares: Shares) -> fl
     if isinstance(source, GaussianMixture) and isinstance(density, GaussianMixture):
         return pair_irreducible(source, density, shares)
     raise ValueError(
-        f"source is {source!r} and density {density!r}: the irreducible loss is known from N(0, I), Linear(), to any "
-        "density, and from a GaussianMixture to another one. The error of a velocity is the mean of "
+        f"source is {source!r} and density {density!r}: the irreducible loss is known from N(0, I) to any density, "
+        "and from a GaussianMixture to another one. The error of a velocity is the mean of "
         "1/2 |v(x, t) - path.velocity(p, x, t)|^2 over here = draw(path, p.sample((n,))), at here.x and here.t."
     )
