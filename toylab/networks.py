@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from toylab._internal import validate
+from toylab._internal.devices import constant
 from toylab._internal.mlp_jvp import in_autocast
 from toylab._internal.random import uniform
 from toylab._internal.torch_private import in_forward_mode
@@ -341,16 +342,12 @@ class VelocityMLP(_MLP):
 
     def forward(self, x: Tensor, t: Tensor | float) -> Tensor:
         """The velocity at the points x [..., 2] and times t (a number, or broadcasting to x[..., 0])."""
-        t = validate.times_of(t, self._checked(x))
-        time = t.to(x) if isinstance(t, Tensor) else x.new_full((), t)
-        time = time.expand(x.shape[:-1])[..., None]
-        features = torch.cat([self._at_scale(self._moved(x, -time)), time], -1)
-        return self._moved(_through(self.layers, self.activation, features) / self._rate, torch.ones_like(time))
-
-    def _moved(self, x: Tensor, share: Tensor) -> Tensor:
-        """X + share data_mean."""
-        a, b = self.data_mean
-        return x if a == b == 0 else x + torch.cat([a * share, b * share], -1)
+        time = validate.path_time(t, self._checked(x)).expand(x.shape[:-1])[..., None]
+        mean = constant(self.data_mean, x) if self.data_mean != (0.0, 0.0) else None
+        y = x if mean is None else x - time * mean
+        velocity = _through(self.layers, self.activation, torch.cat([self._at_scale(y), time], -1))
+        velocity = velocity if self._rate == 1 else velocity / self._rate
+        return velocity if mean is None else velocity + mean
 
 
 def scale_of(x: Tensor) -> tuple[tuple[float, float], float]:

@@ -278,6 +278,8 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "samplers.heun_step": {"v": lambda: samplers.flow_velocity(VP, P.score)},
     "samplers.rk4_step": {"v": lambda: samplers.flow_velocity(VP, P.score)},
     "samplers.probability_flow": {"step": lambda: samplers.heun_step},
+    "samplers.flow": {"step": lambda: samplers.heun_step},
+    "samplers.flow_adaptive": {"first": lambda: 1.0},
     "samplers.swap_step": {
         "here": lambda: samplers.mala_init(P.log_prob, P.score, points(12).view(2, 6, 2)),
         "first": lambda: 0,

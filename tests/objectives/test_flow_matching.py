@@ -22,6 +22,7 @@ CASES = {
     "linear, points": (Linear(), Points([[0.0, 1.0], [2.0, 0.0], [-3.0, -1.0]])),
     "linear, between mixtures": (Linear(SOURCE), MIXTURE),
     "cosine": (cosine(), MIXTURE),
+    "cosine, between mixtures": (cosine(SOURCE), MIXTURE),
     "of an SDE": (of_sde(VP(0.5, 5.0, t_min=0.01)), MIXTURE),
 }
 N = 50_000
@@ -78,22 +79,54 @@ def test_a_normal_source_that_is_named_has_the_same_offset():
     assert named.offset(MIXTURE) == pytest.approx(FlowMatching(Linear()).offset(MIXTURE), rel=1e-7)
 
 
+BOARD = Checkerboard().scaled(0.5 / 0.45)
+
+
+@pytest.mark.slow
 def test_the_published_example():
-    """Checkerboard of side 4 divided by 0.45; mean of both squared errors; printed losses of 3.746 +- 0.025."""
-    assert -FlowMatching(Linear()).offset(Checkerboard().scaled(0.5 / 0.45)) == pytest.approx(3.752, abs=0.002)
+    """Checkerboard of side 4 divided by 0.45; mean of both squared errors; printed losses of 3.746 +- 0.025.
 
-
-def test_a_network_learns_the_velocity():
-    density, objective = two_modes(), FlowMatching(Linear())
-    network = VelocityMLP(64, 2, generator=generator(3))
-    found = fit(network, objective, density, n_steps=400, batch_size=256, generator=generator(4), progress=False)
-    x = density.sample((20_000,), generator=generator(5))
-    here = draw(Linear(), x, generator=generator(6))
-    exact = Linear().velocity(density, here.x, here.t)
+    A network is worse than that by the error of its velocity: 5 standard errors on each side, wrong in 6e-7 of runs.
+    """
+    objective = FlowMatching(Linear())
+    offset = objective.offset(BOARD)
+    assert -offset == pytest.approx(3.752, abs=0.002)
+    network = VelocityMLP(generator=generator())
+    network = fit(network, objective, BOARD, n_steps=50, generator=generator(1), progress=False).network
+    x = BOARD.sample((20_000,), generator=generator(2))
+    here = draw(Linear(), x, generator=generator(3))
+    exact = Linear().velocity(BOARD, here.x, here.t)
     with torch.no_grad():
-        error = 0.5 * (found.network(here.x, here.t) - exact).square().sum(-1).mean()
-        zero = 0.5 * exact.square().sum(-1).mean()
-    assert float(error) < 0.06 * float(zero)  # 0.033
+        losses = objective(network, x, generator=generator(3))
+        error = 0.5 * (network(here.x, here.t) - exact).square().sum(-1)
+    z_test(losses + offset - error, 0.0)
+
+
+def test_a_trained_network_is_nearer_than_any_affine_velocity():
+    """The best field that is affine in x at every t is the velocity of the normal law of the same two moments.
+
+    The network's error is less, by 5 standard errors; and loss + offset is that error, to 5: wrong in 6e-7 of runs.
+    """
+    density, objective, path = two_modes(), FlowMatching(Linear()), Linear()
+    network = VelocityMLP(64, 2, generator=generator(3))
+    settings = {"n_steps": 400, "batch_size": 256, "progress": False}
+    network = fit(network, objective, density, generator=generator(4), **settings).network
+    w, m = density.weights, density.means
+    mean = w @ m
+    second = torch.einsum("k,kij->ij", w, density.covariances + m[:, :, None] * m[:, None])
+    affine = GaussianMixture([1.0], mean[None], (second - torch.outer(mean, mean))[None])
+    x = density.sample((20_000,), generator=generator(5))
+    here = draw(path, x, generator=generator(6))
+
+    def error(v):
+        return 0.5 * (v - path.velocity(density, here.x, here.t)).square().sum(-1)
+
+    with torch.no_grad():
+        learned = error(network(here.x, here.t))
+        losses = objective(network, x, generator=generator(6))
+    gain = error(path.velocity(affine, here.x, here.t)) - learned
+    assert float(gain.mean()) > 5 * float(gain.std()) / math.sqrt(len(gain))
+    z_test(losses + objective.offset(density) - learned, 0.0)
 
 
 def test_side_by_side_networks_are_trained():

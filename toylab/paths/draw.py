@@ -1,6 +1,7 @@
 """Points of a path with their targets: what a velocity is trained on."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -52,9 +53,15 @@ def draw(path: Path, x1: Tensor, *, coupling: Coupling = independent, generator:
     return Draw(x0, x1, t, path.point(x0, x1, t), path.derivative(x0, x1, t))
 
 
+@lru_cache
+def _is_path(kind: type) -> bool:
+    """Whether a class has the methods of a path: a look at a protocol takes longer than a draw."""
+    return issubclass(kind, Path)
+
+
 def require_path(path: Path) -> Path:
     """Return ``path``, or raise ``TypeError`` unless it is one."""
-    if isinstance(path, type) or not isinstance(path, Path):
+    if isinstance(path, type) or not _is_path(type(path)):
         given = f"the class {path.__name__}" if isinstance(path, type) else f"a {type(path).__name__}"
         raise TypeError(
             f"path is {given}: give a path, such as Linear() or cosine(), or an object with start, point, derivative, "

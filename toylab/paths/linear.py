@@ -5,13 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
-from toylab._internal.random import normal_like
-from toylab.densities import GaussianMixture
 from toylab.densities.density import Density
-from toylab.paths.gaussian import require_law
+from toylab.paths.gaussian import require_law, start_of
 from toylab.paths.marginal import marginal_velocity, unexplained
-from toylab.paths.pairs import pair_irreducible, pair_velocity
+from toylab.paths.shares import Shares
+from toylab.paths.sources import irreducible_between, velocity_between
 from toylab.paths.times import check_ends, time_like, time_tensor
 
 
@@ -25,7 +23,8 @@ class Linear:
 
     Args:
         source: the law of x_0; None is N(0, I). Any density can be trained from and sampled from; the velocity is known
-            from a ``GaussianMixture`` to another one.
+            from a ``GaussianMixture`` to another one, and from one with round components, such as ``ring()``, to any
+            density.
 
     >>> from toylab.densities import two_modes
     >>> Linear().velocity(two_modes(), torch.zeros(2), 0.0)  # towards the mean of the data
@@ -53,10 +52,7 @@ class Linear:
 
     def start(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draws of x_0, of the shape, dtype and device of ``like`` [..., 2]."""
-        validate.points("like", like)
-        if self.source is None:
-            return normal_like(like, generator)
-        return self.source.sample(like.shape[:-1], generator=generator).to(like)
+        return start_of(self.source, like, generator)
 
     def point(self, x0: Tensor, x1: Tensor, t: Tensor | float) -> Tensor:
         """(1 - t) x0 + t x1, for points [..., 2] and a time or one per point."""
@@ -79,30 +75,28 @@ class Linear:
             t: the time, a number or one per point.
 
         Raises:
-            ValueError: from a source other than N(0, I), unless it and ``density`` are Gaussian mixtures; and at t = 1
-                if the law has no density of its own (points, curves).
+            ValueError: from a source other than N(0, I) or a Gaussian mixture; from one with elongated components
+                unless ``density`` is a Gaussian mixture, too; and at t = 1 if the law has no density of its own
+                (points, curves).
         """
         require_law("density", density)
         if self.source is None:
             return marginal_velocity(self, density, x, t)
-        return pair_velocity(*self._mixtures(density), x, time_like(t, x))
+        return velocity_between(self.source, density, x, self._shares(time_like(t, x)))
 
     def irreducible(self, density: Density, t: float) -> float:
         """1/2 E|x_1 - x_0 - v(x_t, t)|^2 at the time t, by quadrature.
 
         Raises:
-            ValueError: as ``velocity``.
+            ValueError: from a source other than N(0, I), unless it and ``density`` are Gaussian mixtures.
         """
         require_law("density", density)
         if self.source is None:
             return unexplained(self, density, t)
-        return pair_irreducible(*self._mixtures(density), time_like(t, torch.zeros(2, dtype=torch.float64)))
+        return irreducible_between(
+            self.source, density, self._shares(time_like(t, torch.zeros(2, dtype=torch.float64)))
+        )  # fmt: skip
 
-    def _mixtures(self, density: Density) -> tuple[GaussianMixture, GaussianMixture]:
-        if not isinstance(self.source, GaussianMixture) or not isinstance(density, GaussianMixture):
-            raise ValueError(
-                f"source is {self.source!r} and density {density!r}: the exact velocity is known from N(0, I), "
-                "Linear(), to any density, and from a GaussianMixture to a GaussianMixture. Training and sampling need "
-                "no exact velocity."
-            )
-        return self.source, density
+    def _shares(self, t: Tensor) -> Shares:
+        one = torch.ones_like(t)
+        return Shares(1 - t, t, -one, one)

@@ -18,7 +18,7 @@ from torch import Tensor
 from toylab.densities.density import Density
 from toylab.densities.quadrature import fisher_information
 from toylab.paths.path import NoisePath
-from toylab.paths.posterior import posterior_means
+from toylab.paths.posterior import posterior
 from toylab.paths.times import time_like
 
 _MOST_NODES = 100_000  # of a quadrature at one level
@@ -28,7 +28,7 @@ _FAR = 100  # extents of the data: at a higher level x_t tells nothing of x_1, t
 def marginal_velocity(path: NoisePath, density: Density, x: Tensor, t: Tensor | float) -> Tensor:
     """alpha' E[x_1 | x] + sigma' E[z | x], shape of x [..., 2]."""
     time = time_like(t, x)
-    clean, noise = posterior_means(density, x, path.alpha(time), path.sigma(time))
+    _, clean, noise = posterior(density, x, path.alpha(time), path.sigma(time))
     alpha_rate, sigma_rate = path.rates(time)
     return alpha_rate[..., None] * clean + sigma_rate[..., None] * noise
 

@@ -1,4 +1,4 @@
-"""Times of a path, as tensors that go with points."""
+"""Times of a path, as tensors that go with points, and the two ends that it joins."""
 
 import torch
 from torch import Tensor
@@ -7,41 +7,15 @@ from toylab._internal import validate
 
 
 def time_like(t: Tensor | float, x: Tensor) -> Tensor:
-    """``t`` as a tensor in the dtype of the points x, or raise unless it is a time, or one per point.
-
-    The values of a tensor are read where they are at hand.
-    """
-    validate.points("x", x)
-    if not isinstance(t, Tensor):
-        time = x.new_full((), validate.finite("t", t))
-    else:
-        time = validate.floating("t", t).to(x)
-        if not _broadcasts(t, x):
-            raise ValueError(
-                f"t has shape {list(t.shape)} for x of shape {list(x.shape)}: give a number, or one time per point, a "
-                f"tensor that broadcasts to {list(x.shape[:-1])}. From a column [n, 1] take t[:, 0]."
-            )
-    return _inside(time)
+    """``t``, a time or one per point of x [..., 2], as a tensor in the dtype of x, or raise."""
+    return validate.path_time(t, validate.points("x", x))
 
 
 def time_tensor(t: Tensor | float) -> Tensor:
     """``t`` as a tensor of times, or raise; a number is one in float64."""
     if not isinstance(t, Tensor):
-        return _inside(torch.tensor(validate.finite("t", t), dtype=torch.float64))
-    return _inside(validate.floating("t", t))
-
-
-def _inside(t: Tensor) -> Tensor:
-    if validate.readable(t) and not bool(((t >= 0) & (t <= 1)).all()):
-        raise ValueError(f"t is {t.tolist()}: the times of a path run from 0, the source, to 1, the data.")
-    return t
-
-
-def _broadcasts(t: Tensor, x: Tensor) -> bool:
-    try:
-        return bool(torch.broadcast_shapes(t.shape, x.shape[:-1]) == x.shape[:-1])
-    except RuntimeError:
-        return False
+        t = torch.tensor(validate.finite("t", t), dtype=torch.float64)
+    return validate.path_times(validate.floating("t", t))
 
 
 def check_ends(x0: Tensor, x1: Tensor) -> None:
