@@ -8,15 +8,13 @@ import torch
 
 from toylab.densities import GaussianMixture, isotropic
 from toylab.objectives import Denoising, FlowMatching, Implicit
-from toylab.paths import GaussianPath, Linear, cosine, of_sde, optimal_transport
-from toylab.sde import VP
+from toylab.paths import GaussianPath, Linear, cosine, optimal_transport
 from toylab.testing import check_objective
 from toylab.testing.run import Draws
 from toylab.testing.velocity_evidence import VelocityEvidence
 from toylab.testing.velocity_truth import VelocityTruth
 
 N = 20_000  # to begin with: a right loss gets as many as its check needs, and a mutant is found in these
-MILD = VP(0.5, 5.0, t_min=0.01)
 SOURCE = isotropic([[0.0, 0.0]], 0.5)
 ONE = GaussianMixture([1.0], [[1.0, -0.5]], [[[1.0, 0.3], [0.3, 0.5]]])
 
@@ -93,7 +91,6 @@ SOUND = {
     "linear": (FlowMatching(Linear()), {}),
     "cosine": (FlowMatching(cosine()), {"path": cosine(), "density": ONE}),
     "from another source": (FlowMatching(Linear(SOURCE)), {"path": Linear(SOURCE), "density": ONE}),
-    "of an SDE": (FlowMatching(of_sde(MILD)), {"path": of_sde(MILD), "density": ONE}),
     "mean over coordinates": (mean_over_coordinates, {"density": ONE}),
     "two times per point": (two_times_per_point, {"density": ONE}),
     "target of the point": (target_of_the_point, {"density": ONE}),
