@@ -11,6 +11,7 @@ from benchmarks import (
     annealed,
     chains,
     densities,
+    flow_matching,
     gpu,
     hardware_limit,
     processes,
@@ -28,6 +29,7 @@ from benchmarks.worker import Comparison, Worker
 COMPARISONS: dict[str, Comparison] = {
     "quality": quality.rows,
     "step": step.rows,
+    "flow": flow_matching.rows,
     "seeds": seeds.rows,
     "mala": chains.mala_rows,
     "langevin": chains.langevin_rows,

@@ -89,6 +89,14 @@ def test_speed_of_mixtures_is_the_recorded_one():
 def test_the_wrong_loss_is_named():
     out, _ = run("objectives.md")
     assert out.startswith("converges to -s: sign of the target")
+    assert "the target is reversed in time: x_0 - x_1 where x_1 - x_0 is meant" in out
+
+
+def test_flow_matching_runs_and_its_exact_velocity_has_the_exact_likelihood():
+    _, names = run("objectives.md")
+    assert names["ends"].isfinite().all() and names["log_q"].isfinite().all()
+    exact = two_modes().log_prob(names["ends"][:5].double())
+    torch.testing.assert_close(names["log_p"], exact, rtol=1e-6, atol=1e-6)
 
 
 def test_contrastive_divergence_points_the_right_way_and_is_far_too_short():

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from toylab.densities import two_modes
 from toylab.metrics import fisher_divergence
-from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
+from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP, VelocityMLP
 from toylab.objectives import Denoising, Implicit
 from toylab.score import at, divergence, value_and_divergence, value_and_jacobian, value_and_jvp
 from toylab.training import fit
@@ -71,6 +71,49 @@ def test_noise_conditional_mlp_is_what_it_says(sigma):
     inputs = torch.cat([1.5 * x / t, torch.full((50, 1), math.log(sigma) / 2, dtype=torch.float64)], -1)
     right = -x / t**2 + 3 / (sigma * t) * by_hand(network, inputs)
     torch.testing.assert_close(network(x, sigma), right, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(("mean", "std"), [((0.0, 0.0), 4.0), ((1.5, -2.0), 4.0), ((0.0, 3.0), 0.5)])
+@pytest.mark.parametrize("t", [0.0, 0.3, 1.0])
+def test_velocity_mlp_is_what_it_says(mean, std, t):
+    """data_mean + F(c (x - t data_mean), t) / c, c = 4 / data_std."""
+    network = VelocityMLP(16, 2, data_mean=mean, data_std=std, generator=generator()).double()
+    x, m, c = torch.randn(20, 2, dtype=torch.float64, generator=generator(1)), torch.tensor(mean).double(), 4 / std
+    time = torch.full((20, 1), t, dtype=torch.float64)
+    expected = m + by_hand(network, torch.cat([c * (x - t * m), time], -1)) / c
+    torch.testing.assert_close(network(x, t), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_velocity_at_one_time_per_point():
+    network, x = (
+        VelocityMLP(16, data_mean=(1.0, -2.0), generator=generator()),
+        torch.randn(3, 4, 2, generator=generator()),
+    )
+    t = torch.linspace(0, 1, 12).view(3, 4)
+    each = torch.stack([network(y, float(s)) for y, s in zip(x.view(-1, 2), t.view(-1), strict=True)]).view(3, 4, 2)
+    torch.testing.assert_close(network(x, t), each)
+    torch.testing.assert_close(network(x, t[:1]), network(x, t[:1].expand(3, 4)))
+    torch.testing.assert_close(network.double()(x.double(), t), each.double(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_velocity_far_away_is_learned_like_one_at_home():
+    """Data c times as large about m, the network made for them: c F + m of the same F, along the moved path."""
+    home, away = (
+        VelocityMLP(8, 1, data_mean=m, data_std=s, generator=generator()) for m, s in ((0.0, 4.0), (3.0, 8.0))
+    )
+    x, t = torch.randn(5, 2, generator=generator(1)), torch.rand(5, generator=generator(2))
+    torch.testing.assert_close(away(2 * x + 3 * t[:, None], t), 2 * home(x, t) + 3)
+    fitted = VelocityMLP(8).for_data(two_modes())
+    assert fitted.data_mean != (0.0, 0.0) and fitted.data_std != 4.0
+
+
+@pytest.mark.parametrize(
+    ("t", "message"),
+    [(1.5, "from 0, the source, to 1, the data"), (torch.zeros(3, 1), r"column \[n, 1\]"), (math.nan, "finite")],
+)
+def test_a_velocity_at_no_time(t, message):
+    with pytest.raises(ValueError, match=message):
+        VelocityMLP(8)(torch.zeros(3, 2), t)
 
 
 @pytest.mark.parametrize("sigma", [0.01, 1.0, 20.0])

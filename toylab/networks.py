@@ -1,5 +1,7 @@
 """Small networks called like a score: ``ScoreMLP`` and ``EnergyMLP`` as s(x), ``NoiseConditionalMLP`` as s(x, sigma).
 
+``VelocityMLP`` is one of a point and a time, v(x, t), for flow matching.
+
 A plain network is a free vector field: nothing makes it the gradient of a log-density. An energy network is one. They
 are in one file since they share all but a few lines: layers, initial weights, the scale of the data, and the sums in
 ``_affine``.
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from toylab._internal import validate
+from toylab._internal.devices import constant
 from toylab._internal.mlp_jvp import in_autocast
 from toylab._internal.random import uniform
 from toylab._internal.torch_private import in_forward_mode
@@ -356,6 +359,52 @@ class NoiseConditionalEnergyMLP(NoiseConditionalMLP):
     def forward(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """The score -grad E at the points x [..., 2] and levels sigma > 0 (a number, or broadcasting to x[..., 0])."""
         return gradient(lambda y: -self.energy(y, sigma), self._checked(x))
+
+
+class VelocityMLP(_MLP):
+    """A velocity v(x, t) for flow matching, of points and times in [0, 1], both ends included.
+
+        v(x, t) = data_mean + F(c (x - t data_mean), t) / c,      c = 4 / data_std
+
+    with F a fully connected network: along the linear path the mean moves from 0 to data_mean at that velocity.
+
+    Args:
+        width: units per hidden layer.
+        depth: number of hidden layers.
+        activation: applied after each hidden layer.
+        data_mean: roughly the middle of the data, one number or two.
+        data_std: roughly the standard deviation of the data along an axis.
+        generator: draws the initial weights; None is torch's stream.
+
+    >>> VelocityMLP()(torch.zeros(7, 2), 0.0).shape
+    torch.Size([7, 2])
+    """
+
+    def __init__(
+        self,
+        width: int = 128,
+        depth: int = 3,
+        activation: Activation = functional.silu,
+        *,
+        data_mean: Vector | float = 0.0,
+        data_std: float = REFERENCE_STD,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self._begin(3, 2, width, depth, activation, data_mean, data_std, generator)
+
+    def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """``forward``, with torch's hooks."""
+        return cast(Tensor, super().__call__(x, t))
+
+    def forward(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """The velocity at the points x [..., 2] and times t (a number, or broadcasting to x[..., 0])."""
+        time = validate.path_time(t, self._checked(x)).expand(x.shape[:-1])[..., None]
+        mean = constant(self.data_mean, x) if self.data_mean != (0.0, 0.0) else None
+        y = x if mean is None else x - time * mean
+        velocity = _through(self.layers, self.activation, torch.cat([self._at_scale(y), time], -1))
+        velocity = velocity if self._rate == 1 else velocity / self._rate
+        return velocity if mean is None else velocity + mean
 
 
 def scale_of(x: Tensor) -> tuple[tuple[float, float], float]:

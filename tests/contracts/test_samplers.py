@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from toylab.densities import Banana, Funnel, GaussianMixture
+from toylab.paths import Linear, cosine
 from toylab.samplers import (
     ancestral,
     annealed_langevin,
     ddim,
+    flow,
+    flow_adaptive,
     forward_sde,
     hmc,
     langevin,
@@ -29,6 +32,7 @@ from toylab.samplers import (
     reflected_langevin,
     reverse_sde,
     reverse_sde_heun,
+    rk4_step,
 )
 from toylab.schedules import geometric, uniform
 from toylab.sde import VE, VP, SubVP
@@ -239,6 +243,33 @@ def diffusions(name, sde):
     return [*(Case(f"{each}, {name}", noise, run, data, n=20_000) for each, run in runs.items()), forth]
 
 
+SOURCE = GaussianMixture([0.4, 0.6], [[0.0, -2.0], [1.0, 1.0]], [[[0.6, 0.1], [0.1, 0.3]], [[0.5, 0.0], [0.0, 0.4]]])
+
+
+def flows():
+    """From the source of a path to the data, and back, by the exact velocity."""
+    there, normal = torch.linspace(0, 1, 17), GaussianMixture([1.0], [[0.0, 0.0]], [[[1.0, 0.0], [0.0, 1.0]]])
+
+    def case(name, path, source, times):
+        def run(x, g):
+            return flow(lambda x, t: path.velocity(MIXTURE, x, t), x, times, step=rk4_step, **QUIET)
+
+        ends = (mixture(source), mixture(MIXTURE))
+        start, end = ends if times is there else ends[::-1]
+        return Case(name, start, run, end, n=20_000)
+
+    return [
+        case("flow, linear, back", Linear(), normal, there.flip(0)),
+        case("flow, cosine", cosine(), normal, there),
+        case("flow, between mixtures", Linear(SOURCE), SOURCE, there),
+        Case(
+            "flow_adaptive", mixture(normal),
+            lambda x, g: flow_adaptive(lambda x, t: Linear().velocity(MIXTURE, x, t), x, rtol=1e-4, **QUIET),
+            mixture(MIXTURE), n=20_000,
+        ),
+    ]  # fmt: skip
+
+
 def langevin_at(eps):
     return lambda x, g: langevin(NORMAL.score, x, step_size=eps, n_steps=20, generator=g, **QUIET)
 
@@ -284,6 +315,7 @@ SAMPLERS = [
     *diffusions("VE", VE(0.1, 5.0)),
     *diffusions("VP", VP()),
     *diffusions("sub-VP", SubVP()),
+    *flows(),
 ]
 
 

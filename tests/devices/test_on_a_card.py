@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from tests.devices import lessons
 from tests.devices.card import CPU, Card, card
 from tests.devices.on_card import on_card
 from tests.fuzz.calls import calls
-from toylab import cli, museum, plotting, samplers, schedules, training
+from toylab import cli, museum, paths, plotting, samplers, schedules, training
 from toylab._internal import devices
 from toylab.densities import (
     Affine,
@@ -249,6 +250,17 @@ def test_a_training_is_saved_and_read_again(here, tmp_path):
 
 # --------------------------------------------------------------------------------------------------- samplers
 
+
+@dataclass(frozen=True, eq=False)
+class Along:
+    """The exact velocity of the linear path to p."""
+
+    p: object
+
+    def __call__(self, x, t):
+        return paths.Linear().velocity(self.p, x, t)
+
+
 N = {"n_steps": 6, "keep_every": 2, "progress": False}
 TIMES = schedules.uniform(1.0, 0.1, 7)
 RUNS = {
@@ -270,6 +282,7 @@ RUNS = {
     "ancestral": lambda s, x, g: samplers.ancestral(VE(), s, x, TIMES, generator=g, progress=False),
     "ddim": lambda s, x, g: samplers.ddim(VP(), s, x, TIMES, progress=False),
     "probability_flow": lambda s, x, g: samplers.probability_flow(VP(), s, x, TIMES, progress=False),
+    "flow": lambda s, x, g: samplers.flow(Along(s.__self__), x, TIMES.flip(0), progress=False),
     "forward_sde": lambda s, x, g: samplers.forward_sde(VP(), x, TIMES.flip(0), generator=g, progress=False),
 }  # fmt: skip
 

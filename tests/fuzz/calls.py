@@ -29,6 +29,7 @@ from toylab import (
     museum,
     networks,
     objectives,
+    paths,
     plotting,
     samplers,
     schedules,
@@ -266,9 +267,15 @@ VALUES: dict[str, Callable[[], Any]] = {
     "probabilities": lambda: GRID.probabilities,
     "law": lambda: GRID,
     "logits": lambda: GRID.probabilities.log(),
-    "noise": lambda: P,
     "ratio": lambda: 2,
     "sigma_0": lambda: 0.5,
+    "velocity": lambda: lambda x, t: -x,
+    "x0": lambda: points() + 1.0,
+    "x1": points,
+    "source": lambda: P,
+    "coupling": lambda: paths.optimal_transport,
+    "noise": points,
+    "clean": points,
 }
 
 OF_SPINS = (
@@ -277,6 +284,9 @@ OF_SPINS = (
     "concrete_score_matching", "contrastive_divergence",
 )  # fmt: skip
 OF_CELLS = ("GridLaw.log_prob", "GridLaw.concrete_score", "GridScoreMatching.__call__")
+
+PATHS_OF = ("draw", "clean_to_score", "noise_to_score", "score_to_clean", "score_to_noise", "score_to_velocity",
+            "velocity_to_score")  # fmt: skip
 
 LEVELS = {"score": lambda: P.score}  # of x and sigma: the same one, since a density's score is both
 
@@ -295,6 +305,9 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "densities.Segment": {"start": lambda: (-1.0, 0.0), "end": lambda: (1.0, 0.5)},
     "densities.Laplace": {"scales": lambda: (0.5, 2.0)},
     "schedules.uniform": {"first": lambda: 1.0},
+    **{f"paths.{name}": {"path": paths.Linear, "score": points, "velocity": points} for name in PATHS_OF},
+    "paths.GaussianPath": {"alpha": lambda: torch.sin, "sigma": lambda: torch.cos},
+    "objectives.FlowMatching": {"path": paths.Linear},
     "objectives.LogUniform": {"low": lambda: 0.1},
     "networks.ScoreMLP.with_tangents": {"v": lambda: torch.ones(2, 6, 2)},
     "samplers.mode_start": {"n": lambda: 4},
@@ -310,6 +323,8 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "networks.EnergyMLP": {"width": lambda: 8},
     "networks.NoiseConditionalMLP": {"width": lambda: 8},
     "networks.NoiseConditionalEnergyMLP": {"width": lambda: 8},
+    "networks.VelocityMLP": {"width": lambda: 8},
+    "objectives.NoiseContrastive": {"noise": lambda: P},
     "samplers.reflected_langevin": {"low": lambda: (-20.0, -20.0), "high": lambda: (20.0, 20.0)},
     "samplers.reflected_langevin_step": {"low": lambda: (-20.0, -20.0), "high": lambda: (20.0, 20.0)},
     "samplers.forward_sde": {"times": lambda: torch.tensor([0.1, 0.5, 1.0])},
@@ -319,6 +334,8 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "samplers.heun_step": {"v": lambda: samplers.flow_velocity(VP, P.score)},
     "samplers.rk4_step": {"v": lambda: samplers.flow_velocity(VP, P.score)},
     "samplers.probability_flow": {"step": lambda: samplers.heun_step},
+    "samplers.flow": {"step": lambda: samplers.heun_step},
+    "samplers.flow_adaptive": {"first": lambda: 1.0},
     "samplers.swap_step": {
         "here": lambda: samplers.mala_init(P.log_prob, P.score, points(12).view(2, 6, 2)),
         "first": lambda: 0,
@@ -347,7 +364,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "metrics.sliced_wasserstein": {"x": lambda: points(12), "y": lambda: points(14) + 0.1},
     "metrics.wasserstein": {"x": lambda: points(12), "y": lambda: points(12) + 0.1},
     "metrics.convergence": {"path": lambda: chains(1).path},
-    "testing.check_objective": {"n": lambda: 200, "sigma": lambda: 0.0},
+    "testing.check_objective": {"n": lambda: 200, "sigma": lambda: 0.0, "path": lambda: None},
     "training.one_cycle": {"t": lambda: 0.3},
     "training.fit": {"rate": lambda: training.cosine},
     "training.save": {"path": lambda: Path(tempfile.gettempdir()) / "toylab-fuzz.pt"},
@@ -380,6 +397,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
 MADE_BY_THE_LIBRARY = {
     "densities.Density", "densities.Example", "densities.Affine", "densities.FromEnergy", "densities.FromTorch",
     "densities.Noised", "objectives.ContinuousLevels", "objectives.HasOffset", "objectives.Objective",
+    "paths.Draw", "paths.NoisePath", "paths.Path", "paths.VelocityField",
     "samplers.Chains", "samplers.Likelihood", "samplers.State", "samplers.WarmUp", "score.EnergyScore", "score.LogProb",
     "score.NoiseConditionalScore", "score.Score", "sde.SDE", "testing.Finding", "testing.Report", "training.Fit",
     "training.GradientBias", "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
@@ -399,6 +417,7 @@ NOT_FOR_THESE = {
     *(f"objectives.{name}.{attribute}" for name, attribute in (
         ("Sliced", "projection"), ("FiniteDifferenceSliced", "projection"), ("NoiseConditional", "weighting"),
         ("NoiseConditionalExplicit", "weighting"), ("Explicit", "target"), ("NoiseConditionalExplicit", "target"),
+        ("FlowMatching", "coupling"),
     )),
     *(f"objectives.{name}.step" for name in OF_CHAINS),
     "densities.GaussianMixture.to_scipy", "densities.FromTorch.bounds", "densities.FromTorch.length_scale",
@@ -460,6 +479,9 @@ def instances() -> dict[str, Any]:
         "sde.VE": sde.VE(),
         "sde.VP": VP,
         "sde.SubVP": sde.SubVP(),
+        "paths.Linear": paths.Linear(),
+        "paths.GaussianPath": paths.cosine(),
+        "networks.VelocityMLP": networks.VelocityMLP(8, 1, generator=generator()),
         "networks.ScoreMLP": network(),
         "networks.EnergyMLP": energy_network(),
         "networks.NoiseConditionalMLP": levels_network(),
@@ -477,6 +499,7 @@ def instances() -> dict[str, Any]:
         "objectives.PersistentContrastiveDivergence": objectives.PersistentContrastiveDivergence(langevin),
         "objectives.NoiseContrastive": objectives.NoiseContrastive(P),
         "objectives.MultiscaleDenoising": objectives.MultiscaleDenoising(torch.tensor([1.0, 0.5]), 0.5),
+        "objectives.FlowMatching": objectives.FlowMatching(paths.Linear()),
         "objectives.LogUniform": objectives.LogUniform(0.1, 1.0),
         "objectives.LogNormal": objectives.LogNormal(),
         "objectives.UniformTimes": objectives.UniformTimes(VP),
@@ -490,8 +513,8 @@ def calls() -> list[Call]:
     """Every public function, class and method."""
     found = [
         _call(f"{module.__name__.removeprefix('toylab.')}.{name}", getattr(module, name))
-        for module in (densities, discrete, bandwidth, score, schedules, sde, networks, objectives, samplers, metrics,
-                       testing, training, plotting, widgets)
+        for module in (densities, discrete, bandwidth, score, schedules, sde, paths, networks, objectives, samplers,
+                       metrics, testing, training, plotting, widgets)
         for name in _public(module)
     ]  # fmt: skip
     found.append(_call("museum.of_kind", museum.of_kind))

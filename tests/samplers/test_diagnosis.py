@@ -280,7 +280,7 @@ def test_a_derivative_that_is_nan_is_not_blamed_on_the_law():
         return -x / (1 + sigma**2) + (0 * x).sqrt()
 
     x = torch.zeros(3, 2, dtype=torch.float64)
-    with pytest.raises(FloatingPointError, match="the score is finite, but its derivative is nan or inf at 3 of 3"):
+    with pytest.raises(FloatingPointError, match="the field is finite, but its derivative is nan or inf at 3 of 3"):
         log_likelihood(VP(), score, x)
     with pytest.raises(
         FloatingPointError, match="the field is nan or inf at 3 of 3 points, at t = 0.001, .*look at th"

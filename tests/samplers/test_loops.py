@@ -378,7 +378,7 @@ def test_chains_print_in_a_few_telling_lines():
         "frames": "3, labels 0 to 10",
         "acceptance": "1.000",
         "diverged": "none",
-        "evaluations": "10 of the score per chain",
+        "evaluations": "10 per chain",
     }
     chains = run_mala(start(100), step_size=3.0, generator=generator())
     assert cells(chains)["frames"] == "none kept"
@@ -416,7 +416,7 @@ def test_a_likelihood_prints_how_sure_it_is(trace, error):
     assert rows["points"] == "6"
     assert rows["log q"].startswith(f"mean {float(found.log_prob.mean()):.4g}, from ")
     assert rows["standard error"].startswith(error)
-    assert rows["evaluations"] == f"{found.n_evaluations} of the score per point"
+    assert rows["evaluations"] == f"{found.n_evaluations} per point"
 
 
 def test_a_counted_score_lets_go_of_its_last_points_before_it_is_asked_again():

@@ -296,6 +296,38 @@ def times_of(t: Tensor | float, x: Tensor) -> Tensor | float:
     return t
 
 
+def path_time(t: Tensor | float, x: Tensor) -> Tensor:
+    """``t``, a time of a path in [0, 1] or one per point of ``x``, as a tensor in the dtype of x, or raise.
+
+    What rounding puts just outside of the interval is moved to its end. The values of a CUDA tensor are not read.
+    """
+    if not isinstance(t, Tensor):
+        number = finite("t", t)
+        return x.new_full((), _in_unit_interval(number, number, number))
+    time = floating("t", t).to(x)
+    if not _broadcasts(t.shape, x.shape[:-1]):
+        raise ValueError(
+            f"t has shape {list(t.shape)} for x of shape {list(x.shape)}: give a number, or one time per point, a "
+            f"tensor that broadcasts to {list(x.shape[:-1])}. From a column [n, 1] take t[:, 0]."
+        )
+    return path_times(time)
+
+
+def path_times(t: Tensor) -> Tensor:
+    """``t``, times of a path in [0, 1], as ``path_time`` has them."""
+    if t.numel() == 0 or not readable(t):
+        return t
+    least, most = (float(end) for end in t.detach().aminmax())
+    return t if least >= 0 and most <= 1 else t.clamp(0, _in_unit_interval(t.tolist(), least, most))
+
+
+def _in_unit_interval(given: object, least: float, most: float) -> float:
+    """``most`` moved into [0, 1], or raise unless least and most are in it, up to rounding."""
+    if not (least >= -1e-6 and most <= 1 + 1e-6):  # nan compares false
+        raise ValueError(f"t is {given}: the times of a path run from 0, the source, to 1, the data.")
+    return min(max(most, 0.0), 1.0)
+
+
 def extent(name: str, values: Sequence[float]) -> tuple[float, float, float, float]:
     """Return (left, right, bottom, top), finite, left < right and bottom < top, or raise."""
     if isinstance(values, str) or not isinstance(values, Iterable):
@@ -368,7 +400,15 @@ def _finite_rows(name: str, x: Tensor) -> None:
         )
 
 
-def times(name: str, values: Tensor, low: float, *, rising: bool = False) -> list[float]:
+def times(
+    name: str,
+    values: Tensor,
+    low: float,
+    *,
+    rising: bool = False,
+    example: str | None = None,
+    remedy: str = "A grid of noise levels? Turn it into times with sde.time_of(sigmas).",
+) -> list[float]:
     """The entries of a 1-D tensor of at least two times in [low, 1], strictly falling (or rising), or raise.
 
     What rounding to single precision puts just outside of the interval is moved to its end.
@@ -376,14 +416,12 @@ def times(name: str, values: Tensor, low: float, *, rising: bool = False) -> lis
     if not isinstance(values, Tensor) or values.ndim != 1 or len(values) < 2:
         given = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(
-            f"{name} is {given}: give a 1-D tensor of at least 2 times, as schedules.uniform(1.0, {low:g}, 500) makes."
+            f"{name} is {given}: give a 1-D tensor of at least 2 times, as "
+            f"{example or f'schedules.uniform(1.0, {low:g}, 500)'} makes."
         )
     found = floating(name, values).tolist()
     if not all(low - 1e-6 <= t <= 1 + 1e-6 for t in found):  # nan compares false
-        raise ValueError(
-            f"{name} runs from {found[0]:g} to {found[-1]:g}: times lie in [{low:g}, 1]. "
-            "A grid of noise levels? Turn it into times with sde.time_of(sigmas)."
-        )
+        raise ValueError(f"{name} runs from {found[0]:g} to {found[-1]:g}: times lie in [{low:g}, 1]. {remedy}")
     steps = [b - a for a, b in zip(found, found[1:], strict=False)]
     if not all(step > 0 for step in steps) if rising else not all(step < 0 for step in steps):
         raise ValueError(

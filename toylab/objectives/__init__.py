@@ -10,6 +10,7 @@ Kullback-Leibler divergence, and what stands for it where Z is unknown.
 from toylab.objectives.contrastive_divergence import ContrastiveDivergence, PersistentContrastiveDivergence
 from toylab.objectives.denoising import Denoising, NoisePrediction
 from toylab.objectives.explicit import Explicit
+from toylab.objectives.flow_matching import FlowMatching
 from toylab.objectives.implicit import Implicit
 from toylab.objectives.levels import ContinuousLevels, LogNormal, LogUniform, UniformTimes
 from toylab.objectives.maximum_likelihood import MaximumLikelihood
@@ -25,6 +26,7 @@ __all__ = [
     "Denoising",
     "Explicit",
     "FiniteDifferenceSliced",
+    "FlowMatching",
     "HasOffset",
     "Implicit",
     "LogNormal",

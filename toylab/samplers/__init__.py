@@ -6,11 +6,12 @@ from toylab.samplers.annealed import annealed_langevin
 from toylab.samplers.chains import Chains
 from toylab.samplers.ddim import ddim, ddim_step
 from toylab.samplers.falling_steps import falling_steps
+from toylab.samplers.flow import flow, flow_adaptive
 from toylab.samplers.forward_sde import forward_sde, forward_sde_step
 from toylab.samplers.hmc import hmc, hmc_step
 from toylab.samplers.kernel_score import kernel_score
 from toylab.samplers.langevin import langevin, langevin_step
-from toylab.samplers.likelihood import Likelihood, log_likelihood, prior_mismatch
+from toylab.samplers.likelihood import Likelihood, flow_log_likelihood, log_likelihood, prior_mismatch
 from toylab.samplers.mala import mala, mala_step
 from toylab.samplers.mala_warm_up import WarmUp, mala_warm_up
 from toylab.samplers.metropolis import metropolis, metropolis_step
@@ -45,6 +46,9 @@ __all__ = [
     "euler_step",
     "exact_trace",
     "falling_steps",
+    "flow",
+    "flow_adaptive",
+    "flow_log_likelihood",
     "flow_velocity",
     "forward_sde",
     "forward_sde_step",

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab.samplers.chains import Chains
+from toylab.samplers.loop import CountingScore, Recorder, progress_bar
 
 
 def adaptive_steps(
@@ -52,7 +54,7 @@ def adaptive_steps(
             raise RuntimeError(
                 f"the solver is at t = {t:.6g} on the way from {first:g} to {last:g} after max_evaluations = "
                 f"{max_evaluations} evaluations: the field is too rough for rtol = {rtol:g}. Raise rtol and atol, or "
-                "max_evaluations, or stay away from times where the score explodes."
+                "max_evaluations, or stay away from times where the field explodes."
             )
         spent += 1
         result = rate(torch.from_numpy(values).to(y).view(y.shape), float(t))
@@ -66,9 +68,26 @@ def adaptive_steps(
         if solver.status == "failed":
             raise RuntimeError(
                 f"the solver failed at t = {solver.t:.6g} after {spent} evaluations: {message} Raise rtol and atol, or "
-                "stay away from times where the score explodes."
+                "stay away from times where the field explodes."
             )
         yield float(solver.t), torch.from_numpy(solver.y).to(y).view(y.shape)
+
+
+def follow_steps(
+    name: str,
+    steps: Iterator[tuple[float, Tensor]],
+    x: Tensor,
+    counted: CountingScore[...],
+    max_evaluations: int,
+    progress: bool,
+) -> Chains:
+    """The chains from x after all of the steps, or after those that are done when Ctrl-C comes."""
+    recorder = Recorder(x, 0, None)
+    with progress_bar(name, max_evaluations, progress) as shown:
+        for _, x in steps:  # noqa: B020
+            recorder.append(x)
+            shown.update(counted.n - shown.n)
+    return recorder.chains(x, counted.n)
 
 
 def _greatest_error(solver: Any, n: int, stages: Any, h: float, scale: Any) -> float:  # noqa: ANN401
@@ -89,11 +108,11 @@ def _require_finite(rate: Tensor, y: Tensor, t: float) -> None:
         (
             "the field is",
             rate[:, :2],
-            "look at the score there. A network that diverged, or a formula that overflows or divides by 0? Or stay "
+            "look at its value there. A network that diverged, or a formula that overflows or divides by 0? Or stay "
             "away from that time or those points.",
         ),
         (
-            "the score is finite, but its derivative is",
+            "the field is finite, but its derivative is",
             rate[:, 2:],
             "a sqrt, a norm or an atan2 has none at 0, nor has a gradient through a torch.where whose other branch is "
             "not finite. Make them safe, or leave those points out.",

@@ -15,11 +15,12 @@ class Chains:
         samples: where the chains ended, shape [n, 2].
         path: kept frames, shape [frames, n, 2], the start first; no frame unless ``keep_every`` was given.
         labels: the label of each frame, shape [frames]: the step, the noise level for annealed samplers, or the time
-            of an SDE.
+            of an SDE or a path.
         acceptance: share of proposals each chain accepted, shape [n]; all ones for samplers that never refuse.
         diverged: which chains went off to inf or nan, shape [n].
         diverged_at: the step at which each of them did so, 0 for those that did not, shape [n].
-        n_evaluations: evaluations of the score per chain, those of an interrupted run included.
+        n_evaluations: evaluations of the score, or of the velocity of a flow, per chain, those of an interrupted run
+            included.
     """
 
     samples: Tensor
@@ -47,7 +48,7 @@ class Chains:
         rows.append(("frames", _frames(self.labels)))
         rows.append(("acceptance", _acceptance(self.acceptance)))
         rows.append(("diverged", _diverged(self.diverged, self.diverged_at)))
-        rows.append(("evaluations", f"{self.n_evaluations:,} of the score per chain"))
+        rows.append(("evaluations", f"{self.n_evaluations:,} per chain"))
         return rows
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from toylab._internal import user_functions, validate
 from toylab.samplers.chains import Chains
 from toylab.samplers.ode_steps import Step, Velocity, heun_step
-from toylab.samplers.sde_loop import follow_times
+from toylab.samplers.sde_loop import follow_times, is_rising
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE, Time, score_at
 
@@ -56,18 +56,11 @@ def probability_flow(
         The chains. Some may have diverged; a warning says so. Ctrl-C returns what is done so far.
     """
     validate.function("step", step, "heun_step", takes=4)
-    rising = (
-        isinstance(times, Tensor)
-        and times.ndim == 1
-        and len(times) > 1
-        and times.is_floating_point()
-        and bool(times[-1] > times[0])
-    )
 
     def along_the_flow(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time) -> Tensor:
         return user_functions.scores_of("step", step(flow_velocity(sde, score), x, t, u), x)
 
     return follow_times(
         "probability_flow", along_the_flow, sde, score, x, times,
-        keep_every=keep_every, progress=progress, rising=rising, uses=(step,),
+        keep_every=keep_every, progress=progress, rising=is_rising(times), uses=(step,),
     )  # fmt: skip

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab.samplers.adaptive import adaptive_steps, check_tolerances
+from toylab.samplers.adaptive import adaptive_steps, check_tolerances, follow_steps
 from toylab.samplers.chains import Chains
-from toylab.samplers.loop import CountingScore, Recorder, progress_bar
+from toylab.samplers.loop import CountingScore
 from toylab.samplers.probability_flow import flow_velocity
 from toylab.score import NoiseConditionalScore
 from toylab.sde import SDE, require_sde
@@ -57,10 +57,7 @@ def probability_flow_adaptive(
     first, last = validate.finite("first", first), validate.finite("last", last)
     validate.times("(first, last)", torch.tensor([first, last]).double(), sde.t_min, rising=last > first)
     counted = CountingScore(score, finite=False)
-    recorder, velocity = Recorder(x, 0, None), flow_velocity(sde, counted)
-    steps = adaptive_steps(velocity, x, first, last, rtol=rtol, atol=atol, max_evaluations=max_evaluations)
-    with progress_bar("probability_flow_adaptive", max_evaluations, progress) as shown:
-        for _, x in steps:  # noqa: B020
-            recorder.append(x)
-            shown.update(counted.n - shown.n)
-    return recorder.chains(x, counted.n)
+    steps = adaptive_steps(
+        flow_velocity(sde, counted), x, first, last, rtol=rtol, atol=atol, max_evaluations=max_evaluations
+    )  # fmt: skip
+    return follow_steps("probability_flow_adaptive", steps, x, counted, max_evaluations, progress)

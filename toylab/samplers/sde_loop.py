@@ -1,4 +1,4 @@
-"""What the samplers that follow an SDE, or its probability flow, along a grid of times have in common."""
+"""What the samplers that follow an SDE, its probability flow or a velocity along a grid of times have in common."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -51,8 +51,38 @@ def follow_times(
     grid = validate.times("times", times, sde.t_min, rising=rising)
     counted = CountingScore(score)
     recorder = Recorder(x, len(grid) - 1, keep_every, label=grid[0], remedy="more times, or end at a later one")
-    leg = Leg(lambda x, times: step(sde, counted, x, *times), list(pairwise(grid)), grid[1:])
-    x = follow(
-        name, [leg], x, recorder, uses=[sde, score, *uses], generator=generator, counter=counted, progress=progress
+    x = follow_grid(
+        name, lambda x, t, u: step(sde, counted, x, t, u), x, grid, recorder, counted,
+        uses=(sde, score, *uses), generator=generator, progress=progress,
     )  # fmt: skip
     return recorder.chains(x, counted.n, score=counted)
+
+
+def follow_grid(
+    name: str,
+    step: Callable[[Tensor, Time, Time], Tensor],
+    x: Tensor,
+    grid: list[float],
+    recorder: Recorder,
+    counted: CountingScore[...],
+    *,
+    uses: tuple[object, ...],
+    progress: bool,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Take a step(x, t, u) from each time t of a grid to the next, u; record the points, and return the last."""
+    leg = Leg(lambda x, times: step(x, *times), list(pairwise(grid)), grid[1:])
+    return follow(
+        name, [leg], x, recorder, uses=uses, generator=generator, counter=counted, progress=progress
+    )  # fmt: skip
+
+
+def is_rising(times: Tensor) -> bool:
+    """Whether a grid ends at a later time than it begins; False of what is no grid, which is then refused."""
+    return (
+        isinstance(times, Tensor)
+        and times.ndim == 1
+        and len(times) > 1
+        and times.is_floating_point()
+        and bool(times[-1] > times[0])
+    )

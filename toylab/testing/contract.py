@@ -3,22 +3,23 @@
 import torch
 from torch import Tensor
 
-from toylab.densities import Density
 from toylab.objectives.objective import NO_GENERATOR, takes_generator
+from toylab.score import NoiseConditionalScore
 from toylab.testing.expansion import target_of
 from toylab.testing.report import Finding
 from toylab.testing.truth import Losses, Truth, fields
 
 
-def check_shape(objective: object, losses: Losses, density: Density, x: Tensor) -> Finding:
-    """One finite loss per point, for seven points."""
+def check_shape(objective: object, losses: Losses, truth: NoiseConditionalScore, x: Tensor, field: str) -> Finding:
+    """One finite loss per point, for seven points; ``truth`` is the exact field, a score or a velocity."""
     name = "shape"
     if not takes_generator(objective):
         return Finding(name, False, f"the loss {NO_GENERATOR}")
     try:
-        values = losses(density.score, x[:7])
+        values = losses(truth, x[:7])
     except Exception as error:  # whatever the reader's loss raises is what is reported
-        return Finding(name, False, f"objective(score, x, generator=g) raises {type(error).__name__}: {error}")
+        told = f"objective({field}, x, generator=g) raises {type(error).__name__}: {error}"
+        return Finding(name, False, told + (_HANDED if isinstance(error, TypeError | AttributeError) else ""))
     if not isinstance(values, Tensor):
         return Finding(name, False, f"gives a {type(values).__name__} for 7 points: give a tensor of 7 losses")
     if not values.is_floating_point() or values.dtype.itemsize < 4:
@@ -27,8 +28,14 @@ def check_shape(objective: object, losses: Losses, density: Density, x: Tensor) 
         hint = "leave out the mean" if values.ndim == 0 else "sum over coordinates, and keep the batch"
         return Finding(name, False, f"gives shape {list(values.shape)} for 7 points where [7] is wanted: {hint}")
     if not values.isfinite().all():
-        return Finding(name, False, "the loss of the true score is nan or inf")
+        return Finding(name, False, f"the loss of the true {field} is nan or inf")
     return Finding(name, True, "one finite loss per point")
+
+
+_HANDED = (
+    " (it is handed a plain function of points, the truth; what a loss takes in its place is told by network_of=, and "
+    "one of energies or likelihoods, whose value is no squared error of such a function, cannot be checked here)"
+)
 
 
 def check_levels(losses: Losses, truth: Truth, x: Tensor) -> Finding:
@@ -47,54 +54,71 @@ def check_levels(losses: Losses, truth: Truth, x: Tensor) -> Finding:
     )
 
 
-def check_draws(losses: Losses, density: Density, x: Tensor) -> Finding:
+def check_draws(losses: Losses, truth: NoiseConditionalScore, x: Tensor) -> Finding:
     """All random numbers come from the generator."""
-    same = torch.equal(losses(density.score, x[:50]), losses(density.score, x[:50]))
+    same = torch.equal(losses(truth, x[:50]), losses(truth, x[:50]))
     message = "same generator, same losses" if same else (
         "two calls with the same generator differ: draw all random numbers from the generator given"
     )  # fmt: skip
     return Finding("generator", same, message)
 
 
-def check_independence(losses: Losses, density: Density, x: Tensor) -> Finding:
-    """The loss of a point does not change when another point moves."""
+def check_independence(losses: Losses, truth: NoiseConditionalScore, x: Tensor) -> Finding:
+    """The loss of a point changes with that point, and with no other."""
+    name = "each point by itself"
 
     def half(y: Tensor, level: Tensor | float) -> Tensor:  # not the truth, whose loss may be 0 at every point
-        return 0.5 * density.score(y, level)
+        return 0.5 * truth(y, level)
 
-    moved = x[:50].clone()
-    moved[0] = moved[0] + 1.0
-    one, other = losses(half, x[:50]), losses(half, moved)
-    apart = torch.allclose(one[1:], other[1:], rtol=1e-9, atol=1e-9)
-    message = "the loss of a point depends on that point alone" if apart else (
-        "the loss of a point changes when another point moves: do not divide by statistics of the batch"
-    )  # fmt: skip
-    return Finding("each point by itself", apart, message)
+    few, first = x[:50], torch.arange(50) < 25
+    here = losses(half, few)
+    if bool((here == here[0]).all()):
+        return Finding(
+            name,
+            False,
+            "all losses of a batch are one number, its mean or the loss of one point: give each point its own",
+        )
+    changed = [
+        ~torch.isclose(losses(half, torch.where(moved[:, None], few + 1.0, few)), here, rtol=1e-9, atol=1e-9)
+        for moved in (first, ~first)
+    ]
+    if not bool(changed[0][~first].any() or changed[1][first].any()):
+        return Finding(name, True, "the loss of a point depends on that point alone")
+    if sorted(int(which.sum()) for which in changed) == [0, 50]:
+        return Finding(
+            name, False, "only one point of each batch is used, in the losses of all: take x, not one row of it"
+        )
+    return Finding(
+        name,
+        False,
+        "the loss of a point changes when another point moves: do not divide by statistics of the batch, nor pair its "
+        "points (with a coupling other than paths.independent the exact velocity is not known)",
+    )
 
 
-def check_gradient(losses: Losses, density: Density, x: Tensor) -> Finding:
+def check_gradient(losses: Losses, truth: NoiseConditionalScore, x: Tensor, field: str) -> Finding:
     """Automatic gradient against a central difference, exact up to rounding since the loss is quadratic."""
     name, few = "gradient", x[:200]
     theta = torch.tensor([0.7, 0.3, -0.2, 0.1], dtype=torch.float64)
 
     def mean_loss(theta: Tensor) -> Tensor:
-        def field(y: Tensor, level: Tensor | float) -> Tensor:
-            parts = torch.stack([density.score(y, level), *fields(y, level).values()], -1)
+        def combined(y: Tensor, level: Tensor | float) -> Tensor:
+            parts = torch.stack([truth(y, level), *fields(y, level).values()], -1)
             return (parts * theta).sum(-1)
 
-        return losses(field, few).mean()
+        return losses(combined, few).mean()
 
     parameters = theta.clone().requires_grad_()
     loss = mean_loss(parameters)
     if not loss.requires_grad:
-        return Finding(name, False, "the loss carries no gradient to the score: no detach, no no_grad in the loss")
+        return Finding(name, False, f"the loss carries no gradient to the {field}: no detach, no no_grad in the loss")
     (gradient,) = torch.autograd.grad(loss, parameters)
     h, steps = 1e-3, torch.eye(4, dtype=torch.float64)
     expected = torch.stack([(mean_loss(theta + h * e) - mean_loss(theta - h * e)).detach() / (2 * h) for e in steps])
     right = torch.allclose(gradient, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
     message = "is that of the loss" if right else (
         f"backward gives {_round(gradient)} where the loss itself changes by {_round(expected)}: "
-        "a part of it is detached from the score"
+        f"a part of it is detached from the {field}"
     )  # fmt: skip
     return Finding(name, right, message)
 

@@ -1,10 +1,8 @@
 """What the formula of a loss must be: least at the true score, of the right scale, with the right constant."""
 
 import math
-from typing import Any
 
-from toylab.objectives.objective import HasOffset, Objective
-from toylab.testing.estimate import EXACT, SEEN, Estimate, best
+from toylab.testing.estimate import SEEN, Estimate, best
 from toylab.testing.evidence import CONSTANT, MULTIPLE, OTHER, OTHER_AT_A_LEVEL, Evidence
 from toylab.testing.report import Finding
 from toylab.testing.slips import explain_factor, explain_minimiser
@@ -33,9 +31,7 @@ def check_minimiser(found: Evidence) -> Finding:
         if not off_together:
             constant = max(part.visible(z) for j in (0, 1) for part in found.constants(j))
             of = "its noise" if truth.least > 0 else "|s*|"
-            words = (
-                f"the true score, in all five directions and with a constant (to {_percent(constant)} of {of}) tried"
-            )
+            words = f"the true score, in all five directions and with a constant (to {percent(constant)} of {of}) tried"
             return _no_slip(found, {d: found.pulls(d) for d in DIRECTIONS}, name, words, "the target")
         curvature = found.overall_scale(TRUTH)
         a = 1 - of_all[TRUTH].mean / curvature.mean if curvature.mean > 0 else math.nan
@@ -121,28 +117,29 @@ def check_scale(found: Evidence) -> Finding:
     )
 
 
-def check_constant(objective: Objective[Any], found: Evidence) -> Finding:
-    """Mean loss + offset must be 0 at the truth.
+def check_constant(
+    offset: float | None, mean: Estimate, z: float, tolerance: float, noise_slip: float = 0.0
+) -> Finding:
+    """Mean loss + offset must be 0 at the truth, to ``z`` standard errors and the tolerance.
 
     Where the loss of the field 0 is the noise that denoising has at every level, lambda / sigma^2 on average, that
-    noise is taken away; each level's was then tested for itself, and counts in what could be told.
+    noise is taken away; each level's was then tested for itself, to ``noise_slip``, and counts in what could be told.
     """
-    name, z, mean = "constant", found.z, found.constant()
-    if not isinstance(objective, HasOffset):
+    name = "constant"
+    if offset is None:
         return Finding(name, True, f"not checked: the loss has no offset(density); {-mean.mean:.4g} by Monte Carlo")
-    offset = float(objective.offset(found.truth.density))
     size = max(abs(offset), abs(mean.mean))
-    slip = ((z + SEEN) * mean.error / size if size > 0 else 0.0) + (found.noise_slip() if found.denoises else 0.0)
-    if not abs(mean.mean + offset) <= z * mean.error + EXACT * max(found.half_information(), 1e-9):
+    slip = ((z + SEEN) * mean.error / size if size > 0 else 0.0) + noise_slip
+    if not abs(mean.mean + offset) <= z * mean.error + tolerance:
         return Finding(
             name,
             False,
             f"offset(density) is {offset:.4g}, and mean loss + offset = 0 at the truth needs {-mean.mean:.4g}",
             slip,
         )
-    message = f"mean loss + offset is 0 at the truth (offset {offset:.4g}; {_percent(slip)} of it would have been seen)"
+    message = f"mean loss + offset is 0 at the truth (offset {offset:.4g}; {percent(slip)} of it would have been seen)"
     if slip > 1.02 * CONSTANT:
-        return Finding(name, False, f"could not tell below {_percent(slip)}: {message}. {MORE}", slip, True)
+        return Finding(name, False, f"could not tell below {percent(slip)}: {message}. {MORE}", slip, True)
     return Finding(name, True, message, slip)
 
 
@@ -153,12 +150,13 @@ def _no_slip(found: Evidence, parts: dict[str, list[Estimate]], name: str, words
     other = max(part.visible(z) for d in DIRECTIONS[1:] for part in parts[d])
     worst = max(range(len(found.truth.groups)), key=lambda k: parts[TRUTH][k].visible(z))
     at = f" (least at {found.truth.groups[worst].name})" if several else ""
-    seen = f"a slip of {_percent(multiple)} in {of} would have been seen{at}, along another field {_percent(other)}"
+    seen = f"a slip of {percent(multiple)} in {of} would have been seen{at}, along another field {percent(other)}"
     if multiple > MULTIPLE * 1.02 or other > (OTHER_AT_A_LEVEL if several else OTHER) * 1.02:
-        told = f"could not tell below {_percent(max(multiple, other))}: {seen}. {MORE}"
+        told = f"could not tell below {percent(max(multiple, other))}: {seen}. {MORE}"
         return Finding(name, False, told, multiple, True)
     return Finding(name, True, f"{words}; {seen}", multiple)
 
 
-def _percent(slip: float) -> str:
+def percent(slip: float) -> str:
+    """A slip as it is told."""
     return f"{100 * slip:.2g} %"

@@ -1,46 +1,49 @@
-"""The check of a loss, from first call to constant."""
+"""The check of a loss, of a score or of a velocity."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.uncalled import refuse_class, refuse_function
 from toylab.densities import Density
+from toylab.objectives import ContinuousLevels, FlowMatching, Objective
 from toylab.objectives.levels import Levels, Weight
-from toylab.objectives.objective import Objective
-from toylab.score import NoiseConditionalScore, Score
-from toylab.testing.contract import check_draws, check_gradient, check_independence, check_levels, check_shape
-from toylab.testing.evidence import Evidence
-from toylab.testing.formula import MORE, check_constant, check_minimiser, check_scale
-from toylab.testing.report import Finding, Report
-from toylab.testing.truth import MIXTURE, Losses, Truth
-
-_FIRST, _BATCH = 50_000, 100_000  # points at a time
-_MARGIN = 1.1  # of points over those that should do, as their number is known from fewer
+from toylab.paths import Path, VelocityField
+from toylab.paths.draw import require_path
+from toylab.score import Score
+from toylab.testing.report import Report
+from toylab.testing.run import Draws
+from toylab.testing.score import check_score_objective
+from toylab.testing.truth import MIXTURE, Truth
+from toylab.testing.velocity import check_velocity_objective
+from toylab.testing.velocity_truth import VelocityTruth
 
 
 def check_objective(
     objective: Objective[Any],
     *,
     sigma: float | Levels = 0.0,
+    path: Path | None = None,
     weight: Weight | None = None,
-    network_of: Callable[[Score], Score] | None = None,
+    network_of: Callable[[Score], Score] | Callable[[VelocityField], VelocityField] | None = None,
     density: Density = MIXTURE,
     n: int = 400_000,
     n_most: int = 4_000_000,
     seed: int = 0,
 ) -> Report:
-    """Check that the mean of a loss is a Fisher divergence up to a constant, and say in words what is wrong if not.
+    """Check that the mean of a loss is the error of a score or a velocity up to a constant, and say what is wrong.
+
+    The error of a score is the Fisher divergence, 1/2 E|s - s*|^2; with ``path`` it is that of a velocity,
+    1/2 E|v(x_t, t) - v*(x_t, t)|^2 with t uniform on [0, 1), for losses called as objective(velocity, x, generator=g).
 
     On ``density``, whose score s* is known at every noise level, the loss of each point is taken for fields made of s*:
     along a s*, where the minimiser must be a = 1, and at s* +- f for four other fields f. As the loss is quadratic in
     the field, slope and curvature in each direction follow exactly, with the same random numbers on both sides; what
     these numbers do to them is taken out by control variates (``testing.expansion``). Each level of a ladder, and each
-    quarter of a continuous law of levels, is tested by itself.
+    quarter of a continuous law of levels, is tested by itself. Likewise for a velocity along v* and six other fields,
+    in each quarter of time; its scale is compared with that at points of the path drawn here.
 
     A pass says how small a slip would have been seen, and points are drawn until that is 5 % in the multiple of s* that
     is learned and in the scale, 10 % along other fields (20 % at one of several levels) and 10 % in the offset, in 98
@@ -53,10 +56,12 @@ def check_objective(
             ``toylab.objectives`` or your own. Its ``offset(density)``, if it has one, is checked too.
         sigma: the noise level whose score the objective is to learn: 0 for that of the data, a standard deviation, or
             the levels of a noise-conditional loss (a decreasing tensor, ``LogUniform`` or ``LogNormal``).
+        path: the path whose velocity the objective is to learn, such as ``paths.Linear()``; None is for a score.
         weight: what the Fisher divergence is multiplied by: lambda, a number or a function of the level, positive. None
-            is 1 at a single sigma, and sigma^2 at levels.
+            is 1 at a single sigma, and sigma^2 at levels. Of a velocity, a function of the time; None is 1.
         network_of: what the objective is to be called with for a score, if not the score itself: for a loss of noise
-            predictions, ``lambda s: lambda x: -sigma * s(x)``.
+            predictions, ``lambda s: lambda x: -sigma * s(x)``; for a loss with time from data to noise,
+            ``lambda v: lambda x, t: -v(x, 1 - t)``.
         density: the truth. An objective that holds a target of its own (``Explicit``) is checked on the density of its
             target.
         n: number of points at the least, unless the first 50,000 show that something is wrong.
@@ -74,83 +79,12 @@ def check_objective(
     validate.count("n", n, least=100)
     validate.count("n_most", n_most)
     validate.count("seed", seed, least=0)
-    density = density.to("cpu")  # where all of this is computed
-    truth = Truth(density, sigma, weight)
-    points, seeds = density.to(torch.float64), torch.Generator().manual_seed(seed)
-
-    def fresh() -> int:
-        return int(torch.randint(2**60, (), generator=seeds))
-
-    def traced_with(seed: int) -> Losses:
-        """The losses with the same random numbers at every call; a loss may differentiate the score by autograd."""
-
-        def traced(field: NoiseConditionalScore, x: Tensor) -> Tensor:
-            score = truth.score_of(field)
-            with torch.enable_grad():
-                return objective(
-                    score if network_of is None else network_of(score),
-                    x.detach(),
-                    generator=torch.Generator().manual_seed(seed),
-                )
-
-        return traced
-
-    def losses_with(seed: int) -> Losses:
-        traced = traced_with(seed)
-        return lambda field, x: traced(field, x).detach()
-
-    def draw(n: int) -> Tensor:
-        return points.sample((n,), generator=torch.Generator().manual_seed(fresh()))
-
-    few, start = draw(1000), fresh()
-    traced, losses = traced_with(start), losses_with(start)
-    contract = [check_shape(objective, traced, density, few)]
-    if not contract[-1].passed:
-        return Report(tuple(contract))
-    contract += [check_draws(losses, density, few), check_independence(losses, density, few)]
-    contract.append(check_gradient(traced, density, few))
-    if truth.single is None:
-        contract.append(check_levels(losses, truth, few))
-        if not contract[-1].passed:
-            return Report(tuple(contract))
-    found = Evidence(truth)
-
-    def add(n: int) -> None:
-        with torch.no_grad():
-            found.add(losses_with(fresh()), draw(n), fresh())
-
-    def look() -> list[Finding]:
-        with torch.no_grad():
-            return [check_minimiser(found), check_scale(found), check_constant(objective, found)]
-
-    add(min(n, _FIRST))
-    findings = look()
-    # with other random numbers on the two sides, say, no number of points would do
-    if not _is_wrong(contract + findings) and found.n < min(n, n_most):
-        while found.n < min(n, n_most):
-            add(min(_BATCH, max(min(n, n_most) - found.n, 100)))
-        findings = look()
-    while (
-        not _is_wrong(contract + findings)
-        and found.n < n_most
-        and (times := found.needed(findings[-1].smallest_slip)) > 1
-    ):
-        goal = min(n_most, int(_MARGIN * times * found.n))
-        while found.n < goal:
-            add(min(_BATCH, max(goal - found.n, 100)))
-        findings = look()
-    if _is_wrong(contract + findings):
-        findings = [_left_there(finding) for finding in findings]
-    return Report(tuple(contract + findings), found.loss_std, found.n)
-
-
-def _left_there(finding: Finding) -> Finding:
-    """Where something else is wrong, what was not examined further counts as it stands: nothing was found."""
-    if not finding.undecided:
-        return finding
-    seen = finding.message.split(": ", 1)[1].removesuffix(f". {MORE}")
-    return replace(finding, passed=True, undecided=False, message=f"nothing found in these points; {seen}")
-
-
-def _is_wrong(findings: list[Finding]) -> bool:
-    return any(not finding.passed and not finding.undecided for finding in findings)
+    draws = Draws(density.to("cpu"), seed)  # where all of this is computed
+    if path is not None:
+        if isinstance(sigma, Tensor | ContinuousLevels) or sigma != 0:
+            raise ValueError(f"sigma is {sigma} beside a path: leave it out, a velocity has no noise level.")
+        velocity = VelocityTruth(require_path(path), draws.density, weight)
+        return check_velocity_objective(objective, velocity, network_of, draws, n, n_most)
+    if isinstance(objective, FlowMatching):
+        raise ValueError("objective learns a velocity: say of which path by path=, as in path=objective.path.")
+    return check_score_objective(objective, Truth(draws.density, sigma, weight), network_of, draws, n, n_most)

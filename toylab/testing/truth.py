@@ -1,7 +1,7 @@
 """What a loss stands for: a density, its levels with their weights, and fields to disturb its score with."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -110,21 +110,21 @@ class Truth:
 
     def named(self, chosen: list[int]) -> str:
         """Where something was found, for the front of a message: empty where there is one level only."""
-        names = [self.groups[k].name for k in chosen]
-        if not names or not names[0]:
-            return ""
-        if len(names) == len(self.groups) > 1:
-            return "at every level: "
-        return f"at {', '.join(names[:5])}{' and others' if len(names) > 5 else ''}: "
+        return in_words([group.name for group in self.groups], chosen, "level")
 
     def score_of(self, field: NoiseConditionalScore) -> Callable[..., Tensor]:
         """The field as an objective calls it: with the level where there are several, without where there is one."""
 
         def score(x: Tensor, *level: Tensor | float) -> Tensor:
             if level:
+                if self.single is not None and not _is_level(level[0], self.single):
+                    raise ValueError(
+                        f"the objective calls score(x, level) at other levels than sigma = {self.single:.4g}: give its "
+                        "levels by sigma=, or the path of a velocity v(x, t) by path="
+                    )
                 return field(x, level[0])
             if self.single is None:
-                raise TypeError("the objective calls score(x) without a level, but sigma says there are several")
+                raise ValueError("the objective calls score(x) without a level, but sigma says there are several")
             return field(x, self.single)
 
         return score
@@ -147,6 +147,20 @@ class Truth:
 
     def _centre(self, name: str) -> tuple[float, float]:
         return centre(name, self.density, self.least)
+
+
+def _is_level(found: Tensor | float, level: float) -> bool:
+    return bool(((torch.as_tensor(found) - level).abs() <= 1e-3 * level).all())
+
+
+def in_words(names: Sequence[str], chosen: Sequence[int], what: str) -> str:
+    """Of the names those chosen, for the front of a message; empty where there is a single group without a name."""
+    found = [names[k] for k in chosen]
+    if not found or not found[0]:
+        return ""
+    if len(found) == len(names) > 1:
+        return f"at every {what}: "
+    return f"at {', '.join(found[:5])}{' and others' if len(found) > 5 else ''}: "
 
 
 def _groups(levels: Levels | None, single: float | None) -> tuple[Group, ...]:

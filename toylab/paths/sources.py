@@ -1,0 +1,33 @@
+"""From which sources to which data the velocity of x_t = a x_0 + b x_1 is known exactly."""
+
+from torch import Tensor
+
+from toylab.densities import GaussianMixture
+from toylab.densities.density import Density
+from toylab.paths.pairs import pair_irreducible, pair_velocity
+from toylab.paths.round_source import is_round, round_velocity
+from toylab.paths.shares import Shares
+
+
+def velocity_between(source: Density, density: Density, x: Tensor, shares: Shares) -> Tensor:
+    """E[x'_t | x_t = x], shape of x [..., 2]."""
+    if isinstance(source, GaussianMixture) and isinstance(density, GaussianMixture):
+        return pair_velocity(source, density, x, shares)
+    if isinstance(source, GaussianMixture) and is_round(source):
+        return round_velocity(source, density, x, shares)
+    raise ValueError(
+        f"source is {source!r} and density {density!r}: the exact velocity is known from N(0, I), which is the source "
+        "if none is given, and from a GaussianMixture of round components, such as ring(), to any density, and from any"
+        " GaussianMixture to another one. Training and sampling need no exact velocity."
+    )
+
+
+def irreducible_between(source: Density, density: Density, shares: Shares) -> float:
+    """1/2 E|x'_t - v(x_t, t)|^2, by quadrature."""
+    if isinstance(source, GaussianMixture) and isinstance(density, GaussianMixture):
+        return pair_irreducible(source, density, shares)
+    raise ValueError(
+        f"source is {source!r} and density {density!r}: the irreducible loss is known from N(0, I) to any density, "
+        "and from a GaussianMixture to another one. The error of a velocity is the mean of "
+        "1/2 |v(x, t) - path.velocity(p, x, t)|^2 over here = draw(path, p.sample((n,))), at here.x and here.t."
+    )

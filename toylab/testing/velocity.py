@@ -1,0 +1,98 @@
+"""The check of a loss of a velocity, from first call to constant."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from toylab.objectives.objective import Objective
+from toylab.paths import VelocityField
+from toylab.testing.contract import check_draws, check_gradient, check_independence, check_shape
+from toylab.testing.estimate import EXACT
+from toylab.testing.formula import check_constant
+from toylab.testing.report import Finding, Report
+from toylab.testing.run import Draws, offset_of, run
+from toylab.testing.truth import Losses
+from toylab.testing.velocity_evidence import VelocityEvidence
+from toylab.testing.velocity_formula import check_source, check_times, check_velocity, check_velocity_scale
+from toylab.testing.velocity_slips import look_at
+from toylab.testing.velocity_truth import VelocityTruth
+
+_N_TIMES = 20_000  # points whose times are looked at
+
+
+def check_velocity_objective(
+    objective: Objective[Any],
+    truth: VelocityTruth,
+    network_of: Callable[..., Any] | None,
+    draws: Draws,
+    n: int,
+    n_most: int,
+) -> Report:
+    """As ``check_objective``, whose arguments these are."""
+
+    def traced_with(seed: int) -> Losses:
+        """The losses with the same random numbers at every call."""
+
+        def traced(field: VelocityField, x: Tensor) -> Tensor:
+            velocity = _of_times(field)
+            with torch.enable_grad():
+                return objective(
+                    velocity if network_of is None else network_of(velocity),
+                    x.detach(),
+                    generator=torch.Generator().manual_seed(seed),
+                )
+
+        return traced
+
+    def losses_with(seed: int) -> Losses:
+        traced = traced_with(seed)
+        return lambda field, x: traced(field, x).detach()
+
+    few, start = draws.points(1000), draws.fresh()
+    traced, losses = traced_with(start), losses_with(start)
+    contract = [check_shape(objective, traced, truth.velocity, few, "velocity")]
+    if not contract[-1].passed:
+        return Report(tuple(contract))
+    contract += [check_draws(losses, truth.velocity, few), check_independence(losses, truth.velocity, few)]
+    contract.append(check_gradient(traced, truth.velocity, few, "velocity"))
+    if not all(finding.passed for finding in contract):
+        return Report(tuple(contract))
+    many = draws.points(_N_TIMES)
+    seen = look_at(losses, truth, many)
+    contract.append(check_times(losses, losses_with(draws.fresh()), truth, many, seen))
+    if seen is not None:
+        contract.append(check_source(seen, truth))
+    if not all(finding.passed for finding in contract):
+        return Report(tuple(contract))
+    found, offset = VelocityEvidence(truth), offset_of(objective, truth.density)
+
+    def add(n: int) -> None:
+        generator = torch.Generator().manual_seed(draws.fresh())
+        found.add(losses_with(draws.fresh()), draws.points(n), generator)
+
+    def look() -> list[Finding]:
+        constant = check_constant(offset, found.constant(), found.z, EXACT * found.size())
+        return [check_velocity(found, seen), check_velocity_scale(found, seen), constant]
+
+    return run(contract, found, add, look, n, n_most)
+
+
+def _of_times(field: VelocityField) -> VelocityField:
+    """The field as an objective calls it, with its time as a number, one per point [n], or a column [n, 1]."""
+
+    def velocity(x: Tensor, t: Tensor | float | None = None, /) -> Tensor:
+        if t is None:
+            raise ValueError("the objective calls velocity(x) without a time, and path says that it learns v(x, t)")
+        time = torch.as_tensor(t).to(x)
+        time = time[..., 0] if time.ndim == x.ndim and time.shape[-1] == 1 else time
+        outside = time[(time < 0) | (time > 1)]
+        if outside.numel():
+            raise ValueError(
+                f"the velocity is asked for at t = {float(outside.flatten()[0]):.4g}, and t runs from 0 to 1. If that "
+                "of your network runs otherwise, say so by network_of=, as in lambda v: lambda x, t: v(x, t / 1000)."
+            )
+        return field(x, time.expand(x.shape[:-1]))
+
+    return velocity
