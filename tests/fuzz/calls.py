@@ -101,6 +101,8 @@ VALUES: dict[str, Callable[[], Any]] = {
     "target": lambda: P.score,
     "log_prob": lambda: P.log_prob,
     "density": lambda: P,
+    "p": lambda: P,
+    "q": lambda: densities.ring(),
     "sde": lambda: VP,
     "times": lambda: schedules.uniform(1.0, 0.1, 4),
     "t": lambda: 0.5,
@@ -320,8 +322,8 @@ MADE_BY_THE_LIBRARY = {
     "score.NoiseConditionalScore", "score.Score", "sde.SDE", "testing.Finding", "testing.Report", "training.Fit",
     "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
     "metrics.Autocorrelation", "metrics.Convergence", "metrics.ErrorDecomposition", "metrics.ErrorTerms",
-    "metrics.Estimate", "metrics.FisherByRegion", "metrics.ModeWeightTrace", "metrics.TwoSample",
-    "plotting.look", "widgets.Film", "widgets.TrainingTheatre",
+    "metrics.Estimate", "metrics.FisherByRegion", "metrics.LikelihoodBound", "metrics.ModeWeightTrace",
+    "metrics.TwoSample", "plotting.look", "widgets.Film", "widgets.TrainingTheatre",
 }  # fmt: skip
 
 
@@ -409,6 +411,7 @@ def instances() -> dict[str, Any]:
         "objectives.LogUniform": objectives.LogUniform(0.1, 1.0),
         "objectives.LogNormal": objectives.LogNormal(),
         "objectives.UniformTimes": objectives.UniformTimes(VP),
+        "objectives.LikelihoodWeighting": objectives.LikelihoodWeighting(VP),
     }
 
 

@@ -8,6 +8,7 @@ from toylab.objectives.denoising import Denoising, NoisePrediction
 from toylab.objectives.explicit import Explicit
 from toylab.objectives.implicit import Implicit
 from toylab.objectives.levels import ContinuousLevels, LogNormal, LogUniform, UniformTimes
+from toylab.objectives.likelihood import LikelihoodWeighting, likelihood_levels
 from toylab.objectives.noise_conditional import NoiseConditional, NoiseConditionalExplicit
 from toylab.objectives.objective import HasOffset, Objective
 from toylab.objectives.sliced import FiniteDifferenceSliced, Sliced, gaussian, rademacher, sphere
@@ -19,6 +20,7 @@ __all__ = [
     "FiniteDifferenceSliced",
     "HasOffset",
     "Implicit",
+    "LikelihoodWeighting",
     "LogNormal",
     "LogUniform",
     "NoiseConditional",
@@ -28,6 +30,7 @@ __all__ = [
     "Sliced",
     "UniformTimes",
     "gaussian",
+    "likelihood_levels",
     "rademacher",
     "sphere",
 ]
