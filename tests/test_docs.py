@@ -98,6 +98,9 @@ def test_the_likelihood_is_exact_and_the_flow_is_counted():
     log_p = found.log_prob + names["prior_mismatch"](sde, p, found.end)
     assert float((log_p - exact).abs().max()) < 1e-6
     assert out.splitlines()[-1] == "200"
+    bound, kl = names["bound"], names["metrics"].kl_divergence(names["data"], names["model"])
+    assert bound.kl == pytest.approx(kl, abs=1e-7)  # the score is evaluated in float32
+    assert f"both {kl:.6f}" in DIFFUSION_PAGE
 
 
 def test_the_decomposition_blames_the_sampler():

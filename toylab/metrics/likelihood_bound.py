@@ -12,12 +12,13 @@ from toylab._internal import validate
 from toylab._internal.display import html_table, text_table
 from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
+from toylab.metrics.evaluate import Checked, finite
 from toylab.metrics.fisher_divergence import fisher_divergence
 from toylab.metrics.kl_divergence import entropy, kl_divergence
 from toylab.metrics.points import law
 from toylab.samplers import log_likelihood
 from toylab.score import NoiseConditionalScore, at
-from toylab.sde import SDE, require_sde
+from toylab.sde import SDE, plain_noise, require_sde
 
 _SETTLED, _NEARLY_SETTLED = 1e-8, 1e-5  # change by twice as many levels: to stop at; to accept at the end
 _MOST_LEVELS = 256
@@ -122,13 +123,20 @@ def flow_kl_divergence(
         density: the truth p_0; it must give ``bounds`` and ``length_scale``.
         rtol: relative tolerance per step of the solver.
         atol: absolute tolerance per step.
+
+    Raises:
+        ValueError: if the score is nan or inf where the law has mass, or if the law has no density at t_min.
+        FloatingPointError: if the score is nan or inf on the way.
     """
     require_sde(sde)
+    validate.score("score", score, of_sigma=True)
     law("density", density)
-    p = _law_at(sde, density, sde.t_min)
+    p, checked = _law_at(sde, density, sde.t_min), Checked(score)
 
     def log_ratio(x: Tensor) -> Tensor:
-        found: Tensor = p.log_prob(x) - log_likelihood(sde, score, x, rtol=rtol, atol=atol).log_prob
+        start = plain_noise(sde, x, sde.t_min)
+        finite("score", checked(*start), start[0])
+        found: Tensor = p.log_prob(x) - log_likelihood(sde, checked, x, rtol=rtol, atol=atol).log_prob
         return found
 
     with torch.no_grad():
