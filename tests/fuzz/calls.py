@@ -247,6 +247,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "densities.Laplace": {"scales": lambda: (0.5, 2.0)},
     "schedules.uniform": {"first": lambda: 1.0},
     "objectives.LogUniform": {"low": lambda: 0.1},
+    "objectives.ElboMixture": {"levels": lambda: objectives.LogUniform(0.1, 1.0)},
     "networks.ScoreMLP.with_tangents": {"v": lambda: torch.ones(2, 6, 2)},
     "samplers.mode_start": {"n": lambda: 4},
     "samplers.mala_warm_up": {"target": lambda: 0.6},
@@ -412,6 +413,7 @@ def instances() -> dict[str, Any]:
         "objectives.LogNormal": objectives.LogNormal(),
         "objectives.UniformTimes": objectives.UniformTimes(VP),
         "objectives.LikelihoodWeighting": objectives.LikelihoodWeighting(VP),
+        "objectives.ElboMixture": objectives.ElboMixture(torch.square, objectives.LogUniform(0.1, 1.0)),
     }
 
 

@@ -5,6 +5,7 @@ mean loss + offset = the Fisher divergence 1/2 E|s - s*|^2 that it stands for.
 """
 
 from toylab.objectives.denoising import Denoising, NoisePrediction
+from toylab.objectives.elbo_mixture import ElboMixture
 from toylab.objectives.explicit import Explicit
 from toylab.objectives.implicit import Implicit
 from toylab.objectives.levels import ContinuousLevels, LogNormal, LogUniform, UniformTimes
@@ -16,6 +17,7 @@ from toylab.objectives.sliced import FiniteDifferenceSliced, Sliced, gaussian, r
 __all__ = [
     "ContinuousLevels",
     "Denoising",
+    "ElboMixture",
     "Explicit",
     "FiniteDifferenceSliced",
     "HasOffset",
