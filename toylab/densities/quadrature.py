@@ -23,7 +23,9 @@ _MOST_UNSURE = 4e-2  # error of the normaliser that is accepted of a law that in
 _BLOCK = 8  # nodes along the side of a block, which is left out as a whole if it is negligible
 
 
-def expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: float = 0.0) -> float:
+def expectation(
+    f: Callable[[Tensor], Tensor], density: Density, sigma: float = 0.0, *, per_length: int = _NODES_PER_LENGTH
+) -> float:
     """E f(X) under p_sigma, for a smooth f, by the trapezoid rule on a grid that covers all of p_sigma.
 
     A density made by ``from_energy``, which may have kinks and walls, is integrated by its own quadrature instead, to
@@ -33,6 +35,7 @@ def expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: float = 
         f: maps points [n, 2] (float64) to values [n].
         density: p; it must define ``bounds`` and ``length_scale``.
         sigma: noise level of the law.
+        per_length: nodes to a ``length_scale``; 3 will do for an f that is smoother than the squared score.
 
     Returns:
         The expectation, normalised by the mass that the grid sees.
@@ -41,7 +44,7 @@ def expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: float = 
         ValueError: if the density is so narrow against its extent that the grid would be too large, if the grid does
             not see a mass of 1 to 1e-6, or if a density made by ``from_energy`` does not know its own to 1e-2.
     """
-    return _expectation(f, density, sigma, _NODES_PER_LENGTH)
+    return _expectation(f, density, sigma, per_length)
 
 
 def refined_expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: float = 0.0) -> float:
