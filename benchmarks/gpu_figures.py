@@ -15,8 +15,8 @@ from benchmarks.row import Row, limit
 DEFAULT_LIMIT = 20.0  # seconds of the four figures that are drawn by default
 # those that are drawn by --only, the quickest first; ``toylab figures --list`` has all
 OTHERS = (
-    "bugs", "reference", "diffusion", "anatomy", "blame", "failures", "gradients", "likelihood", "samplers",
-    "objectives",
+    "bugs", "reference", "diffusion", "anatomy", "blame", "failures", "gradients", "likelihood", "nats",
+    "samplers", "objectives",
 )  # fmt: skip
 _FIGURES = """
 import sys

@@ -21,6 +21,8 @@ from toylab.experiments import Result, blame, objectives, reference, samplers
 from toylab.experiments.budgeted_samplers import FLOWS, NOISY
 from toylab.experiments.setting import BOX
 from toylab.metrics import annealed_langevin_law
+from toylab.objectives import LikelihoodWeighting
+from toylab.sde import VP
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -291,6 +293,28 @@ def test_likelihoods_are_the_recorded_ones():
             f"{row['prior_mismatch']['mean']:.4f} | {row['solver_error']:.1e} | {row['evaluations']} |"
         ) in DIFFUSION_PAGE
         assert row["solver_error"] < 1e-2
+
+
+def test_the_nats_are_the_recorded_ones():
+    """And they are as the page says: the bound halves, at importance-sampled times alone; the flow has none."""
+    numbers = recorded("nats")["trainings"]
+    for name, row in numbers.items():
+        cells = " | ".join(f"{row[part]['mean']:.3f} ± {row[part]['std']:.3f}" for part in ("bound", "flow", "gap"))
+        assert f"| {name} | {cells} |" in DIFFUSION_PAGE
+        assert all(len(row[part]["values"]) == 5 for part in ("bound", "flow", "gap"))
+    plain, uniform, important = numbers.values()
+    assert max(important["bound"]["values"]) < min(plain["bound"]["values"])
+    assert important["bound"]["mean"] == pytest.approx(plain["bound"]["mean"] / 2, rel=0.05)
+    assert max(plain["bound"]["values"]) < min(uniform["bound"]["values"])
+    assert max(plain["flow"]["values"]) < min(important["flow"]["values"])
+    assert min(important["gap"]["values"]) < 0 < max(important["gap"]["values"])
+
+
+def test_where_the_weight_of_noise_prediction_falls():
+    sde = VP()
+    level = torch.linspace(1.0, 3.0, 201, dtype=torch.float64)
+    weight = level**2 / LikelihoodWeighting(sde)(level)
+    assert f"falls beyond ℓ = {float(level[weight.argmax()]):.2f}:" in DIFFUSION_PAGE
 
 
 def test_the_ends_of_the_flows_are_the_recorded_ones():
