@@ -138,7 +138,7 @@ OBJECTIVES = [
     Case(
         "noise-conditional, levels of likelihood",
         lambda density: NoiseConditional(FOR_LIKELIHOOD),
-        over(FOR_LIKELIHOOD),
+        over(LogUniform(math.expm1(0.0345) ** 0.5, math.expm1(2.55) ** 0.5)),  # B(0.1) and B(1)
         conditional=True,
     ),
     Case(
