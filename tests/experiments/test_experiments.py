@@ -296,6 +296,8 @@ def test_nats_writes_every_number_and_where_they_are_lost(quick, texts):
     assert mixtures["flow matching"]["median"] == pytest.approx(high / 2, rel=0.03)  # rungs of 2.4 %
     for name in nats.WEIGHTINGS:
         assert name in written
+        area = np.trapezoid(result.arrays[f"{name}/density"], np.log(result.arrays["sigma"]))
+        assert area + mixtures[name]["of the data themselves"] == pytest.approx(1, abs=1e-3)
 
 
 def test_diffusion_of_a_few_points_ends_on_them(quick, texts):
