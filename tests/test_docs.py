@@ -22,6 +22,8 @@ from toylab.experiments import Result, bayes, blame, efficiency, objectives, ref
 from toylab.experiments.budgeted_samplers import FLOWS, NOISY
 from toylab.experiments.setting import BOX
 from toylab.metrics import annealed_langevin_law
+from toylab.objectives import LikelihoodWeighting
+from toylab.sde import VP
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -123,6 +125,9 @@ def test_the_likelihood_is_exact_and_the_flow_is_counted():
     log_p = found.log_prob + names["prior_mismatch"](sde, p, found.end)
     assert float((log_p - exact).abs().max()) < 1e-6
     assert out.splitlines()[-1] == "200"
+    bound, kl = names["bound"], names["metrics"].kl_divergence(names["data"], names["model"])
+    assert bound.kl == pytest.approx(kl, abs=1e-7)  # the score is evaluated in float32
+    assert f"both {kl:.6f}" in DIFFUSION_PAGE
 
 
 def test_the_numbers_of_discrete_laws_are_those_that_the_code_prints():
@@ -375,6 +380,28 @@ def test_likelihoods_are_the_recorded_ones():
             f"{row['prior_mismatch']['mean']:.4f} | {row['solver_error']:.1e} | {row['evaluations']} |"
         ) in DIFFUSION_PAGE
         assert row["solver_error"] < 1e-2
+
+
+def test_the_nats_are_the_recorded_ones():
+    """And they are as the page says: the bound halves, at importance-sampled times alone; the flow has none."""
+    numbers = recorded("nats")["trainings"]
+    for name, row in numbers.items():
+        cells = " | ".join(f"{row[part]['mean']:.3f} ± {row[part]['std']:.3f}" for part in ("bound", "flow", "gap"))
+        assert f"| {name} | {cells} |" in DIFFUSION_PAGE
+        assert all(len(row[part]["values"]) == 5 for part in ("bound", "flow", "gap"))
+    plain, uniform, important = numbers.values()
+    assert max(important["bound"]["values"]) < min(plain["bound"]["values"])
+    assert important["bound"]["mean"] == pytest.approx(plain["bound"]["mean"] / 2, rel=0.05)
+    assert max(plain["bound"]["values"]) < min(uniform["bound"]["values"])
+    assert max(plain["flow"]["values"]) < min(important["flow"]["values"])
+    assert min(important["gap"]["values"]) < 0 < max(important["gap"]["values"])
+
+
+def test_where_the_weight_of_noise_prediction_falls():
+    sde = VP()
+    level = torch.linspace(1.0, 3.0, 201, dtype=torch.float64)
+    weight = level**2 / LikelihoodWeighting(sde)(level)
+    assert f"falls beyond ℓ = {float(level[weight.argmax()]):.2f}:" in DIFFUSION_PAGE
 
 
 def test_the_ends_of_the_flows_are_the_recorded_ones():

@@ -19,6 +19,7 @@ from toylab.objectives import (
     Explicit,
     FiniteDifferenceSliced,
     Implicit,
+    LikelihoodWeighting,
     LogNormal,
     LogUniform,
     NoiseConditional,
@@ -38,6 +39,7 @@ SIGMA = 0.3
 N = 20_000  # to begin with: a right loss gets as many as its check needs, and a mutant is found in these or says so
 SIGMAS = geometric(5.0, 0.2, 3)
 CONTINUOUS = LogUniform(0.2, 5.0)
+SHORT_VP = VP(beta_max=5.0, t_min=0.1)
 
 
 def noise_for(score):
@@ -66,6 +68,10 @@ SOUND = {
     ),
     "noise-conditional, log-uniform": (NoiseConditional(CONTINUOUS), {"sigma": CONTINUOUS}),
     "noise-conditional, log-normal": (NoiseConditional(LogNormal(0.0, 0.5)), {"sigma": LogNormal(0.0, 0.5)}),
+    "noise-conditional, weighted for likelihood": (
+        NoiseConditional(UniformTimes(SHORT_VP), LikelihoodWeighting(SHORT_VP)),
+        {"sigma": UniformTimes(SHORT_VP), "weight": LikelihoodWeighting(SHORT_VP)},
+    ),
     "noise-conditional, explicit": (NoiseConditionalExplicit(MIXTURE.score, SIGMAS), {"sigma": SIGMAS}),
 }
 

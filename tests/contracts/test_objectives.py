@@ -24,6 +24,7 @@ from toylab.objectives import (
     Explicit,
     FiniteDifferenceSliced,
     Implicit,
+    LikelihoodWeighting,
     LogNormal,
     LogUniform,
     MultiscaleDenoising,
@@ -33,6 +34,7 @@ from toylab.objectives import (
     Sliced,
     UniformTimes,
     gaussian,
+    likelihood_levels,
     rademacher,
     sphere,
 )
@@ -45,24 +47,32 @@ SIGMAS = geometric(10.0, 0.1, 6)
 LEVELS = tuple((s**2 / len(SIGMAS), s) for s in SIGMAS.tolist())  # lambda(sigma) = sigma^2, averaged over the levels
 
 LOG_UNIFORM, LOG_NORMAL = LogUniform(0.3, 5.0), LogNormal(0.0, 0.5)
-AT_TIMES = UniformTimes(VP(beta_max=5.0, t_min=0.1))
+SHORT_VP = VP(beta_max=5.0, t_min=0.1)
+AT_TIMES, FOR_LIKELIHOOD = UniformTimes(SHORT_VP), likelihood_levels(SHORT_VP)
 
 
-def over(levels):
+def over(levels, weighting=torch.square):
     """(weight lambda(sigma), sigma) for continuous levels: 12 Gauss-Legendre nodes, or a trapezoid of 0.7 std."""
     if isinstance(levels, LogUniform):
         t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(12))
         sigma, weights = levels.low * (levels.high / levels.low) ** ((t + 1) / 2), w / 2
-    elif isinstance(levels, UniformTimes):  # of a VP: sigma^2 / alpha^2 = e^B - 1
-        t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(12))
-        t, sde = levels.sde.t_min + (1 - levels.sde.t_min) * (t + 1) / 2, levels.sde
+    elif isinstance(levels, UniformTimes):  # of a VP: sigma^2 / alpha^2 = e^B - 1; in log(t), as 1 / sigma^2 is steep
+        y, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(12))
+        sde = levels.sde
+        t = sde.t_min ** ((1 - y) / 2)
         sigma = torch.expm1(sde.beta_min * t + (sde.beta_max - sde.beta_min) * t**2 / 2).sqrt()
-        weights = w / 2
+        weights = -w / 2 * math.log(sde.t_min) * t / (1 - sde.t_min)
     else:
         t = torch.linspace(-7, 7, 21, dtype=torch.float64)
         sigma = (levels.mean + levels.std * t).exp()
         weights = 0.7 * torch.exp(-0.5 * t**2) / math.sqrt(2 * math.pi)
-    return tuple((float(w * s**2), float(s)) for w, s in zip(weights, sigma, strict=True))
+    return tuple((float(w * weighting(s)), float(s)) for w, s in zip(weights, sigma, strict=True))
+
+
+def g2_over_alpha2(sigma):
+    """beta(t) / alpha(t)^2 = beta (1 + sigma^2) of SHORT_VP, B(t) = log(1 + sigma^2) solved for t."""
+    a, b, integral = SHORT_VP.beta_min, SHORT_VP.beta_max - SHORT_VP.beta_min, torch.log1p(sigma**2)
+    return (a**2 + 2 * b * integral).sqrt() * (1 + sigma**2)
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,18 @@ OBJECTIVES = [
         "noise-conditional, times of an SDE",
         lambda density: NoiseConditional(AT_TIMES),
         over(AT_TIMES),
+        conditional=True,
+    ),
+    Case(
+        "noise-conditional, weighted for likelihood",
+        lambda density: NoiseConditional(AT_TIMES, LikelihoodWeighting(SHORT_VP)),
+        over(AT_TIMES, g2_over_alpha2),
+        conditional=True,
+    ),
+    Case(
+        "noise-conditional, levels of likelihood",
+        lambda density: NoiseConditional(FOR_LIKELIHOOD),
+        over(LogUniform(math.expm1(0.0345) ** 0.5, math.expm1(2.55) ** 0.5)),  # B(0.1) and B(1)
         conditional=True,
     ),
     Case(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from toylab.densities import Banana, Circle, Density, GaussianMixture, grid, two_modes
-from toylab.densities.quadrature import expectation, fisher_information
+from toylab.densities import Banana, Circle, Density, GaussianMixture, grid, isotropic, two_modes
+from toylab.densities.quadrature import expectation, fisher_information, refined_expectation
 
 MIXTURE = GaussianMixture([0.3, 0.7], [[-2.0, 0.0], [1.0, 1.0]], [[[1.0, 0.6], [0.6, 0.8]], [[0.5, -0.3], [-0.3, 1.2]]])
 
@@ -112,3 +112,20 @@ def test_a_density_that_is_not_normalised_on_its_bounds_is_refused():
     for wrong, mass in [(Wrong(mass=1.001), "1.001"), (Wrong(reach=2.0), "0.9"), (Wrong(length=60.0), "")]:
         with pytest.raises(ValueError, match=rf"the density has mass {mass}.* on its own bounds\(sigma=0.0\)"):
             expectation(lambda x: x[:, 0], wrong)
+
+
+def test_a_grid_is_refined_until_it_resolves_the_function():
+    """E cos(k x) under N(0, 1) is e^(-k^2 / 2): of k = 19 a grid of 3 to a standard deviation sees a constant."""
+    p = isotropic([[0.0, 0.0]], 1.0)
+    assert refined_expectation(lambda x: (3 * x[:, 0]).cos(), p) == pytest.approx(math.exp(-4.5), abs=1e-12)
+    for k in (19, 25):
+        assert refined_expectation(lambda x, k=k: (k * x[:, 0]).cos() + x[:, 1] ** 2, p) == pytest.approx(1, abs=1e-9)
+
+
+def test_what_does_not_settle_is_told():
+    p = isotropic([[0.0, 0.0]], 1.0)
+    with pytest.raises(ValueError, match="the expectation has not settled: .* Raise sigma, or estimate by Monte Carlo"):
+        refined_expectation(lambda x: 1e3 * (x[:, 0] > 0.1), p)
+    with pytest.raises(ValueError, match="f is nan"):
+        refined_expectation(lambda x: x[:, 0] * math.nan, p)
+    assert refined_expectation(lambda x: -x[:, 0].log().nan_to_num(math.inf), p) == -math.inf

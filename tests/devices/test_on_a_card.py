@@ -43,9 +43,19 @@ from toylab.densities import (
     pinwheel,
     two_modes,
 )
-from toylab.experiments import EXPERIMENTS, bugs, diffusion, estimation, likelihood, objectives, reference, setting
+from toylab.experiments import (
+    EXPERIMENTS,
+    bugs,
+    diffusion,
+    estimation,
+    likelihood,
+    nats,
+    objectives,
+    reference,
+    setting,
+)
 from toylab.experiments import samplers as sampler_experiment
-from toylab.metrics import fisher_divergence_by_region
+from toylab.metrics import LikelihoodBound, fisher_divergence_by_region
 from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
     ContrastiveDivergence,
@@ -332,6 +342,7 @@ TINY = {
         "n_chains": 12, "n_networks": 2, "n_training_steps": 6, "budgets": (12,), "densities": ("ring", "fractal tree"),
     },
     "likelihood": {"n_cells": 2, "n_points": 4, "n_networks": 2, "n_training_steps": 6, "rtol": 1e-1},
+    "nats": {"n_training_steps": 6, "n_networks": 2, "rtol": 1e-1},
     "diffusion": {"n_paths": 4, "n_training_steps": 6, "n_networks": 2, "times": (1.0, 0.1)},
     "anatomy": {"n_training_steps": 6, "n_networks": 2, "n_points": 6, "n_cells": 4},
     "failures": {"n_networks": 2, "share": 0.01},
@@ -360,6 +371,9 @@ def shortened(monkeypatch, without_offsets):
             reference, name, lambda *a, run=run, n_steps, keep_every, **k: run(*a, n_steps=6, keep_every=6, **k)
         )
     monkeypatch.setattr(sampler_experiment, "TOLERANCES", (0.1,))
+    monkeypatch.setattr(nats, "likelihood_bound", lambda *_: LikelihoodBound(1.0, 0.5, 0.0))  # tried there by name
+    for name in ("flow_kl_divergence", "fisher_divergence"):
+        monkeypatch.setattr(nats, name, lambda *_, **__: 0.5)
     monkeypatch.setattr(likelihood, "DENSITIES", dict(list(likelihood.DENSITIES.items())[:1]))
 
 

@@ -28,6 +28,7 @@ from toylab.experiments import (
     estimation,
     gallery,
     gradients,
+    nats,
     objectives,
     reference,
     samplers,
@@ -275,6 +276,30 @@ def test_likelihood_keeps_the_prior_apart_from_the_solver(quick, texts):
     written = texts("likelihood")
     kl = quick("likelihood").numbers["ring"]["kl"]
     assert f"KL(p ‖ learned) {kl['mean']:.3f} ± {kl['std']:.3f} (2 networks)" in written
+
+
+def test_nats_writes_every_number_and_where_they_are_lost(quick, texts):
+    """The area under each curve is the error of the score in the bound, by the trapezoid rule to a percent."""
+    result, written = quick("nats"), texts("nats")
+    levels = result.arrays["levels"]
+    for name, row in result.numbers["trainings"].items():
+        assert name in written
+        for bound, flow, gap in zip(*(row[part]["values"] for part in ("bound", "flow", "gap")), strict=True):
+            assert gap == bound - flow
+        for part in ("bound", "flow", "gap"):
+            assert f"{row[part]['mean']:.3f}\n± {row[part]['std']:.3f}" in written
+        area = np.trapezoid(result.arrays[f"{name}/where"], np.log(levels), axis=0)
+        assert np.abs(area) == pytest.approx(row["bound"]["values"], rel=0.01)
+    low, high = levels[-1], levels[0]
+    mixtures = result.numbers["mixtures"]
+    assert mixtures["likelihood"]["of the data themselves"] == 1
+    assert mixtures["sigmoid"]["of the data themselves"] == pytest.approx(low**2 / (1 + low**2) * (1 + high**-2))
+    assert mixtures["flow matching"]["of the data themselves"] == pytest.approx(low / high)
+    assert mixtures["flow matching"]["median"] == pytest.approx(high / 2, rel=0.03)  # rungs of 2.4 %
+    for name in nats.WEIGHTINGS:
+        assert name in written
+        area = np.trapezoid(result.arrays[f"{name}/density"], np.log(result.arrays["sigma"]))
+        assert area + mixtures[name]["of the data themselves"] == pytest.approx(1, abs=1e-3)
 
 
 def test_diffusion_of_a_few_points_ends_on_them(quick, texts):

@@ -120,6 +120,8 @@ VALUES: dict[str, Callable[[], Any]] = {
     "target": lambda: P.score,
     "log_prob": lambda: P.log_prob,
     "density": lambda: P,
+    "p": lambda: P,
+    "q": lambda: densities.ring(),
     "sde": lambda: VP,
     "times": lambda: schedules.uniform(1.0, 0.1, 4),
     "t": lambda: 0.5,
@@ -309,6 +311,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "paths.GaussianPath": {"alpha": lambda: torch.sin, "sigma": lambda: torch.cos},
     "objectives.FlowMatching": {"path": paths.Linear},
     "objectives.LogUniform": {"low": lambda: 0.1},
+    "objectives.ElboMixture": {"levels": lambda: objectives.LogUniform(0.1, 1.0)},
     "networks.ScoreMLP.with_tangents": {"v": lambda: torch.ones(2, 6, 2)},
     "samplers.mode_start": {"n": lambda: 4},
     "samplers.mala_warm_up": {"target": lambda: 0.6},
@@ -402,8 +405,8 @@ MADE_BY_THE_LIBRARY = {
     "score.NoiseConditionalScore", "score.Score", "sde.SDE", "testing.Finding", "testing.Report", "training.Fit",
     "training.GradientBias", "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
     "metrics.Autocorrelation", "metrics.Convergence", "metrics.ErrorDecomposition", "metrics.ErrorTerms",
-    "metrics.Estimate", "metrics.FisherByRegion", "metrics.ModeWeightTrace", "metrics.TwoSample",
-    "plotting.look", "widgets.Film", "widgets.TrainingTheatre",
+    "metrics.Estimate", "metrics.FisherByRegion", "metrics.LikelihoodBound", "metrics.ModeWeightTrace",
+    "metrics.TwoSample", "plotting.look", "widgets.Film", "widgets.TrainingTheatre",
 }  # fmt: skip
 
 
@@ -503,6 +506,8 @@ def instances() -> dict[str, Any]:
         "objectives.LogUniform": objectives.LogUniform(0.1, 1.0),
         "objectives.LogNormal": objectives.LogNormal(),
         "objectives.UniformTimes": objectives.UniformTimes(VP),
+        "objectives.LikelihoodWeighting": objectives.LikelihoodWeighting(VP),
+        "objectives.ElboMixture": objectives.ElboMixture(torch.square, objectives.LogUniform(0.1, 1.0)),
         "discrete.BoltzmannMachine": MACHINE,
         "discrete.GridLaw": GRID,
         "discrete.GridScoreMatching": discrete.GridScoreMatching(2, 3),

@@ -11,7 +11,7 @@ from toylab.metrics import TwoSample, expectation, explain
 from toylab.networks import NoiseConditionalMLP, ScoreMLP
 from toylab.samplers import langevin
 from toylab.score import at
-from toylab.sde import VP
+from toylab.sde import VE, VP
 
 NORMAL = isotropic([[0.0, 0.0]], 1.0).to(torch.float64)
 EXTENT = (-6.0, 6.0, -6.0, 6.0)
@@ -48,8 +48,10 @@ OF_A_SCORE = {
     "fisher_divergence_monte_carlo": lambda score: metrics.fisher_divergence_monte_carlo(
         score, NORMAL, 9, generator=g()
     ),
+    "flow_kl_divergence": lambda score: metrics.flow_kl_divergence(VE(0.1, 1.0), of_both(score), NORMAL, rtol=1e-6),
     "fokker_planck_residual": lambda score: metrics.fokker_planck_residual(of_both(score), points(), 0.5),
     "kernel_stein_discrepancy": lambda score: metrics.kernel_stein_discrepancy(points(), score),
+    "likelihood_bound": lambda score: metrics.likelihood_bound(VP(), of_both(score), NORMAL),
     "posterior_covariance": lambda score: metrics.posterior_covariance(of_both(score), points(), 0.5),
     "posterior_covariance_at": lambda score: metrics.posterior_covariance_at(VP(), of_both(score), points(), 0.5),
     "posterior_mean": lambda score: metrics.posterior_mean(of_both(score), points(), 0.5),

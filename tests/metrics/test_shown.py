@@ -14,6 +14,7 @@ from toylab.metrics import (
     ErrorTerms,
     Estimate,
     FisherByRegion,
+    LikelihoodBound,
     ModeWeightTrace,
     TwoSample,
 )
@@ -61,6 +62,12 @@ SHOWN = {
         "FisherByRegion\n    overall                      0.5\n    inside, 95.0% of the mass    0.25\n"
         "    outside                      4\n    outside, mean over the area  8",
         ["95.0% of the mass", "0.25"],
+    ),
+    LikelihoodBound: (
+        LikelihoodBound(2.8379, 0.25, 0.00125),
+        "LikelihoodBound\n    entropy of the law  2.8379 nats\n    error of the score  0.25\n"
+        "    error of the prior  0.00125\n    -E log q            at most 3.0892",
+        ["2.8379 nats", "at most 3.0892"],
     ),
     ErrorTerms: (
         TERMS,

@@ -13,7 +13,7 @@ import torch
 
 from toylab.densities import isotropic, two_modes
 from toylab.densities.quadrature import fisher_information
-from toylab.objectives import LogNormal, LogUniform, NoiseConditional, UniformTimes
+from toylab.objectives import LikelihoodWeighting, LogNormal, LogUniform, NoiseConditional, UniformTimes
 from toylab.sde import VE, VP, SubVP
 
 NORMAL = isotropic([[0.0, 0.0]], 1.0)
@@ -75,7 +75,7 @@ def test_the_values_that_were_wrong():
 
 
 def test_a_weighting_with_a_kink():
-    """min(5, 1 / sigma^2), SciPy on both sides of the kink; the likelihood weighting g^2 of a VP likewise, over t."""
+    """min(5, 1 / sigma^2), SciPy on both sides of the kink."""
     levels = LogUniform(0.01, 20.0)
 
     def integrand(y):
@@ -92,18 +92,16 @@ def test_a_weighting_with_a_kink():
 
 
 def test_the_likelihood_weighting_of_vp():
-    """lambda = g^2 at the time of the level, Song et al. 2021 (arXiv:2101.09258)."""
+    """lambda = g^2 / alpha^2 at the time of the level, Song et al. 2021 (arXiv:2101.09258); 1 / alpha^2 = 1 + s^2."""
     sde = VP(t_min=1e-4)
-
-    def weight(s):
-        return sde.diffusion(sde.time_of(s)) ** 2
 
     def integrand(y):
         s2 = math.expm1(0.1 * math.exp(y) + 9.95 * math.exp(2 * y))
-        return math.exp(y) * (0.1 + 19.9 * math.exp(y)) / (s2 * (1 + s2)) / (1 - 1e-4)
+        return math.exp(y) * (0.1 + 19.9 * math.exp(y)) / s2 / (1 - 1e-4)
 
     expected = -scipy.integrate.quad(integrand, math.log(1e-4), 0.0, epsrel=1e-12, limit=500)[0]
-    assert NoiseConditional(UniformTimes(sde), weighting=weight).offset(NORMAL) == pytest.approx(expected, rel=1e-8)
+    found = NoiseConditional(UniformTimes(sde), LikelihoodWeighting(sde)).offset(NORMAL)
+    assert found == pytest.approx(expected, rel=1e-8)
 
 
 def test_offset_on_a_mixture_is_the_mean_of_what_each_level_has():

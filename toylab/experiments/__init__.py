@@ -19,6 +19,7 @@ from toylab.experiments import (
     gallery,
     gradients,
     likelihood,
+    nats,
     objectives,
     reference,
     samplers,
@@ -44,6 +45,7 @@ __all__ = [
     "gallery",
     "gradients",
     "likelihood",
+    "nats",
     "objectives",
     "reference",
     "samplers",
@@ -101,6 +103,10 @@ EXPERIMENTS = {
         "log-densities of learned scores by their flow, beside the exact ones",
         likelihood.run, partial(likelihood.run, n_cells=8, n_points=20, n_networks=2, n_training_steps=20, rtol=1e-3),
         likelihood.draw,
+    ),
+    "nats": Experiment(
+        "trained for likelihood or not, in nats; and the ELBOs that a weighted loss is made of",
+        nats.run, partial(nats.run, n_training_steps=20, n_networks=2, rtol=1e-1), nats.draw,
     ),
     "diffusion": Experiment(
         "the flow of a diffusion through time: exact, of a few data points, and learned",

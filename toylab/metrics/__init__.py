@@ -18,6 +18,8 @@ from toylab.metrics.grid import Extent, grid_points
 from toylab.metrics.histogram import histogram
 from toylab.metrics.histogram_divergence import histogram_divergence
 from toylab.metrics.kernel_stein_discrepancy import kernel_stein_discrepancy
+from toylab.metrics.kl_divergence import cross_entropy, entropy, kl_divergence
+from toylab.metrics.likelihood_bound import LikelihoodBound, flow_kl_divergence, likelihood_bound
 from toylab.metrics.log_density_calibration import log_density_calibration
 from toylab.metrics.maximum_mean_discrepancy import maximum_mean_discrepancy
 from toylab.metrics.mode_weight_trace import ModeWeightTrace, mode_weight_trace
@@ -36,26 +38,32 @@ __all__ = [
     "Estimate",
     "Extent",
     "FisherByRegion",
+    "LikelihoodBound",
     "ModeWeightTrace",
     "TwoSample",
     "acceptance",
     "annealed_langevin_law",
     "autocorrelation",
     "convergence",
+    "cross_entropy",
     "curl",
     "energy_distance",
+    "entropy",
     "error_map",
     "expectation",
     "explain",
     "fisher_divergence",
     "fisher_divergence_by_region",
     "fisher_divergence_monte_carlo",
+    "flow_kl_divergence",
     "fokker_planck_residual",
     "grid_points",
     "histogram",
     "histogram_divergence",
     "kernel_stein_discrepancy",
+    "kl_divergence",
     "langevin_law",
+    "likelihood_bound",
     "log_density_calibration",
     "maximum_mean_discrepancy",
     "mean_of",

@@ -9,10 +9,12 @@ Kullback-Leibler divergence, and what stands for it where Z is unknown.
 
 from toylab.objectives.contrastive_divergence import ContrastiveDivergence, PersistentContrastiveDivergence
 from toylab.objectives.denoising import Denoising, NoisePrediction
+from toylab.objectives.elbo_mixture import ElboMixture
 from toylab.objectives.explicit import Explicit
 from toylab.objectives.flow_matching import FlowMatching
 from toylab.objectives.implicit import Implicit
 from toylab.objectives.levels import ContinuousLevels, LogNormal, LogUniform, UniformTimes
+from toylab.objectives.likelihood import LikelihoodWeighting, likelihood_levels
 from toylab.objectives.maximum_likelihood import MaximumLikelihood
 from toylab.objectives.multiscale_denoising import MultiscaleDenoising
 from toylab.objectives.noise_conditional import NoiseConditional, NoiseConditionalExplicit
@@ -24,11 +26,13 @@ __all__ = [
     "ContinuousLevels",
     "ContrastiveDivergence",
     "Denoising",
+    "ElboMixture",
     "Explicit",
     "FiniteDifferenceSliced",
     "FlowMatching",
     "HasOffset",
     "Implicit",
+    "LikelihoodWeighting",
     "LogNormal",
     "LogUniform",
     "MaximumLikelihood",
@@ -42,6 +46,7 @@ __all__ = [
     "Sliced",
     "UniformTimes",
     "gaussian",
+    "likelihood_levels",
     "rademacher",
     "sphere",
 ]

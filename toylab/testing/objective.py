@@ -55,7 +55,8 @@ def check_objective(
         objective: called as objective(score, x, generator=g), it gives one loss per point [n]; one from
             ``toylab.objectives`` or your own. Its ``offset(density)``, if it has one, is checked too.
         sigma: the noise level whose score the objective is to learn: 0 for that of the data, a standard deviation, or
-            the levels of a noise-conditional loss (a decreasing tensor, ``LogUniform`` or ``LogNormal``).
+            the levels of a noise-conditional loss (a decreasing tensor, ``LogUniform``, ``LogNormal`` or
+            ``UniformTimes``).
         path: the path whose velocity the objective is to learn, such as ``paths.Linear()``; None is for a score.
         weight: what the Fisher divergence is multiplied by: lambda, a number or a function of the level, positive. None
             is 1 at a single sigma, and sigma^2 at levels. Of a velocity, a function of the time; None is 1.
