@@ -4,8 +4,9 @@ Names and shapes are those of ``torch.distributions``; two things differ, and bo
 Every evaluation takes ``sigma``, so that one object answers for the law of X + sigma Z at every noise level; and
 ``sample`` takes a ``generator``.
 
-``Noised`` and ``Affine`` are in this file too, which makes it long: the base returns them from ``noised``, ``scaled``,
-``shifted`` and ``rotated``, and they are densities themselves, so that neither can be imported without the other.
+``Noised``, ``Affine`` and ``Truncated`` are in this file too, which makes it long: the base returns them from
+``noised``, ``scaled``, ``shifted``, ``rotated`` and ``truncated``, and they are densities themselves, so that neither
+can be imported without the other.
 """
 
 import functools
@@ -13,8 +14,8 @@ import inspect
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import torch
@@ -25,12 +26,14 @@ from toylab._internal.devices import constant
 from toylab._internal.random import normal_like
 from toylab.densities._mixture import nowhere
 from toylab.densities.parameters import Parameters, Vector
+from toylab.densities.truncated import LEAST_MASS, Box, mass_by_quadrature, nodes
 from toylab.score import at, divergence, gradient
 
 _Law = TypeVar("_Law", bound="Density")
 _Result = TypeVar("_Result")
 
 _ANYWHERE = torch.zeros(2)
+_MOST_DRAWS = 1 << 20  # that are made at once to be rejected
 
 
 class Density(Parameters, ABC):
@@ -159,6 +162,22 @@ class Density(Parameters, ABC):
     def rotated(self, angle: float) -> "Density":
         """The law of X turned about the origin by ``angle`` radians, anticlockwise."""
         return Affine(self, angle=angle)
+
+    def truncated(self, box: Sequence[float]) -> "Truncated":
+        """The law of X given that it lies in a box (left, right, bottom, top), whose sides may be infinitely far.
+
+        The half-plane x_1 > 0 is (0, inf, -inf, inf), the positive quadrant (0, inf, 0, inf).
+
+        Raises:
+            ValueError: for an empty box, one that holds less than 1e-4 of the mass, or whose mass is not known to 1e-6.
+            TypeError: if the law has no ``bounds`` and ``length_scale``, which the quadrature of the mass needs.
+        """
+        return Truncated(self, validate.extent("box", box, infinite=True))
+
+    def _mass_in(self, box: Box) -> tuple[float, float]:
+        """P(X in the box) and an estimate of its relative error."""
+        low, high = _corners(self, box)
+        return mass_by_quadrature(self.log_prob, low, high, self.length_scale())
 
 
 def in_single_precision(cls: type[_Law]) -> type[_Law]:
@@ -366,6 +385,124 @@ class Affine(Density):
     def _before(self, y: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor | float]:
         sigma = validate.noise_level(sigma, validate.points("x", y))
         return (y - constant(self.shift, y)) @ self._rotation(y) / self.factor, sigma / abs(self.factor)
+
+
+@in_single_precision
+@dataclass(frozen=True, eq=False, repr=False)
+class Truncated(Density):
+    """The law of X given that it lies in a box: p(x) / P(X in box) in the box and 0 outside.
+
+    The score is that of p in the box and nan outside, where log p is -inf; a wall belongs to the box. Only the clean
+    law is known: sigma > 0 is refused with a ``ValueError``. P(X in box) is that of normal laws to rounding, for
+    mixtures of Gaussians; for other laws it comes by quadrature.
+
+    Its density jumps at the walls, where implicit score matching fails: see ``objectives.BoundedImplicit``.
+
+    Args:
+        density: p; its ``bounds`` and ``length_scale`` say where and how finely to integrate.
+        box: (left, right, bottom, top), each of which may be infinite; it must hold 1e-4 of the mass or more.
+
+    Attributes:
+        log_mass: log P(X in box).
+        mass_error: an estimate of the relative error of P(X in box): the distance between two rules of Gauss-Legendre;
+            0 for mixtures of Gaussians.
+
+    >>> from toylab.densities import isotropic
+    >>> quarter = isotropic([[0.0, 0.0]], 1.0).truncated((0, math.inf, 0, math.inf))
+    >>> round(math.exp(quarter.log_mass), 12)
+    0.25
+    >>> quarter.score(torch.tensor([[1.0, 2.0], [-1.0, 2.0]]))
+    tensor([[-1., -2.],
+            [nan, nan]])
+    """
+
+    density: Density
+    box: Box
+    log_mass: float = field(init=False)
+    mass_error: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        vars(self).update(density=_density(self.density), box=validate.extent("box", self.box, infinite=True))
+        mass, error = self.density._mass_in(self.box)
+        if not mass >= LEAST_MASS:
+            raise ValueError(
+                f"box is {self.box} and holds {mass:.2g} of the mass: it must hold {LEAST_MASS:g} or more, "
+                "as draws from outside of it are thrown away. Give a larger box, or build the law by "
+                "densities.from_energy with the box as its extent."
+            )
+        vars(self).update(log_mass=math.log(mass), mass_error=error)
+
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """log p(x) - log P(X in box) in the box and -inf outside, shape [...]; ``ValueError`` for sigma > 0."""
+        validate.only_clean(sigma, x, "a truncated density")
+        return self._cut(x, self.density.log_prob(x))
+
+    def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """grad log p(x) in the box and nan outside, shape [..., 2]; ``ValueError`` for sigma > 0."""
+        validate.only_clean(sigma, x, "a truncated density")
+        return torch.where(self.contains(x)[..., None], self.density.score(x), math.nan)
+
+    def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """div grad log p(x) in the box and nan outside, shape [...]; ``ValueError`` for sigma > 0."""
+        validate.only_clean(sigma, x, "a truncated density")
+        return torch.where(self.contains(x), self.density.divergence(x), math.nan)
+
+    def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+        """Both from one evaluation of p."""
+        validate.only_clean(sigma, x, "a truncated density")
+        log_p, s = self.density.log_prob_and_score(x)
+        return self._cut(x, log_p), torch.where(self.contains(x)[..., None], s, math.nan)
+
+    def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Draws of p, of which those outside the box are thrown away: 1 / P(X in box) for each, at most 10,000."""
+        n, found = math.prod(sample_shape), []
+        while n > 0:
+            wanted = min(math.ceil(1.1 * n / math.exp(self.log_mass)) + 16, _MOST_DRAWS)
+            x = self.density.sample((wanted,), generator=generator)
+            found.append(x[self.contains(x)][:n])
+            n -= len(found[-1])
+        x = torch.cat(found) if found else torch.empty(0, 2, dtype=self.dtype, device=self.device)
+        return x.view(*sample_shape, 2)
+
+    def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Where the box meets the bounds of p; ``ValueError`` for sigma > 0."""
+        validate.only_clean(sigma, _ANYWHERE, "a truncated density")
+        return _corners(self.density, self.box)
+
+    def length_scale(self, sigma: float = 0.0) -> float:
+        """That of p, which does not see the walls; ``ValueError`` for sigma > 0."""
+        validate.only_clean(sigma, _ANYWHERE, "a truncated density")
+        return self.density.length_scale()
+
+    def nodes(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """A quadrature of the box, in parts: points [n, 2], and the probability that each stands for, [n].
+
+        sum_i p_i f(x_i) over all parts is E f(X), for f as smooth in the box as p is.
+        """
+        for x, weights in nodes(*self.bounds(), self.length_scale()):
+            yield x, weights * self.log_prob(x).exp()
+
+    def contains(self, x: Tensor) -> Tensor:
+        """Whether the points x [..., 2] lie in the box, shape [...]."""
+        left, right, bottom, top = self.box
+        x1, x2 = validate.points("x", x).unbind(-1)
+        return (x1 >= left) & (x1 <= right) & (x2 >= bottom) & (x2 <= top)
+
+    def __repr__(self) -> str:
+        return f"{self.density!r}.truncated({self.box!r})"
+
+    def _cut(self, x: Tensor, log_p: Tensor) -> Tensor:
+        outside = torch.where(x.isnan().any(-1), math.nan, -math.inf).to(x)
+        return torch.where(self.contains(x), log_p - self.log_mass, outside)
+
+
+def _corners(density: Density, box: Box) -> tuple[Tensor, Tensor]:
+    """Where a box meets the bounds of a law: lower and upper corner, [2] each in float64."""
+    low, high = density.bounds()
+    return (
+        torch.maximum(low, torch.tensor(box[0::2], dtype=torch.float64)),
+        torch.minimum(high, torch.tensor(box[1::2], dtype=torch.float64)),
+    )
 
 
 def _density(part: object) -> Density:

@@ -4,6 +4,7 @@
 mean loss + offset = the Fisher divergence 1/2 E|s - s*|^2 that it stands for.
 """
 
+from toylab.objectives.bounded import BoundedImplicit, WallDistance
 from toylab.objectives.denoising import Denoising, NoisePrediction
 from toylab.objectives.explicit import Explicit
 from toylab.objectives.implicit import Implicit
@@ -13,6 +14,7 @@ from toylab.objectives.objective import HasOffset, Objective
 from toylab.objectives.sliced import FiniteDifferenceSliced, Sliced, gaussian, rademacher, sphere
 
 __all__ = [
+    "BoundedImplicit",
     "ContinuousLevels",
     "Denoising",
     "Explicit",
@@ -27,6 +29,7 @@ __all__ = [
     "Objective",
     "Sliced",
     "UniformTimes",
+    "WallDistance",
     "gaussian",
     "rademacher",
     "sphere",
