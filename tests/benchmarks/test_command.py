@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -100,8 +101,15 @@ def written(folder):
 def test_ctrl_c_leaves_what_is_measured(tmp_path):
     """It goes to the whole group of processes, as from a terminal; a training that it reaches would seem to be done."""
     call = [sys.executable, "-m", "benchmarks", "speed", "--only", "seeds", "--share", "0.3", "--out", str(tmp_path)]
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
     with subprocess.Popen(
-        call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=RESULTS.parents[1]
+        call,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heard,
+        cwd=RESULTS.parents[1],
     ) as process:
         assert "8 networks at once" in process.stdout.readline()
         os.killpg(process.pid, signal.SIGINT)

@@ -1,10 +1,11 @@
 """Compile every kernel for a GPU, which needs none, and print what each takes: ``python -m tests.kernels.compile_all``.
 
-Triton's interpreter runs kernels that its compiler refuses. Prints one line per kernel: name, architecture, bytes of
-shared memory.
+Triton's interpreter runs kernels that its compiler refuses. Prints one line per kernel: name, architecture, how many
+addresses of points are counted in 32 bits, bytes of shared memory.
 """
 
 import itertools
+import re
 import sys
 
 from triton.backends.compiler import GPUTarget
@@ -48,6 +49,12 @@ def signature(kernel, dtype, constants):
     return types
 
 
+def narrow(code, block):
+    """How many addresses of a block of points are computed in 32 bits, which overflow from 2^30 points on."""
+    computed = re.findall(rf"(%\w+) = arith\.(?!constant).*tensor<{block}xi32>", code)
+    return len(set(computed).intersection(re.findall(rf"tt\.addptr %\w+, (%\w+) : .*tensor<{block}xi32>", code)))
+
+
 def main(capabilities):
     """Compile all for these compute capabilities, such as 80 and 90."""
     for (kernel, known, absent), dtype, capability in itertools.product(variants(), ("fp32", "fp64"), capabilities):
@@ -55,7 +62,9 @@ def main(capabilities):
         constants |= dict.fromkeys(absent)
         source = ASTSource(fn=kernel, signature=signature(kernel, dtype, constants), constexprs=constants)
         made = compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 1, **OPTIONS})
-        print(kernel.__name__, dtype, capability, made.metadata.shared)
+        print(
+            kernel.__name__, dtype, capability, narrow(made.asm["ttir"], CONSTANTS["BLOCK"]), made.metadata.shared
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

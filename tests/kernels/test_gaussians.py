@@ -97,6 +97,24 @@ def test_next_to_a_far_tie_single_precision_is_right(kernels, distance):
     assert float((p.divergence(x) - spread).abs().max()) < 1e-6 * float(spread.abs().max())
 
 
+def test_next_to_a_far_tie_the_derivative_of_the_score_is_right(kernels):
+    """All four entries: along the tie it changes by the distance of the modes squared."""
+    p, x = two_modes(), torch.tensor([[1e3, -1e3], [1e3, -999.9]], device=kernels)
+    exact, found = (
+        torch.autograd.functional.jacobian(lambda x: p.score(x).sum(0), at).double() for at in (x.double(), x)
+    )
+    assert float(exact[0, :, 1].abs().min()) > 1  # off the diagonal
+    assert float((found - exact).abs().max()) < 1e-6 * float(exact.abs().max())
+
+
+def test_levels_of_the_points_own_keep_the_digits_of_elongated_covariances(kernels):
+    covariances = torch.tensor([[1.0, 1.0 - 1e-7], [1.0 - 1e-7, 1.0]], dtype=torch.float64)
+    p = GaussianMixture([1.0], [[0.0, 0.0]], covariances)
+    x = torch.tensor([[1.0, 1.0], [0.5, 0.5]], device=kernels)
+    log_p = p.log_prob(x, torch.full((2,), 1e-6, device=kernels))
+    assert torch.allclose(log_p.double(), p.log_prob(x.double(), 1e-6), atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_at_infinity_and_at_nan(kernels, dtype):
     inf, nan = math.inf, math.nan
@@ -153,6 +171,34 @@ def test_what_a_kernel_cannot_differentiate_takes_the_plain_path(kernels):
     assert torch.allclose(divergence(p.score, x), p.divergence(x))  # in forward mode
     assert torch.allclose(torch.func.vmap(p.log_prob)(x), p.log_prob(x))
     assert torch.allclose(gradient(p.log_prob, x), p.score(x))
+
+
+@pytest.mark.parametrize("sigma", [1e-9, 1e-11, 1e-15])
+def test_at_tiny_levels_of_the_points_own(kernels, sigma):
+    """Where sigma^4, the determinant of a covariance, is no number of single precision."""
+    centres = points(5).float()
+    p, x = Points(centres), centres.to(kernels)
+    log_p = p.log_prob(x, torch.full((5,), sigma, device=kernels))
+    exact = p.log_prob(x.double(), sigma)
+    assert float((log_p - exact).abs().max()) < 3e-5  # 16 roundings of it
+
+
+def test_what_only_a_derivative_needs_is_not_computed_without_one(kernels, monkeypatch):
+    from toylab._kernels import gaussians
+
+    asked, own = [], gaussians.evaluate
+
+    def evaluate(*args, **wanted):
+        asked.append([name for name, is_wanted in wanted.items() if is_wanted])
+        return own(*args, **wanted)
+
+    monkeypatch.setattr(gaussians, "evaluate", evaluate)
+    x, of_one = points(5).to(kernels).requires_grad_(), torch.ones((), dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        ring().divergence(x)
+        ring().divergence(x, of_one.to(kernels))
+        ring().score(x)
+    assert asked == [["hessian"], ["hessian"], ["score"]]
 
 
 def test_half_precision_is_evaluated_in_single(kernels):

@@ -1,6 +1,7 @@
 """A run in one kernel is the run of the plain path with the same random numbers, and its law is exact."""
 
 import math
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from scipy import stats
 from tests.kernels.numbers import Replayed
 from toylab._kernels import mixture_chain, when
 from toylab._kernels.random import draw_seed
-from toylab.densities import Banana, GaussianMixture, Points, ring, two_modes
+from toylab.densities import Banana, GaussianMixture, Points, _gaussians, ring, two_modes
 from toylab.samplers import accept_reject, annealed_langevin, fused, langevin, mala
 from toylab.samplers.loop import Recorder
 from toylab.schedules import geometric
@@ -99,6 +100,7 @@ def test_the_division_among_launches_and_programs_changes_nothing(kernels, monke
 
     whole = run()
     monkeypatch.setattr(fused, "_AT_ONCE", 7 * 300 * 8 * fused._PAIR)
+    monkeypatch.setattr(fused, "_FEWEST", 1)
     monkeypatch.setattr(fused, "wait_for", lambda device: None)
     launched = []
     for kernel in ("langevin", "mala"):
@@ -152,6 +154,22 @@ def test_chains_that_diverge_are_told_as_on_the_plain_path(kernels, without_kern
     assert ours.diverged.all()
     assert float((ours.diverged_at - plain.diverged_at).abs().max()) <= 1
     assert ours.diverged_at.unique().numel() > 1
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_when_chains_diverge_does_not_depend_on_the_division_among_launches(kernels, monkeypatch):
+    p = GaussianMixture([1.0], [[0.0, 0.0]], torch.eye(2))
+    x = torch.tensor([[1e15, 0.0], [1e5, 1.0], [1.0, 0.0]], device=kernels)
+
+    def run():
+        return langevin(p.score, x, step_size=20.0, n_steps=40, generator=generator(kernels), progress=False)
+
+    whole = run()
+    monkeypatch.setattr(fused, "_AT_ONCE", 7 * fused._FEWEST * fused._PAIR)
+    monkeypatch.setattr(fused, "wait_for", lambda device: None)
+    assert torch.equal(run().diverged_at, whole.diverged_at)
+    assert len(set(whole.diverged_at.tolist())) == 3
+    assert whole.diverged_at.max() > 7
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -285,13 +303,25 @@ def test_a_kernel_that_cannot_be_launched_leaves_the_plain_path(kernels, without
     assert len(told) == 3  # one per sampler
     without_kernels()
     for name in runs:
-        g = generator(kernels)
-        draw_seed(kernels, g)  # which the attempt took
-        plain = RUNS[name](p, x, keep_every=5, generator=g, progress=False)
+        plain = RUNS[name](p, x, keep_every=5, generator=generator(kernels), progress=False)
         assert torch.allclose(found[name].samples, plain.samples, atol=1e-9)
         assert torch.allclose(found[name].path, plain.path, atol=1e-9)
         assert found[name].n_evaluations == plain.n_evaluations
     when._tell.cache_clear()
+
+
+def test_tables_too_large_for_the_card_leave_the_plain_path(kernels, monkeypatch):
+    def full(level, gaussians):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+
+    launched = count_launches(monkeypatch)
+    monkeypatch.setattr(_gaussians, "table", full)
+    monkeypatch.setattr(_gaussians, "fused", lambda device: False)
+    x = start(ring(), 20, torch.float32, kernels)
+    with pytest.warns(RuntimeWarning, match="without a fused kernel.* more than is free on"):
+        chains = RUNS["annealed"](ring(), x, generator=generator(kernels), progress=False)
+    assert launched == []
+    assert chains.samples.isfinite().all()
 
 
 def test_ctrl_c_returns_what_is_done(kernels, monkeypatch):
@@ -305,12 +335,42 @@ def test_ctrl_c_returns_what_is_done(kernels, monkeypatch):
     monkeypatch.setattr(mixture_chain, "langevin", until_the_third)
     monkeypatch.setattr(fused, "wait_for", lambda device: None)
     monkeypatch.setattr(fused, "_AT_ONCE", 3 * 100 * 8 * fused._PAIR)
+    monkeypatch.setattr(fused, "_FEWEST", 1)
     x = start(p, 100, torch.float32, kernels)
     with pytest.warns(RuntimeWarning, match="langevin was interrupted"):
         chains = langevin(p.score, x, step_size=0.1, n_steps=20, keep_every=2, generator=generator(kernels))
     assert chains.n_evaluations == 6
     assert chains.labels.tolist() == [0, 2, 4, 6]
     assert torch.equal(chains.path[-1], chains.samples)
+
+
+def test_few_chains_are_launched_for_as_many_steps_as_some_thousands(kernels, monkeypatch):
+    """A step of theirs takes as long, and Ctrl-C would not be heard."""
+    steps = []
+    monkeypatch.setattr(mixture_chain, "langevin", lambda *args: steps.append(args[-1]))
+    monkeypatch.setattr(fused, "wait_for", lambda device: None)
+    monkeypatch.setattr(fused, "_AT_ONCE", 3 * fused._FEWEST * 8 * fused._PAIR)
+    langevin(ring().score, start(ring(), 2, torch.float32, kernels), step_size=0.1, n_steps=7, progress=False)
+    assert steps == [3, 3, 1]
+
+
+def test_every_launch_is_on_the_device_of_the_chains(kernels, monkeypatch):
+    """Triton launches on the current device, which may be another."""
+    inside, launched = [], []
+
+    @contextmanager
+    def current(device):
+        inside.append(device)
+        yield
+        inside.pop()
+
+    for module in (fused, when):
+        monkeypatch.setattr(module, "current", current)
+    monkeypatch.setattr(mixture_chain, "langevin", lambda x, *args: launched.append(inside == [x.device]))
+    monkeypatch.setattr(fused, "wait_for", lambda device: None)
+    monkeypatch.setattr(fused, "_AT_ONCE", 3 * fused._FEWEST * 8 * fused._PAIR)
+    langevin(ring().score, start(ring(), 2, torch.float32, kernels), step_size=0.1, n_steps=7, progress=False)
+    assert launched == [True] * 3
 
 
 def test_bad_values_are_refused_as_on_the_plain_path(kernels):
@@ -321,3 +381,8 @@ def test_bad_values_are_refused_as_on_the_plain_path(kernels):
         langevin(at(ring().score, -1.0), x, step_size=0.1, n_steps=2)
     with pytest.raises(ValueError, match="step_size"):
         langevin(ring().score, x, step_size=math.nan, n_steps=2)
+    with pytest.raises(TypeError, match="generator is 42"):
+        langevin(ring().score, x, step_size=0.1, n_steps=2, generator=42)
+    for level in (1e200, "high", [0.5]):
+        with pytest.raises((TypeError, ValueError), match="sigma is .*(its square|must be a number)"):
+            langevin(at(ring().score, level), x, step_size=0.1, n_steps=2)

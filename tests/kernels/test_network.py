@@ -365,6 +365,7 @@ import re, subprocess, sys, tempfile
 import torch, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+from tests.kernels.compile_all import narrow
 from toylab._kernels import network
 
 capability, precision, width, activation = int({capability}), {precision!r}, {width}, {activation!r}
@@ -387,7 +388,9 @@ with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
     file.flush()
     tool = triton.knobs.nvidia.cuobjdump.path
     usage = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
-print(re.search(r"STACK:(\\d+)", usage)[1], built.metadata.shared, *(core in built.asm["ptx"] for core in {cores}))
+wide = shape.block == width or narrow(built.asm["ttir"], shape.block) == 0
+print(re.search(r"STACK:(\\d+)", usage)[1], built.metadata.shared, wide, end=" ")
+print(*(core in built.asm["ptx"] for core in {cores}))
 """
 
 
@@ -410,7 +413,8 @@ def test_it_fits_into_a_multiprocessor(precision, capability, width, activation,
     code = COMPILATION.format(
         capability=capability, precision=precision, width=width, activation=activation, cores=CORES
     )  # fmt: skip
-    stack, shared, *used = in_a_process(code)
+    stack, shared, wide, *used = in_a_process(code)
     assert int(stack) <= 32  # bytes that sin and cos set aside for angles beyond 10^5, which there are none of
     assert int(shared) < 99 * 1024
+    assert wide == "True"  # or the addresses of chains would overflow from 2^30 of them on
     assert [name for name, found in zip(CORES, used, strict=True) if found == "True"] == cores

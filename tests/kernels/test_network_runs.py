@@ -93,7 +93,22 @@ def test_long_runs_are_divided(kernels, small, monkeypatch):
     x = start(kernels)
     whole = RUNS["annealed"](x, generator=torch.Generator(kernels).manual_seed(5), progress=False).samples
     monkeypatch.setattr(fused, "_AT_ONCE", 4 * len(x) * (2 * 16**2 + 6 * 16))
+    monkeypatch.setattr(fused, "_FEWEST", 1)
     monkeypatch.setattr(fused, "wait_for", lambda device: None)
     parts = RUNS["annealed"](x, generator=torch.Generator(kernels).manual_seed(5), progress=False).samples
     assert small == [6, 4, 2]
     assert torch.equal(whole, parts)
+
+
+def test_ctrl_c_while_the_kernel_is_compiled_returns_the_start(kernels, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(network_kernel, "langevin", interrupted)
+    x = start(kernels)
+    for name in RUNS:
+        with pytest.warns(RuntimeWarning, match="langevin was interrupted"):
+            chains = RUNS[name](x, keep_every=2, generator=torch.Generator(kernels), progress=False)
+        assert chains.labels.tolist() == [4.0 if name == "annealed" else 0.0]
+        if name != "annealed":  # which is denoised in the end
+            assert torch.equal(chains.samples, x)

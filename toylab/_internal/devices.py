@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -173,7 +174,13 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def global_stream(device: torch.device) -> tuple[Callable[[], Tensor], Callable[[Tensor], None]]:
+def stream_as_it_is(generator: torch.Generator | None, device: torch.device) -> Callable[[], object]:
+    """A function that brings the stream that numbers for the device are drawn from back to where it is now."""
+    read, write = global_stream(device) if generator is None else (generator.get_state, generator.set_state)
+    return partial(write, read())
+
+
+def global_stream(device: torch.device) -> tuple[Callable[[], Tensor], Callable[[Tensor], object]]:
     """How to read and to set the state of torch's global random stream of the device."""
     if device.type == "cuda":
         return (lambda: torch.cuda.get_rng_state(device)), (lambda state: torch.cuda.set_rng_state(state, device))

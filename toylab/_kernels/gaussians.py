@@ -37,17 +37,24 @@ class Mixture(NamedTuple):
     noise: Tensor | None = None
 
 
-@triton.jit(do_not_specialize=SIZES)
-def _evaluate(
-    x_ptr, noise_ptr, table, wide, log_p_ptr, s_ptr, h_ptr, n, K, noise_stride,
-    ROUND: tl.constexpr, LEVELS: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+@triton.jit
+def _load(x_ptr, noise_ptr, n, noise_stride, LEVELS: tl.constexpr, BLOCK: tl.constexpr):
+    """The points of a program: their numbers, which of them there are, coordinates, and sigma^2 if each has a level."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
     x1, x2 = tl.load(x_ptr + 2 * i, inside, 0.0), tl.load(x_ptr + 2 * i + 1, inside, 0.0)
     noise = 0.0 * x1
     if LEVELS:
         noise = tl.load(noise_ptr + noise_stride * i, inside, 1.0)
+    return i, inside, x1, x2, noise
+
+
+@triton.jit(do_not_specialize=SIZES)
+def _evaluate(
+    x_ptr, noise_ptr, table, wide, log_p_ptr, s_ptr, h_ptr, n, K, noise_stride,
+    ROUND: tl.constexpr, LEVELS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    i, inside, x1, x2, noise = _load(x_ptr, noise_ptr, n, noise_stride, LEVELS, BLOCK)
     log_p, s1, s2, h11, h12, h22 = evaluate_block(
         table, wide, K, x1, x2, noise, inside, ROUND, LEVELS, h_ptr is not None
     )  # fmt: skip
@@ -69,12 +76,7 @@ def _posterior(
     x_ptr, noise_ptr, table, wide, r_ptr, n, K, noise_stride,
     ROUND: tl.constexpr, LEVELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = i < n
-    x1, x2 = tl.load(x_ptr + 2 * i, inside, 0.0), tl.load(x_ptr + 2 * i + 1, inside, 0.0)
-    noise = 0.0 * x1
-    if LEVELS:
-        noise = tl.load(noise_ptr + noise_stride * i, inside, 1.0)
+    i, inside, x1, x2, noise = _load(x_ptr, noise_ptr, n, noise_stride, LEVELS, BLOCK)
     top, log_total, s1, s2 = value_and_score(table, K, x1, x2, noise, ROUND, LEVELS)
     far = (x1 != x1) & (x1 == x1)  # none
     if x1.dtype == tl.float32:

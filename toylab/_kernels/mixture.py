@@ -17,15 +17,17 @@ RAW = tl.constexpr(7)  # of a table for levels of the points' own: log w, c11, c
 
 
 @triton.jit
-def whitening(table, k, noise, LEVELS: tl.constexpr):
+def whitening(table, k, noise, ROUND: tl.constexpr, LEVELS: tl.constexpr):
     """log w + log det W - log 2 pi, the entries w11, w22, w21 of W, and the mean, of component k."""
     if LEVELS:  # sigma^2 of each point in ``noise``
         row = table + RAW * k
         c11 = tl.load(row + 1) + noise
-        det = tl.load(row + 4) + noise * (tl.load(row + 1) + tl.load(row + 2) + noise)
         w11 = 1 / tl.sqrt(c11)
-        w22 = tl.sqrt(c11 / det)
-        w21 = -tl.load(row + 3) / c11 * w22
+        w22, w21 = w11, 0.0 * w11
+        if not ROUND:
+            det = tl.load(row + 4) + noise * (tl.load(row + 1) + tl.load(row + 2) + noise)
+            w22 = tl.sqrt(c11 / det)
+            w21 = -tl.load(row + 3) / c11 * w22
         constant = tl.load(row) + tl.log(w11 * w22) - 1.8378770664093453  # log 2 pi
         m1, m2 = tl.load(row + 5), tl.load(row + 6)
     else:
@@ -38,7 +40,7 @@ def whitening(table, k, noise, LEVELS: tl.constexpr):
 @triton.jit
 def component(table, k, x1, x2, noise, ROUND: tl.constexpr, LEVELS: tl.constexpr):
     """l_k and s_k, and the entries of W_k."""
-    constant, w11, w22, w21, m1, m2 = whitening(table, k, noise, LEVELS)
+    constant, w11, w22, w21, m1, m2 = whitening(table, k, noise, ROUND, LEVELS)
     a1, a2 = w11 * (m1 - x1), w22 * (m2 - x2)
     if ROUND:
         s1, s2 = w11 * a1, w22 * a2

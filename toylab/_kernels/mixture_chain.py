@@ -22,7 +22,7 @@ def _langevin(
     x_ptr, tables, wide, level_ptr, half_ptr, root_ptr, seed_ptr, path_ptr, last_ptr, alive_ptr,
     n, K, first, n_steps, keep_every, ROUND: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
     x1, x2 = tl.load(x_ptr + 2 * i, inside, 0.0), tl.load(x_ptr + 2 * i + 1, inside, 0.0)
     last1, last2 = tl.load(last_ptr + 2 * i, inside, 0.0), tl.load(last_ptr + 2 * i + 1, inside, 0.0)
@@ -51,7 +51,7 @@ def _mala(
     x_ptr, log_p_ptr, s_ptr, accepted_ptr, table, wide, factor_ptr, half_ptr, root_ptr, seed_ptr, path_ptr,
     n, K, first, n_steps, keep_every, ROUND: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
     x1, x2 = tl.load(x_ptr + 2 * i, inside, 0.0), tl.load(x_ptr + 2 * i + 1, inside, 0.0)
     log_p = tl.load(log_p_ptr + i, inside, 0.0)

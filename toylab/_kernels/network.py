@@ -150,7 +150,7 @@ def _langevin(
     ACTIVATION: tl.constexpr, PRECISION: tl.constexpr, WIDTH: tl.constexpr, CHUNK: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     UNITS: tl.constexpr = 0 if PRECISION == "ieee" else 1
-    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
     x1, x2 = tl.load(x_ptr + 2 * i, inside, 0.0), tl.load(x_ptr + 2 * i + 1, inside, 0.0)
     alive = tl.zeros([BLOCK], tl.int32)

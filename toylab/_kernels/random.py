@@ -11,10 +11,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from toylab._internal.random import integers
+
 
 def draw_seed(device: torch.device, generator: torch.Generator | None) -> Tensor:
-    """A seed for a kernel [1], int64, drawn from ``generator`` on its device, which it advances; nothing is read."""
-    return torch.randint(2**63 - 1, (1,), dtype=torch.int64, device=device, generator=generator)
+    """A seed for a kernel [1], int64, drawn from ``generator``, which it advances, on its device; nothing is read."""
+    return integers(2**63 - 1, (1,), device=device, generator=generator)
 
 
 @triton.jit
@@ -23,6 +25,7 @@ def draw(seed, chain, step, DOUBLE: tl.constexpr):
 
     In double precision all have 53 random bits, in single precision 32, so that no normal number is beyond 6.8, or 8.7.
     """
+    chain = chain.to(tl.int32)  # of 64 bits Philox would be another
     zero = chain * 0
     w0, w1, w2, w3 = tl.philox(seed, chain, zero + step, zero, zero)
     if DOUBLE:

@@ -34,6 +34,6 @@ def record(x1, x2, i, inside, n, step, path_ptr, keep_every):
     """Write a frame, if one is due after this step."""
     if keep_every > 0:  # noqa: SIM102  (of an "and" Triton computes both sides)
         if (step + 1) % keep_every == 0:
-            frame = path_ptr + 2 * n * ((step + 1) // keep_every).to(tl.int64)
+            frame = path_ptr + ((step + 1) // keep_every).to(tl.int64) * n * 2
             tl.store(frame + 2 * i, x1, inside)
             tl.store(frame + 2 * i + 1, x2, inside)

@@ -20,13 +20,21 @@ BLOCK = 256  # entries of [n, m, units] per program
 SIZES = ("size", "rows", "units", "k")
 
 
+@triton.jit
+def _place(size, rows, units, k, BLOCK: tl.constexpr):
+    """The entries of [n, m, units] of a program, which of them there are, and where each is in [n, 1 + k, m, units].
+
+    Also the size of a plane [m, units], which is how far an entry is from its tangents, and the network of each.
+    """
+    entry = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    plane, network = rows * units, entry // (rows * units)
+    return entry, entry < size, plane, network, network * (1 + k) * plane + entry % plane
+
+
 @triton.jit(do_not_specialize=SIZES)
 def _activate(y_ptr, bias_ptr, h_ptr, slope_ptr, size, rows, units, k, BLOCK: tl.constexpr):
     """From z - b and t: softplus(z) and sigmoid(z) t, one after the other, and sigmoid(z)."""
-    entry = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = entry < size
-    plane, network = rows * units, entry // (rows * units)
-    first = network * (1 + k) * plane + entry % plane
+    entry, inside, plane, network, first = _place(size, rows, units, k, BLOCK)
     z = tl.load(y_ptr + first, inside, 0.0) + tl.load(bias_ptr + network * units + entry % units, inside, 0.0)
     e = tl.exp(-tl.abs(z))
     slope = tl.where(z >= 0, 1 / (1 + e), e / (1 + e))
@@ -41,10 +49,7 @@ def _activate(y_ptr, bias_ptr, h_ptr, slope_ptr, size, rows, units, k, BLOCK: tl
 @triton.jit(do_not_specialize=SIZES)
 def _back(g_ptr, h_ptr, slope_ptr, out_ptr, size, rows, units, k, BLOCK: tl.constexpr):
     """From the gradients in a and u, one after the other, those in z and t; h holds a and u."""
-    entry = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = entry < size
-    plane, network = rows * units, entry // (rows * units)
-    first = network * (1 + k) * plane + entry % plane
+    entry, inside, plane, network, first = _place(size, rows, units, k, BLOCK)
     slope = tl.load(slope_ptr + entry, inside, 0.0)
     along = 0.0 * slope
     for j in range(1, k + 1):

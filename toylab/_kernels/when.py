@@ -4,7 +4,7 @@ On a CUDA device without them one sentence says why, once. Triton may also fail 
 compiler or a kernel is too large for the card: then that kernel is given up for the rest of the process.
 """
 
-import importlib.util
+import importlib
 from collections.abc import Callable
 from functools import cache
 
@@ -18,7 +18,7 @@ MENDS = "On Linux it comes with torch's builds for CUDA; on Windows there is the
 
 OPTIONS = {"enable_fp_fusion": True}  # for every launch: without fused multiply-adds kernels take up to twice as long
 
-_given_up: set[str] = set()
+_given_up: set[tuple[str, torch.device]] = set()
 
 
 def fused(device: torch.device) -> bool:
@@ -34,8 +34,10 @@ def fused(device: torch.device) -> bool:
 @cache
 def obstacle(device: torch.device) -> str:
     """Why a CUDA device runs no kernels, and what to do; "" if it does."""
-    if importlib.util.find_spec("triton") is None:
-        return f"triton is not installed. {MENDS}"
+    try:
+        importlib.import_module("triton.language")
+    except Exception as error:  # of a broken installation it may be any
+        return f"triton cannot be imported ({error}). {MENDS}"
     if torch.version.hip is None and (found := torch.cuda.get_device_capability(device)) < OLDEST:
         return (
             f"the GPU has compute capability {found[0]}.{found[1]}, and Triton needs {OLDEST[0]}.{OLDEST[1]}. The "
@@ -44,12 +46,17 @@ def obstacle(device: torch.device) -> str:
     return ""
 
 
+def given_up(name: str, device: torch.device) -> bool:
+    """Whether the kernel of that name was tried on the device, in vain."""
+    return (name, device) in _given_up
+
+
 def attempt(name: str, device: torch.device, launch: Callable[[], object]) -> bool:
     """Call ``launch`` on the device; False, with one sentence, if that kernel cannot be compiled or loaded.
 
-    A lack of memory is no fault of the kernel, and raised.
+    A lack of memory is no fault of the kernel, and raised; so is what happens while a CUDA graph is recorded.
     """
-    if name in _given_up:
+    if given_up(name, device):
         return False
     try:
         with current(device):
@@ -57,7 +64,11 @@ def attempt(name: str, device: torch.device, launch: Callable[[], object]) -> bo
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except Exception as error:
-        _given_up.add(name)
+        if "out of memory" in str(error):  # Triton has no error of its own for it
+            raise
+        if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            raise  # the recording may be what it is refused in
+        _given_up.add((name, device))
         reason = (str(error).splitlines() or [""])[0]
         _tell(
             f"the fused kernel {name} does not run here, and the plain path does instead, several times slower: "

@@ -206,7 +206,9 @@ def _in_a_kernel(
     level = validate.noise_level(sigma, validate.points("x", x))
     if not fused(x.device) or x.dtype not in (torch.float32, torch.float64) or in_transform():
         return None
-    if (x.requires_grad and not smooth) or (isinstance(level, Tensor) and level.requires_grad):
+    if not torch.is_grad_enabled():
+        x = x.detach()  # or what only a derivative needs would be computed
+    elif (x.requires_grad and not smooth) or (isinstance(level, Tensor) and level.requires_grad):
         return None
     if isinstance(level, Tensor) and level.ndim > 0:
         level = level.expand(x.shape[:-1]).reshape(-1)
