@@ -18,7 +18,6 @@ from toylab.densities import (
     Points,
     Square,
     Truncated,
-    TwoMoons,
     from_energy,
     from_torch,
     isotropic,
@@ -114,7 +113,7 @@ LAWS = {
     "half-plane": CORRELATED.truncated((-INF, 0.5, -INF, INF)),
     "box": CORRELATED.truncated((-1.0, 2.0, -2.0, 1.5)),
     "banana": Banana(scale=1.2, width=0.4, bend=0.5).truncated((-1.0, INF, -INF, 0.5)),
-    "moons": TwoMoons().noised(0.3).truncated((-0.5, 1.5, 0.0, INF)),
+    "circle": Circle().noised(0.3).truncated((-0.5, 1.5, 0.0, INF)),
     "twice": CORRELATED.truncated(QUADRANT).truncated((-INF, 1.5, 0.2, INF)),
 }
 every_law = pytest.mark.parametrize("p", LAWS.values(), ids=list(LAWS))

@@ -1,12 +1,13 @@
 """Score matching on a bounded domain: implicit matching with a weight that vanishes at the walls."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import user_functions, validate
 from toylab.densities.boxes import Checkerboard, Square
 from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
@@ -82,10 +83,10 @@ class BoundedImplicit:
     Kanamori & Williams 2022 (the distance to the boundary of a domain).
 
     Args:
-        weight: h, maps points [n, 2] to weights [n, 2], one per coordinate; differentiable.
+        weight: h, maps points [n, 2] to weights, one per coordinate [n, 2] or one for both [n]; differentiable.
     """
 
-    weight: Score
+    weight: Callable[[Tensor], Tensor]
 
     def __post_init__(self) -> None:
         validate.function("weight", self.weight, "WallDistance((0, math.inf, 0, math.inf))")
@@ -93,7 +94,7 @@ class BoundedImplicit:
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]; nan outside a box of ``WallDistance``. Draws nothing."""
         s, ds = value_and_jacobian(check_inputs(score, x, generator), x)
-        h, dh = value_and_jacobian(lambda y: vectors(self.weight(y), y, "weight", "weight"), x)
+        h, dh = value_and_jacobian(self._weights, x)
         ds, dh = (jacobian.diagonal(dim1=-2, dim2=-1) for jacobian in (ds, dh))
         return (h * (0.5 * s.square() + ds) + dh * s).sum(-1)
 
@@ -101,4 +102,11 @@ class BoundedImplicit:
         """1/2 E sum_i h_i (d_i log p)^2, by quadrature; 0 for uniform laws, whose score is 0."""
         if isinstance(require_density(density), Square | Checkerboard):
             return 0.0
-        return expectation(lambda x: 0.5 * (self.weight(x) * density.score(x).square()).sum(-1), density)
+        return expectation(lambda x: 0.5 * (self._weights(x) * density.score(x).square()).sum(-1), density)
+
+    def _weights(self, x: Tensor) -> Tensor:
+        """h as one weight per coordinate, [n, 2]."""
+        h = user_functions.called("weight", self.weight, x)
+        if isinstance(h, Tensor) and h.shape == x.shape[:-1]:  # one for both coordinates
+            h = torch.stack([h, h], -1)
+        return vectors(h, x, "weight", "weight")
