@@ -235,6 +235,8 @@ VALUES: dict[str, Callable[[], Any]] = {
     "kde": lambda: gaussian_kde(points(9, torch.float64).numpy().T),
     "fitted": lambda: SimpleNamespace(**P.to_sklearn()),
     "kind": lambda: "loss",
+    "box": lambda: (-9.0, float("inf"), -9.0, 9.0),
+    "power": lambda: 2.0,
 }
 
 LEVELS = {"score": lambda: P.score}  # of x and sigma: the same one, since a density's score is both
@@ -243,6 +245,7 @@ LEVELS = {"score": lambda: P.score}  # of x and sigma: the same one, since a den
 OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "densities.Segment": {"start": lambda: (-1.0, 0.0), "end": lambda: (1.0, 0.5)},
     "densities.Laplace": {"scales": lambda: (0.5, 2.0)},
+    "objectives.BoundedImplicit": {"weight": lambda: objectives.WallDistance(EXTENT)},
     "schedules.uniform": {"first": lambda: 1.0},
     "objectives.LogUniform": {"low": lambda: 0.1},
     "networks.ScoreMLP.with_tangents": {"v": lambda: torch.ones(2, 6, 2)},
@@ -315,7 +318,8 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
 # Records that the library makes and users read; and protocols
 MADE_BY_THE_LIBRARY = {
     "densities.Density", "densities.Example", "densities.Affine", "densities.FromEnergy", "densities.FromTorch",
-    "densities.Noised", "objectives.ContinuousLevels", "objectives.HasOffset", "objectives.Objective",
+    "densities.Noised", "densities.Truncated",
+    "objectives.ContinuousLevels", "objectives.HasOffset", "objectives.Objective",
     "samplers.Chains", "samplers.Likelihood", "samplers.State", "samplers.WarmUp", "score.LogProb",
     "score.NoiseConditionalScore", "score.Score", "sde.SDE", "testing.Finding", "testing.Report", "training.Fit",
     "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
@@ -328,16 +332,23 @@ MADE_BY_THE_LIBRARY = {
 # Methods that a base class has only to say that this law has no such thing
 WITHOUT_POSTERIOR = (
     "Circle", "ConcentricCircles", "Segment", "Square", "Checkerboard", "TwoMoons", "Spiral", "Banana", "Funnel",
-    "StudentTMixture", "Laplace", "Noised", "Affine", "FromEnergy", "FromTorch",
+    "StudentTMixture", "Laplace", "Noised", "Affine", "Truncated", "FromEnergy", "FromTorch",
+)  # fmt: skip
+# and those whose mass in a box is not to be had: without a density, or with one of kinks, jumps or no known extent
+NOT_TO_BE_CUT = (
+    "Points", "Circle", "ConcentricCircles", "Segment", "Square", "Checkerboard", "TwoMoons", "Spiral", "Funnel",
+    "StudentTMixture", "Laplace", "Mixture", "Affine", "FromTorch",
 )  # fmt: skip
 NOT_FOR_THESE = {
     # attributes that hold a function of the user's
     *(f"objectives.{name}.{attribute}" for name, attribute in (
         ("Sliced", "projection"), ("FiniteDifferenceSliced", "projection"), ("NoiseConditional", "weighting"),
         ("NoiseConditionalExplicit", "weighting"), ("Explicit", "target"), ("NoiseConditionalExplicit", "target"),
+        ("BoundedImplicit", "weight"),
     )),
     "densities.GaussianMixture.to_scipy", "densities.FromTorch.bounds", "densities.FromTorch.length_scale",
     *(f"densities.{name}.posterior" for name in WITHOUT_POSTERIOR),
+    *(f"densities.{name}.truncated" for name in NOT_TO_BE_CUT),
 }  # fmt: skip
 
 
@@ -389,6 +400,7 @@ def instances() -> dict[str, Any]:
         "densities.Mixture": p.Mixture([0.5, 0.5], [P, p.Circle()]),
         "densities.Noised": p.Circle().noised(0.3),
         "densities.Affine": p.TwoMoons().rotated(0.3),
+        "densities.Truncated": P.truncated((-9.0, float("inf"), -9.0, 9.0)),
         "densities.FromEnergy": p.from_energy(energy, (-9.0, 9.0, -9.0, 9.0), n_cells=64),
         "densities.FromTorch": p.from_torch(torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))),
         "training.Fit": fitted(),
@@ -400,6 +412,8 @@ def instances() -> dict[str, Any]:
         "networks.NoiseConditionalMLP": levels_network(),
         "objectives.Explicit": objectives.Explicit(P.score),
         "objectives.Implicit": objectives.Implicit(),
+        "objectives.BoundedImplicit": objectives.BoundedImplicit(objectives.WallDistance((-9.0, 9.0, -9.0, 9.0))),
+        "objectives.WallDistance": objectives.WallDistance((-9.0, 9.0, -9.0, 9.0)),
         "objectives.Sliced": objectives.Sliced(),
         "objectives.FiniteDifferenceSliced": objectives.FiniteDifferenceSliced(),
         "objectives.Denoising": objectives.Denoising(0.5, antithetic=True),

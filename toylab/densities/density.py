@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.devices import constant
+from toylab._internal.devices import constant, number
 from toylab._internal.random import normal_like
 from toylab.densities._mixture import nowhere
 from toylab.densities.parameters import Parameters, Vector
@@ -174,9 +174,17 @@ class Density(Parameters, ABC):
         """
         return Truncated(self, validate.extent("box", box, infinite=True))
 
+    def _noised_in(self, box: Box, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log, score and divergence at x [n, 2] of p_sigma cut before it is noised, times its mass; sigma [n] > 0."""
+        raise ValueError(
+            f"sigma is above 0: of a {type(self).__name__} that is truncated only the clean law is known. Give sigma = "
+            "0, or noise before cutting: p.noised(0.1).truncated(box). Cut mixtures of Gaussians are known under noise."
+        )
+
     def _mass_in(self, box: Box) -> tuple[float, float]:
         """P(X in the box) and an estimate of its relative error."""
         low, high = _corners(self, box)
+        self.log_prob(low)  # a law without a density raises its own message
         return mass_by_quadrature(self.log_prob, low, high, self.length_scale())
 
 
@@ -392,9 +400,10 @@ class Affine(Density):
 class Truncated(Density):
     """The law of X given that it lies in a box: p(x) / P(X in box) in the box and 0 outside.
 
-    The score is that of p in the box and nan outside, where log p is -inf; a wall belongs to the box. Only the clean
-    law is known: sigma > 0 is refused with a ``ValueError``. P(X in box) is that of normal laws to rounding, for
-    mixtures of Gaussians; for other laws it comes by quadrature.
+    The score is that of p in the box and nan outside, where log p is -inf; a wall belongs to the box. P(X in box) is
+    that of normal laws to rounding, for mixtures of Gaussians; for other laws it comes by quadrature. Under noise,
+    X + sigma Z given that X lies in the box, it is known for mixtures of Gaussians: in closed form, or by one integral
+    for correlated components that are cut along both axes. For other laws sigma > 0 is refused with a ``ValueError``.
 
     Its density jumps at the walls, where implicit score matching fails: see ``objectives.BoundedImplicit``.
 
@@ -433,25 +442,16 @@ class Truncated(Density):
         vars(self).update(log_mass=math.log(mass), mass_error=error)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        """log p(x) - log P(X in box) in the box and -inf outside, shape [...]; ``ValueError`` for sigma > 0."""
-        validate.only_clean(sigma, x, "a truncated density")
-        return self._cut(x, self.density.log_prob(x))
+        """Clean, log p(x) - log P(X in box) in the box and -inf outside; shape [...]."""
+        return self._evaluate(x, sigma, 0, lambda: self._cut(x, self.density.log_prob(x)))
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        """grad log p(x) in the box and nan outside, shape [..., 2]; ``ValueError`` for sigma > 0."""
-        validate.only_clean(sigma, x, "a truncated density")
-        return torch.where(self.contains(x)[..., None], self.density.score(x), math.nan)
+        """Clean, grad log p(x) in the box and nan outside; shape [..., 2]."""
+        return self._evaluate(x, sigma, 1, lambda: self._inside(x, self.density.score(x)))
 
     def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        """div grad log p(x) in the box and nan outside, shape [...]; ``ValueError`` for sigma > 0."""
-        validate.only_clean(sigma, x, "a truncated density")
-        return torch.where(self.contains(x), self.density.divergence(x), math.nan)
-
-    def log_prob_and_score(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
-        """Both from one evaluation of p."""
-        validate.only_clean(sigma, x, "a truncated density")
-        log_p, s = self.density.log_prob_and_score(x)
-        return self._cut(x, log_p), torch.where(self.contains(x)[..., None], s, math.nan)
+        """Clean, div grad log p(x) in the box and nan outside; shape [...]."""
+        return self._evaluate(x, sigma, 2, lambda: self._inside(x, self.density.divergence(x)))
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Draws of p, of which those outside the box are thrown away: 1 / P(X in box) for each, at most 10,000."""
@@ -465,14 +465,22 @@ class Truncated(Density):
         return x.view(*sample_shape, 2)
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Where the box meets the bounds of p; ``ValueError`` for sigma > 0."""
-        validate.only_clean(sigma, _ANYWHERE, "a truncated density")
-        return _corners(self.density, self.box)
+        """Where the box meets the bounds of p, and nine noise levels around."""
+        low, high = _corners(self.density, self.box)
+        return low - 9 * sigma, high + 9 * sigma
 
     def length_scale(self, sigma: float = 0.0) -> float:
-        """That of p, which does not see the walls; ``ValueError`` for sigma > 0."""
-        validate.only_clean(sigma, _ANYWHERE, "a truncated density")
-        return self.density.length_scale()
+        """The noise level, over which the walls are blurred; of the clean law that of p, which does not see them."""
+        return sigma if sigma > 0 else self.density.length_scale()
+
+    def truncated(self, box: Sequence[float]) -> "Truncated":
+        """The law in both boxes."""
+        left, right, bottom, top = validate.extent("box", box, infinite=True)
+        a, b, c, d = self.box
+        both = max(left, a), min(right, b), max(bottom, c), min(top, d)
+        if not (both[0] < both[1] and both[2] < both[3]):
+            raise ValueError(f"box is {box} and does not meet the box {self.box} of the law: give one that does.")
+        return Truncated(self.density, both)
 
     def nodes(self) -> Iterator[tuple[Tensor, Tensor]]:
         """A quadrature of the box, in parts: points [n, 2], and the probability that each stands for, [n].
@@ -491,9 +499,30 @@ class Truncated(Density):
     def __repr__(self) -> str:
         return f"{self.density!r}.truncated({self.box!r})"
 
+    def _evaluate(self, x: Tensor, sigma: Tensor | float, part: int, clean: Callable[[], Tensor]) -> Tensor:
+        """Log p, score or divergence (part 0, 1 or 2) under noise, and ``clean()`` where sigma is 0."""
+        sigma = validate.noise_level(sigma, validate.points("x", x))
+        if not isinstance(sigma, Tensor) and sigma == 0:
+            return clean()
+        levels = number(sigma, x, torch.float64).expand(x.shape[:-1])
+        above, readable = levels > 0, validate.readable(levels)  # the levels of a CUDA tensor are not read
+        if readable and not bool(above.any()):
+            return clean()
+        noisy = torch.where(above, levels, 1.0)
+        found = self.density._noised_in(self.box, x.double().reshape(-1, 2), noisy.reshape(-1))[part]
+        found = found.reshape(x.shape if part == 1 else x.shape[:-1])
+        found = (nowhere(x, found - self.log_mass) if part == 0 else found).to(x)
+        if readable and bool(above.all()):
+            return found
+        return torch.where(above[..., None] if part == 1 else above, found, clean())
+
     def _cut(self, x: Tensor, log_p: Tensor) -> Tensor:
         outside = torch.where(x.isnan().any(-1), math.nan, -math.inf).to(x)
         return torch.where(self.contains(x), log_p - self.log_mass, outside)
+
+    def _inside(self, x: Tensor, values: Tensor) -> Tensor:
+        inside = self.contains(x)
+        return torch.where(inside[..., None] if values.ndim > inside.ndim else inside, values, math.nan)
 
 
 def _corners(density: Density, box: Box) -> tuple[Tensor, Tensor]:
