@@ -227,7 +227,7 @@ def test_the_square():
         return lambda x: -theta[0] * (x - 1)
 
     objective = BoundedImplicit(WallDistance((0.0, 2.0, 0.0, 2.0)))
-    assert objective.offset(Square(0.0, 2.0)) == 0
+    assert objective.offset(Square(0.0, 2.0)) == objective.offset(Square().shifted((1.0, 1.0))) == 0
     assert abs(float(population(objective, *uniform((0.0, 0.0)), model, 1)[0])) < 1e-12
     assert float(population(Implicit(), *uniform((0.0, 0.0)), model, 1)[0]) == pytest.approx(3.0, rel=1e-12)
 

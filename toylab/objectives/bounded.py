@@ -9,7 +9,7 @@ from torch import Tensor
 
 from toylab._internal import user_functions, validate
 from toylab.densities.boxes import Checkerboard, Square
-from toylab.densities.density import Density
+from toylab.densities.density import Affine, Density
 from toylab.densities.quadrature import expectation
 from toylab.objectives.inputs import check_inputs, require_density, vectors
 from toylab.score import Score, value_and_jacobian
@@ -99,8 +99,11 @@ class BoundedImplicit:
         return (h * (0.5 * s.square() + ds) + dh * s).sum(-1)
 
     def offset(self, density: Density) -> float:
-        """1/2 E sum_i h_i (d_i log p)^2, by quadrature; 0 for uniform laws, whose score is 0."""
-        if isinstance(require_density(density), Square | Checkerboard):
+        """1/2 E sum_i h_i (d_i log p)^2, by quadrature; 0 for uniform laws, moved or not, whose score is 0."""
+        inner = require_density(density)
+        while isinstance(inner, Affine):
+            inner = inner.density
+        if isinstance(inner, Square | Checkerboard):
             return 0.0
         return expectation(lambda x: 0.5 * (self._weights(x) * density.score(x).square()).sum(-1), density)
 
