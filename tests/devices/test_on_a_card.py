@@ -42,6 +42,7 @@ from toylab.experiments import samplers as sampler_experiment
 from toylab.metrics import fisher_divergence_by_region
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
+    BoundedImplicit,
     Denoising,
     Explicit,
     FiniteDifferenceSliced,
@@ -53,6 +54,7 @@ from toylab.objectives import (
     NoisePrediction,
     Sliced,
     UniformTimes,
+    WallDistance,
 )
 from toylab.sde import VE, VP
 from toylab.training import fit
@@ -167,6 +169,7 @@ TRAININGS = {
     "explicit": (lambda p: Explicit(p.score), ScoreMLP),
     "implicit": (lambda p: Implicit(), ScoreMLP),
     "implicit, forward mode": (lambda p: Implicit(), partial(ScoreMLP, activation=functional.silu)),
+    "bounded": (lambda p: BoundedImplicit(WallDistance((-30.0, 30.0, -30.0, 30.0), scale=1.0)), ScoreMLP),
     "implicit, energy": (lambda p: Implicit(), EnergyMLP),
     "sliced": (lambda p: Sliced(), ScoreMLP),
     "sliced, plain": (lambda p: Sliced(2, variance_reduced=False), ScoreMLP),
