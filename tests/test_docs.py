@@ -21,7 +21,7 @@ from toylab.densities import two_modes
 from toylab.experiments import Result, bayes, blame, efficiency, objectives, reference, samplers
 from toylab.experiments.budgeted_samplers import FLOWS, NOISY
 from toylab.experiments.setting import BOX
-from toylab.metrics import annealed_langevin_law
+from toylab.metrics import annealed_langevin_law, expectation
 from toylab.objectives import LikelihoodWeighting
 from toylab.sde import VP
 
@@ -79,6 +79,7 @@ def test_density_examples_run():
     x = torch.zeros(3, 2)
     for name in ("p", "kernel", "own"):
         assert names[name].score(x).isfinite().all()
+    assert names["quadrant"].score(x + 1).isfinite().all()
 
 
 def test_speed_of_mixtures_is_the_recorded_one():
@@ -115,6 +116,23 @@ def test_contrastive_divergence_points_the_right_way_and_is_far_too_short():
 
 def test_the_table_of_energies_is_the_recorded_one():
     assert energies.table(recorded("energies")) in (ROOT / "docs" / "objectives.md").read_text()
+
+
+def test_bounded_data_give_the_truth_back_and_implicit_matching_the_mean_of_what_was_cut():
+    """Each pair to 1 in the last digit; the weighted ones within six standard errors, as stated, of the truth."""
+    out, names = run("objectives.md")
+    page = (ROOT / "docs" / "objectives.md").read_text()
+    said = re.findall(
+        r"^print\(fitted_mean\(.*\)\)  # ([-\d., ]+)(?::.* ± ([\d.]+), ± ([\d.]+))?", page, flags=re.MULTILINE
+    )
+    means = [[float(number) for number in re.findall(r"-?[\d.]+", line)] for line in out.splitlines()[-3:]]
+    for mean, (pair, *errors) in zip(means, said, strict=True):
+        assert mean == pytest.approx([float(number) for number in pair.split(",")], abs=0.011)
+        if errors[0]:
+            assert all(abs(m - t) < 6 * float(e) for m, t, e in zip(mean, (0.5, -0.3), errors, strict=True))
+    p = names["p"]
+    cut = [expectation(lambda x, i=i: x[:, i], p) for i in range(2)]
+    assert f"({cut[0]:.3f}, {cut[1]:.3f}), the mean of the cut law" in page
 
 
 def test_the_likelihood_is_exact_and_the_flow_is_counted():

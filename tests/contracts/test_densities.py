@@ -97,6 +97,9 @@ CORRELATED = GaussianMixture(
     [[-2.0, 0.0], [1.0, 1.0], [0.0, -3.0]],
     [[[1.0, 0.6], [0.6, 0.8]], [[0.5, -0.3], [-0.3, 1.2]], [[0.3, 0.0], [0.0, 0.4]]],
 )
+HALF_ROUND = GaussianMixture(
+    [0.4, 0.6], [[-1.0, 0.0], [1.0, 1.0]], [[[1.0, 0.6], [0.6, 0.8]], [[0.5, 0.0], [0.0, 0.5]]]
+)
 STUDENT = StudentTMixture([0.4, 0.6], [[-1.0, 0.0], [2.0, 0.5]], [[0.3, 0.1], [0.1, 0.2]], [30.0, 60.0])
 MIXED = Mixture([0.2, 0.3, 0.5], [Circle(2.0), Square(-1.0, 1.0), two_modes().scaled(0.3)])
 DENSITIES = [
@@ -127,6 +130,9 @@ DENSITIES = [
     Case("concentric circles", ConcentricCircles([0.5, 2.0], [0.3, 0.7]), 0.3),
     Case("pinwheel", pinwheel(n_arms=3), n=10_000),
     Case("mixture of many laws", MIXED, 0.4, n=10_000),
+    Case("cut along both axes", HALF_ROUND.truncated((-1.0, math.inf, -2.0, 1.5)), 0.4, n=4000),
+    Case("cut along one axis, noised", CORRELATED.truncated((-math.inf, math.inf, -1.0, math.inf)).noised(0.4)),
+    Case("cut round mixture, moved", two_modes().truncated((-6.0, 6.0, -4.5, math.inf)).rotated(0.5), 0.3),
     Case("circle", Circle(), 0.3),
     Case("circle off the origin", Circle(radius=2.0, center=(1.0, -3.0)), 0.4),
     Case("circle, noised", Circle(radius=1.5).noised(0.3)),

@@ -80,6 +80,7 @@ CORRELATED = GaussianMixture(
     [[-2.0, 0.0], [1.0, 1.0], [0.0, -3.0]],
     [[[1.0, 0.6], [0.6, 0.8]], [[0.5, -0.3], [-0.3, 1.2]], [[0.3, 0.0], [0.0, 0.4]]],
 )
+SLANTED = GaussianMixture([1.0], [[0.5, 0.0]], [[1.0, 0.6], [0.6, 0.8]])
 STUDENT = StudentTMixture([0.5, 0.5], [[-1.5, 0.0], [1.5, 0.0]], [[0.1, 0.0], [0.0, 0.1]], [3.0, 5.0])
 PLUS = [[3.0, 0.0], [-3.0, 0.0], [0.0, 3.0], [0.0, -3.0]]
 MIXED = Mixture([0.2, 0.3, 0.5], [Circle(2.0), Square(-1.0, 1.0), two_modes().scaled(0.3)])
@@ -114,6 +115,9 @@ CASES = [
     Case("spiral", Spiral(), (0.1, 0.3, 10.0), [(0.0, 0.0), (0.5, 0.0), (-1.0, 0.0)]),
     Case("mixture of many laws", MIXED, NOISED, [(0.0, 0.0), (1.0, 0.0), (0.0, 2.0)]),
     Case("mixture with a tie", CIRCLES_APART, NOISED),
+    Case("cut along both axes", SLANTED.truncated((0.0, math.inf, -0.5, 1.5)), NOISED, [(0.0, 0.5), (-1.0, 3.0)]),
+    Case("cut along one axis", SLANTED.truncated((0.0, math.inf, -math.inf, math.inf)), NOISED, [(0.0, 0.5)]),
+    Case("cut and round", two_modes().truncated((-6.0, 6.0, -4.5, math.inf)), NOISED, [(6.0, -4.5), (-5.0, -7.0)]),
     Case("a log-density alone", Logistic(), (0.0,)),
     Case("a log-density alone, at every level", Blob(), SMOOTH),
     Case("a log-density alone, moved and noised", Blob().rotated(0.3).scaled(2.0).noised(0.5), (0.0,)),

@@ -20,6 +20,7 @@ import torch
 from toylab.densities import GaussianMixture
 from toylab.networks import NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
+    BoundedImplicit,
     Denoising,
     Explicit,
     FiniteDifferenceSliced,
@@ -33,6 +34,7 @@ from toylab.objectives import (
     NoisePrediction,
     Sliced,
     UniformTimes,
+    WallDistance,
     gaussian,
     likelihood_levels,
     rademacher,
@@ -98,6 +100,8 @@ class Case:
 OBJECTIVES = [
     Case("explicit", lambda density: Explicit(density.score), draws=False, needs_no_offset=True),
     Case("implicit", lambda density: Implicit(), draws=False),
+    # without walls, as the laws of this file have none: with walls it is held to the truth in tests/objectives
+    Case("bounded", lambda density: BoundedImplicit(WallDistance((-math.inf, math.inf) * 2)), draws=False),
     Case("sliced", lambda density: Sliced()),
     Case("sliced, plain, rademacher", lambda density: Sliced(projection=rademacher, variance_reduced=False)),
     Case("sliced, plain, gaussian", lambda density: Sliced(projection=gaussian, variance_reduced=False)),

@@ -58,6 +58,7 @@ from toylab.experiments import samplers as sampler_experiment
 from toylab.metrics import LikelihoodBound, fisher_divergence_by_region
 from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
+    BoundedImplicit,
     ContrastiveDivergence,
     Denoising,
     Explicit,
@@ -74,6 +75,7 @@ from toylab.objectives import (
     PersistentContrastiveDivergence,
     Sliced,
     UniformTimes,
+    WallDistance,
 )
 from toylab.score import at
 from toylab.sde import VE, VP, score_at
@@ -196,6 +198,7 @@ TRAININGS = {
     "explicit": (lambda p: Explicit(p.score), ScoreMLP),
     "implicit": (lambda p: Implicit(), ScoreMLP),
     "implicit, forward mode": (lambda p: Implicit(), partial(ScoreMLP, activation=functional.silu)),
+    "bounded": (lambda p: BoundedImplicit(WallDistance((-30.0, 30.0, -30.0, 30.0), scale=1.0)), ScoreMLP),
     "implicit, energy": (lambda p: Implicit(), EnergyMLP),
     "sliced": (lambda p: Sliced(), ScoreMLP),
     "sliced, plain": (lambda p: Sliced(2, variance_reduced=False), ScoreMLP),

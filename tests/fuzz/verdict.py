@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 import toylab
-from toylab.densities import Checkerboard, FromEnergy, FromTorch, Square
+from toylab.densities import Checkerboard, FromEnergy, FromTorch, Square, Truncated
+from toylab.objectives import BoundedImplicit, WallDistance
 
 LIBRARY = Path(toylab.__file__).parent
 HOSTILE = str(Path(__file__).with_name("hostile.py"))
@@ -47,7 +48,8 @@ def complaint(function: Callable[..., Any], arguments: dict[str, Any], hostile: 
             return f"hangs: more than {SECONDS} s"
         except Exception as error:  # noqa: BLE001
             return _foreign(error, hostile)
-    walled = (FromEnergy, FromTorch, Square, Checkerboard)  # outside of them the score is nan, as documented
+    # outside of them the score, or the loss, is nan, as documented
+    walled = (FromEnergy, FromTorch, Square, Checkerboard, Truncated, WallDistance, BoundedImplicit)
     outside = isinstance(getattr(function, "__self__", None), walled)
     if finite and not caught and not outside and _has_nan(result):
         return "gives nan in silence"

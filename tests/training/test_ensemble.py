@@ -8,6 +8,7 @@ import torch
 from toylab.densities import two_modes
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
+    BoundedImplicit,
     Denoising,
     Explicit,
     FiniteDifferenceSliced,
@@ -16,6 +17,7 @@ from toylab.objectives import (
     NoiseConditionalExplicit,
     NoisePrediction,
     Sliced,
+    WallDistance,
 )
 from toylab.schedules import geometric
 from toylab.training import Spread, fit
@@ -59,6 +61,7 @@ OBJECTIVES = [
     (Plain, Denoising(0.5, antithetic=True)),
     (ScoreMLP, Explicit(P.score)),
     (ScoreMLP, Implicit()),
+    (ScoreMLP, BoundedImplicit(WallDistance((-30.0, 30.0, -30.0, 30.0), scale=1.0))),
     (ScoreMLP, Sliced()),
     (ScoreMLP, Sliced(n_slices=3, variance_reduced=False)),
     (ScoreMLP, FiniteDifferenceSliced()),

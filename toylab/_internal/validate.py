@@ -328,15 +328,15 @@ def _in_unit_interval(given: object, least: float, most: float) -> float:
     return min(max(most, 0.0), 1.0)
 
 
-def extent(name: str, values: Sequence[float]) -> tuple[float, float, float, float]:
-    """Return (left, right, bottom, top), finite, left < right and bottom < top, or raise."""
+def extent(name: str, values: Sequence[float], *, infinite: bool = False) -> tuple[float, float, float, float]:
+    """Return (left, right, bottom, top), left < right and bottom < top, or raise; a side may be ``infinite``ly far."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"{name} is {values!r}: give four numbers, (left, right, bottom, top).")
     try:
         given = tuple(values)
     except TypeError:
         raise TypeError(f"{name} is {values!r}: give four numbers, (left, right, bottom, top).") from None
-    edges = tuple(finite(name, edge) for edge in given)
+    edges = tuple(edge if infinite and abs(_number(name, edge)) == math.inf else finite(name, edge) for edge in given)
     if len(edges) != 4 or not (edges[0] < edges[1] and edges[2] < edges[3]):
         raise ValueError(f"{name} is {values}: give (left, right, bottom, top) with left < right and bottom < top.")
     return edges

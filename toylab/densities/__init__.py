@@ -6,7 +6,7 @@ from toylab.densities.catalogue import Example, catalogue
 from toylab.densities.circles import Circle, ConcentricCircles
 from toylab.densities.composite import Mixture
 from toylab.densities.curves import Segment, Spiral, TwoMoons
-from toylab.densities.density import Affine, Density, Noised
+from toylab.densities.density import Affine, Density, Noised, Truncated
 from toylab.densities.energy import FromEnergy, from_energy
 from toylab.densities.funnel import Funnel
 from toylab.densities.gaussian_examples import (
@@ -44,6 +44,7 @@ __all__ = [
     "Spiral",
     "Square",
     "StudentTMixture",
+    "Truncated",
     "TwoMoons",
     "catalogue",
     "fractal_tree",

@@ -3,7 +3,7 @@
 Inside, the clean score is 0; at a jump it is undefined, and outside, where the density is 0, it is nan (as is its
 divergence). Implicit score matching does not hold for such laws: its integration by parts leaves a boundary term. For
 the uniform law on [-1, 1] and s(x) = x, E[s' + s^2/2] = 7/6 where 1/2 E|s - 0|^2 = 1/6: off by exactly 1, the mean of
-p s over the boundary. Add noise first.
+p s over the boundary. Add noise first, or take a weight that vanishes there: ``objectives.BoundedImplicit``.
 """
 
 import math

@@ -4,8 +4,9 @@ Names and shapes are those of ``torch.distributions``; two things differ, and bo
 Every evaluation takes ``sigma``, so that one object answers for the law of X + sigma Z at every noise level; and
 ``sample`` takes a ``generator``.
 
-``Noised`` and ``Affine`` are in this file too, which makes it long: the base returns them from ``noised``, ``scaled``,
-``shifted`` and ``rotated``, and they are densities themselves, so that neither can be imported without the other.
+``Noised``, ``Affine`` and ``Truncated`` are in this file too, which makes it long: the base returns them from
+``noised``, ``scaled``, ``shifted``, ``rotated`` and ``truncated``, and they are densities themselves, so that neither
+can be imported without the other.
 """
 
 import functools
@@ -13,24 +14,26 @@ import inspect
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.devices import constant
+from toylab._internal.devices import constant, number
 from toylab._internal.random import normal_like
 from toylab.densities._mixture import nowhere
 from toylab.densities.parameters import Parameters, Vector
+from toylab.densities.truncated import LEAST_MASS, Box, mass_by_quadrature, nodes
 from toylab.score import at, divergence, gradient
 
 _Law = TypeVar("_Law", bound="Density")
 _Result = TypeVar("_Result")
 
 _ANYWHERE = torch.zeros(2)
+_MOST_DRAWS = 1 << 20  # that are made at once to be rejected
 
 
 class Density(Parameters, ABC):
@@ -159,6 +162,30 @@ class Density(Parameters, ABC):
     def rotated(self, angle: float) -> "Density":
         """The law of X turned about the origin by ``angle`` radians, anticlockwise."""
         return Affine(self, angle=angle)
+
+    def truncated(self, box: Sequence[float]) -> "Truncated":
+        """The law of X given that it lies in a box (left, right, bottom, top), whose sides may be infinitely far.
+
+        The half-plane x_1 > 0 is (0, inf, -inf, inf), the positive quadrant (0, inf, 0, inf).
+
+        Raises:
+            ValueError: for an empty box, one that holds less than 1e-4 of the mass, or whose mass is not known to 1e-6.
+            TypeError: if the law has no ``bounds`` and ``length_scale``, which the quadrature of the mass needs.
+        """
+        return Truncated(self, validate.extent("box", box, infinite=True))
+
+    def _noised_in(self, box: Box, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log, score and divergence at x [n, 2] of p_sigma cut before it is noised, times its mass; sigma [n] > 0."""
+        raise ValueError(
+            f"sigma is above 0: of a {type(self).__name__} that is truncated only the clean law is known. Give sigma = "
+            "0, or noise before cutting: p.noised(0.1).truncated(box). Cut mixtures of Gaussians are known under noise."
+        )
+
+    def _mass_in(self, box: Box) -> tuple[float, float]:
+        """P(X in the box) and an estimate of its relative error."""
+        low, high = _corners(self, box)
+        self.log_prob(low)  # a law without a density raises its own message
+        return mass_by_quadrature(self.log_prob, low, high, self.length_scale())
 
 
 def in_single_precision(cls: type[_Law]) -> type[_Law]:
@@ -366,6 +393,145 @@ class Affine(Density):
     def _before(self, y: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor | float]:
         sigma = validate.noise_level(sigma, validate.points("x", y))
         return (y - constant(self.shift, y)) @ self._rotation(y) / self.factor, sigma / abs(self.factor)
+
+
+@in_single_precision
+@dataclass(frozen=True, eq=False, repr=False)
+class Truncated(Density):
+    """The law of X given that it lies in a box: p(x) / P(X in box) in the box and 0 outside.
+
+    The score is that of p in the box and nan outside, where log p is -inf; a wall belongs to the box. P(X in box) is
+    that of normal laws to rounding, for mixtures of Gaussians; for other laws it comes by quadrature. Under noise,
+    X + sigma Z given that X lies in the box, it is known for mixtures of Gaussians: in closed form, or by one integral
+    for correlated components that are cut along both axes. For other laws sigma > 0 is refused with a ``ValueError``.
+
+    Its density jumps at the walls, where implicit score matching fails: see ``objectives.BoundedImplicit``.
+
+    Args:
+        density: p; its ``bounds`` and ``length_scale`` say where and how finely to integrate.
+        box: (left, right, bottom, top), each of which may be infinite; it must hold 1e-4 of the mass or more.
+
+    Attributes:
+        log_mass: log P(X in box).
+        mass_error: an estimate of the relative error of P(X in box): the distance between two rules of Gauss-Legendre;
+            0 for mixtures of Gaussians.
+
+    >>> from toylab.densities import isotropic
+    >>> quarter = isotropic([[0.0, 0.0]], 1.0).truncated((0, math.inf, 0, math.inf))
+    >>> round(math.exp(quarter.log_mass), 12)
+    0.25
+    >>> quarter.score(torch.tensor([[1.0, 2.0], [-1.0, 2.0]]))
+    tensor([[-1., -2.],
+            [nan, nan]])
+    """
+
+    density: Density
+    box: Box
+    log_mass: float = field(init=False)
+    mass_error: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        vars(self).update(density=_density(self.density), box=validate.extent("box", self.box, infinite=True))
+        mass, error = self.density._mass_in(self.box)
+        if not mass >= LEAST_MASS:
+            raise ValueError(
+                f"box is {self.box} and holds {mass:.2g} of the mass: it must hold {LEAST_MASS:g} or more, "
+                "as draws from outside of it are thrown away. Give a larger box, or build the law by "
+                "densities.from_energy with the box as its extent."
+            )
+        vars(self).update(log_mass=math.log(mass), mass_error=error)
+
+    def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """Clean, log p(x) - log P(X in box) in the box and -inf outside; shape [...]."""
+        return self._evaluate(x, sigma, 0, lambda: self._cut(x, self.density.log_prob(x)))
+
+    def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """Clean, grad log p(x) in the box and nan outside; shape [..., 2]."""
+        return self._evaluate(x, sigma, 1, lambda: self._inside(x, self.density.score(x)))
+
+    def divergence(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """Clean, div grad log p(x) in the box and nan outside; shape [...]."""
+        return self._evaluate(x, sigma, 2, lambda: self._inside(x, self.density.divergence(x)))
+
+    def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Draws of p, of which those outside the box are thrown away: 1 / P(X in box) for each, at most 10,000."""
+        n, found = math.prod(sample_shape), []
+        while n > 0:
+            wanted = min(math.ceil(1.1 * n / math.exp(self.log_mass)) + 16, _MOST_DRAWS)
+            x = self.density.sample((wanted,), generator=generator)
+            found.append(x[self.contains(x)][:n])
+            n -= len(found[-1])
+        x = torch.cat(found) if found else torch.empty(0, 2, dtype=self.dtype, device=self.device)
+        return x.view(*sample_shape, 2)
+
+    def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Where the box meets the bounds of p, and nine noise levels around."""
+        low, high = _corners(self.density, self.box)
+        return low - 9 * sigma, high + 9 * sigma
+
+    def length_scale(self, sigma: float = 0.0) -> float:
+        """The noise level, over which the walls are blurred; of the clean law that of p, which does not see them."""
+        return sigma if sigma > 0 else self.density.length_scale()
+
+    def truncated(self, box: Sequence[float]) -> "Truncated":
+        """The law in both boxes."""
+        left, right, bottom, top = validate.extent("box", box, infinite=True)
+        a, b, c, d = self.box
+        both = max(left, a), min(right, b), max(bottom, c), min(top, d)
+        if not (both[0] < both[1] and both[2] < both[3]):
+            raise ValueError(f"box is {box} and does not meet the box {self.box} of the law: give one that does.")
+        return Truncated(self.density, both)
+
+    def nodes(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """A quadrature of the box, in parts: points [n, 2], and the probability that each stands for, [n].
+
+        sum_i p_i f(x_i) over all parts is E f(X), for f as smooth in the box as p is.
+        """
+        for x, weights in nodes(*self.bounds(), self.length_scale(), order=12):
+            yield x, weights * self.log_prob(x).exp()
+
+    def contains(self, x: Tensor) -> Tensor:
+        """Whether the points x [..., 2] lie in the box, shape [...]."""
+        left, right, bottom, top = self.box
+        x1, x2 = validate.points("x", x).unbind(-1)
+        return (x1 >= left) & (x1 <= right) & (x2 >= bottom) & (x2 <= top)
+
+    def __repr__(self) -> str:
+        return f"{self.density!r}.truncated({self.box!r})"
+
+    def _evaluate(self, x: Tensor, sigma: Tensor | float, part: int, clean: Callable[[], Tensor]) -> Tensor:
+        """Log p, score or divergence (part 0, 1 or 2) under noise, and ``clean()`` where sigma is 0."""
+        sigma = validate.noise_level(sigma, validate.points("x", x))
+        if not isinstance(sigma, Tensor) and sigma == 0:
+            return clean()
+        levels = number(sigma, x, torch.float64).expand(x.shape[:-1])
+        above, readable = levels > 0, validate.readable(levels)  # the levels of a CUDA tensor are not read
+        if readable and not bool(above.any()):
+            return clean()
+        noisy = torch.where(above, levels, 1.0)
+        found = self.density._noised_in(self.box, x.double().reshape(-1, 2), noisy.reshape(-1))[part]
+        found = found.reshape(x.shape if part == 1 else x.shape[:-1])
+        found = (nowhere(x, found - self.log_mass) if part == 0 else found).to(x)
+        if readable and bool(above.all()):
+            return found
+        return torch.where(above[..., None] if part == 1 else above, found, clean())
+
+    def _cut(self, x: Tensor, log_p: Tensor) -> Tensor:
+        outside = torch.where(x.isnan().any(-1), math.nan, -math.inf).to(x)
+        return torch.where(self.contains(x), log_p - self.log_mass, outside)
+
+    def _inside(self, x: Tensor, values: Tensor) -> Tensor:
+        inside = self.contains(x)
+        return torch.where(inside[..., None] if values.ndim > inside.ndim else inside, values, math.nan)
+
+
+def _corners(density: Density, box: Box) -> tuple[Tensor, Tensor]:
+    """Where a box meets the bounds of a law: lower and upper corner, [2] each in float64."""
+    low, high = density.bounds()
+    return (
+        torch.maximum(low, torch.tensor(box[0::2], dtype=torch.float64)),
+        torch.minimum(high, torch.tensor(box[1::2], dtype=torch.float64)),
+    )
 
 
 def _density(part: object) -> Density:

@@ -18,8 +18,10 @@ from toylab._internal import validate
 from toylab._internal.devices import refuse_without_float64
 from toylab._internal.random import between, normal
 from toylab.densities import _gaussians
+from toylab.densities._mixture import mixture
 from toylab.densities.density import Density, in_single_precision
 from toylab.densities.parameters import Matrices, Matrix, Vector
+from toylab.densities.truncated import Box, gaussian_masses, noised_gaussian
 
 if TYPE_CHECKING:
     from scipy.stats import gaussian_kde  # slow to load
@@ -71,7 +73,7 @@ class GaussianMixture(Density):
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Move a subclass by wrappers: a plain mixture with other components would forget what it changes."""
         super().__init_subclass__(**kwargs)
-        for name in ("noised", "scaled", "shifted", "rotated"):
+        for name in ("noised", "scaled", "shifted", "rotated", "_mass_in", "_noised_in"):
             if getattr(cls, name) is getattr(GaussianMixture, name):
                 setattr(cls, name, getattr(Density, name))
 
@@ -254,6 +256,20 @@ class GaussianMixture(Density):
         a, b = (ab @ _rotation(2 * angle).T).unbind(-1)
         covariances = torch.stack([torch.stack([t + a, b], -1), torch.stack([b, t - a], -1)], -2)
         return self._with(self.means @ _rotation(angle).T, covariances, _rotation(angle) @ self._roots)
+
+    def _mass_in(self, box: Box) -> tuple[float, float]:
+        masses = gaussian_masses(self.means, self.covariances, _gaussians.determinants(self._roots), box)
+        return float((self.weights * masses).sum() / self.weights.sum()), 0.0
+
+    def _noised_in(self, box: Box, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        determinants = _gaussians.determinants(self._roots).tolist()
+        parts = [
+            noised_gaussian(x, sigma, mean, covariance, determinant, box)
+            for mean, covariance, determinant in zip(self.means, self.covariances, determinants, strict=True)
+        ]
+        log_p, scores, divergences = (torch.stack(column, 1) for column in zip(*parts, strict=True))
+        log_weights = self.weights.log() - self.weights.sum().log()
+        return mixture(log_p + log_weights.to(x), scores, divergences)
 
     def _with(self, means: Tensor, covariances: Tensor, roots: Tensor) -> "GaussianMixture":
         """The same weights, dtype and device with other components."""

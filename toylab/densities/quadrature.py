@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from toylab.densities.density import Affine, Density
+from toylab.densities.density import Affine, Density, Truncated
 from toylab.densities.energy import FromEnergy
 
 # The trapezoid rule on a smooth function that vanishes at the edges converges exponentially: with six nodes to the
@@ -29,7 +29,7 @@ def expectation(
     """E f(X) under p_sigma, for a smooth f, by the trapezoid rule on a grid that covers all of p_sigma.
 
     A density made by ``from_energy``, which may have kinks and walls, is integrated by its own quadrature instead, to
-    about its own ``normaliser_error``.
+    about its own ``normaliser_error``; so is a truncated one, by panels that end at its walls.
 
     Args:
         f: maps points [n, 2] (float64) to values [n].
@@ -117,10 +117,10 @@ def _nodes(density: Density, sigma: float, per_length: int) -> Iterator[tuple[Te
     while isinstance(inner, Affine):
         moves.append(inner)
         inner = inner.density
-    if not isinstance(inner, FromEnergy) or sigma != 0:
+    if not isinstance(inner, FromEnergy | Truncated) or sigma != 0:
         yield from _grid(density, sigma, per_length)
         return
-    if inner.normaliser_error > _MOST_UNSURE:
+    if isinstance(inner, FromEnergy) and inner.normaliser_error > _MOST_UNSURE:
         raise ValueError(
             f"the density has a normaliser_error of {inner.normaliser_error:.2g} with n_cells={inner.n_cells}: its "
             "energy has kinks or walls across cells. Choose extent and n_cells so that these run along the sides of "

@@ -7,6 +7,7 @@ Those of an energy, exp(-E) / Z, call ``score.energy(x)``: ``MaximumLikelihood``
 Kullback-Leibler divergence, and what stands for it where Z is unknown.
 """
 
+from toylab.objectives.bounded import BoundedImplicit, WallDistance
 from toylab.objectives.contrastive_divergence import ContrastiveDivergence, PersistentContrastiveDivergence
 from toylab.objectives.denoising import Denoising, NoisePrediction
 from toylab.objectives.elbo_mixture import ElboMixture
@@ -23,6 +24,7 @@ from toylab.objectives.objective import HasOffset, Objective
 from toylab.objectives.sliced import FiniteDifferenceSliced, Sliced, gaussian, rademacher, sphere
 
 __all__ = [
+    "BoundedImplicit",
     "ContinuousLevels",
     "ContrastiveDivergence",
     "Denoising",
@@ -45,6 +47,7 @@ __all__ = [
     "PersistentContrastiveDivergence",
     "Sliced",
     "UniformTimes",
+    "WallDistance",
     "gaussian",
     "likelihood_levels",
     "rademacher",

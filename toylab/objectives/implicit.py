@@ -16,7 +16,7 @@ from toylab.score import Score, value_and_divergence
 class Implicit:
     """Div s(x) + 1/2 |s(x)|^2, with the exact divergence tr (grad s)(x) by forward-mode differentiation.
 
-    Holds where p s vanishes at infinity; it misses a boundary term for laws with jumps.
+    Holds where p s vanishes at infinity; it misses a boundary term for laws with jumps (see ``BoundedImplicit``).
     Source: Hyvarinen 2005, theorem 1.
     """
 
