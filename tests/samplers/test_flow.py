@@ -4,9 +4,11 @@ import math
 
 import pytest
 import torch
+from scipy.stats import chi2
 
 from toylab.densities import Circle, GaussianMixture, TwoMoons, isotropic, ring
 from toylab.networks import ScoreMLP, VelocityMLP
+from toylab.objectives import FlowMatching
 from toylab.paths import Linear, cosine, of_sde, velocity_to_score
 from toylab.samplers import (
     euler_step,
@@ -23,6 +25,7 @@ from toylab.samplers import (
 )
 from toylab.schedules import uniform
 from toylab.sde import VE, VP
+from toylab.training import fit
 
 MIXTURE = GaussianMixture(
     [0.3, 0.7], [[-3.0, -2.0], [2.0, 4.0]], [[[1.0, 0.6], [0.6, 0.8]], [[0.5, -0.3], [-0.3, 1.2]]]
@@ -161,6 +164,33 @@ def test_from_eight_gaussians_to_a_law_that_is_no_mixture(p):
     source, x = ring(8), p.to(torch.float64).sample((2,), generator=generator())
     found = flow_log_likelihood(exact(Linear(source), p), x, source=source)
     assert float((found.log_prob - p.log_prob(x)).abs().max()) < 1e-6
+
+
+@pytest.mark.slow
+def test_a_trained_flow_from_eight_gaussians_to_two_moons_draws_what_its_likelihood_says():
+    """Pearson's test of 20,000 draws in squares of side 1/2, whose masses under q are sums over cells of side 1/10.
+
+    Squares with fewer than 20 draws expected are taken together. A false alarm in 1e-7 of all runs.
+    """
+    p, source, g, n, h = TwoMoons().noised(0.3), ring(8, radius=2.0), generator(3), 20_000, 0.1
+    settings = {"n_steps": 600, "learning_rate": 1e-2, "generator": g, "progress": False}
+    network = fit(VelocityMLP(64, 2, generator=g), FlowMatching(Linear(source)), p, **settings).network.double()
+    starts = source.to(torch.float64).sample((n,), generator=g)
+    ends = flow_adaptive(network, starts, rtol=1e-5, atol=1e-5, **QUIET).samples
+
+    cells = torch.cartesian_prod(torch.arange(-3, 4, h).double() + h / 2, torch.arange(-2.5, 3, h).double() + h / 2)
+    q = flow_log_likelihood(network, cells, source=source, rtol=1e-4, atol=1e-4).log_prob.exp()
+    assert float(q.sum()) * h**2 == pytest.approx(1, abs=1e-3)
+
+    def square(x):
+        return ((2 * x).floor() @ x.new_tensor([100, 1])).long()
+
+    expected = {k: n * h**2 * float(q[square(cells) == k].sum()) for k in square(cells).unique().tolist()}
+    large = [k for k, count in expected.items() if count >= 20]
+    found = torch.tensor([int((square(ends) == k).sum()) for k in large])
+    means = torch.tensor([expected[k] for k in large])
+    found, means = (torch.cat([counts, n - counts.sum(0, keepdim=True)]) for counts in (found, means))
+    assert chi2.sf(float(((found - means) ** 2 / means).sum()), len(large)) > 1e-7
 
 
 def test_any_network_has_a_density_that_integrates_to_one():
