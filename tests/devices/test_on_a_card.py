@@ -3,9 +3,7 @@
 The card is ``tests/devices/card.py``, so that this is known on any machine; a warning is an error, as in all tests.
 """
 
-import contextlib
 import importlib
-import io
 import json
 import math
 import re
@@ -25,7 +23,6 @@ from torch.nn import functional
 
 from benchmarks import annealed, gpu, gpu_figures, gpu_networks, gpu_training, hardware_limit
 from benchmarks.measurement import measured
-from tests.devices import lessons
 from tests.devices.card import CPU, Card, card
 from tests.devices.on_card import on_card
 from tests.fuzz.calls import calls
@@ -496,19 +493,6 @@ def test_chains_along_a_network_are_recorded_in_the_benchmark(here):
         before = here.recorded
         run(network, x, n_steps)
         assert here.recorded > before
-
-
-# ---------------------------------------------------------------------------------------------------------- lessons
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("path", sorted(LESSONS.glob("[01]*_*.ipynb"))[1:], ids=lambda path: path.stem)
-@pytest.mark.filterwarnings("ignore:running kernel by kernel.*_OfTheCell:RuntimeWarning")  # a function of the cell's
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of matplotlib and torch
-def test_every_call_of_a_lesson_runs_there(here, path):
-    with contextlib.redirect_stdout(io.StringIO()):
-        lessons.run(path)
-    plt.close("all")
 
 
 # ------------------------------------------------------------------------------------------ where no device is named
