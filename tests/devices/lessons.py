@@ -22,7 +22,7 @@ from torch.utils._device import _device_constructors
 from tests.devices.on_card import on_card
 from toylab.densities import Density
 
-STEPS, FRAMES, LEVELS = 10, 120, 16  # the most of a run or a training, of one that keeps its path, and of a schedule
+STEPS, FRAMES, LEVELS = 10, 120, 16  # the most of a run or a training, of one that keeps its path, of a sampler's times
 _FACTORIES = _device_constructors()
 
 
@@ -115,8 +115,10 @@ def _where(generator: torch.Generator | None, names: dict[str, Any]) -> torch.de
 def _shortened(
     f: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if _module(f) == "toylab.schedules" and len(args) == 3:
-        args = (*args[:2], min(args[2], LEVELS))
+    if _module(f).startswith("toylab.samplers"):
+        args = tuple(x[:: -(-len(x) // LEVELS)] if isinstance(x, Tensor) and x.ndim == 1 else x for x in args)
+        if "rtol" in _parameters(f):
+            settings = settings | {"rtol": 0.01, "atol": 0.01}
     steps, every = settings.get("n_steps"), settings.get("keep_every")
     if isinstance(steps, int) and isinstance(every, int):
         settings = settings | {"n_steps": min(steps // every, FRAMES), "keep_every": 1}

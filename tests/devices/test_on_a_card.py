@@ -237,6 +237,13 @@ def test_a_training_is_recorded(here, without_offsets, name, n_seeds):
     assert trained.history.loss.isfinite().all() and trained.history.loss.device == CPU
 
 
+def test_a_cut_law_is_drawn_without_reading_a_value(here):
+    p = two_modes().truncated((0.0, math.inf, 0.0, math.inf)).to("cuda")
+    x = p.sample((200, 10), generator=generator())
+    assert x.shape == (200, 10, 2) and x.device == CUDA and bool(p.contains(x).all())
+    replayed(here, lambda: p.sample((7,), generator=generator()))
+
+
 @pytest.mark.parametrize("data", ["a law left on the CPU", "a set of points", "a set of points on the card"])
 def test_data_come_to_the_network(here, data):
     given = {

@@ -271,7 +271,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "logits": lambda: GRID.probabilities.log(),
     "ratio": lambda: 2,
     "sigma_0": lambda: 0.5,
-    "velocity": lambda: lambda x, t: -x,
+    "velocity": lambda: networks.VelocityMLP(8, 1, generator=generator()),
     "x0": lambda: points() + 1.0,
     "x1": points,
     "source": lambda: P,

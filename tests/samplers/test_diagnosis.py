@@ -283,7 +283,7 @@ def test_a_derivative_that_is_nan_is_not_blamed_on_the_law():
     with pytest.raises(FloatingPointError, match="the field is finite, but its derivative is nan or inf at 3 of 3"):
         log_likelihood(VP(), score, x)
     with pytest.raises(
-        FloatingPointError, match="the field is nan or inf at 3 of 3 points, at t = 0.001, .*look at th"
+        FloatingPointError, match="the field is nan or inf at 3 of 3 points, at t = 0.001, .*look at its value there"
     ):
         log_likelihood(VP(), lambda x, sigma: x / 0, x)
 

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import devices, validate
 from toylab._internal.devices import constant
 from toylab._internal.random import categorical
 from toylab.discrete.inputs import Matrix, check_precision, numbers
@@ -57,7 +57,7 @@ class GridLaw:
     def log_prob(self, x: Tensor) -> Tensor:
         """log P(x), shape [...], for cells x [..., 2]."""
         row, column = check_cells(x, *self.probabilities.shape).unbind(-1)
-        return self.probabilities[row, column].log()
+        return self.probabilities.to(x.device)[row, column].log()
 
     def concrete_score(self, x: Tensor) -> Tensor:
         """P(neighbour) / P(x) - 1 for the neighbours above, below, left and right, shape [..., 4]; 0 if there is none.
@@ -87,6 +87,7 @@ def check_cells(x: Tensor, rows: int, columns: int) -> Tensor:
     if not isinstance(x, Tensor) or x.dtype not in (torch.int64, torch.int32) or x.layout is not torch.strided:
         given = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"x is {given}: give cells, a tensor of int64 with the row and the column, [..., 2].")
+    devices.refuse_without_float64("x", x)
     if x.ndim == 0 or x.shape[-1] != 2:
         raise ValueError(f"x has shape {list(x.shape)}: give cells [..., 2], the row and the column.")
     if validate.readable(x) and bool(((x < 0) | (x >= constant((rows, columns), x))).any()):

@@ -58,4 +58,9 @@ def _four(found: object, x: Tensor) -> Tensor:
             f"score gives {given} at cells {list(x.shape)}: it must give four numbers per cell, {[*x.shape[:-1], 4]}, "
             "for the neighbours above, below, left and right."
         )
+    if found.device != x.device:
+        raise ValueError(
+            f"score gives numbers on {found.device} for cells on {x.device}: they must be on one device. Give "
+            f"x.to({str(found.device)!r}), or a score that follows its cells."
+        )
     return found

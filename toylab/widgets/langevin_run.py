@@ -94,7 +94,7 @@ class Run:
         modes = self.density.posterior(finite).argmax(-1)
         self.visited += counts
         self.in_modes += torch.bincount(modes, minlength=len(self.in_modes)).cpu().numpy()
-        self.squares += float((finite - self.density.means.double()[modes]).square().sum())
+        self.squares += float((finite - self.density.means.to(finite)[modes]).square().sum())
 
     @property
     def weights(self) -> np.ndarray:
