@@ -115,17 +115,15 @@ def _where(generator: torch.Generator | None, names: dict[str, Any]) -> torch.de
 def _shortened(
     f: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if _module(f).startswith("toylab.samplers"):
+    steps, every = settings.get("n_steps"), settings.get("keep_every")
+    if _module(f).startswith("toylab.samplers") and every is None:
         args = tuple(x[:: -(-len(x) // LEVELS)] if isinstance(x, Tensor) and x.ndim == 1 else x for x in args)
         if "rtol" in _parameters(f):
             settings = settings | {"rtol": 0.01, "atol": 0.01}
-    steps, every = settings.get("n_steps"), settings.get("keep_every")
     if isinstance(steps, int) and isinstance(every, int):
         settings = settings | {"n_steps": min(steps // every, FRAMES), "keep_every": 1}
     elif isinstance(steps, int):
         settings = settings | {"n_steps": min(steps, STEPS)}
-    elif isinstance(every, int):
-        settings = settings | {"keep_every": 1}
     return args, settings
 
 
