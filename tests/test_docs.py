@@ -93,6 +93,7 @@ def test_the_wrong_loss_is_named():
     out, _ = run("objectives.md")
     assert out.startswith("converges to -s: sign of the target")
     assert "the target is reversed in time: x_0 - x_1 where x_1 - x_0 is meant" in out
+    assert "beside h_i s_i^2 / 2, the term s_i d_i h_i is left out\n" in out
 
 
 def test_flow_matching_runs_and_its_exact_velocity_has_the_exact_likelihood():
@@ -125,14 +126,14 @@ def test_bounded_data_give_the_truth_back_and_implicit_matching_the_mean_of_what
     said = re.findall(
         r"^print\(fitted_mean\(.*\)\)  # ([-\d., ]+)(?::.* ± ([\d.]+), ± ([\d.]+))?", page, flags=re.MULTILINE
     )
-    means = [[float(number) for number in re.findall(r"-?[\d.]+", line)] for line in out.splitlines()[-3:]]
+    printed = re.findall(r"^\[(-?[\d.]+), (-?[\d.]+)\]$", out, flags=re.MULTILINE)
+    means = [[float(number) for number in pair] for pair in printed]
     for mean, (pair, *errors) in zip(means, said, strict=True):
         assert mean == pytest.approx([float(number) for number in pair.split(",")], abs=0.011)
         if errors[0]:
             assert all(abs(m - t) < 6 * float(e) for m, t, e in zip(mean, (0.5, -0.3), errors, strict=True))
-    p = names["p"]
-    cut = [expectation(lambda x, i=i: x[:, i], p) for i in range(2)]
-    assert f"({cut[0]:.3f}, {cut[1]:.3f}), the mean of the cut law" in page
+    mean = [expectation(lambda x, i=i: x[:, i], names["cut"]) for i in range(2)]
+    assert f"({mean[0]:.3f}, {mean[1]:.3f}), the mean of the cut law" in page
 
 
 def test_the_likelihood_is_exact_and_the_flow_is_counted():
