@@ -41,9 +41,9 @@ def _step(name: str, path: Linear | GaussianPath, batch_size: int, n_steps: int,
 
     def measure() -> Iterator[Row]:
         ours, theirs = time_in_turns(
-            lambda: step(VelocityMLP(generator=generator(0)), FlowMatching(path), batch_size, n_steps),
+            lambda: step(VelocityMLP(generator=generator(0, 0)), FlowMatching(path), batch_size, n_steps),
             lambda: step(
-                NoiseConditionalMLP(generator=generator(0)),
+                NoiseConditionalMLP(generator=generator(0, 0)),
                 NoiseConditional(LogUniform(0.1, 10.0)),
                 batch_size,
                 n_steps,

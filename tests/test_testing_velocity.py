@@ -10,8 +10,8 @@ from toylab.densities import GaussianMixture, isotropic
 from toylab.objectives import Denoising, FlowMatching, Implicit
 from toylab.paths import GaussianPath, Linear, cosine, optimal_transport
 from toylab.testing import check_objective
+from toylab.testing.field_evidence import FieldEvidence
 from toylab.testing.run import Draws
-from toylab.testing.velocity_evidence import VelocityEvidence
 from toylab.testing.velocity_truth import VelocityTruth
 
 N = 20_000  # to begin with: a right loss gets as many as its check needs, and a mutant is found in these
@@ -240,7 +240,7 @@ def test_slopes_and_scales_are_the_relative_errors_that_they_are_called():
         (lambda x, t, x0: 1.5 * (x - x0), "v*", 0.5),
         (lambda x, t, x0: x - x0 + x.new_tensor([0.3, 0.0]), "(1, 0)", None),
     ):
-        objective, found, seed = regression(target=target), VelocityEvidence(truth), draws.fresh()
+        objective, found, seed = regression(target=target), FieldEvidence(truth), draws.fresh()
         found.add(
             lambda f, x, objective=objective, seed=seed: objective(f, x, generator=torch.Generator().manual_seed(seed)),
             draws.points(N),
@@ -256,8 +256,8 @@ def test_the_exact_velocity_is_remembered_by_points_and_times():
     truth = VelocityTruth(Linear(), ONE, None)
     x = ONE.to(torch.float64).sample((5,), generator=torch.Generator().manual_seed(0))
     for t in (0.2, 0.7, 0.2):
-        torch.testing.assert_close(truth.velocity(x, t), Linear().velocity(ONE, x, t))
-    assert not torch.equal(truth.velocity(x + 1, 0.2), truth.velocity(x, 0.2))
+        torch.testing.assert_close(truth.exact(x, t), Linear().velocity(ONE, x, t))
+    assert not torch.equal(truth.exact(x + 1, 0.2), truth.exact(x, 0.2))
 
 
 def test_a_fault_late_in_time_is_seen_and_named():

@@ -1,12 +1,25 @@
 """Both sides of each comparison do the same work; what they take is not tested."""
 
+import itertools
 import math
 
 import pytest
 import torch
 from torch import nn
 
-from benchmarks import annealed, chains, densities, flow_matching, peers, processes, quality, scaling, seeds, step
+from benchmarks import (
+    annealed,
+    chains,
+    densities,
+    flow_matching,
+    objective_steps,
+    peers,
+    processes,
+    quality,
+    scaling,
+    seeds,
+    step,
+)
 from benchmarks.fresh_process import in_a_fresh_process
 from benchmarks.hardware_limit import HardwareLimit, hardware_limit
 from benchmarks.measurement import measured
@@ -80,6 +93,30 @@ def test_the_excess_of_flow_matching_is_the_error_of_the_velocity(monkeypatch):
         error = mean_of(0.5 * (network(here.x, here.t) - Linear().velocity(p, here.x, here.t)).square().sum(-1))
     excess = found.value + FlowMatching(Linear()).offset(p)
     assert abs(excess - error.value) < 5 * math.hypot(found.standard_error, error.standard_error)
+
+
+def test_steps_stand_beside_those_of_denoising_of_a_network_of_the_same_size(monkeypatch):
+    """Networks that differ in their time, or noise level, alone count as of one size."""
+    asked = []
+
+    def noted(network, objective, batch_size, n_steps):
+        asked.append((type(objective).__name__, sum(p.numel() for p in network.parameters()), batch_size))
+        return flow_matching.fit(
+            network, objective, two_modes(), n_steps=n_steps, batch_size=batch_size, generator=generator(0, 1),
+            progress=False,
+        ).history.seconds[-1] / n_steps  # fmt: skip
+
+    for module, n in ((objective_steps, 5), (flow_matching, 4)):
+        monkeypatch.setattr(module, "step", noted)
+        asked.clear()
+        found = rows_of(itertools.islice(module.rows(0.01), n))
+        assert all(len(row.ours) == len(row.theirs) == 2 and row.work.startswith("one training step") for row in found)
+        pairs = list(zip(asked[::2], asked[1::2], strict=True))
+        assert len(pairs) == 3 * n  # once unmeasured and twice measured
+        assert all(ours[1:] == theirs[1:] for ours, theirs in pairs)
+        assert {theirs[0] for _, theirs in pairs} == {"Denoising" if module is objective_steps else "NoiseConditional"}
+        assert not {ours[0] for ours, _ in pairs} & {"Denoising", "NoiseConditional"}
+        assert len({ours[0] for ours, _ in pairs}) == (5 if module is objective_steps else 1)
 
 
 def test_torchebm_samples_the_same_law_at_the_same_step():

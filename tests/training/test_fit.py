@@ -8,10 +8,19 @@ import pytest
 import torch
 
 import toylab
-from toylab.densities import Circle, Points, StudentTMixture, TwoMoons, isotropic, two_modes
+from toylab.densities import Checkerboard, Circle, Points, Square, StudentTMixture, TwoMoons, isotropic, two_modes
 from toylab.metrics import fisher_divergence
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
-from toylab.objectives import Denoising, Explicit, FiniteDifferenceSliced, Implicit, NoiseConditional, Sliced
+from toylab.objectives import (
+    BoundedImplicit,
+    Denoising,
+    Explicit,
+    FiniteDifferenceSliced,
+    Implicit,
+    NoiseConditional,
+    Sliced,
+    WallDistance,
+)
 from toylab.schedules import geometric
 from toylab.score import at
 from toylab.training import Spread, TrainingDiverged, WeightAverage, constant, cosine, fit
@@ -182,6 +191,35 @@ def test_an_energy_with_kinks_is_warned_of_under_every_objective():
     with pytest.warns(RuntimeWarning, match="is the gradient of one"):
         fit(EnergyMLP(4, activation=torch.relu), Explicit(torch.neg), NORMAL, n_steps=1, progress=False,
             generator=generator())  # fmt: skip
+
+
+CUT = NORMAL.truncated((0.0, math.inf, -1.0, 2.0))
+
+
+@pytest.mark.parametrize("objective", [Implicit(), Sliced(), FiniteDifferenceSliced()])
+@pytest.mark.parametrize("data", [CUT, CUT.shifted((3.0, 0.0)).rotated(0.5), Square(), Checkerboard().scaled(2.0)])
+def test_integration_by_parts_at_a_wall_is_warned_of(objective, data):
+    network = ScoreMLP(4, generator=generator()).for_data(data)
+    with pytest.warns(toylab.ToylabWarning, match=r"Use BoundedImplicit\(WallDistance\(box\)\)") as told:
+        fit(network, objective, data, n_steps=1, generator=generator(), progress=False)
+    assert [one.filename for one in told] == [__file__]
+
+
+@pytest.mark.parametrize(
+    ("objective", "data"),
+    [
+        (BoundedImplicit(WallDistance(CUT.box)), CUT),
+        (Denoising(0.5), CUT),
+        (Implicit(), CUT.noised(0.5)),
+        (Sliced(), Square().noised(0.3).rotated(0.5)),
+        (Implicit(), CUT.sample((100,), generator=generator())),
+        (Implicit(), NORMAL.shifted((1.0, 0.0))),
+    ],
+)
+def test_no_warning_of_walls_that_do_no_harm_or_are_not_known(objective, data):
+    """Warnings are errors here."""
+    network = ScoreMLP(4, generator=generator()).for_data(data)
+    fit(network, objective, data, n_steps=1, generator=generator(), progress=False)
 
 
 @pytest.mark.parametrize("activation", [torch.tanh, torch.nn.functional.silu, torch.nn.functional.softplus])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -94,7 +95,7 @@ class BoundedImplicit:
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]; nan outside a box of ``WallDistance``. Draws nothing."""
         s, ds = value_and_jacobian(check_inputs(score, x, generator), x)
-        h, dh = value_and_jacobian(self._weights, x)
+        h, dh = value_and_jacobian(partial(weights_in, self.weight), x)
         ds, dh = (jacobian.diagonal(dim1=-2, dim2=-1) for jacobian in (ds, dh))
         return (h * (0.5 * s.square() + ds) + dh * s).sum(-1)
 
@@ -105,11 +106,12 @@ class BoundedImplicit:
             inner = inner.density
         if isinstance(inner, Square | Checkerboard):
             return 0.0
-        return expectation(lambda x: 0.5 * (self._weights(x) * density.score(x).square()).sum(-1), density)
+        return expectation(lambda x: 0.5 * (weights_in(self.weight, x) * density.score(x).square()).sum(-1), density)
 
-    def _weights(self, x: Tensor) -> Tensor:
-        """h as one weight per coordinate, [n, 2]."""
-        h = user_functions.called("weight", self.weight, x)
-        if isinstance(h, Tensor) and h.shape == x.shape[:-1]:  # one for both coordinates
-            h = torch.stack([h, h], -1)
-        return vectors(h, x, "weight", "weight")
+
+def weights_in(weight: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What ``weight`` gives at points x [n, 2], as one number per coordinate, [n, 2]."""
+    h = user_functions.called("weight", weight, x)
+    if isinstance(h, Tensor) and h.shape == x.shape[:-1]:  # one for both coordinates
+        h = torch.stack([h, h], -1)
+    return vectors(h, x, "weight", "weight")

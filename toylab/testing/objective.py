@@ -1,4 +1,4 @@
-"""The check of a loss, of a score or of a velocity."""
+"""The check of a loss, of a score, on a bounded domain or not, or of a velocity."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +8,14 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.uncalled import refuse_class, refuse_function
 from toylab.densities import Density
-from toylab.objectives import ContinuousLevels, FlowMatching, Objective
+from toylab.densities.walls import ends_at_a_wall
+from toylab.objectives import BoundedImplicit, ContinuousLevels, FlowMatching, Objective
 from toylab.objectives.levels import Levels, Weight
 from toylab.paths import Path, VelocityField
 from toylab.paths.draw import require_path
 from toylab.score import Score
+from toylab.testing.domain import check_domain_objective
+from toylab.testing.domain_truth import DomainTruth
 from toylab.testing.report import Report
 from toylab.testing.run import Draws
 from toylab.testing.score import check_score_objective
@@ -45,6 +48,10 @@ def check_objective(
     quarter of a continuous law of levels, is tested by itself. Likewise for a velocity along v* and six other fields,
     in each quarter of time; its scale is compared with that at points of the path drawn here.
 
+    For a law that ends at a wall (``p.truncated(box)``), and for ``BoundedImplicit`` on any law, the error is
+    1/2 E sum_i h_i (s_i - s*_i)^2, and is taken at the data themselves: the control variates integrate by parts, which
+    leaves a term at a wall.
+
     A pass says how small a slip would have been seen, and points are drawn until that is 5 % in the multiple of s* that
     is learned and in the scale, 10 % along other fields (20 % at one of several levels) and 10 % in the offset, in 98
     of 100 runs. If ``n_most`` points do not suffice, the finding is undecided, and the report has not passed. A right
@@ -59,7 +66,9 @@ def check_objective(
             ``UniformTimes``).
         path: the path whose velocity the objective is to learn, such as ``paths.Linear()``; None is for a score.
         weight: what the Fisher divergence is multiplied by: lambda, a number or a function of the level, positive. None
-            is 1 at a single sigma, and sigma^2 at levels. Of a velocity, a function of the time; None is 1.
+            is 1 at a single sigma, and sigma^2 at levels. Of a velocity, a function of the time; None is 1. For a law
+            that ends at a wall, h, a function of points [n, 2], which gives one weight per coordinate or one for both;
+            None is 1. ``BoundedImplicit`` has its own.
         network_of: what the objective is to be called with for a score, if not the score itself: for a loss of noise
             predictions, ``lambda s: lambda x: -sigma * s(x)``; for a loss with time from data to noise,
             ``lambda v: lambda x, t: -v(x, 1 - t)``.
@@ -88,4 +97,12 @@ def check_objective(
         return check_velocity_objective(objective, velocity, network_of, draws, n, n_most)
     if isinstance(objective, FlowMatching):
         raise ValueError("objective learns a velocity: say of which path by path=, as in path=objective.path.")
+    clean = not isinstance(sigma, Tensor | ContinuousLevels) and sigma == 0
+    if clean and (isinstance(objective, BoundedImplicit) or ends_at_a_wall(draws.density)):
+        if isinstance(objective, BoundedImplicit):
+            if weight is not None:
+                raise ValueError("weight is given beside BoundedImplicit, which has one of its own: leave it out.")
+            weight = objective.weight
+        domain = DomainTruth(draws.density, weight)
+        return check_domain_objective(objective, domain, network_of, draws, n, n_most)
     return check_score_objective(objective, Truth(draws.density, sigma, weight), network_of, draws, n, n_most)

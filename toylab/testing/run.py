@@ -9,8 +9,10 @@ from torch import Tensor
 
 from toylab.densities import Density
 from toylab.objectives import HasOffset, Objective
+from toylab.score import NoiseConditionalScore
 from toylab.testing.formula import MORE
 from toylab.testing.report import Finding, Report
+from toylab.testing.truth import Losses
 
 _FIRST, _BATCH = 50_000, 100_000  # points at a time
 _MARGIN = 1.1  # of points over those that should do, as their number is known from fewer
@@ -37,7 +39,7 @@ class Draws:
 
 
 class Found(Protocol):
-    """What batches have told so far: ``Evidence`` or ``VelocityEvidence``."""
+    """What batches have told so far: ``Evidence`` or ``FieldEvidence``."""
 
     n: int
 
@@ -49,6 +51,34 @@ class Found(Protocol):
     def needed(self, constant_slip: float) -> float:
         """How many times the points there are would make every slip visible that must be."""
         ...
+
+
+def traced_losses(
+    objective: Objective[Any],
+    as_called: Callable[[NoiseConditionalScore], Callable[..., Tensor]],
+    network_of: Callable[..., Any] | None,
+) -> Callable[[int], Losses]:
+    """The losses by seed, with the same random numbers at every call; a loss may differentiate the field by autograd.
+
+    Args:
+        objective: the loss.
+        as_called: the field as an objective calls it.
+        network_of: what the objective is to be called with in its place, if anything.
+    """
+
+    def with_seed(seed: int) -> Losses:
+        def traced(field: NoiseConditionalScore, x: Tensor) -> Tensor:
+            called = as_called(field)
+            with torch.enable_grad():
+                return objective(
+                    called if network_of is None else network_of(called),
+                    x.detach(),
+                    generator=torch.Generator().manual_seed(seed),
+                )
+
+        return traced
+
+    return with_seed
 
 
 def offset_of(objective: Objective[Any], density: Density) -> float | None:

@@ -3,17 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from toylab.objectives.objective import Objective
-from toylab.score import NoiseConditionalScore
 from toylab.testing.contract import check_draws, check_gradient, check_independence, check_levels, check_shape
 from toylab.testing.estimate import EXACT
 from toylab.testing.evidence import Evidence
 from toylab.testing.formula import check_constant, check_minimiser, check_scale
 from toylab.testing.report import Finding, Report
-from toylab.testing.run import Draws, offset_of, run
+from toylab.testing.run import Draws, offset_of, run, traced_losses
 from toylab.testing.truth import Losses, Truth
 
 
@@ -27,20 +23,7 @@ def check_score_objective(
 ) -> Report:
     """As ``check_objective``, whose arguments these are."""
     density = draws.density
-
-    def traced_with(seed: int) -> Losses:
-        """The losses with the same random numbers at every call; a loss may differentiate the score by autograd."""
-
-        def traced(field: NoiseConditionalScore, x: Tensor) -> Tensor:
-            score = truth.score_of(field)
-            with torch.enable_grad():
-                return objective(
-                    score if network_of is None else network_of(score),
-                    x.detach(),
-                    generator=torch.Generator().manual_seed(seed),
-                )
-
-        return traced
+    traced_with = traced_losses(objective, truth.score_of, network_of)
 
     def losses_with(seed: int) -> Losses:
         traced = traced_with(seed)

@@ -10,11 +10,11 @@ from toylab.objectives.objective import Objective
 from toylab.paths import VelocityField
 from toylab.testing.contract import check_draws, check_gradient, check_independence, check_shape
 from toylab.testing.estimate import EXACT
+from toylab.testing.field_evidence import FieldEvidence
 from toylab.testing.formula import check_constant
 from toylab.testing.report import Finding, Report
-from toylab.testing.run import Draws, offset_of, run
+from toylab.testing.run import Draws, offset_of, run, traced_losses
 from toylab.testing.truth import Losses
-from toylab.testing.velocity_evidence import VelocityEvidence
 from toylab.testing.velocity_formula import check_source, check_times, check_velocity, check_velocity_scale
 from toylab.testing.velocity_slips import look_at
 from toylab.testing.velocity_truth import VelocityTruth
@@ -31,20 +31,7 @@ def check_velocity_objective(
     n_most: int,
 ) -> Report:
     """As ``check_objective``, whose arguments these are."""
-
-    def traced_with(seed: int) -> Losses:
-        """The losses with the same random numbers at every call."""
-
-        def traced(field: VelocityField, x: Tensor) -> Tensor:
-            velocity = _of_times(field)
-            with torch.enable_grad():
-                return objective(
-                    velocity if network_of is None else network_of(velocity),
-                    x.detach(),
-                    generator=torch.Generator().manual_seed(seed),
-                )
-
-        return traced
+    traced_with = traced_losses(objective, _of_times, network_of)
 
     def losses_with(seed: int) -> Losses:
         traced = traced_with(seed)
@@ -52,11 +39,11 @@ def check_velocity_objective(
 
     few, start = draws.points(1000), draws.fresh()
     traced, losses = traced_with(start), losses_with(start)
-    contract = [check_shape(objective, traced, truth.velocity, few, "velocity")]
+    contract = [check_shape(objective, traced, truth.exact, few, "velocity")]
     if not contract[-1].passed:
         return Report(tuple(contract))
-    contract += [check_draws(losses, truth.velocity, few), check_independence(losses, truth.velocity, few)]
-    contract.append(check_gradient(traced, truth.velocity, few, "velocity"))
+    contract += [check_draws(losses, truth.exact, few), check_independence(losses, truth.exact, few)]
+    contract.append(check_gradient(traced, truth.exact, few, "velocity"))
     if not all(finding.passed for finding in contract):
         return Report(tuple(contract))
     many = draws.points(_N_TIMES)
@@ -66,7 +53,7 @@ def check_velocity_objective(
         contract.append(check_source(seen, truth))
     if not all(finding.passed for finding in contract):
         return Report(tuple(contract))
-    found, offset = VelocityEvidence(truth), offset_of(objective, truth.density)
+    found, offset = FieldEvidence(truth), offset_of(objective, truth.density)
 
     def add(n: int) -> None:
         generator = torch.Generator().manual_seed(draws.fresh())

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from toylab.testing.estimate import Estimate
+from toylab.testing.field_evidence import FieldEvidence
 from toylab.testing.formula import MORE, percent
 from toylab.testing.report import Finding
 from toylab.testing.truth import Losses, in_words
-from toylab.testing.velocity_evidence import VelocityEvidence
 from toylab.testing.velocity_slips import Seen, calls_of, explain_velocity, explain_weight, start_of
 from toylab.testing.velocity_truth import VELOCITY, VelocityTruth
 
@@ -74,7 +74,7 @@ def _share(truth: VelocityTruth, low: float, high: float) -> float:
     return float(part / truth.weights(t).mean())
 
 
-def check_velocity(found: VelocityEvidence, seen: Seen | None) -> Finding:
+def check_velocity(found: FieldEvidence[VelocityTruth], seen: Seen | None) -> Finding:
     """The slope at the exact velocity must be 0 in every direction, and at every stretch of time."""
     name, z, slopes = "minimiser", found.z, found.slopes()
     off = [d for d, slope in slopes.items() if slope.is_off(0.0, z)]
@@ -95,7 +95,7 @@ def check_velocity(found: VelocityEvidence, seen: Seen | None) -> Finding:
     )
 
 
-def check_velocity_scale(found: VelocityEvidence, seen: Seen | None) -> Finding:
+def check_velocity_scale(found: FieldEvidence[VelocityTruth], seen: Seen | None) -> Finding:
     """The curvature must be the mean of w 1/2 |f|^2 over the path, in every direction and at every stretch of time."""
     name, z, scales = "scale", found.z, found.scales()
     off = [d for d, scale in scales.items() if scale.is_off(1.0, z)]
@@ -113,12 +113,14 @@ def check_velocity_scale(found: VelocityEvidence, seen: Seen | None) -> Finding:
     )
 
 
-def _where(found: VelocityEvidence, off: list[str]) -> str:
+def _where(found: FieldEvidence[VelocityTruth], off: list[str]) -> str:
     names = found.truth.names
     return in_words(names, [k for k, name in enumerate(names) if f"{VELOCITY}, {name}" in off], "time")
 
 
-def _no_slip(found: VelocityEvidence, parts: dict[str, Estimate], name: str, words: str, of: str) -> Finding:
+def _no_slip(
+    found: FieldEvidence[VelocityTruth], parts: dict[str, Estimate], name: str, words: str, of: str
+) -> Finding:
     """A pass that says what it would have seen, or that this is too little."""
     visible = {d: part.visible(found.z) for d, part in parts.items()}
     other = max(slip for d, slip in visible.items() if d != VELOCITY)

@@ -5,6 +5,7 @@ times alone, whatever the loss is and at however many times it asks for the velo
 """
 
 from collections import deque
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ class VelocityTruth:
     """The exact velocity of a path into a density, and points of that path.
 
     Attributes:
+        name: of the exact velocity.
         stretches: of time, (from, to), which have as much of E w 1/2 |v*|^2 each.
 
     Args:
@@ -37,6 +39,8 @@ class VelocityTruth:
         density: the law of x_1.
         weight: what the squared error is multiplied by, a positive number or a function of the time; None is 1.
     """
+
+    name = VELOCITY
 
     def __init__(self, path: Path, density: Density, weight: Weight | None) -> None:
         self.path = path
@@ -56,7 +60,7 @@ class VelocityTruth:
         generator = torch.Generator().manual_seed(0)
         t, x = self.draw(density.to(torch.float64).sample((_N_POINTS,), generator=generator), generator)
         t, order = t.sort()
-        grown = (self.weights(t) * self.velocity(x[order], t).square().sum(-1)).cumsum(0)
+        grown = (self.weights(t) * self.exact(x[order], t).square().sum(-1)).cumsum(0)
         shares = torch.arange(1, _N_STRETCHES, dtype=t.dtype) / _N_STRETCHES
         inner = [round(float(edge), 3) for edge in t[torch.searchsorted(grown / grown[-1], shares)]]
         self.stretches = tuple(zip([0.0, *inner], [*inner, 1.0], strict=True))
@@ -70,7 +74,7 @@ class VelocityTruth:
         """w at the times [n], shape [n]."""
         return torch.as_tensor(weights_at(self.weight, t), dtype=t.dtype).expand_as(t)
 
-    def velocity(self, x: Tensor, t: Tensor | float) -> Tensor:
+    def exact(self, x: Tensor, t: Tensor | float) -> Tensor:
         """v*(x, t), shape of x [..., 2]; remembered, since a loss asks for it at the same points again and again."""
         time = torch.as_tensor(t).to(x).expand(x.shape[:-1])
         for at, when, found in self._kept:
@@ -88,7 +92,7 @@ class VelocityTruth:
         def field(x: Tensor, t: Tensor | float, /) -> Tensor:
             time = torch.as_tensor(t).to(x).expand(x.shape[:-1])
             inside = (time >= low) & ((time < high) | (high == 1))
-            return torch.where(inside[..., None], self.velocity(x, time), 0.0)
+            return torch.where(inside[..., None], self.exact(x, time), 0.0)
 
         return field
 
@@ -99,7 +103,7 @@ class VelocityTruth:
             if name in (TO_THE_RIGHT, UPWARDS):
                 return x.new_tensor([1.0, 0.0] if name == TO_THE_RIGHT else [0.0, 1.0]).expand_as(x)
             if name == UNEVEN_VELOCITY:
-                return x.sum(-1, keepdim=True).tanh() * self.velocity(x, t)
+                return x.sum(-1, keepdim=True).tanh() * self.exact(x, t)
             return fields(x, 0.0)[name]
 
         return field
@@ -108,6 +112,12 @@ class VelocityTruth:
         """All fields by name: v* within each stretch, and the others."""
         cut = {f"v*, {name}": self.within(k) for k, name in enumerate(self.names)}
         return cut | {name: self.other(name) for name in OTHER_FIELDS}
+
+    def half_square(self, x1: Tensor, generator: torch.Generator) -> Callable[[VelocityField], Tensor]:
+        """w 1/2 |f(x_t, t)|^2 [n] of a field f, at times and points that are drawn here once for all fields."""
+        t, x = self.draw(x1, generator)
+        weight = self.weights(t)
+        return lambda f: 0.5 * weight * f(x, t).square().sum(-1)
 
     def draw(self, x1: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Times [n], uniform, and points x_t [n, 2] of the path on ways to x1 [n, 2], which owe nothing to a loss."""

@@ -35,6 +35,7 @@ from toylab.training.trial import (
     try_once,
     try_side_by_side,
 )
+from toylab.training.walls import warn_walls
 
 
 @torch.inference_mode(False)
@@ -89,8 +90,9 @@ def fit(
         The trained networks and their histories. Ctrl-C returns what is done so far, with a warning.
 
     Warns:
-        RuntimeWarning: before the first step, if the objective differentiates a piecewise linear network (ReLU), or the
-            data have another scale than the network; after the last, if it is no better than s = 0.
+        RuntimeWarning: before the first step, if the objective differentiates a piecewise linear network (ReLU), the
+            data have another scale than the network, or ``Implicit`` or a sliced objective is to learn a density that
+            ends at a wall; after the last, if it is no better than s = 0.
 
     Raises:
         ValueError, TypeError: for bad input, before the first step; a ``ValueError``, too, if there is not enough free
@@ -115,6 +117,7 @@ def fit(
     batch = draw().view(-1, 2)
     losses, taken = try_once(trained, loss, batch)
     Memory.of(network, *taken).check(n_seeds, batch_size, like.device)
+    warn_walls(loss, data)
     warn_scale(trained, loss, data if isinstance(data, Tensor) else batch)
     if n_seeds > 1:
         trained = Ensemble([trained, *redrawn(trained, n_seeds - 1, generator)])
