@@ -21,6 +21,7 @@ from toylab.densities import two_modes
 from toylab.experiments import Result, bayes, blame, efficiency, objectives, reference, samplers
 from toylab.experiments.budgeted_samplers import FLOWS, NOISY
 from toylab.experiments.setting import BOX
+from toylab.experiments.trained_objectives import targets
 from toylab.metrics import annealed_langevin_law, expectation
 from toylab.objectives import LikelihoodWeighting
 from toylab.sde import VP
@@ -245,6 +246,18 @@ def test_the_table_of_objectives_is_the_recorded_one():
     recorded = json.loads((ROOT / "benchmarks" / "results" / "objectives.json").read_text())
     page = (ROOT / "docs" / "objectives.md").read_text()
     assert objectives.table(Result("objectives", recorded, {})).strip() in page
+    later = recorded["made with"]["rows added later"]
+    assert all([*recorded[name]][-6:] == later["rows"] for name in targets())
+    assert later["cpu_threads"] == 1
+
+    def left(label, name):
+        row = recorded[name][label]
+        return sum(row["fisher_divergence"]) / 5 / row["half_fisher_information"]
+
+    shares = [f"{left('maximum likelihood', name):.0%}".replace("%", " %") for name in targets()]
+    assert f"Maximum likelihood is left with {shares[0]}, {shares[1]} and {shares[2]} of ½ I" in page
+    assert left("persistent chains, 10 steps", "ring") == pytest.approx(1, abs=0.02)
+    assert left("persistent chains, 10 steps", "checkerboard") > 2
 
 
 def test_the_numbers_of_the_known_failures_are_the_recorded_ones():

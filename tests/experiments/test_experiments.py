@@ -16,7 +16,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from toylab.densities import catalogue
+from toylab.densities import catalogue, from_energy
 from toylab.experiments import (
     EXPERIMENTS,
     Result,
@@ -34,7 +34,9 @@ from toylab.experiments import (
     samplers,
 )
 from toylab.experiments.budgeted_samplers import FLOWS, NOISY
+from toylab.experiments.trained_objectives import targets, trainings
 from toylab.metrics import grid_points
+from toylab.paths import Linear
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +211,7 @@ def test_gradients_have_an_error_bar_and_a_price(quick, texts):
 def test_objectives_table_has_every_number(quick, texts):
     result = quick("objectives")
     rows = result.numbers["two_modes"]
-    assert len(rows) == 11
+    assert len(rows) == 17
     table = objectives.table(result)
     for label, row in rows.items():
         assert len(row["fisher_divergence"]) == len(row["seconds"]) == 2
@@ -223,6 +225,32 @@ def test_objectives_table_has_every_number(quick, texts):
     ends = rows["implicit"]["fisher_divergence"]
     assert f"2 seeds: {np.mean(ends):.2g} ± {np.std(ends, ddof=1):.1g}" in written
     assert "checkerboard" not in table
+
+
+@pytest.mark.parametrize("name", targets())
+def test_the_exact_velocity_has_the_score_that_its_row_is_measured_against(name):
+    """A velocity of the linear path at t = 1/(1 + sigma), as the score of plain noise sigma."""
+    p = targets()[name].density
+    row = trainings(p, 0.5, torch.Generator().manual_seed(0))["flow matching, at 0.1"]
+    x = p.sample((50,), generator=torch.Generator().manual_seed(1)).double()
+    score = row.score(lambda x, t: Linear().velocity(p, x, t))
+    torch.testing.assert_close(score(x), p.score(x, row.sigma), rtol=1e-9, atol=1e-9)
+    off = row.score(lambda x, t: Linear().velocity(p, x, t) + 0.01)(x) - score(x)
+    assert float(off.mean()) / 0.01 == pytest.approx(9.1, abs=0.05)  # as the documentation says
+
+
+@pytest.mark.parametrize("name", targets())
+def test_energies_are_normalised_where_all_data_are_and_told_from_noise_of_their_moments(name):
+    """The nodes of maximum likelihood see all of the density, whose normaliser they know to 1e-4."""
+    p = targets()[name].density
+    rows = trainings(p, 0.5, torch.Generator().manual_seed(0))
+    likelihood = rows["maximum likelihood"].objective
+    model = from_energy(lambda x: -p.log_prob(x), likelihood.extent, n_cells=likelihood.n_cells)
+    assert float(model.log_normaliser) == pytest.approx(0, abs=1e-4)
+    noise = rows["noise-contrastive, ratio 8"].objective.noise
+    data = p.sample((1000,), generator=torch.Generator().manual_seed(0)).to(noise.means)
+    torch.testing.assert_close(noise.means[0], data.mean(0), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(noise.covariances[0], data.T.cov(), rtol=1e-6, atol=1e-6)
 
 
 def test_blame_draws_every_account_and_its_parts_add_up(quick, texts):

@@ -144,6 +144,33 @@ def test_the_quadrature_is_as_exact_as_is_said():
 # --------------------------------------------------------------------------------------------- contrastive divergence
 
 
+def test_nodes_too_far_to_count_have_no_slope_and_leave_the_likelihood_as_it_is():
+    """Slopes that are denormal numbers made a training three times slower."""
+    slopes = []
+
+    class Narrow(Gaussian):
+        def energy(self, x):
+            values = super().energy(x)
+            values.register_hook(slopes.append)
+            return values
+
+    model, x = Narrow(1.5).float(), DATA.sample((100,), generator=generator()).float()
+    losses = MaximumLikelihood(BOX)(model, x)
+    losses.mean().backward()
+    slope = max(slopes, key=len).abs()  # of the nodes
+    assert ((slope == 0) | (slope >= torch.finfo(torch.float32).tiny)).all()
+    assert 0 < int((slope == 0).sum()) < len(slope)
+    expected = model.energy(x) + math.log(2 * math.pi / 1.5)
+    torch.testing.assert_close(losses, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_node_without_an_energy_is_not_taken_for_one_too_far():
+    model = Truth(DATA)
+    model.energy = lambda x: torch.where(x[..., 0] > 11.9, math.nan, -DATA.log_prob(x))
+    x = torch.zeros(3, 2, dtype=torch.float64)
+    assert MaximumLikelihood(BOX)(model, x).isnan().all()
+
+
 def cd_slope(a, v, eps, k):
     """The mean of dE/da at the data less that after k Langevin steps, by the law of the chains, both axes."""
     after = v

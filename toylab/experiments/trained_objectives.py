@@ -2,31 +2,39 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-from toylab.densities import Checkerboard, Density, Points, bandwidth, ring, two_modes
+from toylab.densities import Checkerboard, Density, GaussianMixture, Points, bandwidth, ring, two_modes
 from toylab.experiments.setting import BOX, RING_BOX, SMALL_BOX
 from toylab.metrics import Extent
-from toylab.networks import NoiseConditionalMLP, ScoreMLP
+from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP, NoiseConditionalMLP, ScoreMLP, VelocityMLP
 from toylab.objectives import (
+    ContrastiveDivergence,
     Denoising,
     Explicit,
     FiniteDifferenceSliced,
+    FlowMatching,
     Implicit,
+    MaximumLikelihood,
     NoiseConditional,
     NoiseConditionalExplicit,
+    NoiseContrastive,
     NoisePrediction,
+    PersistentContrastiveDivergence,
     Sliced,
 )
 from toylab.objectives.objective import Objective
+from toylab.paths import Linear, velocity_to_score
+from toylab.samplers import langevin_step
 from toylab.schedules import geometric
 from toylab.score import Score, at
 
-_N_DATA = 1000
+_N_DATA, _N_CHAINS = 1000, 256
 
 
 @dataclass(frozen=True)
@@ -85,8 +93,9 @@ class Training:
 def trainings(density: Density, sigma: float, gen: torch.Generator) -> dict[str, Training]:
     """All objectives for one density, with their settings: Adam, one-cycle rate up to 0.01, weight average 0.995.
 
-    Losses that differentiate the network get one with softplus; the others one with SiLU, and more steps, since
-    theirs cost less. ``gen`` draws the data of the kernel estimate.
+    Losses that differentiate the network get one with softplus, as the energies do; the others one with SiLU, and more
+    steps, since theirs cost less. The average of those that take fewer than a thousand steps is shorter. ``gen`` draws
+    the data, of the kernel estimate and of the noise of noise-contrastive estimation, a Gaussian of their moments.
     """
     data = density.sample((_N_DATA,), generator=gen)
     levels = geometric(8.0, 0.1, 20)
@@ -101,12 +110,30 @@ def trainings(density: Density, sigma: float, gen: torch.Generator) -> dict[str,
     def conditional(g: torch.Generator) -> nn.Module:
         return NoiseConditionalMLP(gain=3.0, generator=g)
 
+    def conditional_energy(g: torch.Generator) -> nn.Module:
+        return NoiseConditionalEnergyMLP(gain=3.0, generator=g)
+
+    def velocity(g: torch.Generator) -> nn.Module:
+        return VelocityMLP(generator=g)
+
+    def energy(g: torch.Generator) -> nn.Module:
+        return EnergyMLP(generator=g)
+
+    def energy_with_chains(g: torch.Generator) -> nn.Module:
+        return EnergyMLP(generator=g).with_chains(density.sample((_N_CHAINS,), generator=g))
+
     def itself(network: nn.Module) -> Score:
         return network
 
     def lowest(network: nn.Module) -> Score:
         return at(network, level)
 
+    def of_velocity(network: nn.Module) -> Score:
+        return partial(_score_of_velocity, network, level)
+
+    low, high = (corner.tolist() for corner in density.bounds(0.0))
+    step = partial(langevin_step, step_size=0.5 * density.length_scale(0.0) ** 2)
+    gaussian = GaussianMixture([1.0], data.mean(0, keepdim=True), data.mT.cov()[None])
     kernel = Points(data).noised(bandwidth.leave_one_out(data))
     noise = NoisePrediction(sigma)
     return {
@@ -125,4 +152,26 @@ def trainings(density: Density, sigma: float, gen: torch.Generator) -> dict[str,
         f"noise-conditional explicit, at {level:g}": Training(
             NoiseConditionalExplicit(density.score, levels), level, conditional, lowest, 2000, 256
         ),
+        f"noise-conditional energy, at {level:g}": Training(
+            NoiseConditional(levels, antithetic=True), level, conditional_energy, lowest, 1200, 256
+        ),
+        f"flow matching, at {level:g}": Training(FlowMatching(Linear()), level, velocity, of_velocity, 2000, 512),
+        "maximum likelihood": Training(
+            MaximumLikelihood((low[0], high[0], low[1], high[1]), 24), 0.0, energy, itself, 250, 512, average=0.96
+        ),
+        "contrastive divergence, 10 steps": Training(
+            ContrastiveDivergence(step, 10), 0.0, energy, itself, 400, 256, average=0.975
+        ),
+        "persistent chains, 10 steps": Training(
+            PersistentContrastiveDivergence(step, 10), 0.0, energy_with_chains, itself, 400, 256, average=0.975
+        ),
+        "noise-contrastive, ratio 8": Training(
+            NoiseContrastive(gaussian, 8), 0.0, energy, itself, 800, 256, average=0.9875
+        ),
     }
+
+
+def _score_of_velocity(velocity: nn.Module, sigma: float, x: Tensor) -> Tensor:
+    """The score of p_sigma from a velocity of the linear path, s(x; sigma) = t s_t(t x) at t = 1/(1 + sigma)."""
+    t = 1 / (1 + sigma)
+    return t * velocity_to_score(Linear(), velocity(t * x, t), t * x, t)

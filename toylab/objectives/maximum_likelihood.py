@@ -14,6 +14,8 @@ from toylab.densities.quadrature import expectation
 from toylab.objectives.inputs import check_energy, require_density
 from toylab.score import EnergyScore
 
+_NEGLIGIBLE = 60.0  # nats below the node of greatest mass
+
 
 @dataclass(frozen=True)
 class MaximumLikelihood:
@@ -41,7 +43,11 @@ class MaximumLikelihood:
         energy = check_energy(score, x, generator)
         nodes, log_weights = _nodes(self.extent, self.n_cells, x.dtype, x.device)
         nodes = nodes.expand(*x.shape[:-2], *nodes.shape)  # for each of several networks
-        log_z = (log_weights - energy(nodes)).logsumexp(-1, keepdim=True)
+        log_masses = log_weights - energy(nodes)
+        # without those whose part of Z is lost in rounding: their slopes would be denormal numbers, which are slow
+        lost = log_masses < log_masses.amax(-1, keepdim=True) - _NEGLIGIBLE
+        log_masses = log_masses.masked_fill(lost, -math.inf)
+        log_z = log_masses.logsumexp(-1, keepdim=True)
         left, right, bottom, top = self.extent
         inside = (x[..., 0] >= left) & (x[..., 0] <= right) & (x[..., 1] >= bottom) & (x[..., 1] <= top)
         return torch.where(inside, energy(x) + log_z, math.inf)
