@@ -4,24 +4,42 @@ The lessons name no device. So what a cell gives to the library is moved to the 
 points and generators, and what it gets back is moved to the CPU, where the cell's own arithmetic and its pictures are,
 as a reader with a card would write it by ``.to("cuda")`` and ``.cpu()``. Long runs are made short: it is not what comes
 out that is looked at.
+
+    python -m tests.devices.lessons
+
+runs all lessons, in some five minutes, every warning an error; the suite runs those that are quick.
 """
 
 import ast
+import builtins
+import contextlib
 import inspect
+import io
 import json
 import sys
+import time
+import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+import matplotlib
+import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
 from torch.utils._device import _device_constructors
 
+from tests.devices.card import card
 from tests.devices.on_card import on_card
 from toylab.densities import Density
 
+LESSONS = Path(__file__).parents[2] / "notebooks"
+IGNORED = (
+    "ignore:running kernel by kernel.*_OfTheCell:RuntimeWarning",  # a function of the cell's, which is so
+    "ignore:__array__ implementation:DeprecationWarning",  # of matplotlib and torch
+)
 STEPS, FRAMES, LEVELS = 10, 120, 16  # the most of a run or a training, of one that keeps its path, of a sampler's times
 _FACTORIES = _device_constructors()
 
@@ -132,3 +150,30 @@ def _parameters(f: Callable[..., Any]) -> set[str]:
         return set(inspect.signature(f).parameters)
     except (TypeError, ValueError):
         return set()
+
+
+def main() -> int:
+    """Run every lesson; how many failed."""
+    matplotlib.use("Agg")
+    torch.func.jvp(torch.sin, (torch.zeros(1),), (torch.zeros(1),))  # loads parts of torch, which warn
+    warnings.simplefilter("error")
+    for kind in IGNORED:
+        _, message, category = kind.split(":")
+        warnings.filterwarnings("ignore", message, getattr(builtins, category))
+    failed = 0
+    for path in sorted(LESSONS.glob("*.ipynb")):
+        start = time.perf_counter()
+        try:
+            with card(), contextlib.redirect_stdout(io.StringIO()):
+                run(path)
+        except Exception:  # the other lessons go on
+            failed += 1
+            traceback.print_exc()
+        print(f"{path.stem}: {time.perf_counter() - start:.0f} s", flush=True)
+        plt.close("all")
+    print(f"{failed} failed")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

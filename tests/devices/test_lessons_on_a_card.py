@@ -1,8 +1,7 @@
-"""The code of every lesson, each of its calls of the library on a card: see ``tests/devices/lessons.py``."""
+"""The code of the lessons that are quick there, each of its calls of the library on a card; all: see ``lessons.py``."""
 
 import contextlib
 import io
-from pathlib import Path
 
 import matplotlib
 
@@ -13,14 +12,13 @@ import pytest
 from tests.devices import lessons
 from tests.devices.card import card
 
-LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("*_*.ipynb"))[1:]  # the first page has no code
+QUICK = ("01_scores", "02_langevin", "04_where_it_fails", "05_noise_levels")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-@pytest.mark.filterwarnings("ignore:running kernel by kernel.*_OfTheCell:RuntimeWarning")  # a function of the cell's
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of matplotlib and torch
-def test_every_call_of_a_lesson_runs_there(path):
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.filterwarnings(*lessons.IGNORED)
+def test_every_call_of_a_lesson_runs_there(name):
     with card(), contextlib.redirect_stdout(io.StringIO()):
-        lessons.run(path)
+        lessons.run(lessons.LESSONS / f"{name}.ipynb")
     plt.close("all")

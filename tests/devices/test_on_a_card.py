@@ -399,7 +399,7 @@ def test_an_experiment_runs_there_and_is_recorded(here, shortened, name):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "density"),
-    [("objectives", "ring"), ("objectives", "checkerboard"), ("samplers", "two modes"), ("samplers", "checkerboard")],
+    [("objectives", "ring"), ("samplers", "two modes"), ("samplers", "checkerboard")],
 )
 def test_the_other_densities_of_an_experiment_run_there(here, shortened, name, density):
     run_tiny(name, densities=(density,))
