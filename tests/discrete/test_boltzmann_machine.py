@@ -12,7 +12,7 @@ from tests.discrete.brute_force import conditional, law, random_machine, states,
 from toylab.discrete import BoltzmannMachine, all_spins, ising_grid, two_spin
 
 MACHINES = [random_machine(n, seed=n) for n in (1, 2, 3, 5)]
-every_machine = pytest.mark.parametrize("machine", MACHINES, ids=lambda m: f"{m.n} spins")
+every_machine = pytest.mark.parametrize("machine", MACHINES, ids=lambda m: f"{m.n_spins} spins")
 FALSE_ALARM = 1e-7
 
 
@@ -29,8 +29,10 @@ def test_probabilities_are_those_of_the_loop(machine):
 @every_machine
 def test_moments_are_those_of_the_loop(machine):
     p = law(machine)
-    mean = [sum(q * x[i] for x, q in p.items()) for i in range(machine.n)]
-    second = [[sum(q * x[i] * x[j] for x, q in p.items()) for j in range(machine.n)] for i in range(machine.n)]
+    mean = [sum(q * x[i] for x, q in p.items()) for i in range(machine.n_spins)]
+    second = [
+        [sum(q * x[i] * x[j] for x, q in p.items()) for j in range(machine.n_spins)] for i in range(machine.n_spins)
+    ]
     np.testing.assert_allclose(machine.mean(), mean, rtol=0, atol=1e-12)
     np.testing.assert_allclose(machine.correlation(), second, rtol=0, atol=1e-12)
 
@@ -39,8 +41,8 @@ def test_moments_are_those_of_the_loop(machine):
 def test_conditionals_and_odds_are_those_of_the_table(machine):
     p = law(machine)
     x = machine.states
-    up = [[conditional(p, (*s[:i], 1, *s[i + 1 :]), i) for i in range(machine.n)] for s in p]
-    odds = [[math.log(p[s] / p[turned(s, i)]) for i in range(machine.n)] for s in p]
+    up = [[conditional(p, (*s[:i], 1, *s[i + 1 :]), i) for i in range(machine.n_spins)] for s in p]
+    odds = [[math.log(p[s] / p[turned(s, i)]) for i in range(machine.n_spins)] for s in p]
     np.testing.assert_allclose(machine.conditional(x), up, rtol=0, atol=1e-12)
     np.testing.assert_allclose(machine.log_odds(x), odds, rtol=0, atol=1e-12)
 
@@ -49,7 +51,7 @@ def test_conditionals_and_odds_are_those_of_the_table(machine):
 def test_the_gradient_of_log_z_is_the_mean_of_the_statistics(machine):
     theta = machine.to_vector().requires_grad_()
     (gradient,) = torch.autograd.grad(BoltzmannMachine.from_vector(theta).log_normaliser(), theta)
-    i, j = np.triu_indices(machine.n, 1)
+    i, j = np.triu_indices(machine.n_spins, 1)
     moments = torch.cat([machine.correlation()[i, j], machine.mean()])
     torch.testing.assert_close(gradient, moments, rtol=0, atol=1e-12)
     torch.testing.assert_close(machine.probabilities() @ machine.statistics(machine.states), moments)

@@ -19,8 +19,8 @@ def expected_loss(loss: Loss, machine: BoltzmannMachine, truth: BoltzmannMachine
     """
     validate.function("loss", loss, "discrete.pseudo_likelihood", takes=2)
     check_machine("machine", machine)
-    if check_machine("truth", truth).n != machine.n:
-        raise ValueError(f"truth has {truth.n} spins and machine {machine.n}: give machines of one size.")
+    if check_machine("truth", truth).n_spins != machine.n_spins:
+        raise ValueError(f"truth has {truth.n_spins} spins and machine {machine.n_spins}: give machines of one size.")
     mean: Tensor = truth.probabilities() @ _losses(loss, machine, truth.states)
     return mean
 
@@ -89,7 +89,7 @@ def _losses(loss: Loss, machine: BoltzmannMachine, x: Tensor) -> Tensor:
 def _table(gradients: Callable[[BoltzmannMachine], Tensor], machine: BoltzmannMachine) -> Tensor:
     """The gradients of every state, or an error."""
     found, theta = gradients(machine), machine.to_vector()
-    wanted = (2**machine.n, len(theta))
+    wanted = (2**machine.n_spins, len(theta))
     if not isinstance(found, Tensor) or found.shape != wanted or found.dtype != theta.dtype:
         given = f"{list(found.shape)}, {found.dtype}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
         raise ValueError(

@@ -71,28 +71,28 @@ class BoltzmannMachine:
 
     def to_vector(self) -> Tensor:
         """The parameters theta, shape [n (n + 1) / 2]: W_ij for i < j, row by row, then b."""
-        i, j = torch.triu_indices(self.n, self.n, 1, device=self.coupling.device)
+        i, j = torch.triu_indices(self.n_spins, self.n_spins, 1, device=self.coupling.device)
         return torch.cat([self.coupling[i, j], self.field])
 
     @property
-    def n(self) -> int:
+    def n_spins(self) -> int:
         """The number of spins."""
         return len(self.coupling)
 
     @property
     def states(self) -> Tensor:
         """All states, shape [2^n, n], in the order of ``all_spins``."""
-        return all_spins(self.n, dtype=self.coupling.dtype, device=self.coupling.device)
+        return all_spins(self.n_spins, dtype=self.coupling.dtype, device=self.coupling.device)
 
     def energy(self, x: Tensor) -> Tensor:
         """-1/2 x^T W x - b^T x, shape [...], for spins x [..., n]: -log p(x) up to the constant log Z."""
-        check_spins(x, self.n)
+        check_spins(x, self.n_spins)
         return -(x * (0.5 * x @ self.coupling.to(x) + self.field.to(x))).sum(-1)
 
     def statistics(self, x: Tensor) -> Tensor:
         """x_i x_j for i < j, row by row, then x_i, shape [..., n (n + 1) / 2]: the energy is -theta^T of them."""
-        check_spins(x, self.n)
-        i, j = torch.triu_indices(self.n, self.n, 1, device=x.device)
+        check_spins(x, self.n_spins)
+        i, j = torch.triu_indices(self.n_spins, self.n_spins, 1, device=x.device)
         return torch.cat([x[..., i] * x[..., j], x], -1)
 
     def log_normaliser(self) -> Tensor:
@@ -117,7 +117,7 @@ class BoltzmannMachine:
 
     def log_odds(self, x: Tensor) -> Tensor:
         """log p(x) / p(x with spin i turned over) = 2 x_i (W x + b)_i, shape [..., n]: free of Z."""
-        check_spins(x, self.n)
+        check_spins(x, self.n_spins)
         return 2 * x * (x @ self.coupling.to(x) + self.field.to(x))
 
     def conditional(self, x: Tensor) -> Tensor:

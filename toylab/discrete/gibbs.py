@@ -15,10 +15,10 @@ def gibbs_sweep(machine: BoltzmannMachine, x: Tensor, *, generator: torch.Genera
 
     Source: Geman & Geman 1984.
     """
-    x = check_spins(x, check_machine("machine", machine).n).detach().clone()
+    x = check_spins(x, check_machine("machine", machine).n_spins).detach().clone()
     with torch.no_grad():
         W, b = machine.coupling.to(x), machine.field.to(x)
-        for i in range(machine.n):
+        for i in range(machine.n_spins):
             up = (2 * (x @ W[i] + b[i])).sigmoid()
             coin = uniform(up.shape, dtype=x.dtype, device=x.device, generator=generator)
             x[..., i] = torch.where(coin < up, 1.0, -1.0)
@@ -35,7 +35,7 @@ def gibbs_expectation(machine: BoltzmannMachine, values: Tensor, *, n_sweeps: in
         values: f of every state, shape [2^n, ...], in the order of ``all_spins``.
         n_sweeps: k, the number of sweeps.
     """
-    n, states = check_machine("machine", machine).n, machine.states
+    n, states = check_machine("machine", machine).n_spins, machine.states
     validate.count("n_sweeps", n_sweeps)
     if not isinstance(values, Tensor) or values.ndim == 0 or len(values) != 2**n:
         given = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
