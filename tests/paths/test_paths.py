@@ -315,6 +315,10 @@ def test_misuse():
         Linear(source=0.5)
     with pytest.raises(ValueError, match="one number per time"):
         GaussianPath(lambda t: t, lambda t: 0.5)
+    with pytest.raises(ValueError, match=r"alpha gives \[-0.25, -0.5\] .* not negative"):
+        GaussianPath(lambda t: -t, lambda t: 1 - t)
+    with pytest.raises(ValueError, match="sigma gives .* not negative"):
+        GaussianPath(lambda t: t, lambda t: t - 1)
     with pytest.raises(TypeError, match="path is"):
         draw(VP(), x)
     with pytest.raises(ValueError, match="one row for each"):

@@ -10,9 +10,7 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.random import normal_like
 from toylab.densities.density import Density
-from toylab.paths.marginal import marginal_velocity, unexplained
-from toylab.paths.shares import Shares
-from toylab.paths.sources import irreducible_between, velocity_between
+from toylab.paths.sources import exact_irreducible, exact_velocity
 from toylab.paths.times import check_ends, time_like, time_tensor
 
 Schedule = Callable[[Tensor], Tensor]
@@ -53,6 +51,11 @@ class GaussianPath:
                     f"{name} gives {given} for times of shape [2]: it must give one number per time, as "
                     "lambda t: 1 - t does, or torch.ones_like for a constant."
                 )
+            if bool((found < 0).any()):
+                raise ValueError(
+                    f"{name} gives {found.tolist()} at the times {t.tolist()}: shares of a path are not negative. "
+                    "If data and noise are to meet with the other sign, change the sign of the data."
+                )
 
     def rates(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
         """alpha'(t) and sigma'(t), each of the shape of t."""
@@ -87,10 +90,7 @@ class GaussianPath:
             ValueError: where sigma(t) = 0 if the law has no density of its own (points, curves); from a source of which
                 it is not known, as in ``Linear``.
         """
-        require_law("density", density)
-        if self.source is None:
-            return marginal_velocity(self, density, x, t)
-        return velocity_between(self.source, density, x, self._shares(time_like(t, x)))
+        return exact_velocity(self, self.source, require_law("density", density), x, t)
 
     def irreducible(self, density: Density, t: float) -> float:
         """1/2 E|x'_t - v(x_t, t)|^2 at the time t, by quadrature.
@@ -98,16 +98,7 @@ class GaussianPath:
         Raises:
             ValueError: from a source other than N(0, I), unless it and ``density`` are Gaussian mixtures.
         """
-        require_law("density", density)
-        if self.source is None:
-            return unexplained(self, density, t)
-        return irreducible_between(
-            self.source, density, self._shares(time_like(t, torch.zeros(2, dtype=torch.float64)))
-        )  # fmt: skip
-
-    def _shares(self, t: Tensor) -> Shares:
-        alpha_rate, sigma_rate = self.rates(t)
-        return Shares(self.sigma(t), self.alpha(t), sigma_rate, alpha_rate)
+        return exact_irreducible(self, self.source, require_law("density", density), t)
 
 
 def cosine(source: Density | None = None) -> GaussianPath:

@@ -7,9 +7,7 @@ from torch import Tensor
 
 from toylab.densities.density import Density
 from toylab.paths.gaussian import require_law, start_of
-from toylab.paths.marginal import marginal_velocity, unexplained
-from toylab.paths.shares import Shares
-from toylab.paths.sources import irreducible_between, velocity_between
+from toylab.paths.sources import exact_irreducible, exact_velocity
 from toylab.paths.times import check_ends, time_like, time_tensor
 
 
@@ -79,10 +77,7 @@ class Linear:
                 unless ``density`` is a Gaussian mixture, too; and at t = 1 if the law has no density of its own
                 (points, curves).
         """
-        require_law("density", density)
-        if self.source is None:
-            return marginal_velocity(self, density, x, t)
-        return velocity_between(self.source, density, x, self._shares(time_like(t, x)))
+        return exact_velocity(self, self.source, require_law("density", density), x, t)
 
     def irreducible(self, density: Density, t: float) -> float:
         """1/2 E|x_1 - x_0 - v(x_t, t)|^2 at the time t, by quadrature.
@@ -90,13 +85,4 @@ class Linear:
         Raises:
             ValueError: from a source other than N(0, I), unless it and ``density`` are Gaussian mixtures.
         """
-        require_law("density", density)
-        if self.source is None:
-            return unexplained(self, density, t)
-        return irreducible_between(
-            self.source, density, self._shares(time_like(t, torch.zeros(2, dtype=torch.float64)))
-        )  # fmt: skip
-
-    def _shares(self, t: Tensor) -> Shares:
-        one = torch.ones_like(t)
-        return Shares(1 - t, t, -one, one)
+        return exact_irreducible(self, self.source, require_law("density", density), t)

@@ -1,12 +1,35 @@
 """From which sources to which data the velocity of x_t = a x_0 + b x_1 is known exactly."""
 
+import torch
 from torch import Tensor
 
 from toylab.densities import GaussianMixture
 from toylab.densities.density import Density
+from toylab.paths.marginal import marginal_velocity, unexplained
 from toylab.paths.pairs import pair_irreducible, pair_velocity
+from toylab.paths.path import NoisePath
 from toylab.paths.round_source import is_round, round_velocity
 from toylab.paths.shares import Shares
+from toylab.paths.times import time_like
+
+
+def exact_velocity(path: NoisePath, source: Density | None, density: Density, x: Tensor, t: Tensor | float) -> Tensor:
+    """E[x'_t | x_t = x] of a path from the source, None for N(0, I); shape of x [..., 2]."""
+    if source is None:
+        return marginal_velocity(path, density, x, t)
+    return velocity_between(source, density, x, _shares(path, time_like(t, x)))
+
+
+def exact_irreducible(path: NoisePath, source: Density | None, density: Density, t: float) -> float:
+    """1/2 E|x'_t - v(x_t, t)|^2 of a path from the source, None for N(0, I), by quadrature."""
+    if source is None:
+        return unexplained(path, density, t)
+    return irreducible_between(source, density, _shares(path, time_like(t, torch.zeros(2, dtype=torch.float64))))
+
+
+def _shares(path: NoisePath, t: Tensor) -> Shares:
+    alpha_rate, sigma_rate = path.rates(t)
+    return Shares(path.sigma(t), path.alpha(t), sigma_rate, alpha_rate)
 
 
 def velocity_between(source: Density, density: Density, x: Tensor, shares: Shares) -> Tensor:
