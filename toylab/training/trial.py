@@ -191,7 +191,7 @@ class _Tried:
     def __call__(self, x: Tensor, *sigma: Tensor | float) -> Tensor:
         self.differentiated |= x.requires_grad or forward_ad.unpack_dual(x).tangent is not None
         other = (
-            "give a NoiseConditionalMLP(), or an objective at one noise level"
+            "give a NoiseConditionalMLP() (for flow matching a VelocityMLP()), or an objective at one noise level"
             if sigma
             else "give a ScoreMLP(), or an objective over noise levels, such as NoiseConditional(sigmas)"
         )
