@@ -12,7 +12,7 @@ import pytest
 from tests.devices import lessons
 from tests.devices.card import card
 
-QUICK = ("01_scores", "02_langevin", "04_where_it_fails", "05_noise_levels")
+QUICK = ("01_scores", "02_langevin", "05_noise_levels")
 
 
 @pytest.mark.slow

@@ -355,7 +355,7 @@ TINY = {
     "failures": {"n_networks": 2, "share": 0.01},
     "gradients": {"n_training_steps": 6, "n_networks": 2, "n_batches": 2},
     "efficiency": {"n_repeats": 2, "n_points": 20, "n_cells": 2},
-    "objectives": {"n_networks": 1, "share": 0.003, "densities": ("two_modes",)},
+    "objectives": {"n_networks": 1, "share": 0.003, "n_cells": 100, "densities": ("two_modes",)},
 }  # fmt: skip
 UNRECORDED = {"gallery", "fields", "efficiency"}  # nothing is repeated
 
@@ -367,8 +367,7 @@ def shortened(monkeypatch, without_offsets):
     monkeypatch.setattr(devices, "_PAIRS_ON_A_GPU", 1 << 18)
     for name in ("fisher_divergence", "fisher_information"):  # quadratures, run on a card by "failures"
         monkeypatch.setattr(objectives, name, lambda *_: 1.0)
-    for module in (estimation, objectives):
-        monkeypatch.setattr(module, "fisher_divergence_by_region", partial(fisher_divergence_by_region, n=100))
+    monkeypatch.setattr(estimation, "fisher_divergence_by_region", partial(fisher_divergence_by_region, n=100))
     monkeypatch.setattr(bugs, "geometric", few(schedules.geometric, 9))
     monkeypatch.setattr(diffusion, "uniform", few(schedules.uniform, 9))
     monkeypatch.setattr(reference, "SIGMAS", schedules.geometric(20.0, 1.0, 2))

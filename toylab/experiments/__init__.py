@@ -132,7 +132,8 @@ EXPERIMENTS = {
     ),
     "objectives": Experiment(
         "every objective trained on three densities and measured exactly; with its table",
-        objectives.run, partial(objectives.run, n_networks=2, share=0.0003, densities=("two_modes",)),
+        objectives.run,
+        partial(objectives.run, n_networks=2, share=0.0003, n_cells=100, densities=("two_modes",)),
         objectives.draw, table=objectives.table, densities=tuple(targets()),
     ),
 }  # fmt: skip

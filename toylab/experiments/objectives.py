@@ -31,6 +31,7 @@ def run(
     progress: bool = True,
     n_networks: int = 5,
     share: float = 1.0,
+    n_cells: int = 500,
     densities: tuple[str, ...] = ("two_modes", "ring", "checkerboard"),
 ) -> Result:
     """Train every objective on every density, and measure each network exactly.
@@ -41,6 +42,7 @@ def run(
         progress: show a progress bar over all trainings.
         n_networks: trainings of each objective on each density.
         share: of the optimiser steps to take; 1 is what the numbers in the documentation were made with.
+        n_cells: cells per side of the square over which inside and outside are summed.
         densities: names of ``trained_objectives.targets``; the curves that are drawn are of the first.
     """
     chosen = {name: targets()[name].to(device) for name in densities}
@@ -60,7 +62,7 @@ def run(
                 for k in range(n_networks):
                     with_curves = k == 0 and name == densities[0] and label.startswith(_DRAWN)
                     gen = generator(seed, k, device)
-                    row, curves = _train(training, n_steps, target, gen, device, with_curves=with_curves)
+                    row, curves = _train(training, n_steps, target, n_cells, gen, device, with_curves=with_curves)
                     rows.append(row)
                     arrays.update({f"{label}/{key}": values for key, values in curves.items()})
                     shown.update()
@@ -78,6 +80,7 @@ def _train(
     training: Training,
     n_steps: int,
     target: Target,
+    n_cells: int,
     gen: torch.Generator,
     device: torch.device | str,
     *,
@@ -94,7 +97,9 @@ def _train(
         learning_rate=0.01, average=training.average, report_every=max(1, n_steps // _N_REPORTS),
         held_out=divergence if with_curves else None, generator=gen, device=device, progress=False,
     )  # fmt: skip
-    j = fisher_divergence_by_region(training.score(result.network), density, target.extent, sigma=training.sigma)
+    j = fisher_divergence_by_region(
+        training.score(result.network), density, target.extent, sigma=training.sigma, n=n_cells
+    )
     x = density.sample((_N_LOSSES,), generator=gen)
     with torch.no_grad():
         losses = training.objective(result.network, x, generator=gen)
