@@ -43,6 +43,12 @@ def test_links_lead_somewhere(page):
 
 @functools.cache
 @functools.cache
+def text_of_lesson(name):
+    """What is written in a lesson, its code and outputs left out."""
+    cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
 def run(name):
     """Run the python blocks of a page one after the other; what they print, and the names they leave."""
     text = (ROOT / "docs" / name).read_text()
@@ -302,6 +308,7 @@ def test_what_score_matching_costs_is_the_recorded_one():
     for sigma, row in numbers["sigma"][efficiency.ANEW].items():
         assert f"| {efficiency.ANEW}, σ = {sigma} | – | – | {cells(row)} | {row['exact'] / best:.3g} |" in page
     joined = numbers["sigma"][efficiency.ANEW]["2"]["exact"] / best
+    assert f"needs {joined - 1:.0%} more data".replace("%", " %") in text_of_lesson("14_likelihood_and_energies")
     assert f"at σ = a = 2 it needs {joined - 1:.0%} more data".replace("%", " %") in page
     share = numbers["share of the data where the scores differ"]
     assert f"differ by more than 0.5 where {share:.1%} of the data lie".replace("%", " %") in page
@@ -424,6 +431,15 @@ def test_the_nats_are_the_recorded_ones():
         cells = " | ".join(f"{row[part]['mean']:.3f} ± {row[part]['std']:.3f}" for part in ("bound", "flow", "gap"))
         assert f"| {name} | {cells} |" in DIFFUSION_PAGE
         assert all(len(row[part]["values"]) == 5 for part in ("bound", "flow", "gap"))
+    lesson = text_of_lesson("14_likelihood_and_energies")
+    names = (
+        "noise prediction ($\\sigma^2$, uniform times)",
+        "likelihood, uniform times",
+        "likelihood, importance-sampled",
+    )
+    for name, row in zip(names, numbers.values(), strict=True):
+        cells = " | ".join(f"{row[part]['mean']:.2f} ± {row[part]['std']:.2f}" for part in ("bound", "flow"))
+        assert f"| {name} | {cells} |" in lesson
     plain, uniform, important = numbers.values()
     assert max(important["bound"]["values"]) < min(plain["bound"]["values"])
     assert important["bound"]["mean"] == pytest.approx(plain["bound"]["mean"] / 2, rel=0.05)
