@@ -1,5 +1,8 @@
 """What the code of a loss must do, whatever its formula: shape, draws, independence of points, gradient."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
@@ -9,9 +12,13 @@ from toylab.testing.expansion import target_of
 from toylab.testing.report import Finding
 from toylab.testing.truth import Losses, Truth, fields
 
+AnyField = TypeVar("AnyField")
 
-def check_shape(objective: object, losses: Losses, truth: NoiseConditionalScore, x: Tensor, field: str) -> Finding:
-    """One finite loss per point, for seven points; ``truth`` is the exact field, a score or a velocity."""
+
+def check_shape(
+    objective: object, losses: Callable[[AnyField, Tensor], Tensor], truth: AnyField, x: Tensor, field: str
+) -> Finding:
+    """One finite loss per point, for seven points; ``truth`` is the exact field: a score, a velocity or an energy."""
     name = "shape"
     if not takes_generator(objective):
         return Finding(name, False, f"the loss {NO_GENERATOR}")
@@ -25,16 +32,17 @@ def check_shape(objective: object, losses: Losses, truth: NoiseConditionalScore,
     if not values.is_floating_point() or values.dtype.itemsize < 4:
         return Finding(name, False, f"gives {values.dtype}: give losses in the dtype of the points, {x.dtype}")
     if values.shape != (7,):
-        hint = "leave out the mean" if values.ndim == 0 else "sum over coordinates, and keep the batch"
+        hint = "leave out the mean" if values.ndim == 0 else "sum over coordinates, and keep the batch" + _OF_ENERGIES
         return Finding(name, False, f"gives shape {list(values.shape)} for 7 points where [7] is wanted: {hint}")
     if not values.isfinite().all():
         return Finding(name, False, f"the loss of the true {field} is nan or inf")
     return Finding(name, True, "one finite loss per point")
 
 
+_OF_ENERGIES = " (a loss of energies calls model.energy(x), or says network_of=lambda model: model.energy)"
 _HANDED = (
-    " (it is handed a plain function of points, the truth; what a loss takes in its place is told by network_of=, and "
-    "one of energies or likelihoods, whose value is no squared error of such a function, cannot be checked here)"
+    " (it is handed a plain function of points, the truth; what a loss takes in its place is told by network_of=. One "
+    "of energies calls model.energy(x), and is checked without path= and at a single sigma)"
 )
 
 
@@ -54,11 +62,12 @@ def check_levels(losses: Losses, truth: Truth, x: Tensor) -> Finding:
     )
 
 
-def check_draws(losses: Losses, truth: NoiseConditionalScore, x: Tensor) -> Finding:
+def check_draws(losses: Callable[[AnyField, Tensor], Tensor], truth: AnyField, x: Tensor) -> Finding:
     """All random numbers come from the generator."""
     same = torch.equal(losses(truth, x[:50]), losses(truth, x[:50]))
     message = "same generator, same losses" if same else (
-        "two calls with the same generator differ: draw all random numbers from the generator given"
+        "two calls with the same generator differ: draw all random numbers from the generator given, and keep chains "
+        "in the network (network.with_chains), not in the loss"
     )  # fmt: skip
     return Finding("generator", same, message)
 

@@ -1,8 +1,10 @@
 """The check of a loss, of a score, on a bounded domain or not, or of a velocity."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from toylab._internal import validate
@@ -16,6 +18,8 @@ from toylab.paths.draw import require_path
 from toylab.score import Score
 from toylab.testing.domain import check_domain_objective
 from toylab.testing.domain_truth import DomainTruth
+from toylab.testing.energy import check_energy_objective
+from toylab.testing.energy_truth import EnergyTruth, asks_for_an_energy
 from toylab.testing.report import Report
 from toylab.testing.run import Draws
 from toylab.testing.score import check_score_objective
@@ -97,7 +101,17 @@ def check_objective(
         return check_velocity_objective(objective, velocity, network_of, draws, n, n_most)
     if isinstance(objective, FlowMatching):
         raise ValueError("objective learns a velocity: say of which path by path=, as in path=objective.path.")
-    clean = not isinstance(sigma, Tensor | ContinuousLevels) and sigma == 0
+    level = math.nan  # of several
+    if single := not isinstance(sigma, Tensor | ContinuousLevels):
+        level = float(validate.noise_level(sigma, torch.zeros(2)))
+    if single and asks_for_an_energy(objective, draws.density, level, network_of):
+        if weight is not None:
+            raise ValueError("weight is given for a loss that asks for model.energy, which has none: leave it out.")
+        if ends_at_a_wall(draws.density) and level == 0:
+            raise ValueError(f"{density!r} ends at a wall, where -log p is inf: an energy is checked on a law without.")
+        energy = EnergyTruth(draws.density, level)
+        return check_energy_objective(objective, energy, network_of, draws, n, n_most)
+    clean = single and level == 0
     if clean and (isinstance(objective, BoundedImplicit) or ends_at_a_wall(draws.density)):
         if isinstance(objective, BoundedImplicit):
             if weight is not None:

@@ -1,0 +1,248 @@
+"""``check_objective`` of losses of an energy: it accepts them however they are written, and names their mistakes."""
+
+import functools
+import math
+
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+
+from toylab.densities import GaussianMixture, isotropic
+from toylab.objectives import (
+    ContrastiveDivergence,
+    MaximumLikelihood,
+    NoiseContrastive,
+    PersistentContrastiveDivergence,
+)
+from toylab.samplers import langevin_step, mala_init, mala_step
+from toylab.testing import check_objective
+
+N = 20_000  # to begin with: a right loss gets as many as its check needs, and a mutant is found in these
+ONE = GaussianMixture([1.0], [[1.0, -0.5]], [[[1.0, 0.3], [0.3, 0.5]]])
+BOX = (-7.0, 9.0, -7.0, 6.0)
+NOISE = isotropic([[0.5, 0.0]], std=1.5)
+ULA = functools.partial(langevin_step, step_size=0.3)
+
+
+def mala(model, x, *, generator=None, step_size=0.8):
+    """One step of MALA, as a step of contrastive divergence."""
+    log_prob = lambda y: -model.energy(y)  # noqa: E731
+    return mala_step(log_prob, model, mala_init(log_prob, model, x), step_size, generator=generator)[0].x
+
+
+def independent(model, x, *, generator=None):
+    """One step of Metropolis with proposals of the noise, which owe nothing to x."""
+    y = NOISE.sample((len(x),), generator=generator).to(x)
+    log_ratio = model.energy(x) - model.energy(y) + NOISE.log_prob(x) - NOISE.log_prob(y)
+    kept = torch.rand(len(x), dtype=x.dtype, generator=generator).log() < log_ratio
+    return torch.where(kept[:, None], y, x).detach()
+
+
+def box_nodes(n=60):
+    """Midpoints of n x n cells and the area of a cell."""
+    left, right, bottom, top = BOX
+    t = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    return torch.cartesian_prod(left + (right - left) * t, bottom + (top - bottom) * t), (
+        (right - left) * (top - bottom) / n**2
+    )
+
+
+def likelihood(model, x, generator=None):
+    """log Z as the integral over midpoints, subtracted from a log-density."""
+    nodes, area = box_nodes()
+    unnormalised = lambda y: torch.exp(-model.energy(y))  # noqa: E731
+    return -torch.log(unnormalised(x) / (area * unnormalised(nodes).sum()))
+
+
+def one_cloud(model, x, generator=None):
+    """Contrastive divergence with one call for data and chains, whose mean is shared by the batch."""
+    y = independent(model, x, generator=generator)
+    of_data, of_chains = model.energy(torch.cat([x, y])).chunk(2)
+    return of_data - of_chains.mean()
+
+
+def own_gradient(model, x, generator=None):
+    """The score by differentiating the energy, and MALA written out."""
+    eps = 0.8
+
+    def up(y):
+        y = y.detach().requires_grad_()
+        with torch.enable_grad():
+            (slope,) = torch.autograd.grad(-model.energy(y).sum(), y)
+        return slope
+
+    z = torch.randn(x.shape, dtype=x.dtype, generator=generator)
+    y = x + 0.5 * eps * up(x) + eps**0.5 * z
+    forth = (y - x - 0.5 * eps * up(x)).square().sum(-1) / (2 * eps)
+    back = (x - y - 0.5 * eps * up(y)).square().sum(-1) / (2 * eps)
+    u = torch.rand(len(x), dtype=x.dtype, generator=generator)
+    kept = u.log() < model.energy(x) - model.energy(y) + forth - back
+    y = torch.where(kept[:, None], y, x).detach()
+    return model.energy(x) - model.energy(y)
+
+
+def as_classification(log_prob, x, generator=None):
+    """Noise-contrastive estimation as logistic regression of a function that gives log p."""
+    y = NOISE.sample((len(x),), generator=generator).to(x)
+    logits = torch.cat([log_prob(z) - NOISE.log_prob(z) for z in (x, y)])
+    labels = torch.cat([torch.ones_like(x[:, 0]), torch.zeros_like(y[:, 0])])
+    losses = binary_cross_entropy_with_logits(logits, labels, reduction="none").view(2, -1)
+    return losses.mean(0)
+
+
+def denoised_by_hand(model, x, generator=None):
+    """Denoising score matching of an energy that is differentiated here."""
+    z = torch.randn(x.shape, dtype=x.dtype, generator=generator)
+    y = (x + 0.5 * z).requires_grad_()
+    (slope,) = torch.autograd.grad(model.energy(y).sum(), y, create_graph=True)
+    return 0.5 * (-slope + z / 0.5).square().sum(-1)
+
+
+SOUND = {
+    "maximum likelihood": (MaximumLikelihood(BOX, n_cells=16), {}),
+    "contrastive divergence": (ContrastiveDivergence(mala), {}),
+    "persistent chains": (PersistentContrastiveDivergence(mala), {}),
+    "noise-contrastive": (NoiseContrastive(NOISE), {}),
+    "noise-contrastive, ratio 3": (NoiseContrastive(NOISE, 3), {}),
+    "likelihood by midpoints": (likelihood, {}),
+    "one cloud": (one_cloud, {}),
+    "its own gradient": (own_gradient, {}),
+    "as classification": (as_classification, {"network_of": lambda model: lambda x: -model.energy(x)}),
+    "denoising by hand": (denoised_by_hand, {"sigma": 0.5}),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_right_loss_passes(name):
+    objective, settings = SOUND[name]
+    report = check_objective(objective, density=ONE, n=N, **settings)
+    assert report.passed, report
+    assert report.smallest_slip <= 0.102
+    assert "would have been seen" in str(report)
+
+
+def energies_of(formula):
+    """E(x) - E(y) and the like: ``formula`` of the energies of the data and of the ends of chains."""
+
+    def loss(model, x, *, generator=None):
+        return formula(model.energy(x), model.energy(independent(model, x, generator=generator)))
+
+    return loss
+
+
+def by_steps(step, n_steps=1, start=None):
+    """Contrastive divergence with steps of its own, held fixed, from the data or from elsewhere."""
+
+    def loss(model, x, *, generator=None):
+        y = x if start is None else start(x, generator)
+        with torch.no_grad():
+            for _ in range(n_steps):
+                y = step(model, y, torch.randn(x.shape, dtype=x.dtype, generator=generator))
+        return model.energy(x) - model.energy(y)
+
+    return loss
+
+
+def through_the_chain(model, x, *, generator=None):
+    z = torch.randn(x.shape, dtype=x.dtype, generator=generator)
+    y = x + 0.05 * model(x) + 0.1**0.5 * z
+    return model.energy(x) - model.energy(y)
+
+
+def contrast(ratio=3, noise=True, count=True, mean=False):
+    """Noise-contrastive estimation with a part left out."""
+
+    def loss(model, x, *, generator=None):
+        y = NOISE.sample((ratio, len(x)), generator=generator).to(x)
+
+        def log_odds(x):
+            return -model.energy(x) - noise * NOISE.log_prob(x) - count * math.log(ratio)
+
+        of_noise = softplus(log_odds(y))
+        return softplus(-log_odds(x)) + (of_noise.mean(0) if mean else of_noise.sum(0))
+
+    return loss
+
+
+def without_a_normaliser(model, x, *, generator=None):
+    return model.energy(x)
+
+
+def detached_normaliser(model, x, *, generator=None):
+    nodes, area = box_nodes()
+    return model.energy(x) + ((-model.energy(nodes)).logsumexp(0) + math.log(area)).detach()
+
+
+def first_point(model, x, *, generator=None):
+    return energies_of(lambda a, b: a - b)(model, x[:1].expand(len(x), 2), generator=generator)
+
+
+def any_point(model, x, *, generator=None):
+    k = torch.randint(len(x), (1,), generator=generator)
+    return ContrastiveDivergence(ULA)(model, x[k].expand(len(x), 2), generator=generator)
+
+
+def all_detached(model, x, *, generator=None):
+    return energies_of(lambda a, b: a - b)(model, x, generator=generator).detach()
+
+
+def wide_start(x, generator):
+    return 6 * torch.rand(x.shape, dtype=x.dtype, generator=generator) - 3
+
+
+class Buffer:
+    """Chains of its own, that go on from call to call."""
+
+    def __init__(self):
+        self.chains = torch.zeros(1000, 2, dtype=torch.float64)
+
+    def __call__(self, model, x, *, generator=None):
+        self.chains = mala(model, self.chains, generator=generator).detach()
+        return model.energy(x) - model.energy(self.chains).mean()
+
+
+class HalfAnOffset(MaximumLikelihood):
+    def offset(self, density):
+        return super().offset(density) / 2
+
+
+MUTANTS = {
+    # phases
+    "phases exchanged": (energies_of(lambda a, b: b - a), "the two phases are exchanged"),
+    "likelihood upside down": (lambda m, x, *, generator=None: -likelihood(m, x), "the two phases are exchanged"),
+    "no normaliser": (without_a_normaliser, "nothing stands against the energies of the data"),
+    "detached normaliser": (detached_normaliser, "nothing stands against the energies of the data"),
+    "chains count half": (energies_of(lambda a, b: a - 0.5 * b), "count 0.5 times as much as those of the data"),
+    "alpha E^2": (energies_of(lambda a, b: a - b + 0.1 * (a**2 + b**2)), "a term 0.1 E^2 is added"),
+    "the first point": (first_point, "only one point of each batch is used"),
+    "any point": (any_point, "only one point of each batch is used"),
+    "all detached": (all_detached, "carries no gradient to the energy"),
+    "a mean": (lambda m, x, *, generator=None: likelihood(m, x).mean(), "leave out the mean"),
+    "an offset": (HalfAnOffset(BOX, n_cells=16), "mean loss + offset = 0 at the truth needs"),
+    # chains
+    "eps s + sqrt(eps) z": (by_steps(lambda m, y, z: y + 0.1 * m(y) + 0.1**0.5 * z), "the temperature 0.5"),
+    "drift alone": (by_steps(lambda m, y, z: y + 0.1 * m(y) + 0.005 * z, 10), "the temperature 0.0001"),
+    "half of the drift": (by_steps(lambda m, y, z: y + 0.05 * m(y) + 0.2**0.5 * z), "the temperature 2"),
+    "Langevin steps": (ContrastiveDivergence(ULA), "chains are Langevin steps of size 0.3"),
+    "persistent Langevin": (PersistentContrastiveDivergence(ULA), "chains are Langevin steps of size 0.3"),
+    "through the chain": (through_the_chain, "comes through the points at which E is taken"),
+    "started elsewhere": (
+        by_steps(lambda m, y, z: y + 0.05 * m(y) + 0.1**0.5 * z, 3, wide_start), "chains do not start at the data"
+    ),
+    "a buffer of its own": (Buffer(), "keep chains in the network"),
+    # noise-contrastive
+    "no noise density": (contrast(noise=False), "the density of the noise is left out of the log-odds"),
+    "no ratio": (contrast(count=False), "the log-odds lack - log r, with r = 3 draws"),
+    "mean over the noise": (contrast(mean=True), "count r = 3 draws of noise for each point, and the loss takes their"),
+    # called otherwise
+    "E = model(x)": (lambda m, x, *, generator=None: m(x), "network_of=lambda model: model.energy"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_rejected_by_name(name):
+    objective, says = MUTANTS[name]
+    report = check_objective(objective, density=ONE, n=N)
+    assert not report.passed, report
+    assert not report.undecided
+    assert says in report.wrong, report
