@@ -9,10 +9,12 @@ from torch import Tensor
 
 from toylab.objectives.objective import Objective
 from toylab.testing.contract import check_draws, check_shape
-from toylab.testing.energy_evidence import EnergyEvidence, value_and_slope
-from toylab.testing.energy_formula import check_energy_constant, check_energy_minimiser, check_rise
 from toylab.testing.energy_slips import Seen, explain_energy, look_at_energies
-from toylab.testing.energy_truth import Asked, Energy, EnergyLosses, EnergyTruth, energy_losses, losses_of
+from toylab.testing.energy_truth import Asked, Energy, EnergyTruth, energy_losses, losses_of
+from toylab.testing.estimate import EXACT
+from toylab.testing.formula import check_constant
+from toylab.testing.gradient_evidence import GradientEvidence, ModelLosses, value_and_slope
+from toylab.testing.gradient_formula import check_rise, check_vanishing
 from toylab.testing.report import Finding, Report
 from toylab.testing.run import Draws, offset_of, run
 
@@ -46,7 +48,8 @@ def check_energy_objective(
         return Report(tuple(contract))
     first = Energy(truth, truth.exact, len(few), start)
     losses_of(objective, first, network_of, few, start)
-    found, offset = EnergyEvidence(truth, carries="chains" in vars(first)), offset_of(objective, truth.density)
+    truth.carries = "chains" in vars(first)
+    found, offset = GradientEvidence(truth), offset_of(objective, truth.density)
 
     @cache
     def seen() -> Seen:
@@ -62,13 +65,12 @@ def check_energy_objective(
         found.add(traced_with, draws.points(n), draws.fresh)
 
     def look() -> list[Finding]:
-        findings = [check_energy_minimiser(found, explain), check_rise(found, explain)]
-        return [*findings, check_energy_constant(offset, found)]
+        return [check_vanishing(found, explain), check_rise(found, explain), _check_value(offset, found)]
 
     return run(contract, found, add, look, n, n_most)
 
 
-def _check_batch(losses: EnergyLosses, exact: Tensor, x: Tensor) -> Finding:
+def _check_batch(losses: ModelLosses, exact: Tensor, x: Tensor) -> Finding:
     """The losses of a batch depend on more than one of its points; chains may be shared, or refuse to move."""
     name, x = "every point", x[:_N_MOVED]
     here = losses(exact, x)
@@ -85,7 +87,7 @@ def _check_batch(losses: EnergyLosses, exact: Tensor, x: Tensor) -> Finding:
     return Finding(name, True, "the losses of a batch depend on its points")
 
 
-def _check_gradient(traced: EnergyLosses, exact: Tensor, x: Tensor) -> Finding:
+def _check_gradient(traced: ModelLosses, exact: Tensor, x: Tensor) -> Finding:
     """The loss has a graph to the energy: its value, of held-fixed chains, says nothing of the gradient."""
     name = "gradient"
     parameters = exact.requires_grad_()
@@ -97,3 +99,16 @@ def _check_gradient(traced: EnergyLosses, exact: Tensor, x: Tensor) -> Finding:
     if not bool(slope.isfinite().all()):
         return Finding(name, False, "the gradient of the loss of the true energy is nan or inf")
     return Finding(name, True, "reaches the energy")
+
+
+def _check_value(offset: float | None, found: GradientEvidence[EnergyTruth]) -> Finding:
+    """Mean loss + offset must be 0 at the truth; of a likelihood without an offset it is told what its value is."""
+    if offset is not None:
+        return check_constant(offset, found.constant(), found.z, EXACT * max(abs(found.truth.entropy), 1.0))
+    told, x = "not checked: the loss has no offset(density)", torch.cat([x for _, x in found.batches])
+    excess = found.losses_at_truth() + found.truth.law.log_prob(x)
+    middle = float(excess.mean())
+    if float((excess - middle).abs().max()) <= EXACT:
+        value = "-log p(x), whose mean is the entropy" if abs(middle) <= EXACT else f"-log p(x) + {middle:.4g}"
+        told += f"; its value at the truth is {value}"
+    return Finding("constant", True, told)

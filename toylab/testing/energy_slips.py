@@ -13,9 +13,9 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from toylab.testing.energy_evidence import EnergyEvidence, value_and_slope
 from toylab.testing.energy_truth import CONSTANT, DIRECTIONS, LOG_P, Asked, EnergyTruth
 from toylab.testing.estimate import Estimate, estimate
+from toylab.testing.gradient_evidence import GradientEvidence, value_and_slope
 
 _SAME = 1e-6  # relative, of numbers that differ by rounding
 _SURE = 5.0  # standard errors, of words for what is wrong already
@@ -93,12 +93,12 @@ def _first_start(calls: list[Asked]) -> Tensor | None:
     return next((asked.x.reshape(-1, 2) for asked in calls if asked.score or asked.differentiated), None)
 
 
-def explain_energy(seen: Seen, found: EnergyEvidence) -> str:
+def explain_energy(seen: Seen, found: GradientEvidence[EnergyTruth]) -> str:
     """The slip in words; empty if it is not a known one."""
     return (
         _explain_phases(seen, found.truth)
         or _explain_noise(seen, found)
-        or _explain_chains(seen, found.truth, found.carries)
+        or _explain_chains(seen, found.truth)
         or _explain_temperature(found)
     )
 
@@ -146,7 +146,7 @@ def _square(truth: EnergyTruth, x: Tensor, weights: Tensor) -> float:
     return 0.5 * slope if exact and abs(slope) > 1e-4 * abs(float(weights.mean())) else 0.0
 
 
-def _explain_noise(seen: Seen, found: EnergyEvidence) -> str:
+def _explain_noise(seen: Seen, found: GradientEvidence[EnergyTruth]) -> str:
     """Slips of noise-contrastive estimation, whose weights at the data are s (1 - h), h = 1 / (1 + r q / exp(-E))."""
     weights, truth = seen.data, found.truth
     if _constant(weights) or not bool((weights > 0).all()):
@@ -174,13 +174,13 @@ def _explain_noise(seen: Seen, found: EnergyEvidence) -> str:
     return f"exp(-E) comes out as {math.exp(-shift):.3g} times the density, and right but for that"
 
 
-def _explain_chains(seen: Seen, truth: EnergyTruth, carries: bool) -> str:
+def _explain_chains(seen: Seen, truth: EnergyTruth) -> str:
     """What is wrong with the steps of chains, by their first one: drift b s and noise of variance v."""
     if seen.steps is None or seen.starts is None:
         return ""
     parts = []
     known = torch.isin(seen.starts[:, 0], seen.x[:, 0]).all()
-    if not carries and not bool(known):
+    if not truth.carries and not bool(known):
         parts.append("chains do not start at the data, and are too short to come from elsewhere to the model")
     here, there = seen.steps
     s, moved = truth.law.score(here), there - here
@@ -202,12 +202,12 @@ def _explain_chains(seen: Seen, truth: EnergyTruth, carries: bool) -> str:
     return "; ".join(parts)
 
 
-def _explain_temperature(found: EnergyEvidence) -> str:
+def _explain_temperature(found: GradientEvidence[EnergyTruth]) -> str:
     excess = _root(found, LOG_P, (_LOWEST, _HIGHEST))
     return "" if excess is None else f"it learns E = {1 + excess:.2g} (-log p), a law of another temperature"
 
 
-def _root(found: EnergyEvidence, name: str, between: tuple[float, float]) -> float | None:
+def _root(found: GradientEvidence[EnergyTruth], name: str, between: tuple[float, float]) -> float | None:
     """The coefficient of a function, all others 0, at which the whole gradient vanishes, if there is one."""
     k = DIRECTIONS.index(name)
 

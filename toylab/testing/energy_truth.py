@@ -20,6 +20,9 @@ from toylab._internal.torch_private import differentiated
 from toylab.densities import Density
 from toylab.densities.quadrature import expectation
 from toylab.objectives.objective import Objective
+from toylab.testing.evidence import MULTIPLE, OTHER
+from toylab.testing.formula import percent
+from toylab.testing.gradient_evidence import ModelLosses
 
 LOG_P, CONSTANT = "log p", "a constant"
 # u1 and u2 are the coordinates, centred and in units of the standard deviation of the law; the means are not 0
@@ -27,18 +30,25 @@ WAVE, SLOPE, TILT = "cos(u1 + 0.4)", "tanh(u2 + 0.5)", "sin(2 u1 - u2 + 1)"
 DIRECTIONS = (LOG_P, WAVE, SLOPE, TILT, CONSTANT)
 _SHIFTS = {WAVE: 0.4, SLOPE: 0.5, TILT: 1.0}
 _MOST_KEPT = 4  # sets of points whose features are remembered: data, and the nodes of a quadrature, come again
-EnergyLosses = Callable[[Tensor, Tensor], Tensor]  # the losses of the energy of coefficients a [5] at points
 
 
 class EnergyTruth:
     """-log p of a law, and functions to disturb it with.
+
+    Attributes:
+        name: of the true energy.
+        directions: names of the functions.
+        carries: whether the loss moves the chains of the model, which is found out at its first call.
 
     Args:
         density: the law of the data.
         sigma: noise level of the law whose energy is to be learned.
     """
 
+    name, directions = "E = -log p", DIRECTIONS
+
     def __init__(self, density: Density, sigma: float) -> None:
+        self.carries = False
         self.density, self.sigma = density, sigma
         self.law = density if sigma == 0 else density.noised(sigma)
         self._kept: deque[tuple[Tensor, Tensor]] = deque(maxlen=_MOST_KEPT)
@@ -70,6 +80,31 @@ class EnergyTruth:
     def chains(self, n: int, seed: int) -> Tensor:
         """Persistent chains [n, 2] that have reached the law: draws of it."""
         return self.law.to(torch.float64).sample((n,), generator=torch.Generator().manual_seed(seed))
+
+    @property
+    def n_controls(self) -> int:
+        """None of the data where the law learned is another, under noise."""
+        return ((self.sigma == 0) + self.carries) * (len(DIRECTIONS) - 1)
+
+    def controls(self, x: Tensor, seed: int) -> Tensor:
+        """Means of the functions over the data, and over the starts of persistent chains."""
+        clouds = [x] if self.sigma == 0 else []
+        if self.carries:
+            clouds.append(self.chains(len(x), seed))
+        return torch.cat([x.new_empty(0), *(self.features(cloud)[:, :-1].mean(0) for cloud in clouds)])
+
+    def goal(self, name: str) -> float:
+        """The error of a coefficient that must be visible: 5 % in the multiple of log p."""
+        return MULTIPLE if name == LOG_P else OTHER
+
+    def told(self, visible: dict[str, float]) -> str:
+        """In words what would have been seen."""
+        other = max((slip for name, slip in visible.items() if name != LOG_P), default=0.0)
+        free = "" if CONSTANT in visible else "; the constant of E is free"
+        return (
+            f"a multiple of log p that is {percent(visible.get(LOG_P, 0.0))} off would have been seen, and {other:.2g} "
+            f"along another function of variance 1{free}"
+        )
 
     def features(self, x: Tensor) -> Tensor:
         """-log p, the three bounded functions, of variance 1, each less its mean, and 1, shape [..., 5]; x [..., 2]."""
@@ -154,10 +189,10 @@ class Energy:
 
 def energy_losses(
     objective: Objective[Any], truth: EnergyTruth, network_of: Callable[..., Any] | None
-) -> Callable[[int], EnergyLosses]:
+) -> Callable[[int], ModelLosses]:
     """The losses by seed, with the same random numbers, and the same chains, at every call."""
 
-    def with_seed(seed: int) -> EnergyLosses:
+    def with_seed(seed: int) -> ModelLosses:
         def traced(a: Tensor, x: Tensor) -> Tensor:
             return losses_of(objective, Energy(truth, a, len(x), seed), network_of, x, seed)
 
