@@ -19,14 +19,25 @@ def check_shape(
     objective: object, losses: Callable[[AnyField, Tensor], Tensor], truth: AnyField, x: Tensor, field: str
 ) -> Finding:
     """One finite loss per point, for seven points; ``truth`` is the exact field: a score, a velocity or an energy."""
-    name = "shape"
     if not takes_generator(objective):
-        return Finding(name, False, f"the loss {NO_GENERATOR}")
+        return Finding("shape", False, f"the loss {NO_GENERATOR}")
+    return check_losses(losses, truth, x, f"objective({field}, x, generator=g)", field)
+
+
+def check_losses(
+    losses: Callable[[AnyField, Tensor], Tensor], truth: AnyField, x: Tensor, call: str, field: str
+) -> Finding:
+    """The same of a loss that need not take a generator, called as ``call`` says."""
+    name = "shape"
     try:
         values = losses(truth, x[:7])
     except Exception as error:  # whatever the reader's loss raises is what is reported
-        told = f"objective({field}, x, generator=g) raises {type(error).__name__}: {error}"
-        return Finding(name, False, told + (_HANDED if isinstance(error, TypeError | AttributeError) else ""))
+        told = f"{call} raises {type(error).__name__}: {error}"
+        return Finding(
+            name,
+            False,
+            told + (_HANDED if field != "machine" and isinstance(error, TypeError | AttributeError) else ""),
+        )
     if not isinstance(values, Tensor):
         return Finding(name, False, f"gives a {type(values).__name__} for 7 points: give a tensor of 7 losses")
     if not values.is_floating_point() or values.dtype.itemsize < 4:
@@ -66,8 +77,7 @@ def check_draws(losses: Callable[[AnyField, Tensor], Tensor], truth: AnyField, x
     """All random numbers come from the generator."""
     same = torch.equal(losses(truth, x[:50]), losses(truth, x[:50]))
     message = "same generator, same losses" if same else (
-        "two calls with the same generator differ: draw all random numbers from the generator given, and keep chains "
-        "in the network (network.with_chains), not in the loss"
+        "two calls with the same generator differ: draw all random numbers from the generator given"
     )  # fmt: skip
     return Finding("generator", same, message)
 

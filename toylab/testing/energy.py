@@ -1,6 +1,7 @@
 """The check of a loss of an energy, from first call to constant."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -42,7 +43,7 @@ def check_energy_objective(
     contract = [check_shape(objective, traced, truth.exact, few, "energy")]
     if not contract[0].passed:
         return Report(tuple(contract))
-    contract += [check_draws(losses, truth.exact, few), _check_batch(losses, truth.exact, few)]
+    contract += [_told_of_chains(check_draws(losses, truth.exact, few)), _check_batch(losses, truth.exact, few)]
     contract.append(_check_gradient(traced, truth.exact, few))
     if not all(finding.passed for finding in contract):
         return Report(tuple(contract))
@@ -68,6 +69,12 @@ def check_energy_objective(
         return [check_vanishing(found, explain), check_rise(found, explain), _check_value(offset, found)]
 
     return run(contract, found, add, look, n, n_most)
+
+
+def _told_of_chains(finding: Finding) -> Finding:
+    """The finding about random numbers, with the other reason why a loss of an energy may not repeat itself."""
+    hint = ", and keep chains in the network (network.with_chains), not in the loss"
+    return finding if finding.passed else replace(finding, message=finding.message + hint)
 
 
 def _check_batch(losses: ModelLosses, exact: Tensor, x: Tensor) -> Finding:

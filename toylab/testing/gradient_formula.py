@@ -27,7 +27,7 @@ def check_vanishing(found: GradientEvidence[Any], explain: Callable[[], str]) ->
 def check_rise(found: GradientEvidence[Any], explain: Callable[[], str]) -> Finding:
     """The gradient must lead back to the truth in every direction, be it slower than that of likelihood."""
     name, z = "rise", found.z_of_curvature
-    if not found.curved:
+    if found.off() or not found.curved:
         return Finding(name, True, "not examined, as the gradient does not vanish at the truth")
     curvatures, free = found.curvatures(), found.free()
     falls = [d for d, part in curvatures.items() if d not in free and part.mean < -z * part.error]
