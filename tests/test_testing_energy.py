@@ -4,18 +4,25 @@ import functools
 import math
 
 import pytest
+import scipy.stats
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from toylab.densities import GaussianMixture, isotropic
+from toylab.densities import Circle, GaussianMixture, isotropic
+from toylab.densities.quadrature import expectation
 from toylab.objectives import (
     ContrastiveDivergence,
     MaximumLikelihood,
     NoiseContrastive,
     PersistentContrastiveDivergence,
 )
+from toylab.paths import Linear
 from toylab.samplers import langevin_step, mala_init, mala_step
 from toylab.testing import check_objective
+from toylab.testing.energy_truth import EnergyTruth, energy_losses
+from toylab.testing.estimate import threshold, threshold_of_few
+from toylab.testing.gradient_evidence import GradientEvidence
+from toylab.testing.run import Draws
 
 N = 20_000  # to begin with: a right loss gets as many as its check needs, and a mutant is found in these
 ONE = GaussianMixture([1.0], [[1.0, -0.5]], [[[1.0, 0.3], [0.3, 0.5]]])
@@ -24,7 +31,7 @@ NOISE = isotropic([[0.5, 0.0]], std=1.5)
 ULA = functools.partial(langevin_step, step_size=0.3)
 
 
-def mala(model, x, *, generator=None, step_size=0.8):
+def mala(model, x, *, generator=None, step_size=0.5):
     """One step of MALA, as a step of contrastive divergence."""
     log_prob = lambda y: -model.energy(y)  # noqa: E731
     return mala_step(log_prob, model, mala_init(log_prob, model, x), step_size, generator=generator)[0].x
@@ -61,26 +68,6 @@ def one_cloud(model, x, generator=None):
     return of_data - of_chains.mean()
 
 
-def own_gradient(model, x, generator=None):
-    """The score by differentiating the energy, and MALA written out."""
-    eps = 0.8
-
-    def up(y):
-        y = y.detach().requires_grad_()
-        with torch.enable_grad():
-            (slope,) = torch.autograd.grad(-model.energy(y).sum(), y)
-        return slope
-
-    z = torch.randn(x.shape, dtype=x.dtype, generator=generator)
-    y = x + 0.5 * eps * up(x) + eps**0.5 * z
-    forth = (y - x - 0.5 * eps * up(x)).square().sum(-1) / (2 * eps)
-    back = (x - y - 0.5 * eps * up(y)).square().sum(-1) / (2 * eps)
-    u = torch.rand(len(x), dtype=x.dtype, generator=generator)
-    kept = u.log() < model.energy(x) - model.energy(y) + forth - back
-    y = torch.where(kept[:, None], y, x).detach()
-    return model.energy(x) - model.energy(y)
-
-
 def as_classification(log_prob, x, generator=None):
     """Noise-contrastive estimation as logistic regression of a function that gives log p."""
     y = NOISE.sample((len(x),), generator=generator).to(x)
@@ -106,7 +93,6 @@ SOUND = {
     "noise-contrastive, ratio 3": (NoiseContrastive(NOISE, 3), {}),
     "likelihood by midpoints": (likelihood, {}),
     "one cloud": (one_cloud, {}),
-    "its own gradient": (own_gradient, {}),
     "as classification": (as_classification, {"network_of": lambda model: lambda x: -model.energy(x)}),
     "denoising by hand": (denoised_by_hand, {"sigma": 0.5}),
 }
@@ -147,6 +133,16 @@ def through_the_chain(model, x, *, generator=None):
     z = torch.randn(x.shape, dtype=x.dtype, generator=generator)
     y = x + 0.05 * model(x) + 0.1**0.5 * z
     return model.energy(x) - model.energy(y)
+
+
+def own_gradient(model, x, *, generator=None):
+    """Langevin steps along the energy's gradient, which is taken here."""
+    y = x
+    for _ in range(2):
+        y = y.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(model.energy(y).sum(), y)
+        y = y - 0.2 * slope + 0.4**0.5 * torch.randn(x.shape, dtype=x.dtype, generator=generator)
+    return model.energy(x) - model.energy(y.detach())
 
 
 def contrast(ratio=3, noise=True, count=True, mean=False):
@@ -221,10 +217,11 @@ MUTANTS = {
     "an offset": (HalfAnOffset(BOX, n_cells=16), "mean loss + offset = 0 at the truth needs"),
     # chains
     "eps s + sqrt(eps) z": (by_steps(lambda m, y, z: y + 0.1 * m(y) + 0.1**0.5 * z), "the temperature 0.5"),
-    "drift alone": (by_steps(lambda m, y, z: y + 0.1 * m(y) + 0.005 * z, 10), "the temperature 0.0001"),
+    "drift alone": (by_steps(lambda m, y, z: y + 0.1 * m(y) + 0.005 * z, 3), "the temperature 0.0001"),
     "half of the drift": (by_steps(lambda m, y, z: y + 0.05 * m(y) + 0.2**0.5 * z), "the temperature 2"),
     "Langevin steps": (ContrastiveDivergence(ULA), "chains are Langevin steps of size 0.3"),
     "persistent Langevin": (PersistentContrastiveDivergence(ULA), "chains are Langevin steps of size 0.3"),
+    "its own gradient": (own_gradient, "chains are Langevin steps of size 0.4"),
     "through the chain": (through_the_chain, "comes through the points at which E is taken"),
     "started elsewhere": (
         by_steps(lambda m, y, z: y + 0.05 * m(y) + 0.1**0.5 * z, 3, wide_start), "chains do not start at the data"
@@ -246,3 +243,99 @@ def test_a_mutant_is_rejected_by_name(name):
     assert not report.passed, report
     assert not report.undecided
     assert says in report.wrong, report
+
+
+@pytest.mark.parametrize("ratio", [1, 3])
+def test_the_curvature_of_noise_contrastive_estimation_is_its_fisher_matrix(ratio):
+    """E f^2 (1 - h) for each function f, h = p / (p + r q), by quadrature, over Var f: to 5 standard errors."""
+    truth = EnergyTruth(ONE, 0.0)
+    found = GradientEvidence(truth)
+    draws = Draws(ONE, 0)
+    found.add(energy_losses(NoiseContrastive(NOISE, ratio), truth, None), draws.points(N), draws.fresh)
+    for k, (name, part) in enumerate(found.curvatures().items()):
+
+        def integrand(x, k=k):
+            noise = ratio * NOISE.log_prob(x).exp()
+            return truth.features(x)[:, k].square() * noise / (ONE.log_prob(x).exp() + noise)
+
+        assert abs(part.mean - expectation(integrand, ONE)) < 5 * part.error + 3e-3, name
+
+
+def test_the_curvature_of_langevin_chains_has_a_closed_form():
+    """Of E = (1 + a)(x - m)^T P (x - m) / 2, one step of size e: the slope rises as e/2 tr(P - e/2 P^2), by hand."""
+    truth, eps = EnergyTruth(ONE, 0.0), 0.01
+    found, draws = GradientEvidence(truth), Draws(ONE, 0)
+    step = functools.partial(langevin_step, step_size=eps)
+    found.add(energy_losses(ContrastiveDivergence(step), truth, None), draws.points(N), draws.fresh)
+    P = torch.linalg.inv(ONE.covariances[0].double())
+    expected = 0.5 * eps * float(torch.trace(P - 0.5 * eps * P @ P))
+    part = found.curvatures()["log p"]
+    assert abs(part.mean - expected) < 5 * part.error + 1e-3 * expected
+    assert part.error < 0.02 * expected
+
+
+@pytest.mark.parametrize("multiple", [0.93, 1.07])
+def test_a_slip_of_the_size_that_a_pass_rules_out_is_seen(multiple):
+    """Noise-contrastive estimation of a multiple of E, which then learns 1/multiple of it; a pass sees 5 %."""
+
+    def loss(log_prob, x, generator=None):
+        return as_classification(lambda x: multiple * (log_prob(x) + 2.4) - 2.4, x, generator=generator)
+
+    report = check_objective(loss, density=ONE, n=N, n_most=10 * N, network_of=lambda model: lambda x: -model.energy(x))
+    assert not report.passed and not report.undecided
+    assert "the gradient does not vanish at E = -log p" in report.wrong
+
+
+def test_what_cannot_be_told_is_no_pass():
+    report = check_objective(ContrastiveDivergence(mala), density=ONE, n=1000, n_most=1000)
+    assert report.undecided, report
+    assert "could not tell below" in report.wrong
+    assert "let chains go further" in report.wrong
+
+
+def test_a_report_is_reproducible_and_leaves_the_global_stream():
+    before, few = torch.get_rng_state(), {"density": ONE, "n": 1000, "n_most": 1000}
+    one, other = (check_objective(contrast(), **few) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (one.findings, one.loss_std) == (other.findings, other.loss_std)
+
+
+def test_a_value_that_is_no_cross_entropy_is_told():
+    """Z without the area of a cell: the gradient does not care, and the value is off by its logarithm."""
+
+    def loss(model, x, generator=None):
+        nodes, _ = box_nodes()
+        return model.energy(x) + (-model.energy(nodes)).logsumexp(0)
+
+    _, area = box_nodes()
+    report = check_objective(loss, density=ONE, n=N)
+    assert report.passed
+    assert f"its value at the truth is -log p(x) + {-math.log(area):.4g}" in str(report)
+    assert "-log p(x), whose mean is the entropy" in str(check_objective(likelihood, density=ONE, n=N))
+
+
+@pytest.mark.parametrize(
+    ("objective", "settings", "message"),
+    [
+        (MaximumLikelihood(BOX), {"weight": 2.0}, "weight is given for a loss that asks for model.energy"),
+        (likelihood, {"density": ONE.truncated((0.0, 2.0, -1.0, 1.0))}, "ends at a wall, where -log p is inf"),
+        (likelihood, {"density": Circle(2.0)}, "sigma > 0"),
+        (likelihood, {"sigma": -1.0}, "sigma"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_refused(objective, settings, message):
+    with pytest.raises(ValueError, match=message):
+        check_objective(objective, **{"density": ONE} | settings)
+
+
+@pytest.mark.parametrize("settings", [{"path": Linear()}, {"sigma": torch.tensor([1.0, 0.5])}])
+def test_what_has_several_levels_or_times_hands_no_energy(settings):
+    report = check_objective(MaximumLikelihood(BOX), density=ONE, **settings)
+    assert "is checked without path= and at a single sigma" in report.wrong
+
+
+def test_the_threshold_is_that_of_students_law():
+    """With one control of 100 values: 2 P(t > z / sqrt(99/98)) = 1e-7 / N; the normal threshold is for many."""
+    z = threshold_of_few(44, 100, 1)
+    assert 44 * 2 * scipy.stats.t(98).sf(z / math.sqrt(99 / 98)) == pytest.approx(1e-7, rel=1e-6)
+    assert threshold_of_few(44, 10**7) == pytest.approx(threshold(44), abs=1e-4)

@@ -65,7 +65,7 @@ def look_at_energies(losses: Callable[[Tensor, Tensor, list[Asked]], Tensor], tr
     for asked, weight in zip(calls, weights, strict=True):
         if asked.score:
             continue
-        refuses = refuses or not bool(weight.any())
+        refuses = refuses or not (asked.differentiated or bool(weight.any()))
         at, counts = asked.x.reshape(-1, 2).to(x), weight.reshape(-1).to(x) * len(x)
         explicit = explicit + counts @ truth.features(at) / len(x)
         for part, of_part in zip(at.split(len(x)), counts.split(len(x)), strict=True):

@@ -32,6 +32,24 @@ _SHIFTS = {WAVE: 0.4, SLOPE: 0.5, TILT: 1.0}
 _MOST_KEPT = 4  # sets of points whose features are remembered: data, and the nodes of a quadrature, come again
 
 
+class _Remembered:
+    """A function of points that is not computed again for the last few of them that nothing is differentiated by."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self._function = function
+        self._kept: deque[tuple[Tensor, Tensor]] = deque(maxlen=_MOST_KEPT)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if differentiated(x):
+            return self._function(x)
+        for at, found in self._kept:
+            if at.dtype == x.dtype and torch.equal(at, x):
+                return found
+        found = self._function(x)
+        self._kept.append((x.clone(), found))
+        return found
+
+
 class EnergyTruth:
     """-log p of a law, and functions to disturb it with.
 
@@ -51,7 +69,8 @@ class EnergyTruth:
         self.carries = False
         self.density, self.sigma = density, sigma
         self.law = density if sigma == 0 else density.noised(sigma)
-        self._kept: deque[tuple[Tensor, Tensor]] = deque(maxlen=_MOST_KEPT)
+        _means(self.law)  # which says why, if the law has no density
+        self._features, self._slopes = _Remembered(self._features_at), _Remembered(self._slopes_at)
 
     @property
     def exact(self) -> Tensor:
@@ -108,17 +127,16 @@ class EnergyTruth:
 
     def features(self, x: Tensor) -> Tensor:
         """-log p, the three bounded functions, of variance 1, each less its mean, and 1, shape [..., 5]; x [..., 2]."""
-        reusable = not differentiated(x)
-        for at, found in self._kept if reusable else ():
-            if at.dtype == x.dtype and torch.equal(at, x):
-                return found
-        found = (_features(self.law, x) - self._shifts.to(x)) / self._sizes.to(x)
-        if reusable:
-            self._kept.append((x.clone(), found))
-        return found
+        return self._features(x)
 
     def slopes(self, x: Tensor) -> Tensor:
         """The gradients in x of all of them, shape [..., 2, 5]."""
+        return self._slopes(x)
+
+    def _features_at(self, x: Tensor) -> Tensor:
+        return (_features(self.law, x) - self._shifts.to(x)) / self._sizes.to(x)
+
+    def _slopes_at(self, x: Tensor) -> Tensor:
         middle, width = _place(self.law)
         u1, u2 = ((x - middle.to(x)) / width.to(x)).unbind(-1)
         wave, slope = -(u1 + _SHIFTS[WAVE]).sin(), 1 - (u2 + _SHIFTS[SLOPE]).tanh().square()
