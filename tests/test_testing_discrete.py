@@ -1,11 +1,16 @@
 """``check_discrete_loss``: it accepts every estimator of a Boltzmann machine, and names the mistakes of its like."""
 
+import inspect
+import re
 from functools import partial
 
 import pytest
 import torch
 from torch.nn.functional import logsigmoid, softplus
 
+from tests.discrete.brute_force import random_machine
+from toylab import discrete
+from toylab.densities import two_modes
 from toylab.discrete import (
     BoltzmannMachine,
     all_spins,
@@ -16,7 +21,8 @@ from toylab.discrete import (
     pseudo_likelihood,
     ratio_matching,
 )
-from toylab.testing import check_discrete_loss
+from toylab.testing import SPINS, check_discrete_loss, check_objective
+from toylab.testing.spin_truth import SpinTruth
 
 N = 20_000  # to begin with: a right loss that draws gets as many states as its check needs
 
@@ -158,3 +164,75 @@ def test_a_mutant_is_rejected_by_name(name):
     assert not report.passed, report
     assert not report.undecided
     assert says in report.wrong, report
+
+
+def test_every_estimator_is_checked():
+    """Those of a machine and states; what else takes both evaluates or samples."""
+    others = {"gibbs_sweep", "gibbs_expectation", "loss_gradients", "contrastive_divergence_gradients", "expected_loss"}
+    estimators = {
+        name
+        for name in discrete.__all__
+        if [*inspect.signature(getattr(discrete, name)).parameters][:2] == ["machine", "x"] and name not in others
+    }
+    assert estimators == {
+        loss.__name__ for loss in SOUND.values() if getattr(loss, "__module__", "").startswith("toylab")
+    }
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_other_machines(n):
+    truth = random_machine(n, seed=n, scale=0.4)
+    for loss in (maximum_likelihood, pseudo_likelihood, ratio_matching, concrete_score_matching):
+        assert check_discrete_loss(loss, truth=truth).passed
+    assert not check_discrete_loss(lambda m, x: softplus(-log_odds(m, x, 1.0)).sum(-1), truth=truth).passed
+
+
+def test_the_steepness_is_the_curvature_over_that_of_likelihood():
+    """Of the pseudo-likelihood: the Hessian by autograd over the variances of the statistics by the table of states."""
+    theta, p = SPINS.to_vector(), SPINS.probabilities()
+
+    def mean(theta):
+        return p @ pseudo_likelihood(BoltzmannMachine.from_vector(theta), SPINS.states)
+
+    f = SPINS.statistics(SPINS.states)
+    variances = p @ f.square() - (p @ f).square()
+    ratios = torch.autograd.functional.hessian(mean, theta).diagonal() / variances
+    said = re.search(
+        r"is ([\d.]+) \(along .*\) to ([\d.]+) \(along", str(check_discrete_loss(pseudo_likelihood))
+    ).groups()
+    assert [float(number) for number in said] == [
+        pytest.approx(float(v), rel=0.05) for v in (ratios.min(), ratios.max())
+    ]
+
+
+def test_states_come_as_often_as_they_should():
+    """Each within one of n p."""
+    truth = SpinTruth(SPINS)
+    p, n = SPINS.probabilities(), 1000
+    for seed in range(5):
+        x = truth.states(n, seed)
+        counts = torch.stack([(x == state).all(-1).sum() for state in SPINS.states])
+        assert bool(((counts - n * p).abs() < 1).all())
+
+
+def test_a_report_is_reproducible_and_leaves_the_global_stream():
+    before = torch.get_rng_state()
+    one, other = (check_discrete_loss(contrastive_divergence, n=1000, n_most=1000) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (one.findings, one.loss_std) == (other.findings, other.loss_std)
+    assert one.undecided and "could not tell below" in one.wrong
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: check_discrete_loss(3), TypeError, "loss"),
+        (lambda: check_discrete_loss(pseudo_likelihood, truth=two_modes()), TypeError, "give a BoltzmannMachine"),
+        (lambda: check_discrete_loss(pseudo_likelihood, n=10), ValueError, "n is 10"),
+        (lambda: check_discrete_loss(pseudo_likelihood, seed=-1), ValueError, "seed"),
+        (lambda: check_objective(pseudo_likelihood, density=SPINS), TypeError, r"check_discrete_loss\(loss, truth="),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

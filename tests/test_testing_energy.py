@@ -86,11 +86,6 @@ def denoised_by_hand(model, x, generator=None):
 
 
 SOUND = {
-    "maximum likelihood": (MaximumLikelihood(BOX, n_cells=16), {}),
-    "contrastive divergence": (ContrastiveDivergence(mala), {}),
-    "persistent chains": (PersistentContrastiveDivergence(mala), {}),
-    "noise-contrastive": (NoiseContrastive(NOISE), {}),
-    "noise-contrastive, ratio 3": (NoiseContrastive(NOISE, 3), {}),
     "likelihood by midpoints": (likelihood, {}),
     "one cloud": (one_cloud, {}),
     "as classification": (as_classification, {"network_of": lambda model: lambda x: -model.energy(x)}),

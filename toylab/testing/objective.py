@@ -1,4 +1,4 @@
-"""The check of a loss, of a score, on a bounded domain or not, or of a velocity."""
+"""The check of a loss: of a score, on a bounded domain or not, of a velocity, or of an energy."""
 
 import math
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from toylab._internal import validate
 from toylab._internal.uncalled import refuse_class, refuse_function
 from toylab.densities import Density
 from toylab.densities.walls import ends_at_a_wall
+from toylab.discrete import BoltzmannMachine
 from toylab.objectives import BoundedImplicit, ContinuousLevels, FlowMatching, Objective
 from toylab.objectives.levels import Levels, Weight
 from toylab.paths import Path, VelocityField
@@ -40,7 +41,7 @@ def check_objective(
     n_most: int = 4_000_000,
     seed: int = 0,
 ) -> Report:
-    """Check that the mean of a loss is the error of a score or a velocity up to a constant, and say what is wrong.
+    """Check that a loss is least at the true score, velocity or energy, and rises as it should; say what is wrong.
 
     The error of a score is the Fisher divergence, 1/2 E|s - s*|^2; with ``path`` it is that of a velocity,
     1/2 E|v(x_t, t) - v*(x_t, t)|^2 with t uniform on [0, 1), for losses called as objective(velocity, x, generator=g).
@@ -56,11 +57,19 @@ def check_objective(
     1/2 E sum_i h_i (s_i - s*_i)^2, and is taken at the data themselves: the control variates integrate by parts, which
     leaves a term at a wall.
 
+    A loss that asks for ``model.energy(x)`` is one of an energy, and need not be an error of anything: its gradient
+    must vanish at E = -log p and lead back there, along multiples of log p, three bounded functions and a constant.
+    Means are over batches, which may share their chains; persistent ones are ``model.chains``, draws of the law. How
+    steep the loss is about the truth is told beside likelihood, of which contrastive divergence falls short. The value
+    counts only if the loss has an offset.
+
     A pass says how small a slip would have been seen, and points are drawn until that is 5 % in the multiple of s* that
     is learned and in the scale, 10 % along other fields (20 % at one of several levels) and 10 % in the offset, in 98
-    of 100 runs. If ``n_most`` points do not suffice, the finding is undecided, and the report has not passed. A right
-    loss is rejected less than once in 1e6 runs: the threshold z of the N tests of a run, over all of up to three looks
-    at them, solves N 2 (1 - Phi(z)) = 1e-7, and the means of 2,500 or more values each are not quite normal.
+    of 100 runs; for an energy 5 % in the multiple of log p and 0.1 of another function of variance 1. If ``n_most``
+    points do not suffice, the finding is undecided, and the report has not passed. A right loss is rejected less than
+    once in 1e6 runs: the threshold z of the N tests of a run, over all of up to three looks at them, solves
+    N 2 (1 - Phi(z)) = 1e-7, with Student's law for Phi where means are over few batches, and the means of 2,500 or more
+    values each are not quite normal.
 
     Args:
         objective: called as objective(score, x, generator=g), it gives one loss per point [n]; one from
@@ -75,7 +84,8 @@ def check_objective(
             None is 1. ``BoundedImplicit`` has its own.
         network_of: what the objective is to be called with for a score, if not the score itself: for a loss of noise
             predictions, ``lambda s: lambda x: -sigma * s(x)``; for a loss with time from data to noise,
-            ``lambda v: lambda x, t: -v(x, 1 - t)``.
+            ``lambda v: lambda x, t: -v(x, 1 - t)``; for one that calls its network for the energy itself,
+            ``lambda model: model.energy``.
         density: the truth. An objective that holds a target of its own (``Explicit``) is checked on the density of its
             target.
         n: number of points at the least, unless the first 50,000 show that something is wrong.
@@ -87,6 +97,10 @@ def check_objective(
     """
     refuse_class("objective", objective)
     refuse_function("density", density)
+    if isinstance(density, BoltzmannMachine):
+        raise TypeError(
+            "density is a BoltzmannMachine, whose spins have no score: use check_discrete_loss(loss, truth=)"
+        )
     if not isinstance(density, Density):
         raise TypeError(f"density is a {type(density).__name__}: give a density, such as densities.two_modes().")
     validate.function("objective", objective, "objectives.Sliced()")
