@@ -13,6 +13,7 @@ from toylab.densities.quadrature import expectation
 from toylab.objectives import (
     ContrastiveDivergence,
     MaximumLikelihood,
+    MultiscaleDenoising,
     NoiseContrastive,
     PersistentContrastiveDivergence,
 )
@@ -43,6 +44,10 @@ def independent(model, x, *, generator=None):
     log_ratio = model.energy(x) - model.energy(y) + NOISE.log_prob(x) - NOISE.log_prob(y)
     kept = torch.rand(len(x), dtype=x.dtype, generator=generator).log() < log_ratio
     return torch.where(kept[:, None], y, x).detach()
+
+
+def half_square(v):
+    return 0.5 * v.square().sum(-1)
 
 
 def box_nodes(n=60):
@@ -334,3 +339,49 @@ def test_the_threshold_is_that_of_students_law():
     z = threshold_of_few(44, 100, 1)
     assert 44 * 2 * scipy.stats.t(98).sf(z / math.sqrt(99 / 98)) == pytest.approx(1e-7, rel=1e-6)
     assert threshold_of_few(44, 10**7) == pytest.approx(threshold(44), abs=1e-4)
+
+
+# -------------------------------------------------------------------- one energy for all levels, which it is not told
+
+LADDER = torch.tensor([1.0, 0.5, 0.3], dtype=torch.float64)
+
+
+class Multiscale(MultiscaleDenoising):
+    """With a factor in front of the target, or of the whole."""
+
+    target, weight = 1.0, 1.0
+
+    def __call__(self, score, x, *, generator=None):
+        k = torch.randint(len(LADDER), (len(x),), generator=generator)
+        sigma, z = LADDER[k][:, None], torch.randn(x.shape, dtype=x.dtype, generator=generator)
+        return self.weight * half_square((score(x + sigma * z) + self.target * sigma * z / self.sigma_0**2) / sigma)
+
+
+class MinusTheTarget(Multiscale):
+    target = -1.0
+
+
+class Twice(Multiscale):
+    weight = 2.0
+
+
+class NoOffset(MultiscaleDenoising):
+    def offset(self, density):
+        return 0.9 * super().offset(density)
+
+
+@pytest.mark.parametrize(
+    ("objective", "settings", "says"),
+    [
+        (MultiscaleDenoising(LADDER, 0.4), {}, ""),
+        (Multiscale(LADDER, 0.4), {}, ""),
+        (MinusTheTarget(LADDER, 0.4), {}, "the loss is not least at objective.minimiser(density): its target is"),
+        (Twice(LADDER, 0.4), {}, "times w 1/2 |s - s*|^2: its weight, or its levels, are others"),
+        (NoOffset(LADDER, 0.4), {}, "mean loss + offset = 0 at the truth needs"),
+        (MultiscaleDenoising(LADDER, 0.4), {"sigma": 1.3 * LADDER}, "its weight, or its levels, are others"),
+    ],
+)
+def test_a_loss_that_tells_no_level_is_held_to_its_own_minimiser(objective, settings, says):
+    report = check_objective(objective, density=ONE, n=N, **settings)
+    assert report.passed == (not says), report
+    assert says in report.wrong, report

@@ -1,4 +1,4 @@
-"""The check of a loss of a score on a bounded domain, from first call to constant."""
+"""The check of a loss whose error is taken at known points: on a bounded domain, or over levels that are not told."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,13 +13,14 @@ from toylab.testing.domain_truth import DomainTruth
 from toylab.testing.estimate import EXACT
 from toylab.testing.field_evidence import FieldEvidence
 from toylab.testing.formula import check_constant
+from toylab.testing.level_free import LevelFreeTruth
 from toylab.testing.report import Finding, Report
 from toylab.testing.run import Draws, offset_of, run
 
 
 def check_domain_objective(
     objective: Objective[Any],
-    truth: DomainTruth,
+    truth: DomainTruth | LevelFreeTruth,
     network_of: Callable[..., Any] | None,
     draws: Draws,
     n: int,
@@ -31,13 +32,22 @@ def check_domain_objective(
         return Report(tuple(begun.contract))
     found, offset = FieldEvidence(truth), offset_of(objective, truth.density)
 
+    def explain() -> str:
+        return explain_domain(begun.losses, truth, begun.few) if isinstance(truth, DomainTruth) else ""
+
+    def explain_weight() -> str:
+        if isinstance(truth, DomainTruth):
+            return explain_domain_weight(begun.losses, truth, begun.few)
+        return "its weight, or its levels, are others; say so by weight=, a function of sigma, and sigma="
+
     def add(n: int) -> None:
-        found.add(begun.losses_with(draws.fresh()), draws.points(n), torch.Generator())
+        generator = torch.Generator().manual_seed(draws.fresh())
+        found.add(begun.losses_with(draws.fresh()), draws.points(n), generator)
 
     def look() -> list[Finding]:
         return [
-            check_domain_minimiser(found, lambda: explain_domain(begun.losses, truth, begun.few)),
-            check_domain_scale(found, lambda: explain_domain_weight(begun.losses, truth, begun.few)),
+            check_domain_minimiser(found, explain),
+            check_domain_scale(found, explain_weight),
             check_constant(offset, found.constant(), found.z, EXACT * found.size()),
         ]
 

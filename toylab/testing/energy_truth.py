@@ -7,7 +7,6 @@ does not.
 """
 
 import contextlib
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -16,38 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from toylab._internal.torch_private import differentiated
 from toylab.densities import Density
 from toylab.densities.quadrature import expectation
 from toylab.objectives.objective import Objective
 from toylab.testing.evidence import MULTIPLE, OTHER
 from toylab.testing.formula import percent
 from toylab.testing.gradient_evidence import ModelLosses
+from toylab.testing.remembered import Remembered
 
 LOG_P, CONSTANT = "log p", "a constant"
 # u1 and u2 are the coordinates, centred and in units of the standard deviation of the law; the means are not 0
 WAVE, SLOPE, TILT = "cos(u1 + 0.4)", "tanh(u2 + 0.5)", "sin(2 u1 - u2 + 1)"
 DIRECTIONS = (LOG_P, WAVE, SLOPE, TILT, CONSTANT)
 _SHIFTS = {WAVE: 0.4, SLOPE: 0.5, TILT: 1.0}
-_MOST_KEPT = 4  # sets of points whose features are remembered: data, and the nodes of a quadrature, come again
-
-
-class _Remembered:
-    """A function of points that is not computed again for the last few of them that nothing is differentiated by."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        self._function = function
-        self._kept: deque[tuple[Tensor, Tensor]] = deque(maxlen=_MOST_KEPT)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        if differentiated(x):
-            return self._function(x)
-        for at, found in self._kept:
-            if at.dtype == x.dtype and torch.equal(at, x):
-                return found
-        found = self._function(x)
-        self._kept.append((x.clone(), found))
-        return found
 
 
 class EnergyTruth:
@@ -70,7 +50,7 @@ class EnergyTruth:
         self.density, self.sigma = density, sigma
         self.law = density if sigma == 0 else density.noised(sigma)
         _means(self.law)  # which says why, if the law has no density
-        self._features, self._slopes = _Remembered(self._features_at), _Remembered(self._slopes_at)
+        self._features, self._slopes = Remembered(self._features_at), Remembered(self._slopes_at)
 
     @property
     def exact(self) -> Tensor:

@@ -12,7 +12,7 @@ from toylab._internal.uncalled import refuse_class, refuse_function
 from toylab.densities import Density
 from toylab.densities.walls import ends_at_a_wall
 from toylab.discrete import BoltzmannMachine
-from toylab.objectives import BoundedImplicit, ContinuousLevels, FlowMatching, Objective
+from toylab.objectives import BoundedImplicit, ContinuousLevels, FlowMatching, MultiscaleDenoising, Objective
 from toylab.objectives.levels import Levels, Weight
 from toylab.paths import Path, VelocityField
 from toylab.paths.draw import require_path
@@ -21,6 +21,7 @@ from toylab.testing.domain import check_domain_objective
 from toylab.testing.domain_truth import DomainTruth
 from toylab.testing.energy import check_energy_objective
 from toylab.testing.energy_truth import EnergyTruth, asks_for_an_energy
+from toylab.testing.level_free import LevelFreeTruth
 from toylab.testing.report import Report
 from toylab.testing.run import Draws
 from toylab.testing.score import check_score_objective
@@ -62,6 +63,8 @@ def check_objective(
     Means are over batches, which may share their chains; persistent ones are ``model.chains``, draws of the law. How
     steep the loss is about the truth is told beside likelihood, of which contrastive divergence falls short. The value
     counts only if the loss has an offset.
+
+    ``MultiscaleDenoising``, whose score is told no level, is held to ``objective.minimiser(density)`` at its levels.
 
     A pass says how small a slip would have been seen, and points are drawn until that is 5 % in the multiple of s* that
     is learned and in the scale, 10 % along other fields (20 % at one of several levels) and 10 % in the offset, in 98
@@ -115,6 +118,11 @@ def check_objective(
         return check_velocity_objective(objective, velocity, network_of, draws, n, n_most)
     if isinstance(objective, FlowMatching):
         raise ValueError("objective learns a velocity: say of which path by path=, as in path=objective.path.")
+    if isinstance(objective, MultiscaleDenoising) and weight is None:
+        levels = objective.sigmas if not isinstance(sigma, Tensor | ContinuousLevels) else sigma
+        best = objective.minimiser(draws.density)
+        free = LevelFreeTruth(draws.density, levels, lambda sigma: sigma**-2, best)
+        return check_domain_objective(objective, free, network_of, draws, n, n_most)
     level = math.nan  # of several
     if single := not isinstance(sigma, Tensor | ContinuousLevels):
         level = float(validate.noise_level(sigma, torch.zeros(2)))
