@@ -20,7 +20,7 @@ from toylab.objectives import (
 from toylab.paths import Linear
 from toylab.samplers import langevin_step, mala_init, mala_step
 from toylab.testing import check_objective
-from toylab.testing.energy_truth import EnergyTruth, energy_losses
+from toylab.testing.energy_truth import Energy, EnergyTruth, energy_losses
 from toylab.testing.estimate import threshold, threshold_of_few
 from toylab.testing.gradient_evidence import GradientEvidence
 from toylab.testing.run import Draws
@@ -243,6 +243,26 @@ def test_a_mutant_is_rejected_by_name(name):
     assert not report.passed, report
     assert not report.undecided
     assert says in report.wrong, report
+
+
+def test_the_score_of_the_model_is_minus_the_gradient_of_its_energy():
+    truth, x = EnergyTruth(ONE, 0.3), Draws(ONE, 0).points(20).requires_grad_()
+    model = Energy(truth, torch.tensor([0.3, -0.5, 0.7, 0.2, 1.1], dtype=torch.float64), 0, 0)
+    (slope,) = torch.autograd.grad(model.energy(x).sum(), x)
+    torch.testing.assert_close(model(x.detach()), -slope, rtol=1e-9, atol=1e-9)
+    exact = Energy(truth, truth.exact, 0, 0)
+    torch.testing.assert_close(exact.energy(x), -ONE.log_prob(x, 0.3), rtol=1e-9, atol=1e-9)
+    assert torch.equal(exact(x.detach()), exact(x.detach()))
+
+
+def test_the_functions_have_no_mean_and_the_variances_that_they_are_said_to_have():
+    truth = EnergyTruth(ONE, 0.0)
+    for k, (name, variance) in enumerate(truth.variances.items()):
+        if variance:
+            moments = [expectation(lambda x, k=k, m=m: truth.features(x)[:, k] ** m, ONE) for m in (1, 2)]
+            assert moments == pytest.approx([0.0, variance], abs=1e-8), name
+    assert truth.variances["log p"] == pytest.approx(1.0)  # of a Gaussian in the plane
+    assert truth.entropy == pytest.approx(1 + math.log(2 * math.pi) + 0.5 * math.log(0.5 - 0.09))
 
 
 @pytest.mark.parametrize("ratio", [1, 3])
