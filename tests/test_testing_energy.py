@@ -19,6 +19,7 @@ from toylab.objectives import (
 )
 from toylab.paths import Linear
 from toylab.samplers import langevin_step, mala_init, mala_step
+from toylab.score import gradient
 from toylab.testing import check_objective
 from toylab.testing.energy_truth import Energy, EnergyTruth, energy_losses
 from toylab.testing.estimate import threshold, threshold_of_few
@@ -145,6 +146,15 @@ def own_gradient(model, x, *, generator=None):
     return model.energy(x) - model.energy(y.detach())
 
 
+def gradient_of_a_function(model, x, *, generator=None):
+    """The same by torch.func."""
+    y = x
+    for _ in range(2):
+        z = torch.randn(x.shape, dtype=x.dtype, generator=generator)
+        y = (y + 0.2 * gradient(lambda y: -model.energy(y), y) + 0.4**0.5 * z).detach()
+    return model.energy(x) - model.energy(y)
+
+
 def contrast(ratio=3, noise=True, count=True, mean=False):
     """Noise-contrastive estimation with a part left out."""
 
@@ -222,6 +232,7 @@ MUTANTS = {
     "Langevin steps": (ContrastiveDivergence(ULA), "chains are Langevin steps of size 0.3"),
     "persistent Langevin": (PersistentContrastiveDivergence(ULA), "chains are Langevin steps of size 0.3"),
     "its own gradient": (own_gradient, "chains are Langevin steps of size 0.4"),
+    "a gradient by torch.func": (gradient_of_a_function, "the gradient does not vanish at E = -log p"),
     "through the chain": (through_the_chain, "comes through the points at which E is taken"),
     "started elsewhere": (
         by_steps(lambda m, y, z: y + 0.05 * m(y) + 0.1**0.5 * z, 3, wide_start), "chains do not start at the data"

@@ -180,7 +180,7 @@ def _explain_chains(seen: Seen, truth: EnergyTruth) -> str:
         return ""
     parts = []
     known = torch.isin(seen.starts[:, 0], seen.x[:, 0]).all()
-    if not truth.carries and not bool(known):
+    if not truth.carries and truth.sigma == 0 and not bool(known):
         parts.append("chains do not start at the data, and are too short to come from elsewhere to the model")
     here, there = seen.steps
     s, moved = truth.law.score(here), there - here

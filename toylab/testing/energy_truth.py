@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from toylab._internal.torch_private import in_transform
 from toylab.densities import Density
 from toylab.densities.quadrature import expectation
 from toylab.objectives.objective import Objective
@@ -179,7 +180,7 @@ class Energy:
         return self._kept(True, x, -(slopes @ self.a.to(x) + slopes[..., 0]))
 
     def _kept(self, score: bool, x: Tensor, value: Tensor) -> Tensor:
-        if self.calls is not None:
+        if self.calls is not None and not in_transform():  # of torch.func, whose tensors have no gradients of their own
             value = value if value.requires_grad else value.requires_grad_()
             self.calls.append(Asked(score, not score and x.requires_grad, x.detach().clone(), value))
         return value
