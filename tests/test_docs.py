@@ -23,8 +23,13 @@ from toylab.experiments.budgeted_samplers import FLOWS, NOISY
 from toylab.experiments.setting import BOX
 from toylab.experiments.trained_objectives import targets
 from toylab.metrics import annealed_langevin_law, expectation
-from toylab.objectives import LikelihoodWeighting
+from toylab.objectives import ContrastiveDivergence, LikelihoodWeighting
+from toylab.samplers import mala_init, mala_step
 from toylab.sde import VP
+from toylab.testing import MIXTURE
+from toylab.testing.energy_truth import EnergyTruth, energy_losses
+from toylab.testing.gradient_evidence import GradientEvidence
+from toylab.testing.run import Draws
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -102,6 +107,25 @@ def test_the_wrong_loss_is_named():
     assert out.startswith("converges to -s: sign of the target")
     assert "the target is reversed in time: x_0 - x_1 where x_1 - x_0 is meant" in out
     assert "beside h_i s_i^2 / 2, the term s_i d_i h_i is left out\n" in out
+    assert "and so have the temperature 0.5: x + (eps/2) s + sqrt(eps) z has 1" in out
+
+
+def test_the_slope_of_contrastive_divergence_beside_that_of_the_likelihood_is_the_stated_one():
+    """Within five standard errors and half of the last digit."""
+    page = (ROOT / "docs" / "objectives.md").read_text()
+    said = re.search(r"with one MALA step of 0.5, it is between (0\.\d+) and (0\.\d+) of that", page).groups()
+
+    def step(model, x, *, generator):
+        state = mala_init(lambda y: -model.energy(y), model, x)
+        return mala_step(lambda y: -model.energy(y), model, state, 0.5, generator=generator)[0].x
+
+    truth, draws = EnergyTruth(MIXTURE, 0.0), Draws(MIXTURE, 0)
+    found = GradientEvidence(truth)
+    found.add(energy_losses(ContrastiveDivergence(step), truth, None), draws.points(20_000), draws.fresh)
+    ratios = sorted(found.ratios().values(), key=lambda part: part.mean)
+    for part, number in zip((ratios[0], ratios[-1]), said, strict=True):
+        assert abs(part.mean - float(number)) < 5 * part.error + 0.5 * 10.0 ** -len(number.partition(".")[2])
+        assert part.error < 0.1 * part.mean
 
 
 def test_flow_matching_runs_and_its_exact_velocity_has_the_exact_likelihood():
@@ -169,6 +193,7 @@ def test_the_numbers_of_discrete_laws_are_those_that_the_code_prints():
     for number, said_number in zip(found, said, strict=True):
         last_place = 10.0 ** -len(said_number.partition(".")[2])
         assert float(number) == pytest.approx(float(said_number), rel=0, abs=1.5 * last_place)
+    assert "it learns 2 W and 2 b: turning a spin over" in out and ": the 2 is left out\n" in out
     rows = [line for line in out.splitlines() if line.startswith("|")]
     assert len(rows) == 14
     for row in rows:

@@ -291,10 +291,9 @@ def test_a_loss_of_something_else_is_told():
     def likelihood(energy, x, *, generator=None):
         return energy.energy(x)
 
-    for settings in ({}, {"path": Linear()}):
-        wrong = check_objective(likelihood, **settings).wrong
-        assert "raises AttributeError" in wrong
-        assert "of energies or likelihoods" in wrong
+    wrong = check_objective(likelihood, path=Linear()).wrong
+    assert "raises AttributeError" in wrong
+    assert "One of energies calls model.energy(x), and is checked without path=" in wrong
 
 
 def test_a_velocity_taken_for_a_score_is_told():

@@ -5,10 +5,11 @@ A new objective adds one line to OBJECTIVES:
     Case("its name", lambda density: MyObjective(0.5), ((1.0, 0.5),))
 
 where ((1.0, 0.5),) says that it stands for 1 times the Fisher divergence at sigma = 0.5; left out, for that of the
-clean density.
+clean density. A loss of an energy adds one to ENERGIES: its gradient vanishes at the truth.
 """
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,21 +18,27 @@ import numpy as np
 import pytest
 import torch
 
-from toylab.densities import GaussianMixture
+from toylab import objectives
+from toylab.densities import GaussianMixture, isotropic
 from toylab.networks import NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
     BoundedImplicit,
+    ContrastiveDivergence,
     Denoising,
     Explicit,
     FiniteDifferenceSliced,
+    FlowMatching,
     Implicit,
     LikelihoodWeighting,
     LogNormal,
     LogUniform,
+    MaximumLikelihood,
     MultiscaleDenoising,
     NoiseConditional,
     NoiseConditionalExplicit,
+    NoiseContrastive,
     NoisePrediction,
+    PersistentContrastiveDivergence,
     Sliced,
     UniformTimes,
     WallDistance,
@@ -40,9 +47,11 @@ from toylab.objectives import (
     rademacher,
     sphere,
 )
+from toylab.samplers import mala_init, mala_step
 from toylab.schedules import geometric
 from toylab.score import at
 from toylab.sde import VP
+from toylab.testing import check_objective
 
 CLEAN = ((1.0, 0.0),)
 SIGMAS = geometric(10.0, 0.1, 6)
@@ -175,6 +184,22 @@ OBJECTIVES = [
         conditional=True,
     ),
 ]
+BOX, NOISE = (-8.0, 8.0, -8.0, 8.0), isotropic([[0.5, 0.0]], std=1.5)
+
+
+def mala(model, x, *, generator=None):
+    """A step that keeps exp(-E)."""
+    log_prob = lambda y: -model.energy(y)  # noqa: E731
+    return mala_step(log_prob, model, mala_init(log_prob, model, x), 0.8, generator=generator)[0].x
+
+
+ENERGIES = {
+    "maximum likelihood": MaximumLikelihood(BOX, n_cells=16),
+    "contrastive divergence": ContrastiveDivergence(mala),
+    "persistent chains": PersistentContrastiveDivergence(mala),
+    "noise-contrastive": NoiseContrastive(NOISE),
+    "noise-contrastive, ratio 3": NoiseContrastive(NOISE, 3),
+}
 DENSITIES = {
     "normal": GaussianMixture([1.0], [[0.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]),
     "mixture": GaussianMixture(
@@ -372,3 +397,23 @@ def test_the_wrong_kind_of_score_is_a_type_error(case):
     wrong = ScoreMLP(generator=generator(0)) if case.conditional else NoiseConditionalMLP(generator=generator(0))
     with pytest.raises(TypeError):
         case.make(DENSITIES["normal"])(wrong, torch.zeros(3, 2), generator=generator(0))
+
+
+@pytest.mark.parametrize("name", ENERGIES)
+def test_the_gradient_of_a_loss_of_an_energy_vanishes_at_the_truth_and_leads_back_there(name):
+    report = check_objective(ENERGIES[name], density=DENSITIES["normal"], n=20_000)
+    assert report.passed, report
+    assert report.smallest_slip <= 0.102
+    if name == "maximum likelihood":
+        assert "rises from the truth as -log p does" in str(report)
+        assert "mean loss + offset is 0 at the truth (offset -2.838" in str(report)  # minus the entropy, 1 + log 2 pi
+
+
+def test_every_objective_has_its_contract():
+    """FlowMatching learns a velocity, and has it in tests/test_testing_velocity.py."""
+    public = [getattr(objectives, name) for name in objectives.__all__]
+    losses = {
+        one for one in public if isinstance(one, type) and "generator" in inspect.signature(one.__call__).parameters
+    }
+    cases = [*(case.make(DENSITIES["normal"]) for case in OBJECTIVES), *ENERGIES.values()]
+    assert losses - {objectives.Objective} == {FlowMatching, *map(type, cases)}

@@ -373,6 +373,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "metrics.sliced_wasserstein": {"x": lambda: points(12), "y": lambda: points(14) + 0.1},
     "metrics.wasserstein": {"x": lambda: points(12), "y": lambda: points(12) + 0.1},
     "metrics.convergence": {"path": lambda: chains(1).path},
+    "testing.check_discrete_loss": {"n": lambda: 200},
     "testing.check_objective": {"n": lambda: 200, "sigma": lambda: 0.0, "path": lambda: None},
     "training.one_cycle": {"t": lambda: 0.3},
     "training.fit": {"rate": lambda: training.cosine},

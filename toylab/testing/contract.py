@@ -1,5 +1,8 @@
 """What the code of a loss must do, whatever its formula: shape, draws, independence of points, gradient."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
@@ -9,32 +12,48 @@ from toylab.testing.expansion import target_of
 from toylab.testing.report import Finding
 from toylab.testing.truth import Losses, Truth, fields
 
+AnyField = TypeVar("AnyField")
 
-def check_shape(objective: object, losses: Losses, truth: NoiseConditionalScore, x: Tensor, field: str) -> Finding:
-    """One finite loss per point, for seven points; ``truth`` is the exact field, a score or a velocity."""
-    name = "shape"
+
+def check_shape(
+    objective: object, losses: Callable[[AnyField, Tensor], Tensor], truth: AnyField, x: Tensor, field: str
+) -> Finding:
+    """One finite loss per point, for seven points; ``truth`` is the exact field: a score, a velocity or an energy."""
     if not takes_generator(objective):
-        return Finding(name, False, f"the loss {NO_GENERATOR}")
+        return Finding("shape", False, f"the loss {NO_GENERATOR}")
+    return check_losses(losses, truth, x, f"objective({field}, x, generator=g)", field)
+
+
+def check_losses(
+    losses: Callable[[AnyField, Tensor], Tensor], truth: AnyField, x: Tensor, call: str, field: str
+) -> Finding:
+    """The same of a loss that need not take a generator, called as ``call`` says."""
+    name = "shape"
     try:
         values = losses(truth, x[:7])
     except Exception as error:  # whatever the reader's loss raises is what is reported
-        told = f"objective({field}, x, generator=g) raises {type(error).__name__}: {error}"
-        return Finding(name, False, told + (_HANDED if isinstance(error, TypeError | AttributeError) else ""))
+        told = f"{call} raises {type(error).__name__}: {error}"
+        return Finding(
+            name,
+            False,
+            told + (_HANDED if field != "machine" and isinstance(error, TypeError | AttributeError) else ""),
+        )
     if not isinstance(values, Tensor):
         return Finding(name, False, f"gives a {type(values).__name__} for 7 points: give a tensor of 7 losses")
     if not values.is_floating_point() or values.dtype.itemsize < 4:
         return Finding(name, False, f"gives {values.dtype}: give losses in the dtype of the points, {x.dtype}")
     if values.shape != (7,):
-        hint = "leave out the mean" if values.ndim == 0 else "sum over coordinates, and keep the batch"
+        hint = "leave out the mean" if values.ndim == 0 else "sum over coordinates, and keep the batch" + _OF_ENERGIES
         return Finding(name, False, f"gives shape {list(values.shape)} for 7 points where [7] is wanted: {hint}")
     if not values.isfinite().all():
         return Finding(name, False, f"the loss of the true {field} is nan or inf")
     return Finding(name, True, "one finite loss per point")
 
 
+_OF_ENERGIES = " (a loss of energies calls model.energy(x), or says network_of=lambda model: model.energy)"
 _HANDED = (
-    " (it is handed a plain function of points, the truth; what a loss takes in its place is told by network_of=, and "
-    "one of energies or likelihoods, whose value is no squared error of such a function, cannot be checked here)"
+    " (it is handed a plain function of points, the truth; what a loss takes in its place is told by network_of=. One "
+    "of energies calls model.energy(x), and is checked without path= and at a single sigma)"
 )
 
 
@@ -54,7 +73,7 @@ def check_levels(losses: Losses, truth: Truth, x: Tensor) -> Finding:
     )
 
 
-def check_draws(losses: Losses, truth: NoiseConditionalScore, x: Tensor) -> Finding:
+def check_draws(losses: Callable[[AnyField, Tensor], Tensor], truth: AnyField, x: Tensor) -> Finding:
     """All random numbers come from the generator."""
     same = torch.equal(losses(truth, x[:50]), losses(truth, x[:50]))
     message = "same generator, same losses" if same else (

@@ -28,6 +28,8 @@ class DomainTruth:
     Attributes:
         name: of the exact score.
         names: of stretches, of which there are none.
+        least: the exact score in words.
+        rises: the error in words.
 
     Args:
         density: the law, which may end at a wall.
@@ -36,6 +38,7 @@ class DomainTruth:
     """
 
     name, names = TRUTH, ()
+    least, rises = "the exact score", "1/2 sum_i h_i (s_i - s*_i)^2"
 
     def __init__(self, density: Density, weight: Weight | None) -> None:
         self.density = density
@@ -81,19 +84,7 @@ class DomainTruth:
 
     def directions(self) -> dict[str, NoiseConditionalScore]:
         """All fields by name: s* and six others."""
-        return {name: self._direction(name) for name in (TRUTH, FIRST, SECOND, SWIRL, UNEVEN, TO_THE_RIGHT, UPWARDS)}
-
-    def _direction(self, name: str) -> NoiseConditionalScore:
-        def field(x: Tensor, level: Tensor | float, /) -> Tensor:
-            if name == TRUTH:
-                return self.exact(x)
-            if name == UNEVEN:
-                return x.sum(-1, keepdim=True).tanh() * self.exact(x)
-            if name in (TO_THE_RIGHT, UPWARDS):
-                return x.new_tensor([1.0, 0.0] if name == TO_THE_RIGHT else [0.0, 1.0]) + 0 * x
-            return fields(x, level)[name]
-
-        return field
+        return directions_about(self.exact)
 
     def half_square(self, x: Tensor, generator: torch.Generator) -> Callable[[NoiseConditionalScore], Tensor]:
         """1/2 sum_i h_i f_i^2 [n] of a field f at the data x [n, 2]; nothing is drawn."""
@@ -112,3 +103,21 @@ class DomainTruth:
                 if not float(self.weights(there)[:, axis].abs().max()) <= 1e-3 * float(inside[:, axis].max()):
                     found.append(f"x{axis + 1} = {wall:g}")
         return found
+
+
+def directions_about(exact: NoiseConditionalScore) -> dict[str, NoiseConditionalScore]:
+    """All fields by name: the exact one and six others."""
+
+    def of(name: str) -> NoiseConditionalScore:
+        def field(x: Tensor, level: Tensor | float, /) -> Tensor:
+            if name == TRUTH:
+                return exact(x, level)
+            if name == UNEVEN:
+                return x.sum(-1, keepdim=True).tanh() * exact(x, level)
+            if name in (TO_THE_RIGHT, UPWARDS):
+                return x.new_tensor([1.0, 0.0] if name == TO_THE_RIGHT else [0.0, 1.0]) + 0 * x
+            return fields(x, level)[name]
+
+        return field
+
+    return {name: of(name) for name in (TRUTH, FIRST, SECOND, SWIRL, UNEVEN, TO_THE_RIGHT, UPWARDS)}

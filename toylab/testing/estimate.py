@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 FALSE_ALARM = 1e-7  # of a right loss in a whole run, before the skewness of means, for which a factor of 10 is left
@@ -18,6 +19,15 @@ def threshold(n_tests: int) -> float:
     By the union bound n_tests 2 (1 - Phi(z)) = 1e-7: 5.9 for 30 tests, 6.5 for 1,500.
     """
     return NormalDist().inv_cdf(1 - FALSE_ALARM / (2 * n_tests))
+
+
+def threshold_of_few(n_tests: int, n: int, n_controls: int = 0) -> float:
+    """The same for means of n values whose spread is not known but from themselves: Student's law, n - 1 - k degrees.
+
+    The standard error of ``estimate`` divides by n - 1 whatever the number k of controls, and is made good here.
+    """
+    freedom = n - 1 - n_controls
+    return -float(stdtrit(freedom, FALSE_ALARM / (2 * n_tests))) * math.sqrt((n - 1) / freedom)
 
 
 @dataclass(frozen=True)

@@ -121,9 +121,12 @@ def run(
             while found.n < goal:
                 add(min(_BATCH, max(goal - found.n, 100)))
             findings = look()
-    if _is_wrong(contract + findings):
-        findings = [_left_there(finding) for finding in findings]
-    return Report(tuple(contract + findings), found.loss_std, found.n)
+    return Report(tuple(settled(contract, findings)), found.loss_std, found.n)
+
+
+def settled(contract: list[Finding], findings: list[Finding]) -> list[Finding]:
+    """All of them; where something is wrong, what could not be told counts as it stands."""
+    return contract + ([_left_there(finding) for finding in findings] if _is_wrong(contract + findings) else findings)
 
 
 def _left_there(finding: Finding) -> Finding:

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from toylab.objectives.objective import Objective
-from toylab.testing.contract import check_draws, check_gradient, check_independence, check_levels, check_shape
+from toylab.testing.begin import begin
+from toylab.testing.contract import check_levels
 from toylab.testing.estimate import EXACT
 from toylab.testing.evidence import Evidence
 from toylab.testing.formula import check_constant, check_minimiser, check_scale
 from toylab.testing.report import Finding, Report
-from toylab.testing.run import Draws, offset_of, run, traced_losses
-from toylab.testing.truth import Losses, Truth
+from toylab.testing.run import Draws, offset_of, run
+from toylab.testing.truth import Truth
 
 
 def check_score_objective(
@@ -23,27 +24,18 @@ def check_score_objective(
 ) -> Report:
     """As ``check_objective``, whose arguments these are."""
     density = draws.density
-    traced_with = traced_losses(objective, truth.score_of, network_of)
-
-    def losses_with(seed: int) -> Losses:
-        traced = traced_with(seed)
-        return lambda field, x: traced(field, x).detach()
-
-    few, start = draws.points(1000), draws.fresh()
-    traced, losses = traced_with(start), losses_with(start)
-    contract = [check_shape(objective, traced, density.score, few, "score")]
-    if not contract[-1].passed:
+    begun = begin(objective, truth.score_of, network_of, draws, density.score, "score")
+    contract = begun.contract
+    if not begun.can_be_called:
         return Report(tuple(contract))
-    contract += [check_draws(losses, density.score, few), check_independence(losses, density.score, few)]
-    contract.append(check_gradient(traced, density.score, few, "score"))
     if truth.single is None:
-        contract.append(check_levels(losses, truth, few))
+        contract.append(check_levels(begun.losses, truth, begun.few))
         if not contract[-1].passed:
             return Report(tuple(contract))
     found, offset = Evidence(truth), offset_of(objective, density)
 
     def add(n: int) -> None:
-        found.add(losses_with(draws.fresh()), draws.points(n), draws.fresh())
+        found.add(begun.losses_with(draws.fresh()), draws.points(n), draws.fresh())
 
     def look() -> list[Finding]:
         tolerance = EXACT * max(found.half_information(), 1e-9)

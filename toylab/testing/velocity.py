@@ -8,13 +8,12 @@ from torch import Tensor
 
 from toylab.objectives.objective import Objective
 from toylab.paths import VelocityField
-from toylab.testing.contract import check_draws, check_gradient, check_independence, check_shape
+from toylab.testing.begin import begin
 from toylab.testing.estimate import EXACT
 from toylab.testing.field_evidence import FieldEvidence
 from toylab.testing.formula import check_constant
 from toylab.testing.report import Finding, Report
-from toylab.testing.run import Draws, offset_of, run, traced_losses
-from toylab.testing.truth import Losses
+from toylab.testing.run import Draws, offset_of, run
 from toylab.testing.velocity_formula import check_source, check_times, check_velocity, check_velocity_scale
 from toylab.testing.velocity_slips import look_at
 from toylab.testing.velocity_truth import VelocityTruth
@@ -31,19 +30,8 @@ def check_velocity_objective(
     n_most: int,
 ) -> Report:
     """As ``check_objective``, whose arguments these are."""
-    traced_with = traced_losses(objective, _of_times, network_of)
-
-    def losses_with(seed: int) -> Losses:
-        traced = traced_with(seed)
-        return lambda field, x: traced(field, x).detach()
-
-    few, start = draws.points(1000), draws.fresh()
-    traced, losses = traced_with(start), losses_with(start)
-    contract = [check_shape(objective, traced, truth.exact, few, "velocity")]
-    if not contract[-1].passed:
-        return Report(tuple(contract))
-    contract += [check_draws(losses, truth.exact, few), check_independence(losses, truth.exact, few)]
-    contract.append(check_gradient(traced, truth.exact, few, "velocity"))
+    begun = begin(objective, _of_times, network_of, draws, truth.exact, "velocity")
+    contract, losses, losses_with = begun.contract, begun.losses, begun.losses_with
     if not all(finding.passed for finding in contract):
         return Report(tuple(contract))
     many = draws.points(_N_TIMES)
