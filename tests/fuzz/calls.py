@@ -25,6 +25,7 @@ from scipy.stats import gaussian_kde
 from toylab import (
     densities,
     discrete,
+    guidance,
     metrics,
     museum,
     networks,
@@ -280,6 +281,8 @@ VALUES: dict[str, Callable[[], Any]] = {
     "clean": points,
     "box": lambda: (-9.0, float("inf"), -9.0, 9.0),
     "power": lambda: 2.0,
+    **{name: lambda: P.score for name in ("conditional", "unconditional", "good", "bad", "guided", "plain")},
+    "log_probability": lambda: guidance.class_log_probability(P, 1),
 }
 
 OF_SPINS = (
@@ -311,6 +314,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "objectives.BoundedImplicit": {"weight": lambda: objectives.WallDistance(EXTENT)},
     "schedules.uniform": {"first": lambda: 1.0},
     **{f"paths.{name}": {"path": paths.Linear, "score": points, "velocity": points} for name in PATHS_OF},
+    "guidance.on_interval": {"low": lambda: 0.5},
     "paths.GaussianPath": {"alpha": lambda: torch.sin, "sigma": lambda: torch.cos},
     "objectives.FlowMatching": {"path": paths.Linear},
     "objectives.LogUniform": {"low": lambda: 0.1},
@@ -435,7 +439,7 @@ NOT_FOR_THESE = {
     )),
     *(f"objectives.{name}.step" for name in OF_CHAINS),
     "densities.GaussianMixture.to_scipy", "densities.FromTorch.bounds", "densities.FromTorch.length_scale",
-    *(f"densities.{name}.posterior" for name in WITHOUT_POSTERIOR),
+    *(f"densities.{name}.{of}" for name in WITHOUT_POSTERIOR for of in ("posterior", "log_posterior")),
     *(f"densities.{name}.truncated" for name in NOT_TO_BE_CUT),
 }  # fmt: skip
 
@@ -533,8 +537,8 @@ def calls() -> list[Call]:
     """Every public function, class and method."""
     found = [
         _call(f"{module.__name__.removeprefix('toylab.')}.{name}", getattr(module, name))
-        for module in (densities, discrete, bandwidth, score, schedules, sde, paths, networks, objectives, samplers,
-                       metrics, testing, training, plotting, widgets)
+        for module in (densities, discrete, bandwidth, score, guidance, schedules, sde, paths, networks, objectives,
+                       samplers, metrics, testing, training, plotting, widgets)
         for name in _public(module)
     ]  # fmt: skip
     found.append(_call("museum.of_kind", museum.of_kind))

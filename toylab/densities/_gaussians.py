@@ -163,6 +163,11 @@ def posterior(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
         ) from error
 
 
+def log_posterior(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
+    """log P(component k | x), shape [..., K]."""
+    return _in_chunks(lambda pairs: (pairs.log_joint.log_softmax(0).T,), x, sigma, gaussians)[0]
+
+
 def score(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
     """sum_k P(k | x) (C_k + sigma^2 I)^-1 (m_k - x), shape [..., 2]."""
     if (found := _in_a_kernel(lambda kernels: kernels.score, x, sigma, gaussians)) is not None:

@@ -121,6 +121,10 @@ class Density(Parameters, ABC):
         """P(component k | x) under p_sigma, shape [..., K], for a law that is a mixture of K components."""
         raise TypeError(f"{type(self).__name__} has no posterior(x, sigma): it is not a mixture of components.")
 
+    def log_posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """log P(component k | x) under p_sigma, shape [..., K]: finite, with its gradient, where P underflows to 0."""
+        raise TypeError(f"{type(self).__name__} has no log_posterior(x, sigma): it is not a mixture of components.")
+
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Independent draws of X.
 
@@ -194,7 +198,7 @@ def in_single_precision(cls: type[_Law]) -> type[_Law]:
     As torch does for its special functions: in half precision itself a log-density would have two digits. It is for
     the library's own classes; a density of one's own sees the points as they are given.
     """
-    for name in ("log_prob", "score", "divergence", "log_prob_and_score", "posterior"):
+    for name in ("log_prob", "score", "divergence", "log_prob_and_score", "posterior", "log_posterior"):
         if name in vars(cls):
             setattr(cls, name, _widened(vars(cls)[name]))
     return cls
@@ -295,6 +299,9 @@ class Noised(Density):
     def posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
         return self.density.posterior(x, self._total(sigma, x))
 
+    def log_posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
+        return self.density.log_posterior(x, self._total(sigma, x))
+
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:  # noqa: D102
         x = self.density.sample(sample_shape, generator=generator)
         return x + self.std * normal_like(x, generator)
@@ -357,6 +364,9 @@ class Affine(Density):
 
     def posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
         return self.density.posterior(*self._before(x, sigma))
+
+    def log_posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
+        return self.density.log_posterior(*self._before(x, sigma))
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:  # noqa: D102
         return self.forward(self.density.sample(sample_shape, generator=generator))

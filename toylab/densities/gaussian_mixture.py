@@ -214,6 +214,10 @@ class GaussianMixture(Density):
         """r_k(x) = P(component k | x), the responsibilities, shape [..., K]."""
         return _gaussians.posterior(x, sigma, self._gaussians)
 
+    def log_posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """log r_k(x), shape [..., K], where r_k itself may underflow."""
+        return _gaussians.log_posterior(x, sigma, self._gaussians)
+
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A component k with probability w_k, then m_k + L_k z with L_k L_k^T = C_k; shape [*sample_shape, 2]."""
         like = torch.empty(0, dtype=torch.float64, device=self.device)
