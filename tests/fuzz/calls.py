@@ -89,6 +89,11 @@ def energy_network() -> networks.EnergyMLP:
     return networks.EnergyMLP(8, 1, generator=generator()).with_chains(points())
 
 
+def measured() -> guidance.MeasuredScore:
+    """Two modes, of which one coordinate was seen."""
+    return guidance.tmpd(P.score, torch.tensor([1.0, 0.0]), torch.tensor([4.0]), 0.5)
+
+
 def chains(keep_every: int | None = None) -> samplers.Chains:
     """Of MALA, which has an acceptance."""
     return samplers.mala(
@@ -283,6 +288,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "power": lambda: 2.0,
     **{name: lambda: P.score for name in ("conditional", "unconditional", "good", "bad", "guided", "plain")},
     "log_probability": lambda: guidance.class_log_probability(P, 1),
+    "A": lambda: torch.tensor([[0.6, 0.8]]),
 }
 
 OF_SPINS = (
@@ -295,6 +301,7 @@ OF_CELLS = ("GridLaw.log_prob", "GridLaw.concrete_score", "GridScoreMatching.__c
 PATHS_OF = ("draw", "clean_to_score", "noise_to_score", "score_to_clean", "score_to_noise", "score_to_velocity",
             "velocity_to_score")  # fmt: skip
 
+MEASURED = {"y": lambda: torch.tensor([1.0]), "noise": lambda: 0.5}
 LEVELS = {"score": lambda: P.score}  # of x and sigma: the same one, since a density's score is both
 
 BOX = (-12.0, 12.0, -12.0, 12.0)  # where two modes have their mass
@@ -315,6 +322,9 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "schedules.uniform": {"first": lambda: 1.0},
     **{f"paths.{name}": {"path": paths.Linear, "score": points, "velocity": points} for name in PATHS_OF},
     "guidance.on_interval": {"low": lambda: 0.5},
+    **{f"guidance.{name}": MEASURED for name in ("dps", "pigdm", "tmpd")},
+    "samplers.replacement": MEASURED | {"n_resamplings": lambda: 2},
+    "samplers.smc": {"guided": measured, "n_populations": lambda: 2},
     "paths.GaussianPath": {"alpha": lambda: torch.sin, "sigma": lambda: torch.cos},
     "objectives.FlowMatching": {"path": paths.Linear},
     "objectives.LogUniform": {"low": lambda: 0.1},
@@ -408,9 +418,10 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
 MADE_BY_THE_LIBRARY = {
     "densities.Density", "densities.Example", "densities.Affine", "densities.FromEnergy", "densities.FromTorch",
     "densities.Noised", "densities.Truncated",
+    "guidance.MeasuredScore", "guidance.Twist",
     "objectives.ContinuousLevels", "objectives.HasOffset", "objectives.Objective",
     "paths.Draw", "paths.NoisePath", "paths.Path", "paths.VelocityField",
-    "samplers.Chains", "samplers.Likelihood", "samplers.State", "samplers.WarmUp", "score.EnergyScore", "score.LogProb",
+    "samplers.Chains", "samplers.Likelihood", "samplers.Particles", "samplers.State", "samplers.WarmUp", "score.EnergyScore", "score.LogProb",
     "score.NoiseConditionalScore", "score.Score", "sde.SDE", "testing.Finding", "testing.Report", "training.Fit",
     "training.GradientBias", "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
     "metrics.Autocorrelation", "metrics.Convergence", "metrics.ErrorDecomposition", "metrics.ErrorTerms",
@@ -496,6 +507,7 @@ def instances() -> dict[str, Any]:
         "densities.FromEnergy": p.from_energy(energy, (-9.0, 9.0, -9.0, 9.0), n_cells=64),
         "densities.FromTorch": p.from_torch(torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))),
         "training.Fit": fitted(),
+        "guidance.MeasuredScore": measured(),
         "sde.VE": sde.VE(),
         "sde.VP": VP,
         "sde.SubVP": sde.SubVP(),

@@ -460,6 +460,48 @@ def covariances(name: str, matrices: Tensor) -> Tensor:
     return matrices
 
 
+def measurement(A: Tensor, y: Tensor, noise: float) -> tuple[Tensor, Tensor, float]:
+    """Of y = A x + noise z: A as [m, 2] and y as [m] or [..., m], both in float64 on the CPU, and noise; or raise."""
+    matrix, seen = _real("A", A), _real("y", y)
+    if matrix.ndim not in (1, 2) or matrix.shape[-1] != 2 or (matrix.ndim == 2 and len(matrix) not in (1, 2)):
+        raise ValueError(f"A has shape {list(matrix.shape)}: give one row [2] or [1, 2], or two rows [2, 2].")
+    matrix = matrix.reshape(-1, 2)
+    m = len(matrix)
+    seen = seen.reshape(1) if seen.ndim == 0 else seen
+    if seen.shape[-1] != m:
+        raise ValueError(f"y has shape {list(seen.shape)}: A x has {m} entries, so give [{m}].")
+    return (
+        matrix,
+        seen,
+        positive("noise", noise, "It is a standard deviation; of an exact measurement give a small one"),
+    )
+
+
+def _real(name: str, value: Tensor) -> Tensor:
+    """Finite real numbers, as a tensor in float64 on the CPU, or raise."""
+    try:
+        given = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
+        found = given.detach().cpu()
+        real = not found.is_complex() and found.layout is torch.strided and found.dtype is not torch.bool
+    except (TypeError, ValueError, RuntimeError, NotImplementedError):
+        real = False
+    if not real:
+        raise TypeError(f"{name} is {value!r}: give a dense tensor of real numbers.")
+    if not bool(found.isfinite().all()):
+        raise ValueError(f"{name} holds nan or inf: a measurement is finite.")
+    return found.double()
+
+
+def measurements_of(y: Tensor, x: Tensor) -> None:
+    """Raise ``ValueError`` unless y is one measurement [m], or broadcasts to one per point of ``x``, [..., m]."""
+    wanted = torch.Size((*x.shape[:-1], y.shape[-1]))
+    if y.ndim > 1 and not _broadcasts(y.shape, wanted):
+        raise ValueError(
+            f"y has shape {list(y.shape)} for x of shape {list(x.shape)}: give one measurement, [{y.shape[-1]}], or "
+            f"one per point, {list(wanted)}."
+        )
+
+
 def function(name: str, value: object, example: str, takes: int | None = None) -> Callable[..., Any]:
     """Return ``value``, or raise ``TypeError`` unless it can be called (with so many arguments) and is no class."""
     refuse_class(name, value)

@@ -1,0 +1,46 @@
+"""Tweedie moment projected diffusion: the clean point has its own mean and covariance, both from the score."""
+
+import torch
+from torch import Tensor
+
+from toylab.guidance.measured import MeasuredScore
+from toylab.score import NoiseConditionalScore
+
+
+def tmpd(score: NoiseConditionalScore, A: Tensor, y: Tensor, noise: float) -> MeasuredScore:
+    """s(x, sigma) + grad_x log N(y; A m(x), noise^2 I + A C(x) A^T),  C = sigma^2 (I + sigma^2 grad s(x, sigma)).
+
+    m and C are the mean and the covariance of x_0 given x, by Tweedie's two formulas, and C is held fixed in the
+    gradient. For Gaussian data, of any mean and covariance, C does not depend on x and this is exact. For other data
+    the law of x_0 given x has more than two moments: several modes are taken for one wide one.
+
+    Of a learned score C may be no covariance: its symmetric part is taken, and an eigenvalue below 0 counts as 0.
+
+    Source: Boys et al. 2023, Tweedie moment projected diffusions for inverse problems (arXiv:2310.06721).
+
+    Args:
+        score: s(x, sigma), exact (``p.score``) or learned.
+        A: shape [m, 2] with m = 1 or 2, or a row [2].
+        y: shape [m], or one per point, [n, m].
+        noise: standard deviation of the noise of y, > 0.
+
+    Raises:
+        TypeError: unless ``score`` is a function of x and sigma, and A and y are numbers.
+        ValueError: if a shape is wrong, y is not finite, or noise is not positive.
+    """
+    return MeasuredScore(score, A, y, noise, _covariance)
+
+
+def _covariance(variance: Tensor, jacobian: Tensor) -> Tensor:
+    """The symmetric part of sigma^2 dm/dx, its negative eigenvalues put to 0.
+
+    With C = t I + B, B of trace 0 and eigenvalues -r and r, those of C are t - r and t + r.
+    """
+    C = 0.5 * variance * (jacobian + jacobian.mT)
+    one = torch.eye(2, dtype=C.dtype, device=C.device)
+    t = 0.5 * (C[..., 0, 0] + C[..., 1, 1])[..., None, None]
+    B = C - t * one
+    square = 0.5 * B.square().sum((-2, -1), keepdim=True)
+    r = square.where(square > 0, 1.0).sqrt()  # of a round C it is not needed, and has no derivative at 0
+    upper = (t + r).clamp(min=0.0)
+    return torch.where((t < 0) | (square > t**2), 0.5 * upper * (one + B / r), C)
