@@ -139,7 +139,7 @@ def smc(
     state = follow("smc", legs, state, recorder, generator=generator, progress=progress)
     weights = _normalised(state[2], n_populations)[0].view(-1)
     drawn, _, _, log_z = _resampled(state, n_populations, sizes, generator, always=True)
-    chains = recorder.chains(drawn, recorder.step + 1)
+    chains = recorder.chains(drawn, min(recorder.step + 1, len(pairs)))
     return Particles(chains, state[0], weights.to(x), log_z, torch.stack(sizes))
 
 
