@@ -292,6 +292,8 @@ OF_CELLS = ("GridLaw.log_prob", "GridLaw.concrete_score", "GridScoreMatching.__c
 PATHS_OF = ("draw", "clean_to_score", "noise_to_score", "score_to_clean", "score_to_noise", "score_to_velocity",
             "velocity_to_score")  # fmt: skip
 
+MEASURED = {"y": lambda: [0.5], "noise": lambda: 0.5, "A": lambda: [[0.6, 0.8]]}
+
 LEVELS = {"score": lambda: P.score}  # of x and sigma: the same one, since a density's score is both
 
 BOX = (-12.0, 12.0, -12.0, 12.0)  # where two modes have their mass
@@ -436,6 +438,9 @@ NOT_FOR_THESE = {
     *(f"objectives.{name}.step" for name in OF_CHAINS),
     "densities.GaussianMixture.to_scipy", "densities.FromTorch.bounds", "densities.FromTorch.length_scale",
     *(f"densities.{name}.posterior" for name in WITHOUT_POSTERIOR),
+    *(f"densities.{name}.{method}" for name in (*WITHOUT_POSTERIOR, "Points", "Mixture") for method in (
+        "given_class", "given", "log_evidence",
+    )),
     *(f"densities.{name}.truncated" for name in NOT_TO_BE_CUT),
 }  # fmt: skip
 
@@ -607,6 +612,7 @@ def _call(name: str, function: Callable[..., Any]) -> Call:
     function = _started(function) if name == "widgets.animate" else function
     clean = name.startswith(CLEAN_ONLY) and not name.endswith("noised")
     own = {"sigma": lambda: 0.0} if clean else OWN.get(name, {})
+    own = MEASURED if name.endswith((".given", ".log_evidence")) else own
     arguments, optional = {}, set()
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

@@ -133,7 +133,7 @@ class Parameters:
         for name, value in parameters.items():
             if isinstance(value, Tensor):
                 refuse_without_float64(name, value)
-        held = {name: _to_float64(name, value) for name, value in parameters.items()}
+        held = {name: to_float64(name, value) for name, value in parameters.items()}
         vars(self).update(
             held,
             _held=self._held | held.keys(),
@@ -172,7 +172,8 @@ def _promote(dtypes: list[torch.dtype]) -> torch.dtype | None:
     return functools.reduce(torch.promote_types, dtypes) if dtypes else None
 
 
-def _to_float64(name: str, value: Matrices | Vector) -> Tensor:
+def to_float64(name: str, value: Matrices | Vector | float) -> Tensor:
+    """``value`` as a tensor of float64 on the CPU, or an error unless it is finite numbers."""
     try:
         held = torch.as_tensor(value, dtype=torch.float64).detach().to("cpu", copy=True)
     except (TypeError, ValueError) as error:
