@@ -288,7 +288,6 @@ VALUES: dict[str, Callable[[], Any]] = {
     "power": lambda: 2.0,
     **{name: lambda: P.score for name in ("conditional", "unconditional", "good", "bad", "guided", "plain")},
     "log_probability": lambda: guidance.class_log_probability(P, 1),
-    "A": lambda: torch.tensor([[0.6, 0.8]]),
 }
 
 OF_SPINS = (
@@ -301,7 +300,8 @@ OF_CELLS = ("GridLaw.log_prob", "GridLaw.concrete_score", "GridScoreMatching.__c
 PATHS_OF = ("draw", "clean_to_score", "noise_to_score", "score_to_clean", "score_to_noise", "score_to_velocity",
             "velocity_to_score")  # fmt: skip
 
-MEASURED = {"y": lambda: torch.tensor([1.0]), "noise": lambda: 0.5}
+MEASURED = {"y": lambda: [0.5], "noise": lambda: 0.5, "A": lambda: [[0.6, 0.8]]}
+
 LEVELS = {"score": lambda: P.score}  # of x and sigma: the same one, since a density's score is both
 
 BOX = (-12.0, 12.0, -12.0, 12.0)  # where two modes have their mass
@@ -421,7 +421,8 @@ MADE_BY_THE_LIBRARY = {
     "guidance.MeasuredScore", "guidance.Twist",
     "objectives.ContinuousLevels", "objectives.HasOffset", "objectives.Objective",
     "paths.Draw", "paths.NoisePath", "paths.Path", "paths.VelocityField",
-    "samplers.Chains", "samplers.Likelihood", "samplers.Particles", "samplers.State", "samplers.WarmUp", "score.EnergyScore", "score.LogProb",
+    "samplers.Chains", "samplers.Likelihood", "samplers.Particles", "samplers.State", "samplers.WarmUp",
+    "score.EnergyScore", "score.LogProb",
     "score.NoiseConditionalScore", "score.Score", "sde.SDE", "testing.Finding", "testing.Report", "training.Fit",
     "training.GradientBias", "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
     "metrics.Autocorrelation", "metrics.Convergence", "metrics.ErrorDecomposition", "metrics.ErrorTerms",
@@ -451,6 +452,9 @@ NOT_FOR_THESE = {
     *(f"objectives.{name}.step" for name in OF_CHAINS),
     "densities.GaussianMixture.to_scipy", "densities.FromTorch.bounds", "densities.FromTorch.length_scale",
     *(f"densities.{name}.{of}" for name in WITHOUT_POSTERIOR for of in ("posterior", "log_posterior")),
+    *(f"densities.{name}.{method}" for name in (*WITHOUT_POSTERIOR, "Points", "Mixture") for method in (
+        "given_class", "given", "log_evidence",
+    )),
     *(f"densities.{name}.truncated" for name in NOT_TO_BE_CUT),
 }  # fmt: skip
 
@@ -623,6 +627,7 @@ def _call(name: str, function: Callable[..., Any]) -> Call:
     function = _started(function) if name == "widgets.animate" else function
     clean = name.startswith(CLEAN_ONLY) and not name.endswith("noised")
     own = {"sigma": lambda: 0.0} if clean else OWN.get(name, {})
+    own = MEASURED if name.endswith((".given", ".log_evidence")) else own
     arguments, optional = {}, set()
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

@@ -134,7 +134,7 @@ def test_bad_measurements_are_refused_before_any_work():
     run = {"A": A, "y": y, "noise": 1.0}
     for change, message in (
         ({"A": torch.zeros(3, 2)}, "A has shape"),
-        ({"y": torch.full((1,), math.nan)}, "y holds nan or inf"),
+        ({"y": torch.full((1,), math.nan)}, "y is .*: every entry must be finite"),
         ({"y": torch.zeros(3, 1)}, r"y has shape \[3, 1\] for x of shape \[4, 2\]"),
         ({"noise": 0.0}, "noise is 0.0"),
         ({"n_resamplings": 0}, "n_resamplings is 0"),

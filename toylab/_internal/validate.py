@@ -460,36 +460,34 @@ def covariances(name: str, matrices: Tensor) -> Tensor:
     return matrices
 
 
-def measurement(A: Tensor, y: Tensor, noise: float) -> tuple[Tensor, Tensor, float]:
-    """Of y = A x + noise z: A as [m, 2] and y as [m] or [..., m], both in float64 on the CPU, and noise; or raise."""
-    matrix, seen = _real("A", A), _real("y", y)
-    if matrix.ndim not in (1, 2) or matrix.shape[-1] != 2 or (matrix.ndim == 2 and len(matrix) not in (1, 2)):
-        raise ValueError(f"A has shape {list(matrix.shape)}: give one row [2] or [1, 2], or two rows [2, 2].")
-    matrix = matrix.reshape(-1, 2)
-    m = len(matrix)
-    seen = seen.reshape(1) if seen.ndim == 0 else seen
-    if seen.shape[-1] != m:
-        raise ValueError(f"y has shape {list(seen.shape)}: A x has {m} entries, so give [{m}].")
-    return (
-        matrix,
-        seen,
-        positive("noise", noise, "It is a standard deviation; of an exact measurement give a small one"),
-    )
-
-
-def _real(name: str, value: Tensor) -> Tensor:
-    """Finite real numbers, as a tensor in float64 on the CPU, or raise."""
+def numbers(name: str, value: Any) -> Tensor:  # noqa: ANN401
+    """``value`` as a tensor of float64 on the CPU, or an error unless it is finite numbers."""
     try:
-        given = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
-        found = given.detach().cpu()
-        real = not found.is_complex() and found.layout is torch.strided and found.dtype is not torch.bool
-    except (TypeError, ValueError, RuntimeError, NotImplementedError):
-        real = False
-    if not real:
-        raise TypeError(f"{name} is {value!r}: give a dense tensor of real numbers.")
-    if not bool(found.isfinite().all()):
-        raise ValueError(f"{name} holds nan or inf: a measurement is finite.")
-    return found.double()
+        held = torch.as_tensor(value, dtype=torch.float64).detach().to("cpu", copy=True)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} is {value!r}: it must be numbers ({error}).") from None
+    if not held.isfinite().all():
+        raise ValueError(f"{name} is {held.tolist()}: every entry must be finite.")
+    return held
+
+
+def measurement(A: Any, y: Any, noise: float) -> tuple[Tensor, Tensor, float]:  # noqa: ANN401
+    """Of y = A x + noise z: A as [m, 2], and y as [m] or [..., m], in float64 on the CPU, and noise; or raise."""
+    rows, values = numbers("A", A), numbers("y", y)
+    if rows.shape not in {(2,), (1, 2), (2, 2)}:
+        raise ValueError(
+            f"A has shape {list(rows.shape)}: give one row [2] or [1, 2], or two rows [2, 2], so that A x is one "
+            "number or two."
+        )
+    m = 1 if rows.ndim == 1 else len(rows)
+    values = values.reshape(1) if values.ndim == 0 and m == 1 else values
+    if values.shape[-1:] != (m,):
+        raise ValueError(
+            f"y has shape {list(values.shape)} for an A of {m} row{'s' if m > 1 else ''}: give "
+            f"{'two numbers, shape [2]' if m > 1 else 'a number, or shape [1]'}."
+        )
+    noise = positive("noise", noise, "It is a standard deviation; for an exact measurement give a small one")
+    return rows.reshape(m, 2), values, noise
 
 
 def measurements_of(y: Tensor, x: Tensor) -> None:

@@ -25,7 +25,7 @@ from toylab._internal import validate
 from toylab._internal.devices import constant, number, records
 from toylab._internal.random import normal_like
 from toylab.densities._mixture import nowhere
-from toylab.densities.parameters import Parameters, Vector
+from toylab.densities.parameters import Matrix, Parameters, Vector
 from toylab.densities.truncated import LEAST_MASS, Box, mass_by_quadrature, nodes
 from toylab.score import at, divergence, gradient
 
@@ -177,6 +177,23 @@ class Density(Parameters, ABC):
             TypeError: if the law has no ``bounds`` and ``length_scale``, which the quadrature of the mass needs.
         """
         return Truncated(self, validate.extent("box", box, infinite=True))
+
+    def given(self, A: Vector | Matrix, y: Vector | float, noise: float) -> "Density":
+        """The law of X given A X + noise Z = y, Z ~ N(0, I)."""
+        raise TypeError(f"{type(self).__name__} has no given(A, y, noise): give a GaussianMixture.")
+
+    def log_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> float:
+        """log p(y), of the law of A X + noise Z at y."""
+        raise TypeError(f"{type(self).__name__} has no log_evidence(A, y, noise): give a GaussianMixture.")
+
+    def given_class(self, k: int) -> "Density":
+        """The law of X given that it came from class k: the k-th component of a mixture, in the order of ``posterior``.
+
+        Raises:
+            ValueError: for a k that is no class, 0 .. K - 1.
+            TypeError: if the law has no classes, and for a k that is no whole number.
+        """
+        raise TypeError(f"{type(self).__name__} has no given_class(k): it is not a mixture of components.")
 
     def _noised_in(self, box: Box, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log, score and divergence at x [n, 2] of p_sigma cut before it is noised, times its mass; sigma [n] > 0."""
