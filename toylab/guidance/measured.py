@@ -54,7 +54,7 @@ class MeasuredScore:
         A, y, noise = validate.measurement(self.A, self.y, self.noise)
         vars(self).update(A=A, y=y, noise=noise)
 
-    def __call__(self, x: Tensor, sigma: Tensor | float, /) -> Tensor:
+    def __call__(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """s(x, sigma) + grad_x log q(y | x), shape of x: one evaluation of s with its two derivatives."""
         twist = self.twist(x, sigma)
         return twist.score + twist.gradient
