@@ -98,6 +98,16 @@ def test_the_pull_is_the_gradient_of_the_logarithm_of_a_normal_law_with_its_cova
         torch.testing.assert_close(guided(MIXTURE.score, A, y, noise)(x, sigma), twist.score + twist.gradient)
 
 
+def test_of_a_score_with_curl_the_pull_is_a_gradient_still():
+    """The derivative of the mean of a network is not symmetric, and it is its transpose that pulls back."""
+    network = NoiseConditionalMLP(8, 1, generator=seeded()).double()
+    A, y, x, sigma = torch.tensor([[0.6, 0.8]], dtype=DOUBLE), torch.ones(1, dtype=DOUBLE), points(10), 2.0
+    leaf = x.clone().requires_grad_()
+    mean = leaf + sigma**2 * network(leaf, sigma)
+    (slope,) = torch.autograd.grad(torch.distributions.Normal(mean @ A.T, 0.7).log_prob(y).sum(), leaf)
+    torch.testing.assert_close(dps(network, A, y, 0.7).twist(x, sigma).gradient.detach(), slope)
+
+
 def test_clean_points_have_the_likelihood_of_the_noise():
     A, y, x = torch.tensor([[1.0, 0.3], [-0.5, 2.0]], dtype=DOUBLE), torch.tensor([0.7, -1.1], dtype=DOUBLE), points()
     found = dps(MIXTURE.score, A, y, 0.3).log_likelihood(x)
@@ -156,14 +166,17 @@ def test_learned_scores_in_single_precision_are_taken_and_their_covariance_is_ma
         found = guided(network, A, y, 0.01)(x, 3.0)
         assert found.dtype == torch.float32 and found.isfinite().all()
 
-    def indefinite(x, sigma):
-        """Its dm/dx is [[-1, 1], [0, .5]] at sigma = 1: the symmetric part has one negative eigenvalue."""
-        return x @ torch.tensor([[-2.0, 1.0], [0.0, -0.5]], dtype=x.dtype).T
-
-    C = tmpd(indefinite, A, y, 0.01).spread(torch.ones(1, 1, 1), torch.tensor([[[-1.0, 1.0], [0.0, 0.5]]]))
-    values, axes = torch.linalg.eigh(torch.tensor([[-1.0, 0.5], [0.5, 0.5]]))
-    torch.testing.assert_close(C[0], axes @ values.clamp(min=0).diag() @ axes.T)
-    assert float(tmpd(indefinite, A, y, 0.01).spread(torch.ones(1, 1, 1), -torch.eye(2)[None]).abs().max()) == 0
+    spread = tmpd(network, A, y, 0.01).spread
+    for rows in (
+        [[-1.0, 1.0], [0.0, 0.5]],
+        [[-2.0, 0.0], [0.0, -2.0]],
+        [[-3.0, 1.0], [0.5, -1.0]],
+        [[2.0, 1.0], [0.0, 1.0]],
+    ):
+        jacobian = torch.tensor(rows)
+        values, axes = torch.linalg.eigh(1.5 * (jacobian + jacobian.T))
+        C = spread(torch.full((1, 1, 1), 3.0), jacobian[None])
+        torch.testing.assert_close(C[0], axes @ values.clamp(min=0).diag() @ axes.T)
 
 
 def test_a_guided_score_can_be_differentiated():

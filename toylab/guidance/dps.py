@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 
-from toylab.guidance.measured import MeasuredScore
+from toylab._internal import validate
+from toylab.guidance.measured import MeasuredScore, Rows, Values
 from toylab.score import NoiseConditionalScore
 
 
-def dps(score: NoiseConditionalScore, A: Tensor, y: Tensor, noise: float) -> MeasuredScore:
+def dps(score: NoiseConditionalScore, A: Rows, y: Values, noise: float) -> MeasuredScore:
     """s(x, sigma) + grad_x log N(y; A m(x), noise^2 I),  m(x) = x + sigma^2 s(x, sigma): C = 0 in ``MeasuredScore``.
 
     What is not yet known of the clean point is left out of the likelihood, which is too sharp at every noise level but
@@ -29,14 +30,14 @@ def dps(score: NoiseConditionalScore, A: Tensor, y: Tensor, noise: float) -> Mea
     Args:
         score: s(x, sigma), exact (``p.score``) or learned.
         A: shape [m, 2] with m = 1 or 2, or a row [2].
-        y: shape [m], or one per point, [n, m].
+        y: shape [m], a number for m = 1, or one per point, [n, m].
         noise: standard deviation of the noise of y, > 0.
 
     Raises:
         TypeError: unless ``score`` is a function of x and sigma, and A and y are numbers.
         ValueError: if a shape is wrong, y is not finite, or noise is not positive.
     """
-    return MeasuredScore(score, A, y, noise, _none)
+    return MeasuredScore(score, *validate.measurement(A, y, noise), _none)
 
 
 def _none(variance: Tensor, jacobian: Tensor) -> Tensor:

@@ -1,15 +1,18 @@
 """A score told of a linear measurement, by a Gaussian guess of the clean point behind each noisy one."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
 from toylab.score import NoiseConditionalScore, at, value_and_jacobian
+
+Rows: TypeAlias = Tensor | Sequence[float] | Sequence[Sequence[float]]  # of A
+Values: TypeAlias = Tensor | Sequence[float] | float  # of y
 
 Spread = Callable[[Tensor, Tensor], Tensor]
 """spread(variance, jacobian): C [..., 2, 2], from sigma^2 and dm/dx, both of which broadcast to [..., 2, 2]."""

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab.guidance.measured import MeasuredScore
+from toylab.guidance.measured import MeasuredScore, Rows, Values
 from toylab.score import NoiseConditionalScore
 
 
-def pigdm(score: NoiseConditionalScore, A: Tensor, y: Tensor, noise: float, *, data_std: float = 1.0) -> MeasuredScore:
+def pigdm(score: NoiseConditionalScore, A: Rows, y: Values, noise: float, *, data_std: float = 1.0) -> MeasuredScore:
     """s(x, sigma) + grad_x log N(y; A m(x), noise^2 I + r^2 A A^T): C = r^2 I in ``MeasuredScore``.
 
         r^2 = sigma^2 v / (v + sigma^2),    v = data_std^2
@@ -23,7 +23,7 @@ def pigdm(score: NoiseConditionalScore, A: Tensor, y: Tensor, noise: float, *, d
     Args:
         score: s(x, sigma), exact (``p.score``) or learned.
         A: shape [m, 2] with m = 1 or 2, or a row [2].
-        y: shape [m], or one per point, [n, m].
+        y: shape [m], a number for m = 1, or one per point, [n, m].
         noise: standard deviation of the noise of y, > 0.
         data_std: standard deviation of the data along an axis.
 
@@ -31,7 +31,7 @@ def pigdm(score: NoiseConditionalScore, A: Tensor, y: Tensor, noise: float, *, d
         TypeError: unless ``score`` is a function of x and sigma, and A and y are numbers.
         ValueError: if a shape is wrong, y is not finite, or noise or data_std is not positive.
     """
-    return MeasuredScore(score, A, y, noise, _Round(validate.positive("data_std", data_std)))
+    return MeasuredScore(score, *validate.measurement(A, y, noise), _Round(validate.positive("data_std", data_std)))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import normal_like
+from toylab.guidance.measured import Rows, Values
 from toylab.samplers.chains import Chains
 from toylab.samplers.reverse_sde import reverse_sde_step
 from toylab.samplers.sde_loop import follow_times
@@ -18,8 +19,8 @@ def replacement(
     score: NoiseConditionalScore,
     x: Tensor,
     times: Tensor,
-    A: Tensor,
-    y: Tensor,
+    A: Rows,
+    y: Values,
     noise: float,
     *,
     n_resamplings: int = 1,
@@ -51,7 +52,7 @@ def replacement(
         x: where the chains start, shape [n, 2]: ``sde.prior.sample((n,), generator=g)``.
         times: 1-D, strictly falling, in [sde.t_min, 1], such as ``schedules.uniform(1.0, sde.t_min, 501)``.
         A: shape [m, 2] with m = 1 or 2, or a row [2].
-        y: shape [m], or one per chain, [n, m].
+        y: shape [m], a number for m = 1, or one per chain, [n, m].
         noise: standard deviation of the noise of y, > 0.
         n_resamplings: how often each step is taken: between two of them the points are noised back to where it began,
             so that the coordinates get to know each other. 1 is the plain method.
@@ -69,11 +70,11 @@ def replacement(
     """
     validate.finite_cloud("x", x)
     validate.count("n_resamplings", n_resamplings)
-    A, y, noise = validate.measurement(A, y, noise)
-    validate.measurements_of(y, x)
-    U, S, Vt = torch.linalg.svd(A, full_matrices=False)
+    rows, values, noise = validate.measurement(A, y, noise)
+    validate.measurements_of(values, x)
+    U, S, Vt = torch.linalg.svd(rows, full_matrices=False)
     seen = S.div(S.max()) > 1e-12  # of two rows that say the same there is one coordinate
-    c, tau, V = (part.to(x) for part in ((y @ U)[..., seen] / S[seen], noise / S[seen], Vt[seen].T))
+    c, tau, V = (part.to(x) for part in ((values @ U)[..., seen] / S[seen], noise / S[seen], Vt[seen].T))
 
     def replaced(x: Tensor, t: Time) -> Tensor:
         alpha, level = sde.alpha(t).to(x), (sde.sigma(t) / sde.alpha(t)).to(x)
