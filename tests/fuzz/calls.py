@@ -321,6 +321,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "objectives.BoundedImplicit": {"weight": lambda: objectives.WallDistance(EXTENT)},
     "schedules.uniform": {"first": lambda: 1.0},
     **{f"paths.{name}": {"path": paths.Linear, "score": points, "velocity": points} for name in PATHS_OF},
+    "score.value_and_vjp": {"v": lambda: torch.ones(2, 6, 2)},
     "guidance.on_interval": {"low": lambda: 0.5},
     **{f"guidance.{name}": MEASURED for name in ("dps", "pigdm", "tmpd")},
     "samplers.replacement": MEASURED | {"n_resamplings": lambda: 2},

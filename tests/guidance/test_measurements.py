@@ -175,8 +175,10 @@ def test_learned_scores_in_single_precision_are_taken_and_their_covariance_is_ma
     ):
         jacobian = torch.tensor(rows)
         values, axes = torch.linalg.eigh(1.5 * (jacobian + jacobian.T))
-        C = spread(torch.full((1, 1, 1), 3.0), jacobian[None])
+        C = spread(A, jacobian[None], torch.full((1, 1, 1), 3.0))
         torch.testing.assert_close(C[0], axes @ values.clamp(min=0).diag() @ axes.T)
+    one = spread(A[:1], torch.tensor([[[-0.5, 2.0]]]), torch.ones(1, 1, 1))
+    assert one.tolist() == [[[0.0]]]
 
 
 def test_a_guided_score_can_be_differentiated():

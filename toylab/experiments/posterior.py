@@ -98,22 +98,22 @@ def _smc(score: NoiseConditionalScore, x: Tensor, y: Tensor, n: int, g: torch.Ge
 METHODS = {
     "DPS": Method(
         _guided(dps), "x₀ is known, at its mean: the likelihood is too sharp, and modes come out too narrow",
-        "1 evaluation, with derivatives",
+        "1 evaluation, forth and back",
     ),
     "ΠGDM": Method(
         _guided(lambda *args: pigdm(*args, data_std=data_std())),
         "x₀ is as uncertain as data without modes would be: the weights of the modes are off",
-        "1 evaluation, with derivatives",
+        "1 evaluation, forth and back",
     ),
     "TMPD": Method(
         _guided(tmpd), "several modes are taken for one wide one: their weights are off",
-        "1 evaluation, with derivatives",
+        "1 evaluation, forth and back",
     ),
     REPLACEMENT: Method(
         _replacement, "the noise of y is drawn anew at each step: what was not measured hears of y too weakly",
         "1 evaluation",
     ),
-    SMC: Method(_smc, "none but that of finitely many particles", "1 evaluation, with derivatives"),
+    SMC: Method(_smc, "none but that of finitely many particles", "1 evaluation, forth and back"),
 }  # fmt: skip
 """Every sampler that knows the posterior by the score of the prior alone."""
 
@@ -123,7 +123,7 @@ def run(
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: bool = True,
-    n_chains: int = 2000,
+    n_chains: int = 1000,
     n_networks: int = 5,
     n_training_steps: int = 3000,
     n_repeats: int = 400,

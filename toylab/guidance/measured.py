@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab.score import NoiseConditionalScore, at, value_and_jacobian
+from toylab.score import NoiseConditionalScore, at, value_and_vjp
 
 Rows: TypeAlias = Tensor | Sequence[float] | Sequence[Sequence[float]]  # of A
 Values: TypeAlias = Tensor | Sequence[float] | float  # of y
 
-Spread = Callable[[Tensor, Tensor], Tensor]
-"""spread(variance, jacobian): C [..., 2, 2], from sigma^2 and dm/dx, both of which broadcast to [..., 2, 2]."""
+Spread = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""spread(A, slopes, variance): A C A^T [..., m, m], from A [m, 2], A dm/dx [..., m, 2] and sigma^2 [..., 1, 1]."""
 
 
 class Twist(NamedTuple):
@@ -43,7 +43,7 @@ class MeasuredScore:
         A: the matrix, shape [m, 2] with m = 1 or 2, or a row [2].
         y: what was measured, shape [m], or one per point, [n, m].
         noise: standard deviation of the noise of y, > 0.
-        spread: C, from sigma^2 and dm/dx.
+        spread: A C A^T, the covariance of A x_0, from A, A dm/dx and sigma^2.
     """
 
     score: NoiseConditionalScore
@@ -58,7 +58,7 @@ class MeasuredScore:
         vars(self).update(A=A, y=y, noise=noise)
 
     def __call__(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """s(x, sigma) + grad_x log q(y | x), shape of x: one evaluation of s with its two derivatives."""
+        """s(x, sigma) + grad_x log q(y | x), shape of x: one evaluation of s and m derivatives backwards."""
         twist = self.twist(x, sigma)
         return twist.score + twist.gradient
 
@@ -66,13 +66,14 @@ class MeasuredScore:
         """The score alone, log q(y | x) and its gradient, at the points x [..., 2]; sigma a number or one per point."""
         level = validate.noise_level(sigma, validate.points("x", x))
         A, y = self._measurement(x)
-        s, slope = value_and_jacobian(at(self.score, level), x)
+        rows = A.view(len(A), *(1,) * (x.ndim - 1), 2)
+        s, products = value_and_vjp(at(self.score, level), x, rows)
         variance = torch.as_tensor(level, dtype=x.dtype, device=x.device)[..., None, None] ** 2
         m = x + variance[..., 0] * s
-        jacobian = torch.eye(2, dtype=x.dtype, device=x.device) + variance * slope
-        R = self._of_noise(x) + A @ self.spread(variance, jacobian) @ A.mT
+        slopes = A + variance * products.movedim(0, -2)
+        R = self._of_noise(x) + self.spread(A, slopes, variance)
         log_likelihood, pull = _log_normal(y - m @ A.mT, R)
-        return Twist(s, log_likelihood, ((pull @ A)[..., None, :] @ jacobian)[..., 0, :])
+        return Twist(s, log_likelihood, (pull[..., None, :] @ slopes)[..., 0, :])
 
     def log_likelihood(self, x: Tensor) -> Tensor:
         """log N(y; A x, noise^2 I) of clean points x [..., 2], shape [...]."""

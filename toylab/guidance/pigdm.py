@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from toylab._internal import validate
@@ -38,6 +37,6 @@ def pigdm(score: NoiseConditionalScore, A: Rows, y: Values, noise: float, *, dat
 class _Round:
     data_std: float
 
-    def __call__(self, variance: Tensor, jacobian: Tensor) -> Tensor:
+    def __call__(self, A: Tensor, slopes: Tensor, variance: Tensor) -> Tensor:
         v = self.data_std**2
-        return variance * v / (v + variance) * torch.eye(2, dtype=jacobian.dtype, device=jacobian.device)
+        return variance * v / (v + variance) * (A @ A.mT)

@@ -15,7 +15,7 @@ def tmpd(score: NoiseConditionalScore, A: Rows, y: Values, noise: float) -> Meas
     gradient. For Gaussian data, of any mean and covariance, C does not depend on x and this is exact. For other data
     the law of x_0 given x has more than two moments: several modes are taken for one wide one.
 
-    Of a learned score C may be no covariance: its symmetric part is taken, and an eigenvalue below 0 counts as 0.
+    Of a learned score A C A^T may be no covariance: its symmetric part is taken, and an eigenvalue below 0 counts as 0.
 
     Source: Boys et al. 2023, Tweedie moment projected diffusions for inverse problems (arXiv:2310.06721).
 
@@ -29,19 +29,24 @@ def tmpd(score: NoiseConditionalScore, A: Rows, y: Values, noise: float) -> Meas
         TypeError: unless ``score`` is a function of x and sigma, and A and y are numbers.
         ValueError: if a shape is wrong, y is not finite, or noise is not positive.
     """
-    return MeasuredScore(score, *validate.measurement(A, y, noise), _covariance)
+    return MeasuredScore(score, *validate.measurement(A, y, noise), _spread)
 
 
-def _covariance(variance: Tensor, jacobian: Tensor) -> Tensor:
-    """The symmetric part of sigma^2 dm/dx, its negative eigenvalues put to 0.
+def _spread(A: Tensor, slopes: Tensor, variance: Tensor) -> Tensor:
+    """sigma^2 A (dm/dx) A^T, as the covariance that it is of an exact score."""
+    S = variance * (slopes @ A.mT)
+    return S.clamp(min=0.0) if len(A) == 1 else _covariance(0.5 * (S + S.mT))
 
-    With C = t I + B, B of trace 0 and eigenvalues -r and r, those of C are t - r and t + r.
+
+def _covariance(S: Tensor) -> Tensor:
+    """A symmetric S [..., 2, 2], its negative eigenvalues put to 0.
+
+    With S = t I + B, B of trace 0 and eigenvalues -r and r, those of S are t - r and t + r.
     """
-    C = 0.5 * variance * (jacobian + jacobian.mT)
-    one = torch.eye(2, dtype=C.dtype, device=C.device)
-    t = 0.5 * (C[..., 0, 0] + C[..., 1, 1])[..., None, None]
-    B = C - t * one
+    one = torch.eye(2, dtype=S.dtype, device=S.device)
+    t = 0.5 * (S[..., 0, 0] + S[..., 1, 1])[..., None, None]
+    B = S - t * one
     square = 0.5 * B.square().sum((-2, -1), keepdim=True)
-    r = square.where(square > 0, 1.0).sqrt()  # of a round C it is not needed, and has no derivative at 0
+    r = square.where(square > 0, 1.0).sqrt()  # of a round S it is not needed, and has no derivative at 0
     upper = (t + r).clamp(min=0.0)
-    return torch.where((t < 0) | (square > t**2), 0.5 * upper * (one + B / r), C)
+    return torch.where((t < 0) | (square > t**2), 0.5 * upper * (one + B / r), S)
