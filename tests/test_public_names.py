@@ -8,8 +8,8 @@ import pytest
 import toylab
 
 ROOMS = [
-    "densities", "discrete", "experiments", "metrics", "museum", "networks", "objectives", "paths", "plotting",
-    "samplers", "schedules", "score", "sde", "testing", "training", "widgets",
+    "densities", "discrete", "experiments", "guidance", "metrics", "museum", "networks", "objectives", "paths",
+    "plotting", "samplers", "schedules", "score", "sde", "testing", "training", "widgets",
 ]  # fmt: skip
 
 CODE = """

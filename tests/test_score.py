@@ -13,6 +13,7 @@ from toylab.score import (
     value_and_divergence,
     value_and_jacobian,
     value_and_jvp,
+    value_and_vjp,
 )
 
 A = torch.tensor([[1.5, -0.7], [0.3, 2.0]], dtype=torch.float64)
@@ -52,6 +53,26 @@ def test_jvp_is_the_jacobian_times_v_and_not_its_transpose():
     expected = torch.zeros(3, 2, dtype=torch.float64)
     expected[1, 0] = 2 * points(3, 2)[1, 1]
     torch.testing.assert_close(jvp, expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_value_and_vjp_is_v_times_the_jacobian(shape):
+    x, v, shared = points(*shape), points(3, *shape, seed=1), points(2, *(1,) * (len(shape) - 1), 2, seed=2)
+    s, vjp = value_and_vjp(field, x, v)
+    torch.testing.assert_close(s, field(x), rtol=1e-14, atol=1e-14)
+    torch.testing.assert_close(vjp, v @ A + x.cos() * v, rtol=1e-13, atol=1e-13)
+    _, vjp = value_and_vjp(field, x, shared)
+    torch.testing.assert_close(vjp, shared @ A + x.cos() * shared, rtol=1e-13, atol=1e-13)
+
+
+def test_vjp_can_be_differentiated_forwards_and_keeps_no_graph_under_no_grad():
+    x, v = points(4, 2), points(1, 1, 2)
+    _, along = value_and_jvp(lambda x: value_and_vjp(field, x, v)[1][0], x, torch.ones_like(x))
+    torch.testing.assert_close(along, -x.sin() * v[0], rtol=1e-13, atol=1e-13)
+    weight = torch.ones(2, 2, dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        assert not any(part.requires_grad for part in value_and_vjp(lambda x: x @ weight, x, v))
+    assert value_and_vjp(lambda x: x @ weight, x, v)[1].requires_grad
 
 
 def test_jvp_agrees_with_central_differences():

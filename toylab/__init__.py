@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from toylab import (
     densities,
     discrete,
+    guidance,
     metrics,
     networks,
     objectives,
@@ -33,6 +34,7 @@ __all__ = [
     "ToylabWarning",
     "densities",
     "discrete",
+    "guidance",
     "metrics",
     "networks",
     "objectives",

@@ -158,6 +158,29 @@ def _value_and_jvp_by_reverse_mode(score: Score, x: Tensor, v: Tensor) -> tuple[
     return s, torch.as_tensor(jvp)
 
 
+def value_and_vjp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """s(x) and the products v^T (grad s)(x), by one pass of reverse mode for each of k directions.
+
+    For a field that is a gradient they are the directional derivatives of ``value_and_jvp``; of a network's they are
+    not. One is several times as quick as forward mode along both axes.
+
+    Args:
+        score: the field s; it must treat each point by itself.
+        x: points, shape [..., 2].
+        v: k directions per point, shape [k, ..., 2], or [k, 1, .., 1, 2] where they are the same for all points.
+
+    Returns:
+        s(x) [..., 2], and v^T grad s, [k, ..., 2]: entry j is sum_i v_i d s_i / d x_j.
+    """
+    validate.function("score", score, "p.score")
+    v = validate.directions("v", v, validate.points("x", x))
+    with torch.inference_mode(False):
+        x = x.clone() if x.is_inference() else x
+        s, pull_back, *_ = torch.func.vjp(partial(user_functions.call_field, "score", score), x)
+        products = torch.stack([torch.as_tensor(pull_back(along.expand_as(x))[0]) for along in v])
+    return _as_grad_mode(s), _as_grad_mode(products)
+
+
 def value_and_divergence(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
     """s(x) and its exact divergence, tr (grad s)(x), in one forward-mode pass over both axes at once.
 

@@ -27,8 +27,8 @@ LOGGER = logging.getLogger(__name__)
 INHERITED_UP_TO = {"Density": "ABC"}
 LONGEST_VALUE = 80  # characters of a constant that are shown
 ROOMS = (
-    "score", "densities", "discrete", "schedules", "sde", "paths", "networks", "objectives", "samplers", "training",
-    "metrics", "testing", "museum", "plotting", "experiments", "widgets",
+    "score", "guidance", "densities", "discrete", "schedules", "sde", "paths", "networks", "objectives", "samplers",
+    "training", "metrics", "testing", "museum", "plotting", "experiments", "widgets",
 )  # fmt: skip
 
 

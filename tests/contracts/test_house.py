@@ -17,6 +17,7 @@ FLOORS = {
     0: ("_internal",),
     0.5: ("_kernels",),  # what a GPU does in one launch, in place of the plain path of a floor above
     1: ("score",),
+    1.5: ("guidance",),  # scores made of scores
     2: ("densities", "discrete"),
     3: ("schedules", "sde", "networks"),
     3.5: ("paths",),  # beside sde, one of which it can follow

@@ -22,6 +22,7 @@ from toylab.sde import VE, VP
 P, N = two_modes(), 40
 SIGMAS, TEMPERATURES = torch.tensor([3.0, 1.0]), torch.tensor([1.0, 2.0])
 TIMES = uniform(1.0, 0.1, 6)
+MEASURED = ([0.6, 0.8], 1.0, 0.5)  # A, y and the noise
 FEW = {"step_size": 0.1, "n_steps": 5}
 
 
@@ -63,6 +64,7 @@ RUNS = {
     "reverse_sde_heun": along_times("reverse_sde_heun"),
     "predictor_corrector": along_times("predictor_corrector"),
     "ancestral": along_times("ancestral"),
+    "replacement": lambda log_prob, score, x, **kw: samplers.replacement(VP(), score, x, TIMES, *MEASURED, **kw),
     "ddim": along_times("ddim"),
     "probability_flow": along_times("probability_flow"),
     "probability_flow_adaptive": lambda log_prob, score, x, **kw: samplers.probability_flow_adaptive(

@@ -52,6 +52,7 @@ from toylab.experiments import (
     setting,
 )
 from toylab.experiments import samplers as sampler_experiment
+from toylab.guidance import tmpd
 from toylab.metrics import LikelihoodBound, fisher_divergence_by_region
 from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
@@ -297,6 +298,12 @@ RUNS = {
     "reverse_sde_heun": lambda s, x, g: samplers.reverse_sde_heun(VE(), s, x, TIMES, generator=g, progress=False),
     "predictor_corrector": lambda s, x, g: samplers.predictor_corrector(VP(), s, x, TIMES, generator=g, progress=False),
     "ancestral": lambda s, x, g: samplers.ancestral(VE(), s, x, TIMES, generator=g, progress=False),
+    "replacement": lambda s, x, g: samplers.replacement(
+        VP(), s, x, TIMES, [0.6, 0.8], 1.0, 0.5, generator=g, progress=False
+    ),
+    "reverse_sde, measured": lambda s, x, g: samplers.reverse_sde(
+        VE(), tmpd(s, [0.6, 0.8], 1.0, 0.5), x, TIMES, generator=g, progress=False
+    ),
     "ddim": lambda s, x, g: samplers.ddim(VP(), s, x, TIMES, progress=False),
     "probability_flow": lambda s, x, g: samplers.probability_flow(VP(), s, x, TIMES, progress=False),
     "flow": lambda s, x, g: samplers.flow(Along(s.__self__), x, TIMES.flip(0), progress=False),
@@ -350,6 +357,7 @@ TINY = {
     },
     "likelihood": {"n_cells": 2, "n_points": 4, "n_networks": 2, "n_training_steps": 6, "rtol": 1e-1},
     "nats": {"n_training_steps": 6, "n_networks": 2, "rtol": 1e-1},
+    "posterior": {"n_chains": 20, "n_networks": 2, "n_training_steps": 6, "n_repeats": 3, "budgets": (6,)},
     "diffusion": {"n_paths": 4, "n_training_steps": 6, "n_networks": 2, "times": (1.0, 0.1)},
     "anatomy": {"n_training_steps": 6, "n_networks": 2, "n_points": 6, "n_cells": 4},
     "failures": {"n_networks": 2, "share": 0.01},

@@ -30,6 +30,7 @@ from toylab.experiments import (
     gradients,
     nats,
     objectives,
+    posterior,
     reference,
     samplers,
 )
@@ -439,3 +440,40 @@ def test_annealing_recovers_the_weights_now():
     assert abs(numbers["annealed Langevin, exact noised score"]["upper_mode_weight"] - 0.8) <= 0.03
     assert abs(numbers["annealed Langevin, learned score"]["upper_mode_weight"] - 0.8) <= 0.03
     assert 0.45 <= numbers["MALA, exact score"]["upper_mode_weight"] <= 0.57
+
+
+def test_posterior_writes_its_numbers_and_its_parts_add_up(quick, texts):
+    result, written = quick("posterior"), texts("posterior")
+    numbers = result.numbers
+    steps = str(numbers["ledger steps"])
+    for name in posterior.METHODS:
+        rows = numbers["ledger"][name]
+        for k, total in enumerate(rows["all"]["values"]):
+            assert sum(rows[part]["values"][k] for part in posterior.PARTS) == pytest.approx(total, abs=1e-12)
+        assert total == numbers["learned"][name][steps]["weights"]["values"][k]
+        row = numbers["exact"][name][steps]
+        assert f"weights off by {row['weights']['mean']:.3f}" in written
+        assert f"{rows['all']['mean']:.3f}" in written
+        assert f"{100 * numbers['coverage'][name]['covered']:.1f} %" in written
+        assert sum(numbers["coverage"][name]["ranks"]) == numbers["coverage"]["measurements"]
+        assert f"| {name} | exact | {row['weights']['mean']:.3f} ±" in posterior.table(result)
+        assert result.arrays[f"exact/{name}"].shape == (numbers["chains"], 2)
+
+
+def test_posterior_measures_draws_of_the_truth_as_right():
+    """Means of 20,000 draws within 6 standard errors, as by chance in all but 1 of 1e8 runs; the weights' error is
+    that of a multinomial count."""
+    p = posterior.prior()
+    q = p.given(posterior.A, posterior.Y, posterior.NOISE)
+    x = q.sample((20_000,), generator=torch.Generator().manual_seed(0))
+    found, truth = posterior._measure(x, p, q), posterior._truth(p, q)
+    assert truth["within"] == pytest.approx(0.5)
+    assert abs(found["within"] / 0.5 - 1) < 6 * math.sqrt(2 / 20_000)
+    variance = sum(truth["variance"])
+    assert found["mean"] < 6 * math.sqrt(variance / 20_000)
+    assert abs(found["variance"] - 1) < 6 * math.sqrt(2 / 20_000)
+    w = torch.tensor(truth["weights"])
+    assert found["weights"] < 6 * float((w * (1 - w) / 20_000).sqrt().sum()) / 2
+    assert found["diverged"] == 0
+    moved = torch.cat([x, torch.full((20_000, 2), math.nan)])
+    assert posterior._measure(moved, p, q)["diverged"] == 0.5

@@ -25,6 +25,7 @@ from scipy.stats import gaussian_kde
 from toylab import (
     densities,
     discrete,
+    guidance,
     metrics,
     museum,
     networks,
@@ -86,6 +87,11 @@ def levels_network() -> networks.NoiseConditionalMLP:
 def energy_network() -> networks.EnergyMLP:
     """A small one, with chains."""
     return networks.EnergyMLP(8, 1, generator=generator()).with_chains(points())
+
+
+def measured() -> guidance.MeasuredScore:
+    """Two modes, of which one coordinate was seen."""
+    return guidance.tmpd(P.score, torch.tensor([1.0, 0.0]), torch.tensor([4.0]), 0.5)
 
 
 def chains(keep_every: int | None = None) -> samplers.Chains:
@@ -280,6 +286,8 @@ VALUES: dict[str, Callable[[], Any]] = {
     "clean": points,
     "box": lambda: (-9.0, float("inf"), -9.0, 9.0),
     "power": lambda: 2.0,
+    **{name: lambda: P.score for name in ("conditional", "unconditional", "good", "bad", "guided", "plain")},
+    "log_probability": lambda: guidance.class_log_probability(P, 1),
 }
 
 OF_SPINS = (
@@ -291,6 +299,8 @@ OF_CELLS = ("GridLaw.log_prob", "GridLaw.concrete_score", "GridScoreMatching.__c
 
 PATHS_OF = ("draw", "clean_to_score", "noise_to_score", "score_to_clean", "score_to_noise", "score_to_velocity",
             "velocity_to_score")  # fmt: skip
+
+MEASURED = {"y": lambda: [0.5], "noise": lambda: 0.5, "A": lambda: [[0.6, 0.8]]}
 
 LEVELS = {"score": lambda: P.score}  # of x and sigma: the same one, since a density's score is both
 
@@ -311,6 +321,11 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "objectives.BoundedImplicit": {"weight": lambda: objectives.WallDistance(EXTENT)},
     "schedules.uniform": {"first": lambda: 1.0},
     **{f"paths.{name}": {"path": paths.Linear, "score": points, "velocity": points} for name in PATHS_OF},
+    "score.value_and_vjp": {"v": lambda: torch.ones(2, 6, 2)},
+    "guidance.on_interval": {"low": lambda: 0.5},
+    **{f"guidance.{name}": MEASURED for name in ("dps", "pigdm", "tmpd")},
+    "samplers.replacement": MEASURED | {"n_resamplings": lambda: 2},
+    "samplers.smc": {"guided": measured, "n_populations": lambda: 2},
     "paths.GaussianPath": {"alpha": lambda: torch.sin, "sigma": lambda: torch.cos},
     "objectives.FlowMatching": {"path": paths.Linear},
     "objectives.LogUniform": {"low": lambda: 0.1},
@@ -407,9 +422,11 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
 MADE_BY_THE_LIBRARY = {
     "densities.Density", "densities.Example", "densities.Affine", "densities.FromEnergy", "densities.FromTorch",
     "densities.Noised", "densities.Truncated",
+    "guidance.MeasuredScore", "guidance.Twist",
     "objectives.ContinuousLevels", "objectives.HasOffset", "objectives.Objective",
     "paths.Draw", "paths.NoisePath", "paths.Path", "paths.VelocityField",
-    "samplers.Chains", "samplers.Likelihood", "samplers.State", "samplers.WarmUp", "score.EnergyScore", "score.LogProb",
+    "samplers.Chains", "samplers.Likelihood", "samplers.Particles", "samplers.State", "samplers.WarmUp",
+    "score.EnergyScore", "score.LogProb",
     "score.NoiseConditionalScore", "score.Score", "sde.SDE", "testing.Finding", "testing.Report", "training.Fit",
     "training.GradientBias", "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
     "metrics.Autocorrelation", "metrics.Convergence", "metrics.ErrorDecomposition", "metrics.ErrorTerms",
@@ -438,7 +455,10 @@ NOT_FOR_THESE = {
     )),
     *(f"objectives.{name}.step" for name in OF_CHAINS),
     "densities.GaussianMixture.to_scipy", "densities.FromTorch.bounds", "densities.FromTorch.length_scale",
-    *(f"densities.{name}.posterior" for name in WITHOUT_POSTERIOR),
+    *(f"densities.{name}.{of}" for name in WITHOUT_POSTERIOR for of in ("posterior", "log_posterior")),
+    *(f"densities.{name}.{method}" for name in (*WITHOUT_POSTERIOR, "Points", "Mixture") for method in (
+        "given_class", "given", "log_evidence",
+    )),
     *(f"densities.{name}.truncated" for name in NOT_TO_BE_CUT),
 }  # fmt: skip
 
@@ -495,6 +515,7 @@ def instances() -> dict[str, Any]:
         "densities.FromEnergy": p.from_energy(energy, (-9.0, 9.0, -9.0, 9.0), n_cells=64),
         "densities.FromTorch": p.from_torch(torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))),
         "training.Fit": fitted(),
+        "guidance.MeasuredScore": measured(),
         "sde.VE": sde.VE(),
         "sde.VP": VP,
         "sde.SubVP": sde.SubVP(),
@@ -536,8 +557,8 @@ def calls() -> list[Call]:
     """Every public function, class and method."""
     found = [
         _call(f"{module.__name__.removeprefix('toylab.')}.{name}", getattr(module, name))
-        for module in (densities, discrete, bandwidth, score, schedules, sde, paths, networks, objectives, samplers,
-                       metrics, testing, training, plotting, widgets)
+        for module in (densities, discrete, bandwidth, score, guidance, schedules, sde, paths, networks, objectives,
+                       samplers, metrics, testing, training, plotting, widgets)
         for name in _public(module)
     ]  # fmt: skip
     found.append(_call("museum.of_kind", museum.of_kind))
@@ -610,6 +631,7 @@ def _call(name: str, function: Callable[..., Any]) -> Call:
     function = _started(function) if name == "widgets.animate" else function
     clean = name.startswith(CLEAN_ONLY) and not name.endswith("noised")
     own = {"sigma": lambda: 0.0} if clean else OWN.get(name, {})
+    own = MEASURED if name.endswith((".given", ".log_evidence")) else own
     arguments, optional = {}, set()
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

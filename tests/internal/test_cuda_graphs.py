@@ -31,6 +31,7 @@ from toylab.densities import (
     ring,
     two_modes,
 )
+from toylab.guidance import tmpd
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
     ContrastiveDivergence,
@@ -72,6 +73,7 @@ from toylab.samplers import (
     probability_flow,
     reflected_langevin,
     reflected_langevin_step,
+    replacement,
     reverse_sde,
     reverse_sde_heun,
     reverse_sde_heun_step,
@@ -305,6 +307,8 @@ SAMPLINGS = {
     "reverse SDE by Heun": lambda s: reverse_sde_heun(SubVP(), P.score, X, TIMES, **s),
     "predictor and corrector": lambda s: predictor_corrector(VP(), P.score, X, TIMES, n_corrections=2, **s),
     "ancestral": lambda s: ancestral(VP(), P.score, X, TIMES, **s),
+    "replacement": lambda s: replacement(VP(), P.score, X, TIMES, [0.6, 0.8], 1.0, 0.5, n_resamplings=2, **s),
+    "reverse SDE, measured": lambda s: reverse_sde(VE(), tmpd(P.score, [0.6, 0.8], 1.0, 0.5), X, TIMES, **s),
     "DDIM": lambda s: ddim(VP(), P.score, X, TIMES, **drawing_nothing(s)),
     "flow": lambda s: probability_flow(VP(), P.score, X, TIMES, **drawing_nothing(s)),
     "flow by Euler": lambda s: probability_flow(VE(), P.score, X, TIMES, step=euler_step, **drawing_nothing(s)),

@@ -460,6 +460,46 @@ def covariances(name: str, matrices: Tensor) -> Tensor:
     return matrices
 
 
+def numbers(name: str, value: Any) -> Tensor:  # noqa: ANN401
+    """``value`` as a tensor of float64 on the CPU, or an error unless it is finite numbers."""
+    try:
+        held = torch.as_tensor(value, dtype=torch.float64).detach().to("cpu", copy=True)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} is {value!r}: it must be numbers ({error}).") from None
+    if not held.isfinite().all():
+        raise ValueError(f"{name} is {held.tolist()}: every entry must be finite.")
+    return held
+
+
+def measurement(A: Any, y: Any, noise: float) -> tuple[Tensor, Tensor, float]:  # noqa: ANN401
+    """Of y = A x + noise z: A as [m, 2], and y as [m] or [..., m], in float64 on the CPU, and noise; or raise."""
+    rows, values = numbers("A", A), numbers("y", y)
+    if rows.shape not in {(2,), (1, 2), (2, 2)}:
+        raise ValueError(
+            f"A has shape {list(rows.shape)}: give one row [2] or [1, 2], or two rows [2, 2], so that A x is one "
+            "number or two."
+        )
+    m = 1 if rows.ndim == 1 else len(rows)
+    values = values.reshape(1) if values.ndim == 0 and m == 1 else values
+    if values.shape[-1:] != (m,):
+        raise ValueError(
+            f"y has shape {list(values.shape)} for an A of {m} row{'s' if m > 1 else ''}: give "
+            f"{'two numbers, shape [2]' if m > 1 else 'a number, or shape [1]'}."
+        )
+    noise = positive("noise", noise, "It is a standard deviation; for an exact measurement give a small one")
+    return rows.reshape(m, 2), values, noise
+
+
+def measurements_of(y: Tensor, x: Tensor) -> None:
+    """Raise ``ValueError`` unless y is one measurement [m], or broadcasts to one per point of ``x``, [..., m]."""
+    wanted = torch.Size((*x.shape[:-1], y.shape[-1]))
+    if y.ndim > 1 and not _broadcasts(y.shape, wanted):
+        raise ValueError(
+            f"y has shape {list(y.shape)} for x of shape {list(x.shape)}: give one measurement, [{y.shape[-1]}], or "
+            f"one per point, {list(wanted)}."
+        )
+
+
 def function(name: str, value: object, example: str, takes: int | None = None) -> Callable[..., Any]:
     """Return ``value``, or raise ``TypeError`` unless it can be called (with so many arguments) and is no class."""
     refuse_class(name, value)

@@ -101,13 +101,18 @@ def determinants(roots: Tensor) -> Tensor:
 
 
 def exact_determinants(covariances: Tensor) -> Tensor:
-    """c11 c22 - c12^2 [K] of the entries as they are given, to rounding: of each product its rounding error is kept.
+    """c11 c22 - c12^2 [K] of the entries as they are given, to rounding; see ``determinant``."""
+    c11, c22, c12 = covariances[:, 0, 0], covariances[:, 1, 1], covariances[:, 1, 0]
+    return determinant(c11, c12, c12, c22)
+
+
+def determinant(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """a d - b c of the numbers as they are given, to rounding: of each product its rounding error is kept.
 
     The plain difference loses as many digits as the eigenvalues are apart. Source: Dekker 1971, by splitting.
     """
-    c11, c22, c12 = covariances[:, 0, 0], covariances[:, 1, 1], covariances[:, 1, 0]
-    (product, error), (square, its_error) = _product(c11, c22), _product(c12, c12)
-    return (product - square) + (error - its_error)
+    (product, error), (other, its_error) = _product(a, d), _product(b, c)
+    return (product - other) + (error - its_error)
 
 
 def _product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,6 +166,11 @@ def posterior(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
             f"the posterior of {n:,} points and {K:,} components takes {n * K * x.element_size() / 2**30:.3g} GiB, "
             f"more than is free on {x.device}: give fewer points at a time."
         ) from error
+
+
+def log_posterior(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:
+    """log P(component k | x), shape [..., K]."""
+    return _in_chunks(lambda pairs: (pairs.log_joint.log_softmax(0).T,), x, sigma, gaussians)[0]
 
 
 def score(x: Tensor, sigma: Tensor | float, gaussians: Cast) -> Tensor:

@@ -78,6 +78,10 @@ class Mixture(Density):
         """r_k(x) = P(part k | x), shape [..., K]."""
         return self._log_joint(x, sigma).softmax(-1).to(x.dtype)
 
+    def log_posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """log r_k(x), shape [..., K], where r_k itself may underflow."""
+        return self._log_joint(x, sigma).log_softmax(-1).to(x.dtype)
+
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A part k with probability w_k, then a draw of it; on a GPU a draw of each part, as no count is read there."""
         k = categorical(self._on_its_device("weights"), sample_shape, generator=generator)

@@ -25,7 +25,7 @@ from toylab._internal import validate
 from toylab._internal.devices import constant, number, records
 from toylab._internal.random import normal_like
 from toylab.densities._mixture import nowhere
-from toylab.densities.parameters import Parameters, Vector
+from toylab.densities.parameters import Matrix, Parameters, Vector
 from toylab.densities.truncated import LEAST_MASS, Box, mass_by_quadrature, nodes
 from toylab.score import at, divergence, gradient
 
@@ -121,6 +121,10 @@ class Density(Parameters, ABC):
         """P(component k | x) under p_sigma, shape [..., K], for a law that is a mixture of K components."""
         raise TypeError(f"{type(self).__name__} has no posterior(x, sigma): it is not a mixture of components.")
 
+    def log_posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """log P(component k | x) under p_sigma, shape [..., K]: finite, with its gradient, where P underflows to 0."""
+        raise TypeError(f"{type(self).__name__} has no log_posterior(x, sigma): it is not a mixture of components.")
+
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Independent draws of X.
 
@@ -174,6 +178,23 @@ class Density(Parameters, ABC):
         """
         return Truncated(self, validate.extent("box", box, infinite=True))
 
+    def given(self, A: Vector | Matrix, y: Vector | float, noise: float) -> "Density":
+        """The law of X given A X + noise Z = y, Z ~ N(0, I)."""
+        raise TypeError(f"{type(self).__name__} has no given(A, y, noise): give a GaussianMixture.")
+
+    def log_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> float:
+        """log p(y), of the law of A X + noise Z at y."""
+        raise TypeError(f"{type(self).__name__} has no log_evidence(A, y, noise): give a GaussianMixture.")
+
+    def given_class(self, k: int) -> "Density":
+        """The law of X given that it came from class k: the k-th component of a mixture, in the order of ``posterior``.
+
+        Raises:
+            ValueError: for a k that is no class, 0 .. K - 1.
+            TypeError: if the law has no classes, and for a k that is no whole number.
+        """
+        raise TypeError(f"{type(self).__name__} has no given_class(k): it is not a mixture of components.")
+
     def _noised_in(self, box: Box, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log, score and divergence at x [n, 2] of p_sigma cut before it is noised, times its mass; sigma [n] > 0."""
         raise ValueError(
@@ -194,7 +215,7 @@ def in_single_precision(cls: type[_Law]) -> type[_Law]:
     As torch does for its special functions: in half precision itself a log-density would have two digits. It is for
     the library's own classes; a density of one's own sees the points as they are given.
     """
-    for name in ("log_prob", "score", "divergence", "log_prob_and_score", "posterior"):
+    for name in ("log_prob", "score", "divergence", "log_prob_and_score", "posterior", "log_posterior"):
         if name in vars(cls):
             setattr(cls, name, _widened(vars(cls)[name]))
     return cls
@@ -295,6 +316,9 @@ class Noised(Density):
     def posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
         return self.density.posterior(x, self._total(sigma, x))
 
+    def log_posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
+        return self.density.log_posterior(x, self._total(sigma, x))
+
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:  # noqa: D102
         x = self.density.sample(sample_shape, generator=generator)
         return x + self.std * normal_like(x, generator)
@@ -357,6 +381,9 @@ class Affine(Density):
 
     def posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
         return self.density.posterior(*self._before(x, sigma))
+
+    def log_posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:  # noqa: D102
+        return self.density.log_posterior(*self._before(x, sigma))
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:  # noqa: D102
         return self.forward(self.density.sample(sample_shape, generator=generator))

@@ -20,11 +20,14 @@ from toylab._internal.random import between, normal
 from toylab.densities import _gaussians
 from toylab.densities._mixture import mixture
 from toylab.densities.density import Density, in_single_precision
+from toylab.densities.given import class_label, measurement, reweighted, updated
 from toylab.densities.parameters import Matrices, Matrix, Vector
 from toylab.densities.truncated import Box, gaussian_masses, noised_gaussian
 
 if TYPE_CHECKING:
     from scipy.stats import gaussian_kde  # slow to load
+
+_CONDITIONING = ("given", "log_evidence", "given_class")
 
 
 @in_single_precision
@@ -73,7 +76,7 @@ class GaussianMixture(Density):
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Move a subclass by wrappers: a plain mixture with other components would forget what it changes."""
         super().__init_subclass__(**kwargs)
-        for name in ("noised", "scaled", "shifted", "rotated", "_mass_in", "_noised_in"):
+        for name in ("noised", "scaled", "shifted", "rotated", "_mass_in", "_noised_in", *_CONDITIONING):
             if getattr(cls, name) is getattr(GaussianMixture, name):
                 setattr(cls, name, getattr(Density, name))
 
@@ -214,6 +217,10 @@ class GaussianMixture(Density):
         """r_k(x) = P(component k | x), the responsibilities, shape [..., K]."""
         return _gaussians.posterior(x, sigma, self._gaussians)
 
+    def log_posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """log r_k(x), shape [..., K], where r_k itself may underflow."""
+        return _gaussians.log_posterior(x, sigma, self._gaussians)
+
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A component k with probability w_k, then m_k + L_k z with L_k L_k^T = C_k; shape [*sample_shape, 2]."""
         like = torch.empty(0, dtype=torch.float64, device=self.device)
@@ -256,6 +263,48 @@ class GaussianMixture(Density):
         a, b = (ab @ _rotation(2 * angle).T).unbind(-1)
         covariances = torch.stack([torch.stack([t + a, b], -1), torch.stack([b, t - a], -1)], -2)
         return self._with(self.means @ _rotation(angle).T, covariances, _rotation(angle) @ self._roots)
+
+    def given(self, A: Vector | Matrix, y: Vector | float, noise: float) -> "GaussianMixture":
+        """The law of X given A X + noise Z = y, Z ~ N(0, I): the mixture of the Kalman updates of its components.
+
+        With S_k = A C_k A^T + noise^2 I the new weights, means and covariances are
+
+            w_k N(y; A m_k, S_k) / p(y),    m_k + C_k A^T S_k^-1 (y - A m_k),    C_k - C_k A^T S_k^-1 A C_k,
+
+        in closed form, and computed without cancellation. Its score at a level sigma is that of X + sigma Z' given y,
+        exactly. All K components stay, in their order: a weight that underflows is kept at 2e-308.
+
+        Args:
+            A: one row, shape [2] or [1, 2], or two rows, [2, 2]; it may be singular.
+            y: what was measured, shape [m] for m rows, or a number for one.
+            noise: the standard deviation of the measurement, > 0.
+
+        Raises:
+            ValueError: for an A or a y of another shape or not finite, a noise that is not positive, and if the result
+                leaves float64.
+
+        >>> p = GaussianMixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]])
+        >>> p.given([1.0, 0.0], 2.0, noise=1.0).means
+        tensor([[0.5000, 0.0000],
+                [1.5000, 0.0000]], dtype=torch.float64)
+        """
+        found = updated(measurement(A, y, noise), self.means, self.covariances, self._roots)
+        after = self._with(found.means, found.covariances, found.roots)
+        vars(after).update(weights=reweighted(self.weights.log() + found.log_evidences))
+        return after
+
+    def log_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> float:
+        """log p(y) = log sum_k w_k N(y; A m_k, A C_k A^T + noise^2 I); arguments as for ``given``."""
+        found = updated(measurement(A, y, noise), self.means, self.covariances, self._roots)
+        log_weights = self.weights.log() - self.weights.sum().log()
+        return found.common + float((log_weights + found.log_evidences).logsumexp(0))
+
+    def given_class(self, k: int) -> "GaussianMixture":
+        """The k-th component, k = 0 .. K - 1, as a mixture of one."""
+        one = slice(class_label(k, len(self.weights)), k + 1)
+        alone = self._with(self.means[one], self.covariances[one], self._roots[one])
+        vars(alone).update(weights=torch.ones(1, dtype=torch.float64))
+        return alone
 
     def _mass_in(self, box: Box) -> tuple[float, float]:
         masses = gaussian_masses(self.means, self.covariances, _gaussians.determinants(self._roots), box)

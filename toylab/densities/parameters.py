@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from toylab._internal import validate
 from toylab._internal.devices import at_hand, refuse_without_float64
 
 Vector: TypeAlias = Tensor | Sequence[float]
@@ -133,7 +134,7 @@ class Parameters:
         for name, value in parameters.items():
             if isinstance(value, Tensor):
                 refuse_without_float64(name, value)
-        held = {name: _to_float64(name, value) for name, value in parameters.items()}
+        held = {name: to_float64(name, value) for name, value in parameters.items()}
         vars(self).update(
             held,
             _held=self._held | held.keys(),
@@ -172,14 +173,9 @@ def _promote(dtypes: list[torch.dtype]) -> torch.dtype | None:
     return functools.reduce(torch.promote_types, dtypes) if dtypes else None
 
 
-def _to_float64(name: str, value: Matrices | Vector) -> Tensor:
-    try:
-        held = torch.as_tensor(value, dtype=torch.float64).detach().to("cpu", copy=True)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} is {value!r}: it must be numbers ({error}).") from None
-    if not held.isfinite().all():
-        raise ValueError(f"{name} is {held.tolist()}: every entry must be finite.")
-    return held
+def to_float64(name: str, value: Matrices | Vector | float) -> Tensor:
+    """``value`` as a tensor of float64 on the CPU, or an error unless it is finite numbers."""
+    return validate.numbers(name, value)
 
 
 def _leaves(value: Any) -> Iterator[Any]:  # noqa: ANN401  (whatever a class keeps)

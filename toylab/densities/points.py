@@ -51,6 +51,10 @@ class Points(Density):
         """P(X = x_i | x) for each i, shape [..., N]; ``ValueError`` at sigma = 0."""
         return _gaussians.posterior(x, validate.noisy(sigma, x), self._gaussians)
 
+    def log_posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """log P(X = x_i | x), shape [..., N], where the probability itself may underflow."""
+        return _gaussians.log_posterior(x, validate.noisy(sigma, x), self._gaussians)
+
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Points drawn with replacement."""
         i = integers(len(self.points), sample_shape, device=self.device, generator=generator)

@@ -21,6 +21,7 @@ from toylab.experiments import (
     likelihood,
     nats,
     objectives,
+    posterior,
     reference,
     samplers,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "likelihood",
     "nats",
     "objectives",
+    "posterior",
     "reference",
     "samplers",
 ]
@@ -129,6 +131,12 @@ EXPERIMENTS = {
     "efficiency": Experiment(
         "what score matching costs: the error of every estimator of one parameter, exact and over 2,000 fits",
         efficiency.run, partial(efficiency.run, n_repeats=40, n_points=500, n_cells=6), efficiency.draw,
+    ),
+    "posterior": Experiment(
+        "a measurement, and what samplers that know of it really sample, beside the exact posterior; with its table",
+        posterior.run,
+        partial(posterior.run, n_chains=60, n_networks=2, n_training_steps=20, n_repeats=8, budgets=(8,)),
+        posterior.draw, table=posterior.table,
     ),
     "objectives": Experiment(
         "every objective trained on three densities and measured exactly; with its table",

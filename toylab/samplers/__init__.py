@@ -21,9 +21,11 @@ from toylab.samplers.predictor_corrector import corrector_step, predictor_correc
 from toylab.samplers.probability_flow import flow_velocity, probability_flow
 from toylab.samplers.probability_flow_adaptive import probability_flow_adaptive
 from toylab.samplers.reflected_langevin import reflected_langevin, reflected_langevin_step
+from toylab.samplers.replacement import replacement
 from toylab.samplers.reverse_sde import reverse_drift, reverse_sde, reverse_sde_step
 from toylab.samplers.reverse_sde_heun import reverse_sde_heun, reverse_sde_heun_step
 from toylab.samplers.scaled_network import scaled_network_langevin, temperature
+from toylab.samplers.smc import Particles, smc
 from toylab.samplers.starts import gaussian_start, mode_start, uniform_start
 from toylab.samplers.stochastic_gradient import stochastic_gradient_langevin
 from toylab.samplers.tempering import parallel_tempering, swap_step
@@ -33,6 +35,7 @@ from toylab.samplers.tweedie import clean_point, denoised
 __all__ = [
     "Chains",
     "Likelihood",
+    "Particles",
     "State",
     "WarmUp",
     "ancestral",
@@ -76,6 +79,7 @@ __all__ = [
     "probability_flow_adaptive",
     "reflected_langevin",
     "reflected_langevin_step",
+    "replacement",
     "reverse_drift",
     "reverse_sde",
     "reverse_sde_heun",
@@ -83,6 +87,7 @@ __all__ = [
     "reverse_sde_step",
     "rk4_step",
     "scaled_network_langevin",
+    "smc",
     "stochastic_gradient_langevin",
     "swap_step",
     "temperature",
