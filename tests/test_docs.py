@@ -182,6 +182,24 @@ def test_the_likelihood_is_exact_and_the_flow_is_counted():
     assert f"both {kl:.6f}" in DIFFUSION_PAGE
 
 
+def test_what_guidance_samples_is_what_the_page_states():
+    """Each measured variance is within three standard errors of its closed form, and to 1 in the last digit."""
+    out, names = run("guidance.md")
+    page = (ROOT / "docs" / "guidance.md").read_text()
+    for line in out.splitlines():
+        w, *measured = map(float, line.split())
+        exact = (2 ** (1 - w), (2 - 2 ** (2 - 2 * w)) / (2 * w - 1))
+        said = re.search(rf"^\| {w:g} \|(.*)\| {2 / (1 + w):.4f} \|$", page, flags=re.MULTILINE)[1].split("|")
+        for k, (value, law) in enumerate(zip(measured, exact, strict=True)):
+            error = law * (2 / (2 * len(names["start"]))) ** 0.5
+            assert abs(value - law) < 3 * error
+            assert said[2 * k].strip() == f"{law:.4f}"
+            stated, its_error = map(float, said[2 * k + 1].split("±"))
+            assert abs(value - stated) < 1.5e-4 and abs(error - its_error) < 1e-4
+    assert len(out.splitlines()) == 3
+    assert names["ends"].isfinite().all()
+
+
 def test_the_numbers_of_discrete_laws_are_those_that_the_code_prints():
     """Rows of tables stand on the page as they are printed; a comment has the other numbers, to 1 in the last digit."""
     out, _ = run("discrete.md")

@@ -15,6 +15,7 @@ rate. ``network.for_data(data)`` sets them from the data. Noise levels, step siz
 import copy
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Self, cast
 
 import torch
@@ -30,9 +31,10 @@ from toylab._kernels.tangents import softplus_with_tangents
 from toylab.densities.density import Density
 from toylab.densities.energy import FromEnergy, from_energy
 from toylab.densities.parameters import Vector
-from toylab.score import gradient
+from toylab.score import NoiseConditionalScore, gradient
 
 Activation = Callable[[Tensor], Tensor]
+Label = Tensor | int  # a class, or one per point, -1 for none
 
 REFERENCE_STD = 4.0  # of the points that the layers see: that of two modes, which the reference network takes as it is
 
@@ -265,6 +267,10 @@ class NoiseConditionalMLP(_MLP):
     at every sigma (the same reasoning as Karras et al. 2022, arXiv:2206.00364, section 5). ``gain`` feeds the points at
     a larger scale: with gain 1 a ring of narrow modes is learned as a ring without its modes.
 
+    With ``n_classes`` K it is one network of K + 1 scores, s(x, sigma, k) of each class and s(x, sigma) of all: F sees
+    the k-th unit vector of K numbers besides, and 0 where no class is named. ``of_class(k)`` is the score of class k,
+    and ``objectives.ClassConditional`` trains all of them at once.
+
     Args:
         width: units per hidden layer.
         depth: number of hidden layers.
@@ -274,9 +280,12 @@ class NoiseConditionalMLP(_MLP):
         data_mean: roughly the middle of the data, one number or two.
         sigma_unit: unit of the noise levels that F sees. For data c times as large take levels, data_std and this c
             times as large.
+        n_classes: K.
         generator: draws the initial weights; None is torch's stream.
 
     >>> NoiseConditionalMLP()(torch.zeros(7, 2), 0.5).shape
+    torch.Size([7, 2])
+    >>> NoiseConditionalMLP(n_classes=2).of_class(1)(torch.zeros(7, 2), 0.5).shape
     torch.Size([7, 2])
     """
 
@@ -292,12 +301,14 @@ class NoiseConditionalMLP(_MLP):
         *,
         data_mean: Vector | float = 0.0,
         sigma_unit: float = 1.0,
+        n_classes: int = 0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        self.n_classes = validate.count("n_classes", n_classes, 0)
         self.gain = validate.positive("gain", gain)
         self.sigma_unit = validate.positive("sigma_unit", sigma_unit)
-        self._begin(3, self._n_outputs, width, depth, activation, data_mean, data_std, generator)
+        self._begin(3 + n_classes, self._n_outputs, width, depth, activation, data_mean, data_std, generator)
 
     def for_data(self, data: Density | Tensor) -> Self:
         """As that of ``ScoreMLP``; ``sigma_unit`` becomes a quarter of ``data_std``, as it is by default."""
@@ -305,24 +316,62 @@ class NoiseConditionalMLP(_MLP):
         network.sigma_unit = network.data_std / REFERENCE_STD
         return network
 
-    def __call__(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """``forward``, with torch's hooks."""
-        return cast(Tensor, super().__call__(x, sigma))
+    def of_class(self, label: Label) -> NoiseConditionalScore:
+        """The score of one class, a function of x and sigma; the network is not copied.
 
-    def forward(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """The field at the points x [..., 2] and levels sigma > 0 (a number, or broadcasting to x[..., 0])."""
-        sigma, t, y, f = self._parts(x, sigma)
+        Args:
+            label: the class, from 0; or one per point, whole numbers that broadcast to x[..., 0], -1 for no class.
+
+        Raises:
+            ValueError: if the network knows no such class.
+        """
+        validate.label(label, self.n_classes)
+        return _OfClass(self, label)
+
+    def __call__(self, x: Tensor, sigma: Tensor | float, label: Label | None = None) -> Tensor:
+        """``forward``, with torch's hooks."""
+        return cast(Tensor, super().__call__(x, sigma) if label is None else super().__call__(x, sigma, label))
+
+    def forward(self, x: Tensor, sigma: Tensor | float, label: Label | None = None) -> Tensor:
+        """The field at the points x [..., 2] and levels sigma > 0 (a number, or broadcasting to x[..., 0]).
+
+        It is that of all classes, or that of ``label``, which is as in ``of_class``.
+        """
+        sigma, t, y, f = self._parts(x, sigma, label)
         return -y / t**2 + self.data_std / (sigma * t) * f
 
-    def _parts(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _label_features(self, x: Tensor, label: Label | None) -> list[Tensor]:
+        """The unit vector of the class of each point, [..., K], 0 for none; nothing for a network without classes."""
+        if label is not None:
+            validate.label(label, self.n_classes, x)
+        if self.n_classes == 0:
+            return []
+        if label is None:
+            return [x.new_zeros(()).expand(*x.shape[:-1], self.n_classes)]
+        classes = constant(tuple(float(k) for k in range(self.n_classes)), x)
+        here = label.to(x.device)[..., None] if isinstance(label, Tensor) else label
+        return [(classes == here).to(x.dtype).expand(*x.shape[:-1], self.n_classes)]
+
+    def _parts(
+        self, x: Tensor, sigma: Tensor | float, label: Label | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Sigma and t, with a last dimension of 1 unless they are one number for all, y, and F at all points."""
         sigma = validate.positive_level(sigma, self._checked(x))
         sigma = sigma if isinstance(sigma, Tensor) else x.new_full((), sigma)  # made where x is, not moved there
         sigma = sigma[..., None] if sigma.ndim else sigma  # one level for all stays one number
         t, y = (sigma**2 + self.data_std**2).sqrt(), self._centred(x)
         level = sigma.log() if self.sigma_unit == 1 else (sigma / self.sigma_unit).log()
-        features = torch.cat([self.gain * y / t, (level / 2).expand(*x.shape[:-1], 1)], -1)
-        return sigma, t, y, _through(self.layers, self.activation, features)
+        features = [self.gain * y / t, (level / 2).expand(*x.shape[:-1], 1), *self._label_features(x, label)]
+        return sigma, t, y, _through(self.layers, self.activation, torch.cat(features, -1))
+
+
+@dataclass(frozen=True, eq=False)
+class _OfClass:  # not a function, which would hide the network, and where its weights are
+    network: NoiseConditionalMLP
+    label: Label
+
+    def __call__(self, x: Tensor, sigma: Tensor | float, /) -> Tensor:
+        return self.network(x, sigma, self.label)
 
 
 class NoiseConditionalEnergyMLP(NoiseConditionalMLP):
@@ -342,6 +391,7 @@ class NoiseConditionalEnergyMLP(NoiseConditionalMLP):
         activation: applied after each hidden layer; it must be smooth.
         data_mean: roughly the middle of the data.
         sigma_unit: unit of the noise levels.
+        n_classes: K.
         generator: draws the initial weights; None is torch's stream.
 
     >>> network = NoiseConditionalEnergyMLP()
@@ -351,14 +401,14 @@ class NoiseConditionalEnergyMLP(NoiseConditionalMLP):
 
     _n_outputs = 1
 
-    def energy(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+    def energy(self, x: Tensor, sigma: Tensor | float, label: Label | None = None) -> Tensor:
         """E(x, sigma), shape [...], for points x [..., 2] and levels sigma > 0, as in ``forward``."""
-        sigma, t, y, f = self._parts(x, sigma)
+        sigma, t, y, f = self._parts(x, sigma, label)
         return (y / t).square().sum(-1) / 2 - (self.data_std / (sigma * self.gain) * f)[..., 0]
 
-    def forward(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+    def forward(self, x: Tensor, sigma: Tensor | float, label: Label | None = None) -> Tensor:
         """The score -grad E at the points x [..., 2] and levels sigma > 0 (a number, or broadcasting to x[..., 0])."""
-        return gradient(lambda y: -self.energy(y, sigma), self._checked(x))
+        return gradient(lambda y: -self.energy(y, sigma, label), self._checked(x))
 
 
 class VelocityMLP(_MLP):

@@ -57,6 +57,7 @@ from toylab.metrics import LikelihoodBound, fisher_divergence_by_region
 from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
     BoundedImplicit,
+    ClassConditional,
     ContrastiveDivergence,
     Denoising,
     Explicit,
@@ -212,6 +213,7 @@ TRAININGS = {
     "persistent chains": (lambda p: PersistentContrastiveDivergence(ULA), with_chains),
     "noise-contrastive": (lambda p: NoiseContrastive(two_modes().noised(2.0)), EnergyMLP),
     "noise-conditional energy": (lambda p: NoiseConditional(LEVELS), NoiseConditionalEnergyMLP),
+    "classes": (lambda p: ClassConditional(NoiseConditional(LEVELS), p), partial(NoiseConditionalMLP, n_classes=2)),
     "log-uniform levels": (lambda p: NoiseConditional(LogUniform(0.1, 5.0)), NoiseConditionalMLP),
     "log-normal levels": (lambda p: NoiseConditional(LogNormal()), NoiseConditionalMLP),
     "levels of an SDE": (lambda p: NoiseConditional(UniformTimes(VP())), NoiseConditionalMLP),

@@ -44,6 +44,7 @@ from toylab.densities import bandwidth
 
 EXTENT = (-4.0, 4.0, -4.0, 4.0)
 P = densities.two_modes()
+CLASSES = densities.Mixture([0.4, 0.6], [P, densities.ring()])
 VP = sde.VP()
 MACHINE = discrete.BoltzmannMachine.from_vector(torch.tensor([0.5, -0.3, 0.2, 0.1, 0.0, -0.4]))
 GRID = discrete.GridLaw([[0.1, 0.2, 0.1], [0.3, 0.1, 0.2]])
@@ -80,8 +81,8 @@ def network() -> networks.ScoreMLP:
 
 
 def levels_network() -> networks.NoiseConditionalMLP:
-    """A small one of x and sigma."""
-    return networks.NoiseConditionalMLP(8, 1, generator=generator())
+    """A small one of x and sigma, with classes."""
+    return networks.NoiseConditionalMLP(8, 1, n_classes=2, generator=generator())
 
 
 def energy_network() -> networks.EnergyMLP:
@@ -286,6 +287,9 @@ VALUES: dict[str, Callable[[], Any]] = {
     "clean": points,
     "box": lambda: (-9.0, float("inf"), -9.0, 9.0),
     "power": lambda: 2.0,
+    "n_classes": lambda: 2,
+    "labels": lambda: CLASSES,
+    "dropout": lambda: 0.1,
     **{name: lambda: P.score for name in ("conditional", "unconditional", "good", "bad", "guided", "plain")},
     "log_probability": lambda: guidance.class_log_probability(P, 1),
 }
@@ -328,6 +332,9 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "samplers.smc": {"guided": measured, "n_populations": lambda: 2},
     "paths.GaussianPath": {"alpha": lambda: torch.sin, "sigma": lambda: torch.cos},
     "objectives.FlowMatching": {"path": paths.Linear},
+    "objectives.ClassConditional": {"objective": lambda: objectives.NoiseConditional(torch.tensor([1.0, 0.5]))},
+    "objectives.ClassConditional.__call__": {"score": lambda: levels_network()},
+    "objectives.ClassConditional.offset": {"density": lambda: CLASSES},
     "objectives.LogUniform": {"low": lambda: 0.1},
     "objectives.ElboMixture": {"levels": lambda: objectives.LogUniform(0.1, 1.0)},
     "networks.ScoreMLP.with_tangents": {"v": lambda: torch.ones(2, 6, 2)},
@@ -525,7 +532,9 @@ def instances() -> dict[str, Any]:
         "networks.ScoreMLP": network(),
         "networks.EnergyMLP": energy_network(),
         "networks.NoiseConditionalMLP": levels_network(),
-        "networks.NoiseConditionalEnergyMLP": networks.NoiseConditionalEnergyMLP(8, 1, generator=generator()),
+        "networks.NoiseConditionalEnergyMLP": networks.NoiseConditionalEnergyMLP(
+            8, 1, n_classes=2, generator=generator()
+        ),
         "objectives.Explicit": objectives.Explicit(P.score),
         "objectives.Implicit": objectives.Implicit(),
         "objectives.BoundedImplicit": objectives.BoundedImplicit(objectives.WallDistance((-9.0, 9.0, -9.0, 9.0))),
@@ -535,6 +544,9 @@ def instances() -> dict[str, Any]:
         "objectives.Denoising": objectives.Denoising(0.5, antithetic=True),
         "objectives.NoisePrediction": objectives.NoisePrediction(0.5),
         "objectives.NoiseConditional": objectives.NoiseConditional(torch.tensor([1.0, 0.5])),
+        "objectives.ClassConditional": objectives.ClassConditional(
+            objectives.NoiseConditional(torch.tensor([1.0, 0.5])), CLASSES
+        ),
         "objectives.NoiseConditionalExplicit": objectives.NoiseConditionalExplicit(P.score, torch.tensor([1.0, 0.5])),
         "objectives.MaximumLikelihood": objectives.MaximumLikelihood(BOX, 4),
         "objectives.ContrastiveDivergence": objectives.ContrastiveDivergence(langevin),

@@ -1,6 +1,7 @@
 """Many seeds at once: each copy is trained as if it were alone."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from toylab.densities import two_modes
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
     BoundedImplicit,
+    ClassConditional,
     Denoising,
     Explicit,
     FiniteDifferenceSliced,
@@ -74,6 +76,7 @@ OBJECTIVES = [
     (NoiseConditionalMLP, NoiseConditional(SIGMAS)),
     (NoiseConditionalMLP, NoiseConditional(SIGMAS, antithetic=True)),
     (NoiseConditionalMLP, NoiseConditionalExplicit(P.score, SIGMAS)),
+    (partial(NoiseConditionalMLP, n_classes=2), ClassConditional(NoiseConditional(SIGMAS, antithetic=True), P, 0.3)),
 ]
 
 

@@ -135,8 +135,8 @@ def changed(tmp_path, **changes):
 
 
 def test_a_newer_version(tmp_path):
-    with pytest.raises(ValueError, match=r"version 3; this toylab reads versions up to 2\. Update"):
-        load(changed(tmp_path, version=3))
+    with pytest.raises(ValueError, match=r"version 4; this toylab reads versions up to 3\. Update"):
+        load(changed(tmp_path, version=4))
 
 
 def test_an_older_version_had_no_scale(tmp_path):

@@ -193,6 +193,26 @@ def _all_positive(sigma: Tensor) -> bool:
     return float(least) > 0 and float(most) < math.inf  # nan compares false
 
 
+def label(value: Tensor | int, n_classes: int, x: Tensor | None = None) -> None:
+    """Raise unless ``value`` is one of the classes, or one or none (-1) for each of the points x [..., 2]."""
+    if not isinstance(value, Tensor):
+        least = most = count("label", value, 0)
+    elif value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
+        raise TypeError(f"label is a tensor of {value.dtype}: give whole numbers, as label.long() has.")
+    else:
+        if x is not None and not _broadcasts(value.shape, x.shape[:-1]):
+            raise ValueError(
+                f"label has shape {list(value.shape)} for x of shape {list(x.shape)}: give one class, or one per "
+                f"point, a tensor that broadcasts to {list(x.shape[:-1])}."
+            )
+        if value.numel() == 0 or not readable(value):
+            return
+        least, most = (int(end) for end in value.aminmax())
+    if least < -1 or most >= n_classes:
+        known = f"the classes 0 to {n_classes - 1}" if n_classes else "no classes: make it with n_classes=2 or more"
+        raise ValueError(f"label is {least if least < -1 else most}: this network knows {known}.")
+
+
 def directions(name: str, v: Tensor, x: Tensor) -> Tensor:
     """Return ``v``, or raise unless it is directions [k, ..., 2] at the points x [..., 2], in their dtype."""
     if not isinstance(v, Tensor):

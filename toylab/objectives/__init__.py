@@ -8,6 +8,7 @@ Kullback-Leibler divergence, and what stands for it where Z is unknown.
 """
 
 from toylab.objectives.bounded import BoundedImplicit, WallDistance
+from toylab.objectives.class_conditional import ClassConditional
 from toylab.objectives.contrastive_divergence import ContrastiveDivergence, PersistentContrastiveDivergence
 from toylab.objectives.denoising import Denoising, NoisePrediction
 from toylab.objectives.elbo_mixture import ElboMixture
@@ -25,6 +26,7 @@ from toylab.objectives.sliced import FiniteDifferenceSliced, Sliced, gaussian, r
 
 __all__ = [
     "BoundedImplicit",
+    "ClassConditional",
     "ContinuousLevels",
     "ContrastiveDivergence",
     "Denoising",

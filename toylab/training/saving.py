@@ -15,7 +15,8 @@ from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP, NoiseCondition
 
 SavedNetwork = ScoreMLP | EnergyMLP | NoiseConditionalMLP
 
-_FORMAT, _VERSION = "toylab network", 2  # 1 had no data_mean, which was 0, and the data_std of one network alone
+# 1 had no data_mean, which was 0, and the data_std of one network alone; 2 no n_classes, which was 0
+_FORMAT, _VERSION = "toylab network", 3
 _NETWORKS: dict[str, type[SavedNetwork]] = {
     "ScoreMLP": ScoreMLP,
     "EnergyMLP": EnergyMLP,
@@ -26,8 +27,8 @@ _ACTIVATIONS = {"softplus": functional.softplus, "silu": functional.silu, "tanh"
 _SETTINGS = {
     "ScoreMLP": ("width", "depth", "data_mean", "data_std"),
     "EnergyMLP": ("width", "depth", "data_mean", "data_std"),
-    "NoiseConditionalMLP": ("width", "depth", "data_mean", "data_std", "gain", "sigma_unit"),
-    "NoiseConditionalEnergyMLP": ("width", "depth", "data_mean", "data_std", "gain", "sigma_unit"),
+    "NoiseConditionalMLP": ("width", "depth", "data_mean", "data_std", "gain", "sigma_unit", "n_classes"),
+    "NoiseConditionalEnergyMLP": ("width", "depth", "data_mean", "data_std", "gain", "sigma_unit", "n_classes"),
 }
 
 
