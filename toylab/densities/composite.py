@@ -13,7 +13,7 @@ from toylab._internal.devices import at_hand
 from toylab._internal.random import categorical
 from toylab.densities._mixture import mixture, too_far
 from toylab.densities.density import Density, in_single_precision
-from toylab.densities.given import class_label, normalised
+from toylab.densities.given import class_label, evidence, normalised
 from toylab.densities.parameters import Matrix, Vector
 
 
@@ -107,7 +107,7 @@ class Mixture(Density):
 
     def log_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> float:
         """log sum_k w_k p_k(y), of the law of A X + noise Z."""
-        return float(self._log_joint_evidence(A, y, noise).logsumexp(0))
+        return evidence(self._log_joint_evidence(A, y, noise))
 
     def given_class(self, k: int) -> Density:
         """The k-th part."""

@@ -25,7 +25,7 @@ from toylab._internal import validate
 from toylab._internal.devices import constant, number, records
 from toylab._internal.random import normal_like, uniform
 from toylab.densities._mixture import nowhere
-from toylab.densities.given import Measurement, checked, log_evidence, measurement, noised, support, together
+from toylab.densities.given import Measurement, checked, known, log_evidence, measurement, noised, support, together
 from toylab.densities.parameters import Matrix, Parameters, Vector
 from toylab.densities.truncated import LEAST_MASS, Box, mass_by_quadrature, nodes
 from toylab.score import at, divergence, gradient
@@ -193,7 +193,7 @@ class Density(Parameters, ABC):
 
     def log_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> float:
         """log p(y), the log-density of A X + noise Z at y; arguments as for ``given``."""
-        return self._log_evidence(measurement(A, y, noise))[0]
+        return known(self._log_evidence(measurement(A, y, noise))[0])
 
     def given_class(self, k: int) -> "Density":
         """The law of X given that it came from class k: the k-th component of a mixture, in the order of ``posterior``.
@@ -640,7 +640,7 @@ class Conditioned(Density):
         self._hold(A=rows, y=values)
         vars(self).update(density=_density(density), noise=noise, _dtype=None, _device=None)  # those of the density
         log_normaliser, error = self.density._log_evidence(self._measurement)
-        vars(self).update(log_normaliser=log_normaliser, normaliser_error=error)
+        vars(self).update(log_normaliser=known(log_normaliser), normaliser_error=error)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """log p_sigma(x | y), shape [...]."""

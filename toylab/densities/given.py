@@ -34,8 +34,9 @@ _DEPTH = 30.0  # a block of nodes is left out where all of it is proved to be be
 _SETTLED = 1e-6  # by which the sums over every second node may differ: that over all nodes is off by its square
 _MOST_HALVINGS = 8
 _BRANCH, _MOST_UNSEARCHED = 8, 128  # parts of a block; nodes of a line that are taken without a search
-_MOST_TOGETHER, _MOST_NODES = 2**18, 2**23  # nodes of lines that are done together; of one line, or of the plane
+_MOST_TOGETHER, _MOST_IN_THE_PLANE = 2**18, 2**23  # nodes of lines that are done together; of a clean law
 _MOST_WIDENINGS, _MOST_DROP = 12, 1e12
+_TOO_FAR = 1e8  # noises from y to anything that the law can give
 _LEFT_OUT = 37.0  # e^-37 = 1e-16 of the mass may lie out of bounds
 
 
@@ -206,10 +207,7 @@ def updated(of: Measurement, means: Tensor, covariances: Tensor, roots: Tensor) 
     found = Updated(log_evidences, of.constant - 0.5 * c**2, means_after, covariances_after, after)
     tensors = (log_evidences, means_after, covariances_after, after)
     if not (all(bool(t.isfinite().all()) for t in tensors) and bool((det_after > 0).all())):
-        raise ValueError(
-            "A, y and noise leave float64 together with the law: what is measured and its noise are too many powers of "
-            "ten apart. Give a larger noise."
-        )
+        known(math.nan)
     return found
 
 
@@ -218,8 +216,23 @@ def normalised(log_joint: Tensor) -> dict[str, Tensor]:
 
     A weight that underflows is shown as the smallest normal number, 2e-308, and its logarithm is kept.
     """
-    log_weights = log_joint - log_joint.logsumexp(0)
+    log_weights = log_joint - evidence(log_joint)
     return {"weights": log_weights.exp().clamp(min=torch.finfo(log_joint.dtype).tiny), "_log_weights": log_weights}
+
+
+def evidence(log_joint: Tensor) -> float:
+    """log p(y) from log(w_k p_k(y)) [K], or an error if float64 has no such number."""
+    return known(float(log_joint.logsumexp(0)))
+
+
+def known(log_evidence: float) -> float:
+    """Return log p(y), or raise ``ValueError`` unless it is a number."""
+    if not math.isfinite(log_evidence):
+        raise ValueError(
+            f"log p(y) comes out as {log_evidence}: A, y and noise leave float64 together with the law. Give a larger "
+            "noise, or a y that the law can give."
+        )
+    return log_evidence
 
 
 def class_label(k: int, n_classes: int) -> int:
@@ -246,8 +259,10 @@ def log_evidence(p: Law, of: Measurement) -> tuple[float, float]:
     if rest == 0:
         there = float(p.log_prob(start + z2 / b2 * direction, scale))
         return log_z + 0.5 * math.log(2 * math.pi) - math.log(abs(b2)) + there, 0.0
-    corners = torch.cartesian_prod(*torch.stack([low, high], -1)) @ direction
-    first, last = float(corners.amin()), float(corners.amax())
+    corners = torch.cartesian_prod(*torch.stack([low, high], -1)) @ axes.mT
+    (nearest, first), (farthest, last) = corners.amin(0).tolist(), corners.amax(0).tolist()
+    if not max(nearest - z1 / b1, z1 / b1 - farthest) < _TOO_FAR * scale:
+        raise _TooMany
     steep, peak = b2**2 / rest, z2 / b2 if b2 != 0 else 0.0
     reference = min(max(peak, first), last)  # where the weight is 1: it may be far from its peak
     line = _Line(
@@ -280,16 +295,24 @@ def noised(
             "densities treat each point by itself, so give the whole batch [n, 2] at once."
         )
     finite = x.isfinite().all(-1)
-    parts, chunks = [], [(torch.where(finite[:, None], x, 0.0), sigma)]
+    n_lost, parts, chunks = 0, [], [(torch.where(finite[:, None], x, 0.0), sigma)]
     while chunks:
         points, levels = chunks.pop()
+        n = len(points)
         try:
             parts.append(_noised_in_a_chunk(p, of, points, levels, with_divergence))
         except _TooMany:
-            if len(points) == 1:
-                raise
-            n = len(points) // 2
-            chunks += [(points[n:], levels[n:]), (points[:n], levels[:n])]
+            if n > 1:
+                chunks += [(points[n // 2 :], levels[n // 2 :]), (points[: n // 2], levels[: n // 2])]
+            else:
+                lost = points + math.nan
+                parts.append((lost[:, 0], lost, lost[:, 0]))
+                n_lost += 1
+    if n_lost:
+        warn(
+            f"{n_lost} of {len(x)} points are nan: their integrals need too many nodes. Take points nearer to the "
+            "mass, a larger sigma, or a law that was measured with more noise."
+        )
     log_p, s, div = (torch.cat(column) for column in zip(*parts, strict=True))
     missing = torch.where(finite, 0.0, math.nan).to(x)
     return log_p + missing, s + missing[:, None], div + missing
@@ -425,6 +448,12 @@ def _integrate(
 class _TooMany(ValueError):
     """The nodes of some lines together are too many."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "the integral over the points that agree with y needs too many nodes: noise is narrow against the extent "
+            "of the law, or y is far from all that the law can give. Give a larger noise, or another y."
+        )
+
 
 def _nodes(p: Law, line: _Line, start: Tensor, count: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
     """Of the nodes index * step, start <= index < start + count [n, 1], those that matter [n, K], and which are meant.
@@ -439,7 +468,7 @@ def _nodes(p: Law, line: _Line, start: Tensor, count: Tensor, step: Tensor) -> t
     """
     n, most, end = len(step), int(count.max()) if len(count) else 1, start + count
     if most <= _MOST_UNSEARCHED:
-        _refuse_too_many(most * n, n)
+        _refuse_too_many(most * n)
         index = start + torch.arange(most, device=step.device)
         return index, index < end
     size = _BRANCH ** math.ceil(math.log(most, _BRANCH))
@@ -457,7 +486,7 @@ def _nodes(p: Law, line: _Line, start: Tensor, count: Tensor, step: Tensor) -> t
         owner = owner.repeat_interleave(_BRANCH)
         there = first < end[owner, 0]
         first, owner = first[there], owner[there]
-        _refuse_too_many(len(owner), n)
+        _refuse_too_many(len(owner))
         scale, half = line.scale[owner], 0.5 * size * step[owner]
         centre = (first + 0.5 * (size - 1)) * step[owner]
         place, _ = line.points(centre, owner)
@@ -472,24 +501,21 @@ def _nodes(p: Law, line: _Line, start: Tensor, count: Tensor, step: Tensor) -> t
         top = blurred + line.log_weight(peak, owner) + math.log(size)
         matters = ~(top < best[owner] - _DEPTH)
         first, owner = first[matters], owner[matters]
-    _refuse_too_many(_BRANCH * len(owner), n)
+    _refuse_too_many(_BRANCH * len(owner))
     order = owner.argsort(stable=True)
     first, owner = first[order], owner[order]
     n_blocks = torch.zeros_like(end[:, 0]).index_add_(0, owner, torch.ones_like(owner))
     rank = torch.arange(len(owner), device=step.device) - (n_blocks.cumsum(0) - n_blocks)[owner]
-    _refuse_too_many(_BRANCH * int(n_blocks.max()) * n, n)
+    _refuse_too_many(_BRANCH * int(n_blocks.max()) * n)
     blocks = end.expand(n, int(n_blocks.max())).clone()
     blocks[owner, rank] = first
     index = (blocks[:, :, None] + children).flatten(1)
     return index, index < end
 
 
-def _refuse_too_many(n: int, n_lines: int) -> None:
-    if n > (_MOST_NODES if n_lines == 1 else _MOST_TOGETHER):
-        raise _TooMany(
-            "the integral over the line of points that agree with y needs too many nodes: noise is narrow against the "
-            "extent of the law, or the tails of the law are heavy. Give a larger noise."
-        )
+def _refuse_too_many(n: int) -> None:
+    if n > _MOST_TOGETHER:
+        raise _TooMany
 
 
 def _log_evidence_of_a_clean_law(p: Law, of: Measurement) -> tuple[float, float]:
@@ -506,7 +532,7 @@ def _log_evidence_of_a_clean_law(p: Law, of: Measurement) -> tuple[float, float]
         math.ceil((last - first) * math.hypot(1 / length, gain))
         for (first, last), gain in zip(sides, of.gains, strict=True)
     ]
-    if 64 * math.prod(counts) > _MOST_NODES:
+    if 64 * math.prod(counts) > _MOST_IN_THE_PLANE:
         raise ValueError(
             f"the evidence would need {64 * math.prod(counts):.2g} nodes: only the clean law is known, and noise is "
             "narrow against its extent. Give a larger noise."

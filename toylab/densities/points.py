@@ -13,7 +13,7 @@ from toylab._internal.random import categorical, integers
 from toylab.densities import _gaussians
 from toylab.densities.density import Density, in_single_precision
 from toylab.densities.gaussian_mixture import GaussianMixture
-from toylab.densities.given import class_label, measurement, normalised
+from toylab.densities.given import class_label, evidence, measurement, normalised
 from toylab.densities.parameters import Matrix, Vector
 
 
@@ -81,7 +81,7 @@ class Points(Density):
 
     def log_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> float:
         """log sum_i w_i N(y; A x_i, noise^2 I)."""
-        return float(self._log_joint_evidence(A, y, noise).logsumexp(0))
+        return evidence(self._log_joint_evidence(A, y, noise))
 
     def given_class(self, k: int) -> "Points":
         """The k-th point alone."""
