@@ -138,6 +138,12 @@ DENSITIES = [
     Case("circle, noised", Circle(radius=1.5).noised(0.3)),
     Case("circle, moved", Circle(center=(0.5, 0.0)).shifted([1.0, 2.0]).scaled(2.0).rotated(1.0), 0.5),
     Case("circle, moved and noised", Circle().scaled(0.8).noised(0.4)),
+    Case("circle given a measurement", Circle(1.5).given([0.6, 0.8], 0.5, 0.4), 0.3, n=4000),
+    Case(
+        "moved circle given a measurement of two rows, noised",
+        Circle().noised(0.3).rotated(0.4).given([[1.0, 0.5], [0.0, 0.5]], [0.5, 0.2], 0.4).noised(0.3),
+        n=4000,
+    ),
     Case("a plain class of one's own", Blob([0.5, -1.0], 0.7)),
     Case("a dataclass of one's own", Slanted(torch.tensor([[1.0, 0.0], [0.5, 0.8]]), 0.3)),
     Case(

@@ -1,13 +1,35 @@
 """Conditioning: against the product of prior and likelihood in many digits, and against quadrature of Bayes' rule."""
 
 import math
+import pickle
 
 import mpmath
 import numpy as np
 import pytest
+import scipy.integrate
+import scipy.stats
 import torch
 
-from toylab.densities import GaussianMixture, isotropic, two_modes
+from toylab.densities import (
+    Affine,
+    Banana,
+    Circle,
+    Conditioned,
+    Density,
+    GaussianMixture,
+    Mixture,
+    Noised,
+    Points,
+    Segment,
+    Square,
+    StudentTMixture,
+    Truncated,
+    TwoMoons,
+    from_energy,
+    from_torch,
+    isotropic,
+    two_modes,
+)
 
 KINDS = ("row", "full", "nearly singular", "rank one", "zero row", "nothing")
 MIXTURE = GaussianMixture(
@@ -146,12 +168,274 @@ def test_weights_that_underflow_are_kept_at_the_smallest_number():
 
 def test_a_class_is_a_component():
     for p in (MIXTURE, MIXTURE.noised(0.3), MIXTURE.given([1.0, 0.0], 0.5, 1.0)):
-        alone = p.given_class(1)
-        assert alone == GaussianMixture([1.0], p.means[1:2], p.covariances[1:2]).to(torch.float32)
-    x = torch.tensor([[0.0, 1.0], [2.0, -1.0]], dtype=torch.float64)
-    parts = torch.stack([MIXTURE.given_class(k).log_prob(x, 0.6) for k in range(3)], -1)
-    joint = MIXTURE.weights * parts.exp()
-    torch.testing.assert_close(MIXTURE.posterior(x, 0.6), joint / joint.sum(-1, keepdim=True), rtol=1e-12, atol=0.0)
+        assert p.given_class(1) == GaussianMixture([1.0], p.means[1:2], p.covariances[1:2]).to(torch.float32)
+
+
+class Plain(GaussianMixture):
+    """A mixture that does not know that it is one: what it is asked for comes by quadrature."""
+
+
+@pytest.mark.parametrize(
+    ("A", "y", "noise"),
+    [
+        *MEASUREMENTS,
+        ([0.6, 0.8], 1.5, 1e-3),
+        ([0.6, 0.8], 40.0, 0.3),
+        ([[1.0, 0.5], [-0.3, 2.0]], [0.5, -1.0], 1e-3),
+        ([[0.0, 2.0], [-2.0, 0.0]], [0.5, 1.5], 1.2),
+        ([[0.0, 2.0], [-2.000001, 0.0]], [0.5, 1.5], 0.01),
+        ([[1.0, 1e-9], [1.0, 0.0]], [0.5, 1.5], 0.5),
+        ([0.0, 0.0], 1.0, 2.0),
+        ([1.0, -1.0], 0.3, 100.0),
+    ],
+)
+def test_the_quadrature_is_right_where_the_closed_form_is_known(A, y, noise):
+    plain = Plain(MIXTURE.weights, MIXTURE.means, MIXTURE.covariances)
+    found, known = plain.given(A, y, noise), MIXTURE.given(A, y, noise)
+    assert isinstance(found, Conditioned)
+    assert plain.log_evidence(A, y, noise) == pytest.approx(MIXTURE.log_evidence(A, y, noise), rel=1e-12, abs=1e-12)
+    x = torch.tensor([[0.0, 0.0], [1.0, 1.0], [3.0, -2.0], [30.0, 20.0]], dtype=torch.float64)
+    levels = torch.tensor([1e-3, 0.05, 0.7, 5.0], dtype=torch.float64)
+    for points, sigma in ((x, 0.0), (x, 0.05), (x, levels), (x.flip(0), levels)):
+        for method in ("log_prob", "score", "divergence"):
+            mine, truth = (getattr(law, method)(points, sigma) for law in (found, known))
+            torch.testing.assert_close(mine, truth, rtol=1e-10, atol=1e-10, msg=lambda m: f"{method}: {m}")  # noqa: B023
+
+
+def legendre(low, high, n):
+    """Nodes and weights of Gauss-Legendre."""
+    t, w = np.polynomial.legendre.leggauss(n)
+    return low + 0.5 * (high - low) * torch.as_tensor(t + 1), torch.as_tensor(0.5 * (high - low) * w)
+
+
+def nodes_of(law):
+    """Points [n, 2] and weights [n] that stand for a clean law in every integral of a smooth function."""
+    match law:
+        case Circle():
+            angle = torch.arange(2000, dtype=torch.float64) * (2 * math.pi / 2000)
+            x = law.radius * torch.stack([angle.cos(), angle.sin()], -1) + torch.tensor(law.center)
+            return x, torch.full_like(angle, 1 / 2000)
+        case Segment():
+            u, w = legendre(0.0, 1.0, 400)
+            start, end = (torch.tensor(point, dtype=torch.float64) for point in (law.start, law.end))
+            return start + u[:, None] * (end - start), w
+        case TwoMoons():
+            u, w = legendre(0.0, math.pi, 400)
+            upper = torch.stack([u.cos(), u.sin()], -1)
+            return torch.cat([upper, torch.tensor([1.0, 0.5]) - upper]), torch.cat([w, w]) / (2 * math.pi)
+        case Square():
+            u, w = legendre(law.low, law.high, 120)
+            return torch.cartesian_prod(u, u), torch.outer(w, w).flatten() / (law.high - law.low) ** 2
+        case Banana():
+            z = torch.cartesian_prod(*(torch.arange(-8.0, 8.0, step, dtype=torch.float64) for step in (0.04, 0.2)))
+            x1 = law.scale * z[:, 0]
+            x2 = law.bend * (x1**2 - law.scale**2) + law.width * z[:, 1]
+            return torch.stack([x1, x2], -1), (-0.5 * z.square().sum(-1)).exp() * 0.04 * 0.2 / (2 * math.pi)
+
+
+@pytest.mark.parametrize(
+    ("A", "y", "noise"), [([0.6, 0.8], 0.4, 0.3), ([1.0, 0.0], 2.5, 0.1), ([[1.0, 0.5], [0.5, 1.0]], [0.2, 0.5], 0.4)]
+)
+@pytest.mark.parametrize(
+    "law",
+    [Circle(1.5, (0.5, 0.0)), Segment((-1.0, 0.5), (2.0, 1.0)), TwoMoons(), Square(-1.0, 1.5), Banana(1.0, 0.5, 0.4)],
+    ids=lambda law: type(law).__name__,
+)
+def test_other_laws_are_the_sums_of_their_points(law, A, y, noise):
+    """p(x, y) = sum_i w_i N(y; A u_i, noise^2 I) N(x; u_i, sigma^2 I), over points u_i that make up the law."""
+    u, w = nodes_of(law)
+    log_joint = w.log() + log_likelihood(u, A, y, noise)
+    log_evidence, found = float(log_joint.logsumexp(0)), law.given(A, y, noise)
+    assert law.log_evidence(A, y, noise) == pytest.approx(log_evidence, rel=1e-9, abs=1e-9)
+    assert found.log_normaliser == law.log_evidence(A, y, noise)
+    x = torch.tensor([[0.0, 0.0], [1.0, 1.0], [-1.0, 2.0]], dtype=torch.float64)
+    for sigma in (0.3, 2.0):
+        apart = u - x[:, None]
+        terms = log_joint - 0.5 * (apart / sigma).square().sum(-1)
+        log_p = terms.logsumexp(-1) - log_evidence - math.log(2 * math.pi * sigma**2)
+        r, mean = terms.softmax(-1), (terms.softmax(-1)[..., None] * apart).sum(1)
+        spread = (r * (apart - mean[:, None]).square().sum(-1)).sum(-1)
+        torch.testing.assert_close(found.log_prob(x, sigma), log_p, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(found.score(x, sigma), mean / sigma**2, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(
+            found.divergence(x, sigma), spread / sigma**4 - 2 / sigma**2, rtol=1e-8, atol=1e-8 / sigma**2
+        )
+
+
+@pytest.mark.parametrize("df", [0.5, 3.0, 200.0])
+def test_heavy_tails_by_scipy(df):
+    S, row = torch.tensor([[1.0, 0.2], [0.2, 0.5]], dtype=torch.float64), torch.tensor([0.6, 0.8], dtype=torch.float64)
+    p = StudentTMixture([1.0], [[0.0, 1.0]], S, [df])
+    number = scipy.stats.t(df, loc=0.8, scale=float(row @ S @ row) ** 0.5)
+    for y, noise in ((0.5, 0.5), (20.0, 0.01)):
+
+        def blurred(z, y=y, noise=noise):
+            return number.pdf(y - noise * z) * scipy.stats.norm.pdf(z)
+
+        exact = math.log(scipy.integrate.quad(blurred, -12, 12, epsabs=0, epsrel=1e-12, limit=500)[0])
+        assert p.log_evidence(row, y, noise) == pytest.approx(exact, abs=1e-10)
+        # N(y; t, 2 noise^2)^2 = N(y; t, noise^2) / (noise sqrt(8 pi))
+        twice = p.log_evidence([row.tolist()] * 2, [y, y], noise * math.sqrt(2))
+        assert twice == pytest.approx(exact - math.log(noise * math.sqrt(8 * math.pi)), abs=1e-10)
+
+
+RING = Circle(2.0).noised(0.4)
+MIXED = Mixture([0.3, 0.7], [Circle(2.0, (1.0, 0.0)), MIXTURE])
+EVERY = {
+    "noised": RING,
+    "moved": RING.rotated(0.7).scaled(-1.5).shifted((1.0, -2.0)),
+    "a mixture, moved and noised": MIXED.scaled(-0.8).rotated(0.4).noised(0.5),
+    "noised, moved and noised": Circle().noised(0.3).rotated(0.2).shifted((0.5, 1.0)).noised(0.5),
+    "points, noised": Points([[0.0, 1.0], [2.0, -1.0], [-2.0, -2.0]], [0.2, 0.3, 0.5]).scaled(0.7).noised(0.5),
+    "conditioned": Circle(2.0).noised(0.4).given([1.0, -0.5], 0.3, 0.8),
+}
+
+
+@pytest.mark.parametrize("p", EVERY.values(), ids=EVERY)
+@every_measurement
+def test_bayes_rule_holds_for_every_law(p, A, y, noise):
+    u, area = grid(p, per_length=3)
+    log_joint = p.log_prob(u) + log_likelihood(u, A, y, noise)
+    log_evidence = float(log_joint.logsumexp(0)) + math.log(area)
+    assert p.log_evidence(A, y, noise) == pytest.approx(log_evidence, abs=1e-9)
+    found, x = p.given(A, y, noise), torch.tensor([[0.0, 0.0], [1.0, 1.0], [-1.0, 2.0]], dtype=torch.float64)
+    exact = p.log_prob(x) + log_likelihood(x, A, y, noise) - log_evidence
+    torch.testing.assert_close(found.log_prob(x), exact, rtol=1e-9, atol=1e-9)
+    weights = (log_joint - 0.5 * ((x[:, None] - u) / 0.6).square().sum(-1)).softmax(-1)
+    torch.testing.assert_close(found.score(x, 0.6), (weights @ u - x) / 0.6**2, rtol=1e-8, atol=1e-8)
+
+
+def test_a_cut_law_is_conditioned_in_its_box():
+    p = MIXTURE.truncated((-1.0, math.inf, -2.0, 2.0))
+    A, y, noise = [0.6, 0.8], 1.0, 0.5
+    found = p.given(A, y, noise)
+    assert isinstance(found, Truncated)
+    u, w = (torch.cat(column) for column in zip(*p.nodes(), strict=True))
+    likelihood = log_likelihood(u, A, y, noise).exp()
+    log_evidence = math.log(float((w * likelihood).sum()))
+    assert p.log_evidence(A, y, noise) == pytest.approx(log_evidence, abs=1e-10)
+    x = u[:: len(u) // 20]
+    exact = p.log_prob(x) + log_likelihood(x, A, y, noise) - log_evidence
+    torch.testing.assert_close(found.log_prob(x), exact, rtol=1e-10, atol=1e-10)
+    weights = w * likelihood * (-0.5 * ((x[:, None] - u) / 0.5).square().sum(-1)).exp()
+    mean = weights @ u / weights.sum(-1, keepdim=True)
+    torch.testing.assert_close(found.score(x, 0.5), (mean - x) / 0.25, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("law", [MIXTURE, MIXED, Circle(2.0), Points([[0.0, 1.0], [2.0, 0.0]])], ids=repr)
+def test_two_measurements_are_one_of_two_rows(law):
+    first, second = ([1.0, 0.5], 0.3, 0.4), ([-0.5, 2.0], 1.0, 0.4)
+    both = [first[0], second[0]], [first[1], second[1]], 0.4
+    after = law.given(*first)
+    chain = law.log_evidence(*first) + after.log_evidence(*second)
+    assert chain == pytest.approx(law.log_evidence(*both), rel=1e-11)
+    x = torch.tensor([[0.0, 0.0], [1.0, 1.0], [-1.0, 2.0]], dtype=torch.float64)
+    for part in ("log_prob", "score"):
+        one, other = (getattr(p, part)(x, 0.5) for p in (after.given(*second), law.given(*both)))
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def test_points_are_weighed():
+    points = torch.tensor([[0.0, 1.0], [2.0, -1.0], [-2.0, -2.0]], dtype=torch.float64)
+    p = Points(points, [0.2, 0.3, 0.5])
+    found = p.given([1.0, 0.5], 1.0, 0.7)
+    joint = p.weights * log_likelihood(points, [1.0, 0.5], 1.0, 0.7).exp()
+    torch.testing.assert_close(found.weights, joint / joint.sum(), rtol=1e-13, atol=0.0)
+    assert p.log_evidence([1.0, 0.5], 1.0, 0.7) == pytest.approx(math.log(joint.sum()), rel=1e-13)
+    n = 20_000
+    x = found.sample((n,), generator=torch.Generator().manual_seed(0))
+    counts = [(x == point).all(-1).sum().item() for point in points]
+    assert scipy.stats.chisquare(counts, n * found.weights.numpy()).pvalue > 1e-6
+    assert p.given_class(2).points.tolist() == [[-2.0, -2.0]]
+
+
+@pytest.mark.parametrize("law", [MIXED, MIXED.noised(0.3), MIXED.rotated(0.4).scaled(2.0).noised(0.5)], ids=str)
+@pytest.mark.parametrize("y", [1.0, 90.0])
+def test_classes_keep_their_order_and_their_posterior(law, y):
+    """P(k | x_sigma, y) is proportional to w_k p_k(y) p_k(x_sigma | y); far out, one of the weights underflows."""
+    A, noise, sigma = [1.0, 0.5], 0.2, 0.6
+    found = law.given(A, y, noise)
+    x = torch.tensor([[0.0, 0.0], [1.0, 1.0], [-1.0, 2.0]], dtype=torch.float64)
+    classes = [law.given_class(k) for k in range(2)]
+    joint = [
+        math.log(w) + p.log_evidence(A, y, noise) + p.given(A, y, noise).log_prob(x, sigma)
+        for w, p in zip(law.weights.tolist(), classes, strict=True)
+    ]
+    torch.testing.assert_close(found.posterior(x, sigma), torch.stack(joint, -1).softmax(-1), rtol=1e-9, atol=1e-300)
+    prior = [math.log(w) + p.log_prob(x, sigma) for w, p in zip(law.weights.tolist(), classes, strict=True)]
+    torch.testing.assert_close(law.posterior(x, sigma), torch.stack(prior, -1).softmax(-1), rtol=1e-10, atol=1e-300)
+    if y == 90.0:
+        assert found.weights.min() < 1e-300
+    shared = found.given_class(0).log_prob(x, sigma)
+    torch.testing.assert_close(shared, classes[0].given(A, y, noise).log_prob(x, sigma), rtol=1e-12, atol=0.0)
+
+
+def test_a_class_of_a_cut_law_is_cut():
+    p = MIXTURE.truncated((-1.0, math.inf, -2.0, 2.0))
+    assert p.given_class(1) == MIXTURE.given_class(1).truncated(p.box)
+
+
+def test_moved_and_noised_laws_stay_what_they_are():
+    p = Points([[0.0, 1.0], [2.0, 0.0]])
+    assert isinstance(p.noised(0.3).given([1.0, 0.0], 0.5, 1.0), GaussianMixture)
+    assert isinstance(MIXED.noised(0.3).given([1.0, 0.0], 0.5, 1.0), Mixture)
+    assert isinstance(MIXED.noised(0.3).rotated(0.3).given([1.0, 0.0], 0.5, 1.0), Affine)
+    assert isinstance(Circle().noised(0.3).given([1.0, 0.0], 0.5, 1.0).density, Noised)
+
+
+def test_an_energy_takes_the_likelihood_in():
+    normal = isotropic([[0.0, 0.0]], 1.0)
+    p = from_energy(lambda x: 0.5 * x.square().sum(-1), (-9.0, 9.0, -9.0, 9.0), n_cells=32)
+    A, y, noise = [0.6, 0.8], 1.5, 1.5
+    found, known = p.given(A, y, noise), normal.given(A, y, noise)
+    x = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+    assert found.normaliser_error < 1e-5
+    assert p.log_evidence(A, y, noise) == pytest.approx(normal.log_evidence(A, y, noise), abs=found.normaliser_error)
+    torch.testing.assert_close(found.score(x), known.score(x), rtol=1e-12, atol=1e-12)
+    assert found == p.given(A, y, noise)
+    assert found != p.given(A, y, 0.6)
+
+
+class CleanNormal(Density):
+    """N(0, I), known only when clean."""
+
+    def log_prob(self, x):
+        return -0.5 * x.square().sum(-1) - math.log(2 * math.pi)
+
+    def bounds(self, sigma=0.0):
+        return torch.full((2,), -9.0, dtype=torch.float64), torch.full((2,), 9.0, dtype=torch.float64)
+
+    def length_scale(self, sigma=0.0):
+        return 1.0
+
+
+@every_measurement
+def test_a_law_that_knows_itself_only_clean_is_integrated_in_the_plane(A, y, noise):
+    p, normal = CleanNormal(), isotropic([[0.0, 0.0]], 1.0)
+    found, known = p.given(A, y, noise), normal.given(A, y, noise)
+    assert found.normaliser_error < 1e-8
+    assert found.log_normaliser == pytest.approx(normal.log_evidence(A, y, noise), abs=1e-9)
+    x = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+    torch.testing.assert_close(found.log_prob(x), known.log_prob(x), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(found.score(x), known.score(x), rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="only the clean law of CleanNormal is known"):
+        found.score(x, 0.5)
+
+
+def test_it_is_a_value():
+    p = Circle().given([1.0, 0.0], 0.5, 0.3)
+    assert repr(p) == "Circle(radius=1.0, center=(0.0, 0.0)).given([[1.0, 0.0]], [0.5], 0.3)"
+    assert p == Circle().given([[1.0, 0.0]], [0.5], 0.3) != Circle().given([1.0, 0.0], 0.5, 0.4)
+    assert pickle.loads(pickle.dumps(p)) == p
+    assert p.to(torch.float64).sample((2,)).dtype == torch.float64
+    x = torch.tensor([[0.0, 0.5], [math.inf, 0.0], [math.nan, 0.0]])
+    log_p = p.log_prob(x, 0.5)
+    assert log_p.dtype == torch.float32 and log_p[1] == -math.inf and log_p[2].isnan()
+
+
+def test_draws_that_are_too_rare_are_refused():
+    with pytest.raises(ValueError, match=r"a share of .* would agree with y = \[3.0\]: it must be 0.0001 or more"):
+        Circle().given([1.0, 0.0], 3.0, 0.1).sample((3,))
 
 
 @pytest.mark.parametrize(
@@ -181,3 +465,28 @@ def test_a_class_is_a_component():
 def test_what_cannot_be_conditioned_on_is_told(call, kind, message):
     with pytest.raises(kind, match=message):
         call(MIXTURE)
+
+
+@pytest.mark.parametrize(
+    "p", [Circle(), MIXED, Points([[0.0, 1.0]]), RING.rotated(0.3), RING, MIXTURE.truncated((-2.0, 2.0, -2.0, 2.0)),
+          from_energy(lambda x: x.square().sum(-1), (-9.0, 9.0, -9.0, 9.0), n_cells=16)], ids=lambda p: type(p).__name__
+)  # fmt: skip
+def test_every_law_refuses_what_is_no_measurement(p):
+    for ask in (p.given, p.log_evidence):
+        for A, y, noise in (([1.0], 1.0, 1.0), ([1.0, 0.0], [1.0, 2.0], 1.0), ([1.0, 0.0], 1.0, 0.0)):
+            with pytest.raises(ValueError, match="A has shape|y has shape|noise is 0.0"):
+                ask(A, y, noise)
+
+
+@pytest.mark.parametrize("p", [Circle(), Circle().noised(0.3), Circle().rotated(0.3)], ids=repr)
+def test_a_law_without_classes_says_so(p):
+    with pytest.raises(TypeError, match=r"Circle has no given_class\(k\): it is not a mixture of components"):
+        p.given_class(0)
+
+
+def test_what_has_no_extent_says_so():
+    p = from_torch(torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2)))
+    with pytest.raises(TypeError, match=r"FromTorch has no bounds\(sigma\), which quadrature needs"):
+        p.given([1.0, 0.0], 0.5, 1.0)
+    with pytest.raises(ValueError, match="weights has 1 entries for 2 points"):
+        Points([[0.0, 1.0], [1.0, 0.0]], [1.0])

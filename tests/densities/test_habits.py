@@ -230,7 +230,7 @@ def test_the_catalogue_holds_every_kind_of_density():
 
     found = set().union(*(kinds(example.density) for example in CATALOGUE.values()))
     classes = {name for name in densities.__all__ if isinstance(getattr(densities, name), type)}
-    assert classes - found == {"Density", "Example", "FromEnergy", "FromTorch", "Noised", "Truncated"}
+    assert classes - found == {"Conditioned", "Density", "Example", "FromEnergy", "FromTorch", "Noised", "Truncated"}
 
 
 # Value objects.

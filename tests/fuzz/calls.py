@@ -428,7 +428,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
 # Records that the library makes and users read; and protocols
 MADE_BY_THE_LIBRARY = {
     "densities.Density", "densities.Example", "densities.Affine", "densities.FromEnergy", "densities.FromTorch",
-    "densities.Noised", "densities.Truncated",
+    "densities.Conditioned", "densities.Noised", "densities.Truncated",
     "guidance.MeasuredScore", "guidance.Twist",
     "objectives.ContinuousLevels", "objectives.HasOffset", "objectives.Objective",
     "paths.Draw", "paths.NoisePath", "paths.Path", "paths.VelocityField",
@@ -445,12 +445,12 @@ MADE_BY_THE_LIBRARY = {
 # Methods that a base class has only to say that this law has no such thing
 WITHOUT_POSTERIOR = (
     "Circle", "ConcentricCircles", "Segment", "Square", "Checkerboard", "TwoMoons", "Spiral", "Banana", "Funnel",
-    "StudentTMixture", "Laplace", "Noised", "Affine", "Truncated", "FromEnergy", "FromTorch",
+    "StudentTMixture", "Laplace", "Noised", "Affine", "Truncated", "FromEnergy", "FromTorch", "Conditioned",
 )  # fmt: skip
 # and those whose mass in a box is not to be had: without a density, or with one of kinks, jumps or no known extent
 NOT_TO_BE_CUT = (
     "Points", "Circle", "ConcentricCircles", "Segment", "Square", "Checkerboard", "TwoMoons", "Spiral", "Funnel",
-    "StudentTMixture", "Laplace", "Mixture", "Affine", "FromTorch",
+    "StudentTMixture", "Laplace", "Mixture", "Affine", "FromTorch", "Conditioned",
 )  # fmt: skip
 NOT_FOR_THESE = {
     # attributes that hold a function of the user's
@@ -463,9 +463,8 @@ NOT_FOR_THESE = {
     *(f"objectives.{name}.step" for name in OF_CHAINS),
     "densities.GaussianMixture.to_scipy", "densities.FromTorch.bounds", "densities.FromTorch.length_scale",
     *(f"densities.{name}.{of}" for name in WITHOUT_POSTERIOR for of in ("posterior", "log_posterior")),
-    *(f"densities.{name}.{method}" for name in (*WITHOUT_POSTERIOR, "Points", "Mixture") for method in (
-        "given_class", "given", "log_evidence",
-    )),
+    *(f"densities.{name}.given_class" for name in WITHOUT_POSTERIOR if name != "Truncated"),
+    "densities.FromTorch.given", "densities.FromTorch.log_evidence",
     *(f"densities.{name}.truncated" for name in NOT_TO_BE_CUT),
 }  # fmt: skip
 
@@ -519,6 +518,7 @@ def instances() -> dict[str, Any]:
         "densities.Noised": p.Circle().noised(0.3),
         "densities.Affine": p.TwoMoons().rotated(0.3),
         "densities.Truncated": P.truncated((-9.0, float("inf"), -9.0, 9.0)),
+        "densities.Conditioned": p.Circle().given([0.6, 0.8], 0.5, 0.4),
         "densities.FromEnergy": p.from_energy(energy, (-9.0, 9.0, -9.0, 9.0), n_cells=64),
         "densities.FromTorch": p.from_torch(torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))),
         "training.Fit": fitted(),

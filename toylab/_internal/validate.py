@@ -34,6 +34,10 @@ class NoDensity(ValueError):
         super().__init__(NO_DENSITY)
 
 
+class OnlyClean(ValueError):
+    """A law of which only the clean density is known was asked for another."""
+
+
 def positive(name: str, value: float, remedy: str = "Give a number greater than 0") -> float:
     """Return ``value`` as a float, or raise ``ValueError`` unless it is finite and > 0, and its square is, too."""
     number = _number(name, value)
@@ -241,7 +245,7 @@ def only_clean(sigma: Tensor | float, x: Tensor, name: str) -> None:
     sigma = noise_level(sigma, points("x", x))
     if bool((sigma != 0).any()) if isinstance(sigma, Tensor) else sigma != 0:
         given = sigma if not isinstance(sigma, Tensor) else "a tensor with levels above 0"
-        raise ValueError(
+        raise OnlyClean(
             f"sigma is {given}: only the clean law of {name} is known, so sigma must be 0. "
             "For noised laws take a density of toylab.densities, or define a log_prob that uses sigma in the subclass."
         )

@@ -6,7 +6,7 @@ from toylab.densities.catalogue import Example, catalogue
 from toylab.densities.circles import Circle, ConcentricCircles
 from toylab.densities.composite import Mixture
 from toylab.densities.curves import Segment, Spiral, TwoMoons
-from toylab.densities.density import Affine, Density, Noised, Truncated
+from toylab.densities.density import Affine, Conditioned, Density, Noised, Truncated
 from toylab.densities.energy import FromEnergy, from_energy
 from toylab.densities.funnel import Funnel
 from toylab.densities.gaussian_examples import (
@@ -30,6 +30,7 @@ __all__ = [
     "Checkerboard",
     "Circle",
     "ConcentricCircles",
+    "Conditioned",
     "Density",
     "Example",
     "FromEnergy",

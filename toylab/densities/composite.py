@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +13,8 @@ from toylab._internal.devices import at_hand
 from toylab._internal.random import categorical
 from toylab.densities._mixture import mixture, too_far
 from toylab.densities.density import Density, in_single_precision
-from toylab.densities.parameters import Vector
+from toylab.densities.given import class_label, evidence, normalised
+from toylab.densities.parameters import Matrix, Vector
 
 
 @in_single_precision
@@ -30,6 +32,9 @@ class Mixture(Density):
 
     weights: Tensor
     densities: tuple[Density, ...]
+
+    _log_weights: Tensor = field(init=False)  # log(w / sum w), [K]
+    _noted: ClassVar = Density._noted | {"_log_weights"}
 
     def __init__(self, weights: Vector, densities: Sequence[Density]) -> None:
         if isinstance(densities, Density):
@@ -51,6 +56,7 @@ class Mixture(Density):
         parts = tuple(
             part if (part.dtype, part.device) == (dtype, device) else part.to(device, dtype) for part in parts
         )
+        vars(self).update(_log_weights=self.weights.log() - math.log(float(self.weights.sum())))
         vars(self).update(densities=parts, _dtype=None, _device=None)  # those of the parts, not of the weights
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
@@ -94,6 +100,33 @@ class Mixture(Density):
             x[chosen] = part.sample((int(chosen.sum()),), generator=generator)
         return x
 
+    def given(self, A: Vector | Matrix, y: Vector | float, noise: float) -> "Mixture":
+        """The parts given y, in their order, with weights w_k p_k(y) / p(y).
+
+        So ``posterior`` has the same classes. ``weights`` shows one that underflows as 2e-308; its logarithm is kept.
+        """
+        after = Mixture(self.weights, [part.given(A, y, noise) for part in self.densities])
+        vars(after).update(normalised(self._log_joint_evidence(A, y, noise)))
+        return after
+
+    def log_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> float:
+        """log sum_k w_k p_k(y), of the law of A X + noise Z."""
+        return evidence(self._log_joint_evidence(A, y, noise))
+
+    def given_class(self, k: int) -> Density:
+        """The k-th part."""
+        return self.densities[class_label(k, len(self.densities))]
+
+    def _blurred(self, std: float) -> "Mixture":
+        blurred = Mixture(self.weights, [part._blurred(std) for part in self.densities])
+        vars(blurred).update(_log_weights=self._log_weights)
+        return blurred
+
+    def _log_joint_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> Tensor:
+        """log(w_k p_k(y)), [K]."""
+        log_evidences = [part.log_evidence(A, y, noise) for part in self.densities]
+        return self._log_weights + torch.tensor(log_evidences, dtype=torch.float64)
+
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The rectangle around those of all parts."""
         lows, highs = zip(*(part.bounds(sigma) for part in self.densities), strict=True)
@@ -103,21 +136,19 @@ class Mixture(Density):
         """The least of all parts."""
         return min(part.length_scale(sigma) for part in self.densities)
 
-    def _log_weights(self, like: Tensor) -> Tensor:
-        log_weights: Tensor = self._cast(
-            like, lambda: (self.weights.log() - math.log(float(self.weights.sum())),), "log_weights"
-        )[0]
+    def _log_weights_as(self, like: Tensor) -> Tensor:
+        log_weights: Tensor = self._cast(like, lambda: (self._log_weights,), "log_weights")[0]
         return log_weights
 
     def _log_joint(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """log(w_k p_k) [..., K]; in float64 where float32, which loses eps |log p| of a weight, will not do."""
-        log_joint = torch.stack([part.log_prob(x, sigma) for part in self.densities], -1) + self._log_weights(x)
+        log_joint = torch.stack([part.log_prob(x, sigma) for part in self.densities], -1) + self._log_weights_as(x)
         return self._log_joint(x.double(), sigma) if x.dtype == torch.float32 and too_far(log_joint, -1) else log_joint
 
     def _parts_at(self, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
         """The same, and the scores of the parts [..., K, 2]."""
         log_probs, scores = zip(*(part.log_prob_and_score(x, sigma) for part in self.densities), strict=True)
-        log_joint = torch.stack(log_probs, -1) + self._log_weights(x)
+        log_joint = torch.stack(log_probs, -1) + self._log_weights_as(x)
         if x.dtype == torch.float32 and too_far(log_joint, -1):
             return self._parts_at(x.double(), sigma)
         return log_joint, torch.stack(scores, -2)

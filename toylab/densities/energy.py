@@ -12,6 +12,8 @@ from toylab._internal import validate
 from toylab._internal.random import categorical, uniform
 from toylab._internal.warn import warn
 from toylab.densities.density import Density
+from toylab.densities.given import Measurement, measurement
+from toylab.densities.parameters import Matrix, Vector
 
 _CHUNK = 1 << 18  # points at which an energy is evaluated at once
 _MOST_REPEATS = 1000  # of draws in a cell that a wall cuts
@@ -134,6 +136,18 @@ class FromEnergy(Density):
         left, right, bottom, top = self.extent
         return torch.stack([left + (right - left) * (i + s) / n, bottom + (top - bottom) * (j + t) / n], -1)
 
+    def given(self, A: Vector | Matrix, y: Vector | float, noise: float) -> "FromEnergy":
+        """The law of energy E(x) + |y - A x|^2 / (2 noise^2), on the same box and cells.
+
+        Cells wider than the noise do not resolve the likelihood: its ``normaliser_error`` says so.
+        """
+        energy = _Measured(self.energy, measurement(A, y, noise))
+        return FromEnergy(energy, self.extent, self.n_cells).to(self.device, self.dtype)
+
+    def log_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> float:
+        """log p(y), from the normalisers of both laws."""
+        return self.given(A, y, noise).log_normaliser - self.log_normaliser
+
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The box; ``ValueError`` for sigma > 0."""
         low, high = (torch.tensor(self.extent[k::2], dtype=torch.float64) for k in (0, 1))
@@ -211,6 +225,17 @@ class FromEnergy(Density):
         drawn = torch.where(terms > 0, interpolant * w[:, None] * w, 0.0)  # none is beyond a wall
         drawn *= (masses / drawn.sum((-2, -1)).clamp(min=torch.finfo(drawn.dtype).tiny))[..., None, None]
         return 0.5 * float((drawn - terms).abs().sum())
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """E(x) - log N(y; A x, noise^2 I)."""
+
+    energy: Callable[[Tensor], Tensor]
+    of: Measurement
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.energy(x) - self.of.log_likelihood(x)
 
 
 def from_energy(energy: Callable[[Tensor], Tensor], extent: Sequence[float], *, n_cells: int = 256) -> FromEnergy:

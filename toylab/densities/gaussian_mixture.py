@@ -20,14 +20,14 @@ from toylab._internal.random import between, normal
 from toylab.densities import _gaussians
 from toylab.densities._mixture import mixture
 from toylab.densities.density import Density, in_single_precision
-from toylab.densities.given import class_label, measurement, reweighted, updated
+from toylab.densities.given import class_label, measurement, normalised, updated
 from toylab.densities.parameters import Matrices, Matrix, Vector
 from toylab.densities.truncated import Box, gaussian_masses, noised_gaussian
 
 if TYPE_CHECKING:
     from scipy.stats import gaussian_kde  # slow to load
 
-_CONDITIONING = ("given", "log_evidence", "given_class")
+_CONDITIONING = ("given", "log_evidence", "given_class", "_blurred")
 
 
 @in_single_precision
@@ -54,7 +54,9 @@ class GaussianMixture(Density):
 
     # L with L L^T = C, [K, 2, 2]: a mixture that is moved keeps the digits that the entries of a very elongated C lose
     _roots: Tensor = field(init=False)
-    _noted: ClassVar = Density._noted | {"_roots"}
+    # log(w / sum w), [K]: a mixture that is conditioned keeps the weights that underflow
+    _log_weights: Tensor = field(init=False)
+    _noted: ClassVar = Density._noted | {"_roots", "_log_weights"}
 
     def __init__(self, weights: Vector, means: Matrix, covariances: Matrices) -> None:
         self._hold(weights=weights, means=means, covariances=covariances)
@@ -71,7 +73,11 @@ class GaussianMixture(Density):
         if (det <= 0).any():  # by less than the eigenvalues can tell
             k = int(det.argmin())
             raise ValueError(f"covariances[{k}] is {covariances[k].tolist()}: it must be positive definite.")
-        vars(self).update(covariances=covariances, _roots=_gaussians.triangular(covariances, det))
+        vars(self).update(
+            covariances=covariances,
+            _roots=_gaussians.triangular(covariances, det),
+            _log_weights=self.weights.log() - self.weights.sum().log(),
+        )
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Move a subclass by wrappers: a plain mixture with other components would forget what it changes."""
@@ -192,8 +198,7 @@ class GaussianMixture(Density):
 
     def _gaussians(self, like: Tensor) -> _gaussians.Gaussians:
         def make() -> _gaussians.Gaussians:
-            log_weights = self.weights.log() - self.weights.sum().log()
-            return _gaussians.Gaussians.of(log_weights, self.means, self.covariances, self._roots)
+            return _gaussians.Gaussians.of(self._log_weights, self.means, self.covariances, self._roots)
 
         return _gaussians.Gaussians(*self._cast(validate.points("x", like), make))
 
@@ -272,7 +277,8 @@ class GaussianMixture(Density):
             w_k N(y; A m_k, S_k) / p(y),    m_k + C_k A^T S_k^-1 (y - A m_k),    C_k - C_k A^T S_k^-1 A C_k,
 
         in closed form, and computed without cancellation. Its score at a level sigma is that of X + sigma Z' given y,
-        exactly. All K components stay, in their order: a weight that underflows is kept at 2e-308.
+        exactly. All K components stay, in their order: ``weights`` shows one that underflows as 2e-308, but log p,
+        score and posterior use its logarithm, which does not.
 
         Args:
             A: one row, shape [2] or [1, 2], or two rows, [2, 2]; it may be singular.
@@ -290,21 +296,23 @@ class GaussianMixture(Density):
         """
         found = updated(measurement(A, y, noise), self.means, self.covariances, self._roots)
         after = self._with(found.means, found.covariances, found.roots)
-        vars(after).update(weights=reweighted(self.weights.log() + found.log_evidences))
+        vars(after).update(normalised(self._log_weights + found.log_evidences))
         return after
 
     def log_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> float:
         """log p(y) = log sum_k w_k N(y; A m_k, A C_k A^T + noise^2 I); arguments as for ``given``."""
         found = updated(measurement(A, y, noise), self.means, self.covariances, self._roots)
-        log_weights = self.weights.log() - self.weights.sum().log()
-        return found.common + float((log_weights + found.log_evidences).logsumexp(0))
+        return found.common + float((self._log_weights + found.log_evidences).logsumexp(0))
 
     def given_class(self, k: int) -> "GaussianMixture":
         """The k-th component, k = 0 .. K - 1, as a mixture of one."""
         one = slice(class_label(k, len(self.weights)), k + 1)
         alone = self._with(self.means[one], self.covariances[one], self._roots[one])
-        vars(alone).update(weights=torch.ones(1, dtype=torch.float64))
+        vars(alone).update(normalised(torch.zeros(1, dtype=torch.float64)))
         return alone
+
+    def _blurred(self, std: float) -> "GaussianMixture":
+        return self.noised(std)
 
     def _mass_in(self, box: Box) -> tuple[float, float]:
         masses = gaussian_masses(self.means, self.covariances, _gaussians.determinants(self._roots), box)
@@ -317,8 +325,7 @@ class GaussianMixture(Density):
             for mean, covariance, determinant in zip(self.means, self.covariances, determinants, strict=True)
         ]
         log_p, scores, divergences = (torch.stack(column, 1) for column in zip(*parts, strict=True))
-        log_weights = self.weights.log() - self.weights.sum().log()
-        return mixture(log_p + log_weights.to(x), scores, divergences)
+        return mixture(log_p + self._log_weights.to(x), scores, divergences)
 
     def _with(self, means: Tensor, covariances: Tensor, roots: Tensor) -> "GaussianMixture":
         """The same weights, dtype and device with other components."""

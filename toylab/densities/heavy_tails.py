@@ -12,6 +12,7 @@ from toylab._internal import validate
 from toylab._internal.random import categorical, gamma, normal
 from toylab.densities import _gaussians, latent
 from toylab.densities._mixture import mixture
+from toylab.densities.given import Measurement
 from toylab.densities.parameters import Matrices, Matrix, Vector
 from toylab.densities.two_regime import TwoRegimeDensity
 
@@ -99,15 +100,24 @@ class StudentTMixture(TwoRegimeDensity):
         noise = (sigma**2)[:, None].expand(n, K).reshape(-1)
         s, o = variances.expand(n, K, 2).reshape(-1, 2), offset.reshape(-1, 2)
         nu = nu.expand(n, K).reshape(-1)
-        # Below `flat` both Gaussian factors together are e^u but for a factor in [e^-2, 1], and the integrand falls
-        # towards -inf at least like exp((nu + 2)/2 (u - e^u)); above log((nu + 2)/nu) it falls likewise towards inf.
-        flat = torch.minimum(s / (o**2 + s), s / noise[:, None]).log().amin(-1)
-        tail = 160 / (nu + 2)
-        steep = ((nu + 2) / nu).log() + (2 * tail + 2 * tail.sqrt()).log1p()
         points = (*s.unbind(-1), *o.unbind(-1), noise, nu)
-        log_p, score, div = latent.evaluate(_student, points, flat - tail - (2 * tail).sqrt(), steep, scale=1.0)
+        log_p, score, div = latent.evaluate(_student, points, *_window(s, o, noise, nu), scale=1.0)
         scores = torch.einsum("nkj,kij->nki", score.view(n, K, 2), axes)
         return mixture(log_p.view(n, K) + self._log_weights(x), scores, div.view(n, K))
+
+    def _log_evidence(self, of: Measurement) -> tuple[float, float]:
+        """Of one row it is that of a Student number, whose line would be long: one integral over u = log lambda."""
+        (gain, other), (value, rest) = of.gains, of.values
+        if gain == 0 or other != 0:
+            return super()._log_evidence(of)
+        row = gain * self.locations.new_tensor(of.axes[0])
+        s, o, nothing = self.scales @ row @ row, self.locations @ row - value, torch.zeros_like(self.dfs)
+        noise = torch.ones_like(s)
+        low, high = _window(s[:, None], o[:, None], noise, self.dfs)
+        log_p, _, _ = latent.evaluate(_student, (s, nothing, o, nothing, noise, self.dfs), low, high, scale=1.0)
+        log_weights = self.weights.log() - self.weights.sum().log()
+        log_p = (log_p + log_weights).logsumexp(0) + math.log(2 * math.pi)  # two factors 1 / sqrt(2 pi) that are not
+        return of.constant - 0.5 * rest**2 + float(log_p), 0.0
 
     def _log_weights(self, x: Tensor) -> Tensor:
         log_weights: Tensor = self._cast(x, lambda: (self.weights.log(),), "log_weights")[0]
@@ -134,6 +144,19 @@ def _eigenvalues(S: list[list[float]]) -> tuple[float, float]:
     ((a, b), (_, d)) = S
     largest = 0.5 * (a + d + math.hypot(a - d, 2 * b))
     return float(Fraction(a) * Fraction(d) - Fraction(b) ** 2) / largest, largest
+
+
+def _window(s: Tensor, o: Tensor, noise: Tensor, nu: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the integrand of ``_student`` is, of d coordinates of variances and offsets s and o [n, d].
+
+    Below `flat` the Gaussian factors together are e^(d u / 2) but for a factor in [e^-2, 1], and the integrand falls
+    towards -inf at least like exp((nu + d)/2 (u - e^u)); above log((nu + d)/nu) it falls likewise towards inf.
+    """
+    d = s.shape[-1]
+    flat = torch.minimum(s / (o**2 + s), s / noise[:, None]).log().amin(-1)
+    tail = 160 / (nu + d)
+    steep = ((nu + d) / nu).log() + (2 * tail + 2 * tail.sqrt()).log1p()
+    return flat - tail - (2 * tail).sqrt(), steep
 
 
 def _student(s1: Tensor, s2: Tensor, o1: Tensor, o2: Tensor, noise: Tensor, nu: Tensor) -> latent.Integrand:

@@ -1,38 +1,50 @@
-"""The empirical law: equal point masses, without a density of their own; noised, a kernel density estimate."""
+"""The empirical law: point masses, without a density of their own; noised, a kernel density estimate."""
 
-import math
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.random import integers
+from toylab._internal.random import categorical, integers
 from toylab.densities import _gaussians
 from toylab.densities.density import Density, in_single_precision
-from toylab.densities.parameters import Matrix
+from toylab.densities.gaussian_mixture import GaussianMixture
+from toylab.densities.given import class_label, evidence, measurement, normalised
+from toylab.densities.parameters import Matrix, Vector
 
 
 @in_single_precision
 @dataclass(frozen=True, eq=False, repr=False)
 class Points(Density):
-    """Equal point masses at ``points`` (an empirical law); it has a density only for sigma > 0.
+    """Point masses at ``points`` (an empirical law); it has a density only for sigma > 0.
 
-    p_sigma(x) = 1/N sum_i N(x; x_i, sigma^2 I): the Gaussian kernel density estimate of bandwidth sigma.
+    p_sigma(x) = sum_i w_i N(x; x_i, sigma^2 I): the Gaussian kernel density estimate of bandwidth sigma.
 
     Args:
         points: x_i, shape [N, 2].
+        weights: w, shape [N], positive, summing to one; equal if not given.
     """
 
     points: Tensor
+    weights: Tensor
 
-    def __init__(self, points: Matrix) -> None:
+    _log_weights: Tensor = field(init=False)  # log(w / sum w), [N]
+    _noted: ClassVar = Density._noted | {"_log_weights"}
+
+    def __init__(self, points: Matrix, weights: Vector | None = None) -> None:
         self._hold(points=points)
-        validate.cloud("points", self.points)
+        N = len(validate.cloud("points", self.points))
+        self._hold(weights=[1 / N] * N if weights is None else weights)
+        if len(validate.simplex("weights", self.weights)) != N:
+            raise ValueError(f"weights has {len(self.weights)} entries for {N} points: give one per point.")
+        vars(self).update(_log_weights=self.weights.log() - self.weights.sum().log())
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        """log 1/N sum_i N(x; x_i, sigma^2 I), shape [...]; ``ValueError`` at sigma = 0."""
+        """log sum_i w_i N(x; x_i, sigma^2 I), shape [...]; ``ValueError`` at sigma = 0."""
         return _gaussians.log_prob(x, validate.noisy(sigma, x), self._gaussians)
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
@@ -57,10 +69,36 @@ class Points(Density):
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Points drawn with replacement."""
-        i = integers(len(self.points), sample_shape, device=self.device, generator=generator)
+        if bool((self.weights == self.weights[0]).all()):
+            i = integers(len(self.points), sample_shape, device=self.device, generator=generator)
+        else:
+            i = categorical(self._on_its_device("weights"), sample_shape, generator=generator)
         like = torch.empty(0, dtype=self.dtype, device=self.device)
         points: Tensor = self._cast(like, lambda: (self.points,), "samples")[0]
         return points[i]
+
+    def given(self, A: Vector | Matrix, y: Vector | float, noise: float) -> "Points":
+        """The same points, with weights w_i N(y; A x_i, noise^2 I) / p(y); see ``Mixture.given`` for small ones."""
+        after = copy.copy(self)
+        vars(after).update(normalised(self._log_joint_evidence(A, y, noise)))
+        return after
+
+    def log_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> float:
+        """log sum_i w_i N(y; A x_i, noise^2 I)."""
+        return evidence(self._log_joint_evidence(A, y, noise))
+
+    def given_class(self, k: int) -> "Points":
+        """The k-th point alone."""
+        return Points(self.points[class_label(k, len(self.points)), None]).to(self.device, self.dtype)
+
+    def _blurred(self, std: float) -> GaussianMixture:
+        round_ones = std**2 * torch.eye(2, dtype=torch.float64)
+        blurred = GaussianMixture(self.weights, self.points, round_ones).to(self.device, self.dtype)
+        vars(blurred).update(_log_weights=self._log_weights)
+        return blurred
+
+    def _log_joint_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> Tensor:
+        return self._log_weights + measurement(A, y, noise).log_likelihood(self.points)
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The points and nine noise levels around them."""
@@ -72,9 +110,7 @@ class Points(Density):
 
     def _gaussians(self, like: Tensor) -> _gaussians.Gaussians:
         def make() -> _gaussians.Gaussians:
-            N = len(self.points)
-            log_weights = torch.full((N,), -math.log(N), dtype=torch.float64)
-            zero = torch.zeros(N, 2, 2, dtype=torch.float64)
-            return _gaussians.Gaussians.of(log_weights, self.points, zero, zero)
+            zero = torch.zeros(len(self.points), 2, 2, dtype=torch.float64)
+            return _gaussians.Gaussians.of(self._log_weights, self.points, zero, zero)
 
         return _gaussians.Gaussians(*self._cast(validate.points("x", like), make))

@@ -240,14 +240,14 @@ def nodes(low: Tensor, high: Tensor, longest: float, order: int = 8) -> Iterator
             f"{longest:.3g}: its mass would need {n_nodes:.2g} nodes. Give a smaller box, or noise the law first."
         )
     (x1, w1), (x2, w2) = (
-        _panels(start, side, math.ceil(side / longest), order) for start, side in zip(low.tolist(), sides, strict=True)
+        panels(start, side, math.ceil(side / longest), order) for start, side in zip(low.tolist(), sides, strict=True)
     )
     rows = max(1, _CHUNK // len(x2))
     for x, weights in zip(x1.split(rows), w1.split(rows), strict=True):
         yield torch.cartesian_prod(x, x2), torch.outer(weights, w2).flatten()
 
 
-def _panels(start: float, side: float, n: int, order: int) -> tuple[Tensor, Tensor]:
+def panels(start: float, side: float, n: int, order: int) -> tuple[Tensor, Tensor]:
     """Nodes and weights of n equal panels, [n * order] each."""
     t, w = _gauss_legendre(order)
     place = (torch.arange(n, dtype=torch.float64)[:, None] + 0.5 * (t + 1)) / n
