@@ -114,7 +114,8 @@ def test_guidance_on_an_interval_is_at_each_level_one_of_both():
         torch.testing.assert_close(score(x[n], level), expected[n], rtol=1e-12, atol=1e-12)
     for end in (0.1, 2.0):  # both ends belong to it
         assert torch.equal(score(x, end), guided(x, end))
-        assert torch.equal(score(x, sigma.new_full((len(x),), end)), guided(x, end))
+        per_point = sigma.new_full((len(x),), end)
+        assert torch.equal(score(x, per_point), guided(x, per_point))
     assert torch.equal(on_interval(guided, plain, 0.0, math.inf)(x, sigma), guided(x, sigma))
 
 
