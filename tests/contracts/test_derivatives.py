@@ -118,7 +118,6 @@ CASES = [
     Case("cut along both axes", SLANTED.truncated((0.0, math.inf, -0.5, 1.5)), NOISED, [(0.0, 0.5), (-1.0, 3.0)]),
     Case("cut along one axis", SLANTED.truncated((0.0, math.inf, -math.inf, math.inf)), NOISED, [(0.0, 0.5)]),
     Case("cut and round", two_modes().truncated((-6.0, 6.0, -4.5, math.inf)), NOISED, [(6.0, -4.5), (-5.0, -7.0)]),
-    Case("circle given a measurement", Circle(2.0).given([0.6, 0.8], 0.5, 0.4), NOISED, [(0.0, 0.0), (1.2, 1.6)]),
     Case("a log-density alone", Logistic(), (0.0,)),
     Case("a log-density alone, at every level", Blob(), SMOOTH),
     Case("a log-density alone, moved and noised", Blob().rotated(0.3).scaled(2.0).noised(0.5), (0.0,)),

@@ -358,12 +358,12 @@ class _Line(NamedTuple):
 
     def log_weight(self, t: Tensor, owner: Tensor) -> Tensor:
         """The exponent at t [c] or [c, k], which belong to the lines ``owner`` [c]."""
-        steep, peak = (part[owner].view(-1, *(1,) * (t.ndim - 1)) for part in (self.steep, self.peak))
+        steep, peak = (part.index_select(0, owner).view(-1, *(1,) * (t.ndim - 1)) for part in (self.steep, self.peak))
         return -0.5 * steep * t * (t - 2 * peak)
 
     def points(self, t: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
         """The points of the plane [..., 2] and their levels [...]."""
-        start, scale = self.start[owner], self.scale[owner]
+        start, scale = self.start.index_select(0, owner), self.scale.index_select(0, owner)
         if t.ndim == 2:
             start, scale = start[:, None], scale[:, None].expand(t.shape)
         return start + t[..., None] * self.direction, scale
@@ -410,13 +410,12 @@ def _integrate(
             values = p.log_prob(places, levels)
         if with_divergence:
             divergences = p.divergence(places, levels)
-        log_joint, t, divergences, s1, s2 = (
-            torch.full(inside.shape, empty, dtype=part.dtype, device=part.device).masked_scatter(inside, part)
-            for part, empty in (
-                (values + line.log_weight(t, owner), -math.inf), (t, 0.0), (divergences, 0.0),
-                (scores[:, 0], 0.0), (scores[:, 1], 0.0),
-            )
-        )  # fmt: skip
+        place = (inside.flatten().cumsum(0) - 1).clamp(min=0)
+        log_joint, t, divergences, scores = (
+            part.index_select(0, place).unflatten(0, inside.shape)
+            for part in (values + line.log_weight(t, owner), t, divergences, scores)
+        )
+        log_joint = torch.where(inside, log_joint, -math.inf)
         with torch.no_grad():
             even, odd = (log_joint.where(index % 2 == k, -math.inf).logsumexp(-1) for k in (0, 1))
             apart = (even - odd).abs()
@@ -426,9 +425,8 @@ def _integrate(
         step = torch.where(unsettled, 0.5 * step, step)
     else:
         warn(f"an integral is known to {float(apart.max()):.1g} of itself only: the law varies faster than it says.")
-    log_integral, score, divergence = mixture(log_joint, torch.stack([s1, s2], -1), divergences)
-    apart_in_score = torch.stack([s1 - score[:, :1], s2 - score[:, 1:]], -1) @ line.direction
-    covariance = (log_joint.softmax(-1) * t * torch.where(inside, apart_in_score, 0.0)).sum(-1)
+    log_integral, score, divergence = mixture(log_joint, scores, divergences)
+    covariance = (log_joint.softmax(-1) * t * ((scores - score[:, None]) @ line.direction)).sum(-1)
     ends = log_joint.where((index == first) | (index == first + count - 1), -math.inf).amax(-1)
     in_nothing = bool((ends < log_joint.amax(-1) - _DEPTH).all())
     error = float(apart.max()) ** 2
