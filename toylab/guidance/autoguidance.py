@@ -16,7 +16,7 @@ def autoguidance(good: NoiseConditionalScore, bad: NoiseConditionalScore, weight
     errors of the bad one, which are those of the good one, only larger. Two exact scores are the same, and nothing
     changes. In denoisers, D = x + sigma^2 s, it is D = (1 - w) D_0 + w D_1, with the w of the source.
 
-    Source: Karras et al. 2024, Guiding a diffusion model with a bad version of itself (arXiv:2406.02507), eq. 4.
+    Source: Karras et al. 2024, Guiding a diffusion model with a bad version of itself (arXiv:2406.02507).
 
     Args:
         good: s_1(x, sigma), such as ``network.of_class(k)``.

@@ -18,7 +18,7 @@ def on_interval(
 
     A level that is a number costs an evaluation of the one score that is due; levels per point cost both.
 
-    Source: Kynkaanniemi et al. 2024, Applying guidance in a limited interval (arXiv:2404.07724), eq. 5.
+    Source: Kynkaanniemi et al. 2024, Applying guidance in a limited interval (arXiv:2404.07724).
 
     Args:
         guided: a guided score of x and sigma, such as ``classifier_free(s_c, s_u, 3.0)``.
