@@ -22,7 +22,7 @@ from toylab.samplers import langevin_step, mala_init, mala_step
 from toylab.score import gradient
 from toylab.testing import check_objective
 from toylab.testing.energy_truth import Energy, EnergyTruth, energy_losses
-from toylab.testing.estimate import threshold, threshold_of_few
+from toylab.testing.estimate import Estimate, threshold, threshold_of_few
 from toylab.testing.gradient_evidence import GradientEvidence
 from toylab.testing.run import Draws
 
@@ -370,6 +370,15 @@ def test_the_threshold_is_that_of_students_law():
     z = threshold_of_few(44, 100, 1)
     assert 44 * 2 * scipy.stats.t(98).sf(z / math.sqrt(99 / 98)) == pytest.approx(1e-7, rel=1e-6)
     assert threshold_of_few(44, 10**7) == pytest.approx(threshold(44), abs=1e-4)
+
+
+def test_a_slope_is_off_beyond_its_threshold_and_a_tenth_of_a_percent_of_the_curvature():
+    found = GradientEvidence(EnergyTruth(ONE, 0.0))
+    assert found.z == threshold_of_few(44, 100, 4)  # four looks at five slopes, five curvatures and the constant
+    for beyond, off in ((0.99, []), (1.01, ["log p"])):
+        slopes = dict.fromkeys(found.truth.directions, Estimate(0.0, 1.0, 100))
+        found.rounds = [slopes | {"log p": Estimate(beyond * (found.z + 1e-3), 1.0, 100)}]
+        assert found.off() == off
 
 
 # -------------------------------------------------------------------- one energy for all levels, which it is not told
