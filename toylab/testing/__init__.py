@@ -1,12 +1,28 @@
-"""Is a loss a score-matching loss? ``check_objective`` tries it on a density whose score is known exactly.
+"""Is a loss a score-matching loss, a sampler what it claims, an SDE of one piece? Each is held against known laws.
 
 >>> from toylab.objectives import Denoising
 >>> check_objective(Denoising(0.5), sigma=0.5).passed
 True
 """
 
+from toylab.testing.claims import AnnealedLangevin, Claim, Invariant, Langevin, ProbabilityFlow, ReverseSDE
 from toylab.testing.objective import check_objective
 from toylab.testing.report import Finding, Report
+from toylab.testing.sampler import check_sampler
+from toylab.testing.sde import check_sde
 from toylab.testing.truth import MIXTURE
 
-__all__ = ["MIXTURE", "Finding", "Report", "check_objective"]
+__all__ = [
+    "MIXTURE",
+    "AnnealedLangevin",
+    "Claim",
+    "Finding",
+    "Invariant",
+    "Langevin",
+    "ProbabilityFlow",
+    "Report",
+    "ReverseSDE",
+    "check_objective",
+    "check_sampler",
+    "check_sde",
+]
