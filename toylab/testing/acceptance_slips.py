@@ -142,10 +142,10 @@ def _fits(step: Step, probability: Tensor) -> bool:
 
 def _fitted(step: Step) -> Tensor:
     """The most likely weights of rise and curve in the log ratio, on ever finer grids."""
-    ones = torch.linspace(-1, 1, 13, dtype=torch.float64)
+    ones = torch.linspace(-1, 1, 9, dtype=torch.float64)
     reach = torch.stack([torch.tensor(3.0).double(), 3 * step.back.std() / step.curve.std()])
     best = torch.zeros(2, dtype=torch.float64)
-    for _ in range(6):
+    for _ in range(5):
         grid = best + reach * torch.cartesian_prod(ones, ones)
         best = max(grid, key=lambda weights: _likelihood(step, weights))
         reach = reach / 3

@@ -84,11 +84,14 @@ def check_invariant(run_on: Callable[[object], Run], n: int, seed: int) -> Repor
         try:
             findings.append(_check_law(run_on(p), p, starts[name], name, z, seed))
         except Exception as error:  # that it did not raise of a few chains
-            findings.append(Finding(f"stays in {name}", False, str(error)))
-    if not findings[-2].passed and not findings[-2].undecided:
-        words = explain_acceptance(run_on, LAW, x[: min(n, 20_000)], seed)
-        if words:
-            findings.append(Finding("accept and reject", False, words))
+            return Report((*findings, Finding(f"stays in {name}", False, str(error))))
+        if not findings[-1].passed and not findings[-1].undecided:
+            break
+    else:
+        return Report(tuple(findings), n=n)
+    words = explain_acceptance(run_on, LAW, x[: min(n, 20_000)], seed)
+    if words:
+        findings.append(Finding("accept and reject", False, words))
     return Report(tuple(findings), n=n)
 
 

@@ -39,8 +39,9 @@ def check_sampler(sampler: Callable[..., Any], claim: Claim = _KEEPS, *, n: int 
     b and the noise is known in closed form; chains start far out, so that they tell it well. Of the last two the steps'
     own error is taken out by a run with twice as many.
 
-    A right sampler is rejected less than once in 1e6 runs (the threshold z of the N tests of a run solves
-    N 2 (1 - Phi(z)) = 1e-7); a pass says how small a slip would have been seen. If that is more than 10 %, the finding
+    From 10,000 chains on a right sampler is rejected less than once in 1e6 runs (the threshold z of the N tests of a
+    run solves N 2 (1 - Phi(z)) = 1e-7, and means of fourth powers are not quite normal); a pass says how small a slip
+    would have been seen. If that is more than 10 %, the finding
     is undecided, and the report has not passed.
 
     Args:
