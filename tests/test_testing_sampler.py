@@ -42,7 +42,7 @@ EPS, LONG = 0.3, 0.8
 KEEPS, STEP = Invariant(), Langevin(EPS)
 LEVELS = geometric(10.0, 0.5, 5)
 ANNEALED = AnnealedLangevin(LEVELS, 0.2, 1)
-SDE = VP()
+SDE, EARLY = VP(), SubVP(t_min=0.2)  # where alpha is 0.8
 BACK, FLOW = ReverseSDE(SDE), ProbabilityFlow(SDE)
 QUIET = {"progress": False}
 
@@ -197,12 +197,16 @@ RIGHT = {
     "uniform proposal with fewer numbers": (uniform_proposal_with_fewer_numbers, KEEPS),
     "reverse_sde": (lambda p, x, times, g: reverse_sde(SDE, p.score, x, times, generator=g, **QUIET), BACK),
     "reverse_sde_heun": (
-        lambda p, x, times, g: reverse_sde_heun(SubVP(), p.score, x, times, generator=g, **QUIET),
-        ReverseSDE(SubVP()),
+        lambda p, x, times, g: reverse_sde_heun(EARLY, p.score, x, times, generator=g, **QUIET),
+        ReverseSDE(EARLY),
     ),
     "ancestral": (lambda p, x, times, g: ancestral(SDE, p.score, x, times, generator=g, **QUIET), BACK),
     "by differences of sigma^2": (smld_reverse, ReverseSDE(VE())),
     "probability_flow": (lambda p, x, times, g: probability_flow(SDE, p.score, x, times, **QUIET), FLOW),
+    "flow in single precision": (
+        lambda p, x, times, g: probability_flow(SDE, p.score, x.float(), times, **QUIET),
+        FLOW,
+    ),
     "ddim": (lambda p, x, times, g: ddim(SubVP(), p.score, x, times, **QUIET), ProbabilityFlow(SubVP())),
 }
 
@@ -382,7 +386,7 @@ MUTANTS = {
         STEP, "size of the noise depends on where a chain is",
     ),
     "chains in another order": Mutant(
-        lambda p, x, g: by_tau(p, x.flip(0), g), STEP, "^chains change places"
+        lambda p, x, g: by_tau(p, x.flip(0), g), STEP, "^chains change places: .* of another's start$"
     ),
     # annealed Langevin
     "equal steps": Mutant(
@@ -433,6 +437,8 @@ MUTANTS = {
     "g^2 in the noise": Mutant(reverse(noise=lambda g: g), BACK, r"noise of a step is g\^2 sqrt\(h\) z"),
     "h in the noise": Mutant(reverse(power=1.0), BACK, "noise of a step is g h z"),
     "without noise": Mutant(reverse(noise=0.0), BACK, "no noise is added: with g.2 s"),
+    "more noise": Mutant(reverse(noise=1.25), BACK, "score were (1.0|0.9).* times .*, and the noise 1.2"),
+    "a flow that is too fast": Mutant(reverse(score=0.6, noise=0.0), FLOW, "score were 1.20 times what it should be"),
     "the flow": Mutant(
         lambda p, x, times, g: probability_flow(SDE, p.score, x, times, **QUIET), BACK, "it is the probability flow"
     ),
@@ -440,7 +446,7 @@ MUTANTS = {
     "the SDE": Mutant(reverse(), FLOW, "it is the reverse SDE"),
     "a corrector of its own variance": Mutant(
         lambda p, x, times, g: predictor_corrector(SDE, p.score, x, times, snr=0.4, generator=g, **QUIET), BACK,
-        "the variance of the noise",
+        "as if the term of the score were .*, and the noise",
     ),
 }  # fmt: skip
 

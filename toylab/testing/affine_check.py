@@ -85,9 +85,8 @@ def check_affine(runs: list[Run], problem: Problem, how: str, n: int, seed: int)
     seen = found[0] if len(found) == 1 else extrapolated(*found)
     z = threshold(N_TESTS)
     findings.append(_check_map(seen, found[-1], problem, z, lambda: _forgets(runs[0], x)))
-    if noisy and not seen.silent:
-        findings.append(_check_shape(seen, z))
-    findings += [_check_others(seen, z), _check_bent(seen, z)]
+    if not seen.silent:
+        findings += [*([_check_shape(seen, z)] if noisy else []), _check_others(seen, z), _check_bent(seen, z)]
     return Report(tuple(findings), n=n)
 
 
@@ -206,15 +205,25 @@ def reverse_problem(claim: ReverseSDE | ProbabilityFlow) -> tuple[Problem, list[
     grids = [times_of(sde, law, n) for n in N_STEPS]
 
     def slips() -> dict[str, tuple[AffineLaw, AffineLaw]]:
-        own, *small = (reverse_slips(times_of(sde, law, n), share) for n in (N_STEPS[-1], *(8 * n for n in N_STEPS)))
-        return {words: (own[words], _limit([some[words] for some in small])) for words in own}
+        own, *finer = (reverse_slips(at, share) for at in (grids[-1], *small))
+        return {words: (own[words], _limit([some[words] for some in finer])) for words in own}
 
     base, *larger = (
         _limit([scaled_law(at, share, *scale) for at in grids]) for scale in ((1, 1), (1 + _SLIP, 1), (1, 1 + _SLIP))
     )
+    small = [times_of(sde, law, 8 * n) for n in N_STEPS]
+
+    def explain(found: AffineEvidence, z: float) -> str:
+        drift, noise = found.closest(lambda drift: _limit([scaled_law(at, share, drift) for at in small]))
+        fitted = _limit([scaled_law(at, share, drift, noise) for at in small])
+        if bool(found.off(fitted, z, _LIKE).any()):
+            return ""
+        words = f"the ends are as if the term of the score were {drift:.2f} times what it should be"
+        return f"{words}, and the noise {noise:.2f} times" if share == 1 else words
+
     alpha, sigma = float(sde.alpha(1.0)), float(sde.sigma(1.0))
     start = _start(alpha * law.mean, alpha**2 * law.variances + sigma**2, right)
-    problem = Problem(law, start, right, base, tuple(larger[: 1 + (share == 1)]), slips)
+    problem = Problem(law, start, right, base, tuple(larger[: 1 + (share == 1)]), slips, explain=explain)
     return problem, [torch.linspace(1.0, end, n + 1, dtype=torch.float64) for n in N_STEPS]
 
 

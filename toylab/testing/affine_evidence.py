@@ -1,6 +1,7 @@
 """What chains on a normal law tell of the affine map that moved them, by least squares, and of the noise left over."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -62,6 +63,17 @@ class AffineEvidence:
     def off(self, law: AffineLaw, z: float, exact: float = EXACT) -> Tensor:
         """In which entries the map is not that of a law, [10]."""
         return ~((self.map.mean - self.vector(law)).abs() <= self.tolerance(law, z, exact))
+
+    def closest(self, law_of: Callable[[float], AffineLaw]) -> tuple[float, float]:
+        """So many times the drift, and the size of the noise, as fit best; ``law_of`` gives the law of a drift."""
+        best = (math.inf, 1.0, 1.0)
+        for drift in torch.linspace(-2, 4, 121, dtype=torch.float64).tolist():
+            law = law_of(drift)
+            noise = (self.map.mean[[6, 9]] / law.noise.clamp(min=1e-300)).mean().clamp(min=0).sqrt()
+            scaled = replace(law, noise=law.noise * noise**2)
+            gap = (self.map.mean - self.vector(scaled)) / self.tolerance(scaled, 1.0, 0.01)
+            best = min(best, (float(gap.square().sum()), drift, float(noise)))
+        return best[1:]
 
     def without_slopes(self) -> "AffineEvidence":
         """The same, as if nothing were known of how ends depend on starts."""
