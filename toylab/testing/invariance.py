@@ -97,7 +97,7 @@ def check_invariant(run_on: Callable[[object], Run], n: int, seed: int) -> Repor
 
 def _check_law(run: Run, p: GaussianMixture, start: Tensor, name: str, z: float, seed: int) -> Finding:
     title = f"stays in {name}"
-    x, done, wrong = start, 0, False
+    x, done, wrong, single = start, 0, False, len(p.weights) == 1
     for look in _LOOKS:
         while done < look:
             done += 1
@@ -109,20 +109,14 @@ def _check_law(run: Run, p: GaussianMixture, start: Tensor, name: str, z: float,
         wrong = wrong or bool(off)
         if wrong:  # and for the words, on towards the law that it keeps
             if off and (look == _LOOKS[-1] or max(k.memory for k in kept if sum(k.degrees) == 2) < 0.3):
-                return Finding(title, False, f"in {done} calls {_explain(kept, off, p, z)}")
+                return Finding(title, False, f"in {done} calls {_explain(kept, off, p)}")
             continue
-        slip = max(
-            k.mean.visible(z) * math.sqrt(sum(k.degrees)) / max(1 - k.memory, 1e-9)
-            for k in kept
-            if sum(k.degrees) in (1, 2) and len(p.weights) == 1
-        ) if len(p.weights) == 1 else max(
-            k.mean.visible(z) / max(1 - k.memory, 1e-9) for k in kept if k.degrees == (0, 0)
-        )  # fmt: skip
+        slip = _visible_slip(kept, single, z)
         if slip <= _VISIBLE:
             break
     if wrong:
-        return Finding(title, False, "it leaves p, and comes back: not p, but what it does in the long run is kept")
-    what = "mean or variance" if len(p.weights) == 1 else "the weight of a component"
+        return Finding(title, False, "chains of p are not those of p for a while, and are again in the long run")
+    what = "mean or variance" if single else "the weight of a component"
     told = f"after {done} calls; {percent(slip)} more in {what} of the law that it keeps would have been seen"
     if slip > _VISIBLE:
         return Finding(
@@ -135,7 +129,16 @@ def _check_law(run: Run, p: GaussianMixture, start: Tensor, name: str, z: float,
     return Finding(title, True, told, slip)
 
 
-def _explain(kept: list[Kept], off: list[Kept], p: GaussianMixture, z: float) -> str:
+def _visible_slip(kept: list[Kept], single: bool, z: float) -> float:
+    """What is found of the law that the chains tend to: of mean and variance, or of the weights of a mixture."""
+    if single:
+        told = [(k, math.sqrt(sum(k.degrees))) for k in kept if sum(k.degrees) in (1, 2)]
+    else:
+        told = [(k, 1.0) for k in kept if k.degrees == (0, 0)]
+    return max(unit * k.mean.visible(z) / max(1 - k.memory, 1e-9) for k, unit in told)
+
+
+def _explain(kept: list[Kept], off: list[Kept], p: GaussianMixture) -> str:
     """What is off, in words."""
     if len(p.weights) > 1:
         weights = [k for k in off if k.degrees == (0, 0)]

@@ -3,7 +3,7 @@
 import torch
 
 from toylab.testing.affine_evidence import AffineEvidence, Measured
-from toylab.testing.affine_law import Normal
+from toylab.testing.affine_law import AffineLaw, Normal
 from toylab.testing.affine_slips import langevin_law
 from toylab.testing.claims import Langevin
 
@@ -94,10 +94,9 @@ def _is_near(value: float, known: float) -> bool:
     return abs(value - known) < _NEAR * abs(known) + 0.01 * (known == 0)
 
 
-def _of_a_mean(found: AffineEvidence, claim: Langevin, law: Normal, noise: float, fitted: object) -> str:
+def _of_a_mean(found: AffineEvidence, claim: Langevin, law: Normal, noise: float, fitted: AffineLaw) -> str:
     """The ends lie where drift and noise of mean 0 would not lead."""
-    expected = found.vector(langevin_law(claim, law, *_factors(found, claim, law)))[4:6]
-    pushed = law.axes @ (found.map.mean[4:6] - expected)
+    pushed = law.axes @ (found.map.mean[4:6] - found.vector(fitted)[4:6])
     if claim.n_steps == 1:
         pushed = pushed / claim.step_size**0.5
         told = ", ".join(f"{m:.3f}" for m in pushed.tolist())
