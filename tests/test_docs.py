@@ -282,7 +282,19 @@ def test_an_objective_is_added_from_its_page_alone():
 def test_a_sampler_is_added_from_its_page_alone():
     assert contracts("extend/sampler.md", "samplers") == 1
     out, _ = run("extend/sampler.md")
-    assert 0.2 < float(re.search(r"[\d.]+", out).group()) < 0.95
+    acceptance, passed = out.splitlines()
+    assert 0.2 < float(re.search(r"[\d.]+", acceptance).group()) < 0.95
+    assert passed == "True"
+
+
+def test_a_sampler_and_an_sde_that_are_wrong_are_named_as_the_pages_say():
+    for name, start in (("samplers.md", "# "), ("diffusion.md", "check_sde(MyVP()).wrong)  # ")):
+        out, page = run(name)[0], (ROOT / "docs" / name).read_text()
+        section = page.split("## Is your ")[1].split("\n## ")[0]
+        said = [line.split(start, 1)[1] for line in section.splitlines() if start in line]
+        assert len(said) == 2 - (name == "diffusion.md")
+        for words in said:
+            assert words in out
 
 
 def test_the_page_of_the_command_has_every_part_of_it():

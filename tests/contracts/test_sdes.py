@@ -9,6 +9,7 @@ from toylab.densities import GaussianMixture, two_modes
 from toylab.metrics import posterior_covariance_at, posterior_mean_at
 from toylab.score import gradient
 from toylab.sde import SDE, VE, VP, SubVP, plain_noise, require_sde, score_at
+from toylab.testing import check_sde
 
 SDES = {
     "VE": VE(),
@@ -44,6 +45,12 @@ def test_the_variance_moves_with_drift_and_diffusion(sde):
     left = rate(lambda t: sde.sigma(t) ** 2, T)
     right = 2 * drift_rate(sde, T) * sde.sigma(T) ** 2 + sde.diffusion(T) ** 2
     torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-12)
+
+
+@every_sde
+def test_it_is_of_one_piece(sde):
+    """As anybody's SDE is checked: coarser than the two above, and with the prior."""
+    assert check_sde(sde).passed
 
 
 @every_sde

@@ -397,6 +397,10 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "metrics.convergence": {"path": lambda: chains(1).path},
     "testing.check_discrete_loss": {"n": lambda: 200},
     "testing.check_objective": {"n": lambda: 200, "sigma": lambda: 0.0, "path": lambda: None},
+    "testing.check_sampler": {
+        "sampler": lambda: lambda p, x, g: langevin(p.score, x, step_size=0.1, n_steps=1, generator=g),
+        "claim": lambda: testing.Langevin(0.1), "n": lambda: 1000,
+    },
     "training.one_cycle": {"t": lambda: 0.3},
     "training.fit": {"rate": lambda: training.cosine},
     "training.save": {"path": lambda: Path(tempfile.gettempdir()) / "toylab-fuzz.pt"},

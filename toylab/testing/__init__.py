@@ -1,4 +1,4 @@
-"""Is a loss what it is meant to be? ``check_objective`` tries it on a density that is known exactly.
+"""Is a loss what it is meant to be, a sampler what it claims, an SDE of one piece? Each is held against known laws.
 
 Losses of spins, which have no score, are tried by ``check_discrete_loss`` on a Boltzmann machine.
 
@@ -7,10 +7,28 @@ Losses of spins, which have no score, are tried by ``check_discrete_loss`` on a 
 True
 """
 
+from toylab.testing.claims import AnnealedLangevin, Claim, Invariant, Langevin, ProbabilityFlow, ReverseSDE
 from toylab.testing.objective import check_objective
 from toylab.testing.report import Finding, Report
+from toylab.testing.sampler import check_sampler
+from toylab.testing.sde import check_sde
 from toylab.testing.spin_truth import SPINS
 from toylab.testing.spins import check_discrete_loss
 from toylab.testing.truth import MIXTURE
 
-__all__ = ["MIXTURE", "SPINS", "Finding", "Report", "check_discrete_loss", "check_objective"]
+__all__ = [
+    "MIXTURE",
+    "SPINS",
+    "AnnealedLangevin",
+    "Claim",
+    "Finding",
+    "Invariant",
+    "Langevin",
+    "ProbabilityFlow",
+    "Report",
+    "ReverseSDE",
+    "check_discrete_loss",
+    "check_objective",
+    "check_sampler",
+    "check_sde",
+]

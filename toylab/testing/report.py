@@ -10,7 +10,7 @@ class Finding:
 
     Attributes:
         check: its name.
-        passed: whether the loss is right in this respect, as far as the check can see.
+        passed: whether it is right in this respect, as far as the check can see.
         message: what was measured, and in words what is wrong.
         smallest_slip: the smallest relative error that would have been found, for the checks that are statistics.
         undecided: whether nothing is wrong but so large an error would have been missed that nothing is right either.
@@ -25,11 +25,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """All that ``check_objective`` found; printed, one line per check.
+    """All that a check found; printed, one line for each thing that was checked.
 
     Attributes:
-        findings: in the order they were made. A loss that cannot be called is not checked further.
-        loss_std: standard deviation over points of the loss of the true score: not a fault, but noise in training.
+        findings: in the order they were made. What cannot be called is not checked further.
+        loss_std: standard deviation over points of the loss of the true score: not a fault, but noise in training; nan
+            if no loss was checked.
         n: number of points from which the statistics come.
     """
 
@@ -63,6 +64,6 @@ class Report:
             f"{'ok   ' if f.passed else '?    ' if f.undecided else 'WRONG'} {f.check}: {f.message}"
             for f in self.findings
         ]
-        return "\n".join(
-            [*lines, f"      standard deviation of the loss of a point, at the truth: {self.loss_std:.3g}"]
-        )
+        if not math.isnan(self.loss_std):
+            lines.append(f"      standard deviation of the loss of a point, at the truth: {self.loss_std:.3g}")
+        return "\n".join(lines)
