@@ -23,7 +23,7 @@ _SETTLED, _NEARLY_SETTLED = 1e-8, 3e-5  # change by half the step, of max(1, |va
 _CHUNK = 250_000
 _NEGLIGIBLE = 1e-24  # a node of such probability adds nothing, whatever f is there
 _MOST_UNSURE = 4e-2  # error of the normaliser that is accepted of a law that integrates itself
-_LOOK, _LONG_WAIT = 64, 30.0  # blocks that tell how long all will take; seconds that are announced
+_LOOK, _LONG_WAIT = 64, 30.0  # blocks that tell how long many will take, about; seconds that are announced
 _BLOCK = 8  # nodes along the side of a block, which is left out as a whole if it is negligible
 
 
@@ -107,6 +107,8 @@ def _expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: float, 
     for x, p in _nodes(density, sigma, per_length):
         mass += float(p.sum())
         seen = p > _NEGLIGIBLE
+        if not bool(seen.any()):
+            continue
         total += float((p[seen] * _one_per_point(f(x[seen]), x[seen]).to(p)).sum())
     if not abs(mass - 1) < 1e-6:
         raise ValueError(
@@ -191,8 +193,11 @@ def _grid(density: Density, sigma: float, per_length: int) -> Iterator[tuple[Ten
     blocks = torch.cartesian_prod(first, second).split(_CHUNK // _BLOCK)
     kept = torch.cat([corners[_matters(corners, axes, density, sigma, cell)] for corners in blocks])
     start, total = time.perf_counter(), len(kept) * _BLOCK**2
-    for k, corners in enumerate([kept[:_LOOK], *kept[_LOOK:].split(_CHUNK // _BLOCK**2)]):
-        if k == 1 and (wait := (time.perf_counter() - start) / (_LOOK * _BLOCK**2) * total) > _LONG_WAIT:
+    first_look = torch.arange(len(kept)) % max(len(kept) // _LOOK, 1) == 0
+    many = total > _CHUNK // 4
+    parts = [kept[first_look], *kept[~first_look].split(_CHUNK // _BLOCK**2)] if many else [kept]
+    for k, corners in enumerate(parts):
+        if k == 1 and (wait := (time.perf_counter() - start) / len(parts[0]) * len(kept)) > _LONG_WAIT:
             warn(f"a quadrature over {total} points, at which the law or the field is slow, takes about {wait:.0f} s.")
         nodes = (corners[:, None] + within).reshape(-1, 2)
         nodes = nodes[(nodes < torch.tensor(sides)).all(-1)]
