@@ -92,6 +92,12 @@ def test_of_circles(p, radius):
         assert excess(p, level) == pytest.approx(of_radii(p, radius, level), abs=1e-6)
 
 
+def test_variances_of_laws_that_have_no_density():
+    assert variance(Circle(3.0)) == pytest.approx(9.0, rel=1e-9)
+    assert variance(Square(-2.0, 2.0)) == pytest.approx(8 / 3, rel=1e-9)
+    assert variance(Segment((-1.0, 0.0), (2.0, 4.0))) == pytest.approx(25 / 12, rel=1e-9)
+
+
 def test_of_a_funnel():
     """I(p) = 1 / s^2 + 1/2 + E e^-V, of the clean law; and Y has the variance E e^V."""
     s, level = 1.0, 1e-4
