@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.special
 import torch
 
 from toylab.densities import (
     Banana,
     Circle,
+    Funnel,
     GaussianMixture,
     Laplace,
     Points,
@@ -109,6 +111,23 @@ def test_a_log_density_with_kinks():
     q = Laplace(scales)
     assert float(q.log_prob(torch.zeros(2, dtype=torch.float64))) == pytest.approx(-math.log(4 * math.prod(scales)))
     assert cross_entropy(p, q) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_narrow_model_with_kinks():
+    """KL(N(0, I) | Laplace) = log 4 + 2 sqrt(2 / pi) - 1 - log(2 pi), where each halving of the step still tells."""
+    expected = math.log(4) + 2 * math.sqrt(2 / math.pi) - 1 - math.log(2 * math.pi)
+    assert kl_divergence(NORMAL, Laplace()) == pytest.approx(expected, abs=1e-5)
+
+
+def test_laws_too_narrow_for_a_grid():
+    """Their entropies: of the funnel those of its two normal numbers, of Student's t by the digamma function."""
+    assert entropy(Funnel(1.0)) == pytest.approx(1 + math.log(2 * math.pi), rel=1e-9)
+    nu, S = 3.0, 0.25
+    p = StudentTMixture([1.0], [[1.0, 0.0]], [[S, 0.0], [0.0, S]], [nu])
+    digamma = scipy.special.digamma
+    expected = math.log(2 * math.pi * S) + 0.5 * (nu + 2) * (digamma(0.5 * nu + 1) - digamma(0.5 * nu))
+    assert entropy(p) == pytest.approx(expected, rel=1e-9)
+    assert kl_divergence(Funnel(1.0), Square()) == math.inf
 
 
 def test_a_heavy_tail_as_the_model():

@@ -136,6 +136,14 @@ class Mixture(Density):
         """The least of all parts."""
         return min(part.length_scale(sigma) for part in self.densities)
 
+    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float] | None:
+        parts = [known for part in self.densities if (known := part._as_points(sigma)) is not None]
+        if len(parts) < len(self.densities) or len({std for _, _, std in parts}) > 1:
+            return None
+        shares = self.weights / self.weights.sum()
+        masses = [share * own for share, (_, own, _) in zip(shares, parts, strict=True)]
+        return torch.cat([points for points, _, _ in parts]), torch.cat(masses), parts[0][2]
+
     def _log_weights_as(self, like: Tensor) -> Tensor:
         log_weights: Tensor = self._cast(like, lambda: (self._log_weights,), "log_weights")[0]
         return log_weights

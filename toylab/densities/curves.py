@@ -89,6 +89,12 @@ class TwoMoons(TwoRegimeDensity):
         """The noise level."""
         return sigma
 
+    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float]:
+        angle, masses = _panels(0.0, math.pi, sigma)
+        upper = torch.stack([angle.cos(), angle.sin()], -1)
+        lower = torch.tensor([1.0, 0.5], dtype=torch.float64) - upper
+        return torch.cat([upper, lower]), 0.5 * masses.repeat(2), 0.0
+
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         upper = _arc(x, 1.0, 0.0, math.pi, sigma)
         lower = _arc(x - constant((1.0, 0.5), x), 1.0, math.pi, 2 * math.pi, sigma)
@@ -133,6 +139,10 @@ class Spiral(TwoRegimeDensity):
     def length_scale(self, sigma: float = 0.0) -> float:
         """The noise level."""
         return sigma
+
+    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float]:
+        angle, masses = _panels(self.start, self.end, sigma / (self.rate * math.hypot(1, self.end)))
+        return (self.rate * angle)[:, None] * torch.stack([angle.cos(), angle.sin()], -1), masses, 0.0
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rate = self.rate
@@ -182,6 +192,14 @@ class Spiral(TwoRegimeDensity):
 
         low, high = torch.full_like(sigma, self.start), torch.full_like(sigma, self.end)
         return latent.evaluate(integrand, (*x.unbind(-1), sigma), low, high, scale=math.pi)
+
+
+def _panels(start: float, end: float, scale: float) -> tuple[Tensor, Tensor]:
+    """Gauss-Legendre nodes on an interval, 48 to 16 scales or less, and their masses under the uniform law."""
+    n = math.ceil((end - start) / (16 * scale))
+    places = (torch.arange(n, dtype=torch.float64)[:, None] + torch.tensor(_NODES, dtype=torch.float64)) / n
+    masses = torch.tensor(_WEIGHTS, dtype=torch.float64).repeat(n) / n
+    return start + (end - start) * places.flatten(), masses
 
 
 def _range_of_cosine(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:

@@ -223,6 +223,10 @@ class Density(Parameters, ABC):
             "0, or noise before cutting: p.noised(0.1).truncated(box). Cut mixtures of Gaussians are known under noise."
         )
 
+    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float] | None:
+        """Points [J, 2], masses [J] and a std: masses with noise of it that stand for the law under noise of sigma."""
+        return None
+
     def _mass_in(self, box: Box) -> tuple[float, float]:
         """P(X in the box) and an estimate of its relative error."""
         low, high = _corners(self, box)
@@ -366,6 +370,10 @@ class Noised(Density):
     def _blurred(self, std: float) -> Density:
         return self.density._blurred(math.hypot(self.std, std))
 
+    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float] | None:
+        known = self.density._as_points(math.hypot(self.std, sigma))
+        return None if known is None else (known[0], known[1], math.hypot(known[2], self.std))
+
     def __repr__(self) -> str:
         return f"{self.density!r}.noised({self.std!r})"
 
@@ -452,6 +460,10 @@ class Affine(Density):
         """Where the points x [..., 2] are moved: factor * R x + shift."""
         validate.points("x", x)
         return self.factor * x @ self._rotation(x).T + constant(self.shift, x)
+
+    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float] | None:
+        known = self.density._as_points(sigma / abs(self.factor))
+        return None if known is None else (self.forward(known[0]), known[1], abs(self.factor) * known[2])
 
     def __repr__(self) -> str:
         motions = {

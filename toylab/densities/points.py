@@ -108,6 +108,9 @@ class Points(Density):
         """The noise level."""
         return sigma
 
+    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float]:
+        return self.points, torch.full((len(self.points),), 1 / len(self.points), dtype=torch.float64), 0.0
+
     def _gaussians(self, like: Tensor) -> _gaussians.Gaussians:
         def make() -> _gaussians.Gaussians:
             zero = torch.zeros(len(self.points), 2, 2, dtype=torch.float64)

@@ -1,13 +1,16 @@
 """Expectations under a density as sums on a grid."""
 
 import math
+import time
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from toylab._internal.warn import warn
 from toylab.densities.density import Affine, Density, Truncated
 from toylab.densities.energy import FromEnergy
+from toylab.densities.smoothing import panel_expectation
 
 # The trapezoid rule on a smooth function that vanishes at the edges converges exponentially: with six nodes to the
 # narrowest standard deviation the rule itself is exact to rounding for a Gaussian, and for the squared score of a
@@ -16,10 +19,11 @@ _NODES_PER_LENGTH = 6
 _MOST_NODES = 50_000_000
 _MOST_REFINED = 16_000_000
 _MOST_PER_LENGTH = 192
-_SETTLED, _NEARLY_SETTLED = 1e-8, 1e-5  # change by half the step, of max(1, |value|): to stop at; to accept at the end
+_SETTLED, _NEARLY_SETTLED = 1e-8, 3e-5  # change by half the step, of max(1, |value|): to stop at; to accept at the end
 _CHUNK = 250_000
 _NEGLIGIBLE = 1e-24  # a node of such probability adds nothing, whatever f is there
 _MOST_UNSURE = 4e-2  # error of the normaliser that is accepted of a law that integrates itself
+_LOOK, _LONG_WAIT = 64, 30.0  # blocks that tell how long many will take, about; seconds that are announced
 _BLOCK = 8  # nodes along the side of a block, which is left out as a whole if it is negligible
 
 
@@ -52,12 +56,19 @@ def refined_expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: 
 
     It is ``expectation`` on grids of 3, 6, 12 .. nodes to a ``length_scale``, until the value changes by less than 1e-8
     (of it, where it is greater than 1). Where 192 nodes, or 16 million together, are not enough for that, as where f
-    has kinks, a change below 1e-5 will do; the error is then about a third of it. f may be infinite: so is the value.
+    has kinks, a change below 3e-5 will do: the error is then about a third of it, below 1e-5. f may be infinite: so is
+    the value. A law too narrow against its extent for two such grids is integrated by panels that resolve p f, to 1e-8.
 
     Raises:
-        ValueError: as ``expectation``, if f is nan, and if the value does not settle.
+        ValueError: as ``expectation``, if f is nan, if the value does not settle, and if the law itself is so narrow
+            that there is no second grid to tell.
     """
     per_length = _NODES_PER_LENGTH // 2
+    panels = density.length_scale(sigma) > 0 and not _has_nodes(density, sigma)
+    if panels and _n_nodes(density, sigma, 2 * per_length) > _MOST_REFINED:
+        value = panel_expectation(lambda x: _one_per_point(f(x), x), density, sigma)
+        if value is not None:
+            return value
     before = _expectation(f, density, sigma, per_length)
     change = 0.0 if math.isinf(before) else math.inf
     while change > _SETTLED:
@@ -70,11 +81,23 @@ def refined_expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: 
         change, before = abs(value - before) / max(1.0, abs(value)), value
     if math.isnan(before):
         raise ValueError("f is nan at a point of the grid, or both inf and -inf: its expectation is nothing.")
+    if math.isfinite(change) and change > _NEARLY_SETTLED and panels:
+        value = panel_expectation(lambda x: _one_per_point(f(x), x), density, sigma)
+        if value is not None:
+            return value
+    if math.isinf(change):
+        low, high = density.bounds(sigma)
+        raise ValueError(
+            f"the expectation is not known: the law varies over {density.length_scale(sigma):.3g} on a rectangle of "
+            f"sides {[round(float(side), 3) for side in high - low]}, and of {_n_nodes(density, sigma, per_length):.2g}"
+            " nodes there is no grid to tell whether it has settled. Raise sigma, to which alone the walls of a law "
+            "that is cut, and curves, are blurred, or estimate by Monte Carlo."
+        )
     if change > _NEARLY_SETTLED:
         raise ValueError(
-            f"the expectation has not settled: {before:.8g} still changes by {change:.1g} of it on a grid of "
-            f"{per_length // 2} nodes to the length_scale of the law, {density.length_scale(sigma):.3g}, since f "
-            "varies much faster there. Raise sigma, or estimate by Monte Carlo."
+            f"the expectation has not settled: {before:.8g} still changes by {change * max(1.0, abs(before)):.1g} on a "
+            f"grid of {per_length // 2} nodes to the length_scale of the law, {density.length_scale(sigma):.3g}, since "
+            "f varies much faster there. Raise sigma, or estimate by Monte Carlo."
         )
     return before
 
@@ -84,6 +107,8 @@ def _expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: float, 
     for x, p in _nodes(density, sigma, per_length):
         mass += float(p.sum())
         seen = p > _NEGLIGIBLE
+        if not bool(seen.any()):
+            continue
         total += float((p[seen] * _one_per_point(f(x[seen]), x[seen]).to(p)).sum())
     if not abs(mass - 1) < 1e-6:
         raise ValueError(
@@ -109,6 +134,13 @@ def _one_per_point(values: object, x: Tensor) -> Tensor:
 def fisher_information(density: Density, sigma: float = 0.0) -> float:
     """I(p_sigma) = E|grad log p_sigma(X)|^2 under p_sigma itself, by quadrature (``expectation``)."""
     return expectation(lambda x: density.score(x, sigma).square().sum(-1), density, sigma)
+
+
+def _has_nodes(density: Density, sigma: float) -> bool:
+    """Whether a law brings its own quadrature."""
+    while isinstance(density, Affine):
+        density = density.density
+    return isinstance(density, FromEnergy | Truncated) and sigma == 0
 
 
 def _nodes(density: Density, sigma: float, per_length: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -158,9 +190,16 @@ def _grid(density: Density, sigma: float, per_length: int) -> Iterator[tuple[Ten
     cell = math.prod(float((b - a) / (n - 1)) for a, b, n in zip(low, high, sides, strict=True))
     first, second = (torch.arange(0, n, _BLOCK) for n in sides)
     within = torch.cartesian_prod(torch.arange(_BLOCK), torch.arange(_BLOCK))
-    for corners in torch.cartesian_prod(first, second).split(_CHUNK // _BLOCK):
-        kept = corners[_matters(corners, axes, density, sigma, cell)]
-        nodes = (kept[:, None] + within).reshape(-1, 2)
+    blocks = torch.cartesian_prod(first, second).split(_CHUNK // _BLOCK)
+    kept = torch.cat([corners[_matters(corners, axes, density, sigma, cell)] for corners in blocks])
+    start, total = time.perf_counter(), len(kept) * _BLOCK**2
+    first_look = torch.arange(len(kept)) % max(len(kept) // _LOOK, 1) == 0
+    many = total > _CHUNK // 4
+    parts = [kept[first_look], *kept[~first_look].split(_CHUNK // _BLOCK**2)] if many else [kept]
+    for k, corners in enumerate(parts):
+        if k == 1 and (wait := (time.perf_counter() - start) / len(parts[0]) * len(kept)) > _LONG_WAIT:
+            warn(f"a quadrature over {total} points, at which the law or the field is slow, takes about {wait:.0f} s.")
+        nodes = (corners[:, None] + within).reshape(-1, 2)
         nodes = nodes[(nodes < torch.tensor(sides)).all(-1)]
         for part in nodes.split(_CHUNK):
             x = torch.stack([axis[index] for axis, index in zip(axes, part.unbind(-1), strict=True)], -1)

@@ -10,12 +10,14 @@ where X given Y = y is normal, too: its mean is m + C S^-1 (y - m), its covarian
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from toylab._internal.warn import warn
 from toylab.densities import interval, latent
 
 Box = tuple[float, float, float, float]  # left, right, bottom, top: each may be infinitely far
@@ -24,6 +26,7 @@ LEAST_MASS = 1e-4  # draws are made by rejection; and laws are known by bounds t
 _MOST_UNSURE = 1e-6  # relative error of a mass that is accepted
 _MOST_NODES = 50_000_000
 _CHUNK = 250_000
+_LOOK, _LONG_WAIT = 4096, 30.0  # points that tell how long all will take; seconds that are announced
 _FAR = 9.5  # standard deviations, beyond which a normal law has a mass of 2e-21
 
 
@@ -211,6 +214,7 @@ def mass_by_quadrature(
     """
     if bool((low >= high).any()):
         return 0.0, 0.0
+    _announce(log_prob, low, high, longest)
     fine, coarse = (
         sum(float((weights * log_prob(x).exp()).sum()) for x, weights in nodes(low, high, longest, order))
         for order in (8, 6)
@@ -223,6 +227,24 @@ def mass_by_quadrature(
             "the box as its extent."
         )
     return fine, error
+
+
+def _announce(log_prob: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, longest: float) -> None:
+    """Warn if the mass takes long, by the time that the first nodes take."""
+    if longest == 0:
+        return
+    n_nodes = sum(math.prod(order * (side / longest + 1) for side in (high - low).tolist()) for order in (8, 6))
+    if n_nodes < 16 * _LOOK or n_nodes > _MOST_NODES:
+        return
+    x = low + (high - low) * torch.rand(_LOOK, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    start = time.perf_counter()
+    log_prob(x)
+    wait = (time.perf_counter() - start) / _LOOK * n_nodes
+    if wait > _LONG_WAIT:
+        warn(
+            f"the mass in the box is a sum over {n_nodes:.2g} points, which takes about {wait:.0f} s: the law is slow. "
+            "Cut it first and noise it then, or give a smaller box."
+        )
 
 
 def nodes(low: Tensor, high: Tensor, longest: float, order: int = 8) -> Iterator[tuple[Tensor, Tensor]]:

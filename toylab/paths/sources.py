@@ -5,10 +5,10 @@ from torch import Tensor
 
 from toylab.densities import GaussianMixture
 from toylab.densities.density import Density
-from toylab.paths.marginal import marginal_velocity, unexplained
+from toylab.paths.marginal import marginal_velocity, require_finite, unexplained
 from toylab.paths.pairs import pair_irreducible, pair_velocity
 from toylab.paths.path import NoisePath
-from toylab.paths.round_source import is_round, round_velocity
+from toylab.paths.round_source import is_round, round_irreducible, round_velocity
 from toylab.paths.shares import Shares
 from toylab.paths.times import time_like
 
@@ -28,7 +28,7 @@ def exact_irreducible(path: NoisePath, source: Density | None, density: Density,
 
 
 def _shares(path: NoisePath, t: Tensor) -> Shares:
-    alpha_rate, sigma_rate = path.rates(t)
+    alpha_rate, sigma_rate = require_finite(t, *path.rates(t))
     return Shares(path.sigma(t), path.alpha(t), sigma_rate, alpha_rate)
 
 
@@ -49,8 +49,11 @@ def irreducible_between(source: Density, density: Density, shares: Shares) -> fl
     """1/2 E|x'_t - v(x_t, t)|^2, by quadrature."""
     if isinstance(source, GaussianMixture) and isinstance(density, GaussianMixture):
         return pair_irreducible(source, density, shares)
+    if isinstance(source, GaussianMixture) and is_round(source):
+        return round_irreducible(source, density, shares)
     raise ValueError(
-        f"source is {source!r} and density {density!r}: the irreducible loss is known from N(0, I) to any density, "
-        "and from a GaussianMixture to another one. The error of a velocity is the mean of "
+        f"source is {source!r} and density {density!r}: the irreducible loss is known from N(0, I), which is the "
+        "source if none is given, and from a GaussianMixture of round components, such as ring(), to any density, and "
+        "from any GaussianMixture to another one. The error of a velocity is the mean of "
         "1/2 |v(x, t) - path.velocity(p, x, t)|^2 over here = draw(path, p.sample((n,))), at here.x and here.t."
     )

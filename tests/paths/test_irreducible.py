@@ -1,0 +1,209 @@
+"""What no velocity explains, against formulas and quadratures that share nothing with the library's."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.special
+import torch
+
+from toylab.densities import (
+    Circle,
+    ConcentricCircles,
+    Funnel,
+    GaussianMixture,
+    Laplace,
+    Mixture,
+    Segment,
+    Square,
+    StudentTMixture,
+    TwoMoons,
+    isotropic,
+)
+from toylab.densities.smoothing import excess, variance
+from toylab.objectives import FlowMatching
+from toylab.paths import GaussianPath, Linear, cosine
+
+ROUND = isotropic([[0.0, -2.0], [1.0, 1.0], [3.0, 0.0]], 0.7, weights=[0.5, 0.3, 0.2])
+MIXTURE = GaussianMixture([0.3, 0.7], [[-2.0, 0.0], [1.0, 1.0]], [[[1.0, 0.6], [0.6, 0.8]], [[0.5, -0.3], [-0.3, 1.2]]])
+
+
+def of_square(half, level):
+    """The uniform law on [-half, half]^2: a difference of two normal distribution functions along each axis."""
+
+    def p(x):
+        return (scipy.special.ndtr((x + half) / level) - scipy.special.ndtr((x - half) / level)) / (2 * half)
+
+    def slope(x):
+        bells = [math.exp(-0.5 * ((x + side) / level) ** 2) for side in (half, -half)]
+        return (bells[0] - bells[1]) / (level * math.sqrt(2 * math.pi) * 2 * half)
+
+    # one half of the line, in two parts: the integrand lies at the wall
+    ends = (0.0, half, half + 8 * level)
+    fisher = sum(
+        2
+        * scipy.integrate.quad(lambda x: slope(x) ** 2 / p(x), a, b, epsabs=1e-13, points=[half - 4 * level][: a < 1])[
+            0
+        ]
+        for a, b in zip(ends, ends[1:], strict=False)
+    )
+    return 1 - level**2 * fisher
+
+
+def of_student(nu, scale, level):
+    """Round Student's t with noise: a mean over its precision at each radius, Simpson's rule on their logarithms."""
+    u, w = np.polynomial.legendre.leggauss(300)
+    v, w = 35 * (u - 1) / 2 + 4.0, 35 * w / 2  # log precision
+    gamma = np.exp(0.5 * nu * (math.log(0.5 * nu) + v - np.exp(v)) - scipy.special.gammaln(0.5 * nu))
+    heat = scale**2 * np.exp(-v) + level**2
+    s = np.linspace(-14, 25, 6001)
+    r = np.exp(s)[:, None]
+    each = w * gamma * np.exp(-0.5 * r**2 / heat) / (2 * math.pi * heat)
+    p, slope = each.sum(-1), -(each * r / heat).sum(-1)
+    fisher = scipy.integrate.simpson(
+        2 * math.pi * r[:, 0] ** 2 * np.where(p > 1e-290, slope**2 / np.maximum(p, 1e-290), 0), x=s
+    )
+    return 1 - 0.5 * level**2 * fisher
+
+
+def of_radii(p, radius, level):
+    """A law about the origin by its own score along one ray: only the rule is another one."""
+    r = torch.linspace(0, radius + 9 * level, 20_001, dtype=torch.float64)
+    log_p, s = p.log_prob_and_score(torch.stack([r, torch.zeros_like(r)], -1), level)
+    return 1 - 0.5 * level**2 * float(torch.trapezoid(2 * math.pi * r * log_p.exp() * s.square().sum(-1), r))
+
+
+@pytest.mark.parametrize("level", [0.02, 0.3, 2.0])
+def test_of_a_square(level):
+    assert excess(Square(-2.0, 2.0), level) == pytest.approx(of_square(2.0, level), abs=1e-7)
+
+
+@pytest.mark.parametrize("level", [0.1, 1.0, 30.0])
+def test_of_heavy_tails(level):
+    p = StudentTMixture([1.0], [[3.0, 1.0]], [[0.25, 0.0], [0.0, 0.25]], [3.0])
+    assert excess(p, level) == pytest.approx(of_student(3.0, 0.5, level), abs=1e-7)
+    assert variance(p) == pytest.approx(2 * 3.0 * 0.25, rel=1e-4)
+
+
+@pytest.mark.parametrize(("p", "radius"), [(Circle(3.0), 3.0), (ConcentricCircles([1.0, 2.5]), 2.5)])
+def test_of_circles(p, radius):
+    for level in (0.05, 0.4, 3.0):
+        assert excess(p, level) == pytest.approx(of_radii(p, radius, level), abs=1e-6)
+
+
+def test_variances_of_laws_that_have_no_density():
+    assert variance(Circle(3.0)) == pytest.approx(9.0, rel=1e-9)
+    assert variance(Square(-2.0, 2.0)) == pytest.approx(8 / 3, rel=1e-9)
+    assert variance(Segment((-1.0, 0.0), (2.0, 4.0))) == pytest.approx(25 / 12, rel=1e-9)
+
+
+def test_of_a_funnel():
+    """I(p) = 1 / s^2 + 1/2 + E e^-V, of the clean law; and Y has the variance E e^V."""
+    s, level = 1.0, 1e-4
+    lost = 0.5 * level**2 * (1 / s**2 + 0.5 + math.exp(0.5 * s**2))
+    assert 1 - excess(Funnel(s), level) == pytest.approx(lost, rel=1e-4)
+    assert variance(Funnel(s)) == pytest.approx(s**2 + math.exp(0.5 * s**2), rel=1e-6)
+
+
+def test_of_a_law_that_is_cut():
+    """Half of N(0, 1) along the first axis, which jumps at the wall, and a normal law along the other."""
+    p = isotropic([[0.0, 0.0]], 1.0).truncated((0.0, math.inf, -math.inf, math.inf))
+    level = 0.5
+    std, slant = math.hypot(1, level), 1 / (level * math.hypot(1, level))
+
+    def density(x):
+        return 2 * math.exp(-0.5 * (x / std) ** 2) / (std * math.sqrt(2 * math.pi)) * scipy.special.ndtr(slant * x)
+
+    def score(x):
+        mills = math.exp(-0.5 * (slant * x) ** 2 - scipy.special.log_ndtr(slant * x)) / math.sqrt(2 * math.pi)
+        return -x / std**2 + slant * mills
+
+    fisher = scipy.integrate.quad(lambda x: density(x) * score(x) ** 2, -5, 9, epsabs=1e-12)[0] + 1 / std**2
+    assert excess(p, level) == pytest.approx(1 - 0.5 * level**2 * fisher, abs=1e-8)
+
+
+def test_moves_and_noise_are_followed():
+    """G of X + s Z at l is that of X at h = hypot(l, s), by the Fisher information of one and the same law."""
+    p = TwoMoons()
+    moved = p.scaled(-2.0).rotated(0.3).shifted((1.0, 5.0))
+    assert excess(moved, 0.6) == pytest.approx(excess(p, 0.3), rel=1e-12)
+    assert variance(moved) == pytest.approx(4 * variance(p), rel=1e-12)
+    total = math.hypot(0.3, 0.4)
+    fisher = 2 * (1 - excess(p, total)) / total**2
+    assert excess(p.noised(0.4), 0.3) == pytest.approx(1 - 0.5 * 0.3**2 * fisher, abs=1e-9)
+    assert excess(p.noised(0.4), 0.0) == 1.0
+
+
+def test_of_one_gaussian_over_all_times():
+    """int (1/t^2) v / (v + level^2) dt is pi s / 2 for x_1 ~ N(m, s^2 I), on the linear path."""
+    for s in (0.01, 1.0, 7.0):
+        assert -FlowMatching(Linear()).offset(isotropic([[3.0, -1.0]], s)) == pytest.approx(0.5 * math.pi * s, rel=2e-6)
+
+
+@pytest.mark.parametrize("path", [Linear, cosine])
+@pytest.mark.parametrize("t", [0.0, 0.02, 0.5, 0.95, 1.0])
+def test_a_round_source_against_the_closed_form(t, path):
+    """To one law in two shapes: as a mixture, the closed form; as any density, by what noise leaves of it."""
+    as_any = Mixture([1.0], [MIXTURE])
+    assert path(ROUND).irreducible(as_any, t) == pytest.approx(path(ROUND).irreducible(MIXTURE, t), rel=1e-6)
+
+
+def test_a_normal_source_that_is_named():
+    for t in (0.0, 0.3, 0.9):
+        named = Linear(isotropic([[0.0, 0.0]], 1.0)).irreducible(Segment(), t)
+        assert named == pytest.approx(Linear().irreducible(Segment(), t), rel=1e-9)
+
+
+def test_what_cannot_be_known_is_refused_in_a_sentence():
+    heavy = StudentTMixture([1.0], [[0.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]], [1.9])
+    with pytest.raises(ValueError, match="second moment of the law is infinite"):
+        FlowMatching(Linear()).offset(heavy)
+
+
+def sqrt_path(source=None):
+    return GaussianPath(lambda t: t, lambda t: (1 - t**2).sqrt(), source)
+
+
+def test_an_infinite_slope_at_the_end():
+    """sigma = sqrt(1 - t^2): with sigma sigma' = -t the velocity at t = 1 is x + s(x)."""
+    x = torch.randn(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = x + MIXTURE.score(x)
+    assert (sqrt_path().velocity(MIXTURE, x, 1.0) - expected).abs().max() < 1e-9
+    times = torch.tensor([1.0, 0.3, 1.0, 0.7, 0.0], dtype=torch.float64)
+    each = [sqrt_path().velocity(MIXTURE, y, float(t)) for y, t in zip(x, times, strict=True)]
+    torch.testing.assert_close(sqrt_path().velocity(MIXTURE, x, times), torch.stack(each))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: GaussianPath(lambda t: (1 - t**2).sqrt(), lambda t: t).velocity(MIXTURE, x, 1.0),
+        lambda x: GaussianPath(lambda t: t, lambda t: (1 - t) ** 0.25).velocity(MIXTURE, x, 1.0),
+        lambda x: sqrt_path(ROUND).velocity(MIXTURE, x, 1.0),
+        lambda x: sqrt_path().irreducible(MIXTURE, 1.0),
+        lambda x: FlowMatching(sqrt_path()).offset(MIXTURE),
+    ],
+    ids=range(5),
+)
+def test_an_infinite_velocity_is_named(call):
+    with pytest.raises(ValueError, match="infinite slope at t = 1"):
+        call(torch.zeros(3, 2))
+
+
+@pytest.mark.parametrize("level", [0.05, 1.0])
+def test_of_a_kink(level):
+    """Laplace with noise, the product of two lines: exponentials times normal distribution functions, by SciPy."""
+    b = 1.0
+
+    def part(x, side):
+        return math.exp(0.5 * (level / b) ** 2 - side * x / b + scipy.special.log_ndtr(side * x / level - level / b))
+
+    def integrand(x):
+        right, left = (part(x, side) / (2 * b) for side in (1, -1))
+        return (left - right) ** 2 / (b**2 * (left + right))
+
+    fisher = 2 * sum(
+        scipy.integrate.quad(integrand, *ends, epsabs=1e-13)[0] for ends in ((0, 6 * level), (6 * level, 40))
+    )
+    assert excess(Laplace((b, b)), level) == pytest.approx(1 - level**2 * fisher, abs=1e-8)
