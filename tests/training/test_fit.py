@@ -424,9 +424,13 @@ BAD = [
     (
         {"objective": NoiseConditional(geometric(2.0, 1.0, 3))},
         TypeError,
-        r"cannot be called as network\(x, sigma\): give a Noise",
+        r"cannot be called as score\(x, sigma\): give a NoiseC.*, or take an objective at one noise level",
     ),
-    ({"network": NoiseConditionalMLP(8, 2)}, TypeError, r"as network\(x\): give a ScoreMLP\(\), or an objective over"),
+    (
+        {"network": NoiseConditionalMLP(8, 2)},
+        TypeError,
+        r"as score\(x\): give a ScoreMLP\(\), .* or take an objective over",
+    ),
     ({"objective": lambda score, x, generator=None: score(x).square().mean()}, ValueError, "one loss per point"),
     ({"objective": lambda score, x, generator=None: score(x)}, ValueError, "one loss per point"),
     ({"objective": lambda score, x, generator=None: 0.0}, ValueError, "gives float"),

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toylab._internal import devices
+from toylab._internal import devices, fields
 from toylab._internal.torch_private import is_batched
 from toylab._internal.uncalled import refuse_class
 from toylab._internal.warn import warn
@@ -481,15 +481,37 @@ def function(name: str, value: object, example: str, takes: int | None = None) -
     return value
 
 
-def score(
-    name: str, value: object, *, of_sigma: bool = False, remedy: str | None = None, in_training: bool = False
-) -> Callable[..., Any]:
+def score(name: str, value: object, *, of_sigma: bool = False, remedy: str | None = None) -> Callable[..., Any]:
     """Return ``value``, or raise ``TypeError`` unless it can be called with x, or with x and a noise level.
 
-    Unless it is ``in_training``, a network whose values are those of its training mode alone is warned of.
+    A network whose values are those of its training mode alone is warned of.
     """
-    called = function(name, value, "p.score")
-    if not in_training and (layer := _of_training_mode(called)):
+    return _field(name, value, fields.LEVEL_SCORE if of_sigma else fields.SCORE, remedy)
+
+
+def velocity(name: str, value: object) -> Callable[..., Any]:
+    """Return ``value``, or raise ``TypeError`` unless it can be called with x and a time; warns as ``score``."""
+    return _field(name, value, fields.VELOCITY)
+
+
+def batch_score(name: str, value: object) -> Callable[..., Any]:
+    """Return ``value``, or raise ``TypeError`` unless it can be called with x and a batch of data."""
+    return _field(name, value, fields.BATCH_SCORE)
+
+
+def field(name: str, value: object, *kinds: fields.Kind, remedy: fields.Remedy = None) -> Callable[..., Any]:
+    """Return ``value``, or raise ``TypeError`` unless it is a function, and no field of the library's of another kind.
+
+    It is quick, as in a loop: what a function of the user's takes is found out when it is called.
+    """
+    called = function(name, value, kinds[0].example)
+    fields.refuse_other(name, called, *kinds, remedy=remedy)
+    return called
+
+
+def _field(name: str, value: object, kind: fields.Kind, remedy: str | None = None) -> Callable[..., Any]:
+    called = field(name, value, kind, remedy=remedy)
+    if layer := _of_training_mode(called):
         warn(
             f"{name} is a network in training mode, with {layer}: what it gives at a point is random, or depends on "
             "the other points. Turn it into one in evaluation mode by network.eval() first."
@@ -499,16 +521,9 @@ def score(
     except (TypeError, ValueError):  # of a function written in C: it is found out at the first call
         return called
     try:
-        parameters.bind(*(None, None) if of_sigma else (None,))
+        parameters.bind(*kind.arguments)
     except TypeError:
-        call = f"{name}(x, sigma)" if of_sigma else f"{name}(x)"
-        remedy = remedy or (
-            "give a score of every noise level, such as p.score or a trained NoiseConditionalMLP"
-            if of_sigma
-            else f"fix its noise level by toylab.score.at({name}, sigma), or give a score of x alone, such as a "
-            "trained ScoreMLP"
-        )
-        raise TypeError(f"{name} is a {type(value).__name__}, which cannot be called as {call}: {remedy}.") from None
+        raise TypeError(fields.refusal(name, value, kind, remedy=remedy)) from None
     return called
 
 

@@ -222,6 +222,7 @@ def _with_sigma(name: str, log_prob: Callable[..., Tensor]) -> Callable[..., Ten
         validate.only_clean(sigma, x, name)
         return log_prob(self, x)
 
+    del log_prob_of_clean.__wrapped__  # whose signature has no sigma
     return log_prob_of_clean
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import fields, validate
 from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
 from toylab.metrics.error_decomposition import ErrorDecomposition, ErrorTerms
@@ -57,7 +57,7 @@ def explain(
     callable_with("sampler", sampler, "score", "x", "generator")
     callable_with("quantity", quantity, "x")
     x = validate.cloud("start", points_of(start))
-    validate.function("exact", exact, "p.score")
+    validate.field("exact", exact, fields.SCORE, fields.LEVEL_SCORE)
     sigma = level(sigma)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise ValueError(f"seed is {seed!r}: give a whole number (int) from 0 to 2^63 - 1.")
@@ -69,7 +69,7 @@ def explain(
             "'clean' and 'exact' are those of the exact scores."
         )
     for name, score in (*scores.items(), *([] if clean is None else [("clean", clean)])):
-        validate.function(f"the score {name}", score, "p.score")
+        validate.field(f"the score {name}", score, fields.SCORE, fields.LEVEL_SCORE)
 
     def f(x: Tensor) -> Tensor:
         return numbers("quantity", quantity, x)

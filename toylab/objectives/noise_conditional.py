@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import fields, validate
 from toylab._internal.random import normal_like
 from toylab.densities.density import Density
 from toylab.objectives.inputs import check_inputs, require_density, vectors
@@ -45,7 +45,7 @@ class NoiseConditional:
 
     def __call__(self, score: NoiseConditionalScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
-        score = check_inputs(score, x, generator)
+        score = check_inputs(score, x, generator, fields.LEVEL_SCORE)
         sigma = draw_levels(self.sigmas, x, generator)
         z = normal_like(x, generator)
         weight = weights_at(self.weighting, sigma)
@@ -77,12 +77,12 @@ class NoiseConditionalExplicit:
     weighting: Weight = square
 
     def __post_init__(self) -> None:
-        validate.function("target", self.target, "NoiseConditionalExplicit(p.score, sigmas)")
+        validate.score("target", self.target, of_sigma=True)
         _check(self.sigmas, self.weighting)
 
     def __call__(self, score: NoiseConditionalScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
-        score = check_inputs(score, x, generator)
+        score = check_inputs(score, x, generator, fields.LEVEL_SCORE)
         sigma = draw_levels(self.sigmas, x, generator)
         noisy = x + sigma[..., None] * normal_like(x, generator)
         target = vectors(self.target(noisy, sigma), noisy, "target")

@@ -180,11 +180,12 @@ class _Tried:
     """A network as the objective sees it in its trial: each call is checked, and derivatives are noticed."""
 
     def __init__(self, network: nn.Module) -> None:
-        self.network, self.differentiated = network, False
+        self.network = self.__wrapped__ = network  # which it stands for
+        self.differentiated = False
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         """What a network has besides, such as an energy; derivatives of its own would be taken unnoticed."""
-        if name in ("network", "with_tangents"):
+        if name in ("network", "with_tangents", "__wrapped__"):
             raise AttributeError(name)
         return getattr(self.network, name)
 
@@ -195,9 +196,11 @@ class _Tried:
             if sigma
             else "give a ScoreMLP(), or an objective over noise levels, such as NoiseConditional(sigmas)"
         )
-        called = validate.score("network", self.network, of_sigma=bool(sigma), remedy=other, in_training=True)
+        if not _takes(self.network, *(None for _ in (x, *sigma))):
+            call = "network(x, sigma)" if sigma else "network(x)"
+            raise TypeError(f"network is a {type(self.network).__name__}, which cannot be called as {call}: {other}.")
         try:
-            s = called(x, *sigma)
+            s = self.network(x, *sigma)
         except Exception as error:
             raise ValueError(
                 f"the network fails at points {list(x.shape)}"

@@ -67,7 +67,7 @@ def record_film(
             raise TypeError(
                 f"scores[{name!r}] is {pair!r}: give (score, density), such as (p.score, p) or (network, None)."
             )
-        validate.function(f"scores[{name!r}][0]", pair[0], "p.score")
+        validate.score(f"scores[{name!r}][0]", pair[0], of_sigma=True)
     start = sde.prior.sample((n_paths,), generator=generator)
     times = (uniform(1.0, max(sde.t_min, 1e-3) ** 0.5, n_frames).double() ** 2).tolist()
     columns = {
