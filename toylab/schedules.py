@@ -25,7 +25,7 @@ def geometric(first: float, last: float, n: int) -> Tensor:
     tensor([8., 4., 2., 1.])
     """
     first, last = validate.positive("first", first), validate.positive("last", last)
-    validate.count("n", n, least=2)
+    n = validate.count("n", n, least=2)
     _decreasing(first, last)
     return _meeting(torch.linspace(math.log(first), math.log(last), n, dtype=torch.float64).exp(), first, last)
 
@@ -47,7 +47,7 @@ def uniform(first: float, last: float, n: int) -> Tensor:
     tensor([1.0000, 0.7500, 0.5000, 0.2500, 0.0000])
     """
     first, last = validate.finite("first", first), validate.finite("last", last)
-    validate.count("n", n, least=2)
+    n = validate.count("n", n, least=2)
     _decreasing(first, last)
     return _meeting(torch.linspace(first, last, n, dtype=torch.float64), first, last)
 
@@ -74,7 +74,7 @@ def karras(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
     tensor([16.,  9.,  4.,  1.,  0.])
     """
     first, last, rho = validate.positive("first", first), validate.finite("last", last), validate.positive("rho", rho)
-    validate.count("n", n, least=2)
+    n = validate.count("n", n, least=2)
     if last < 0:
         raise ValueError(f"last is {last}: it must be at least 0, since its root is taken.")
     if abs(math.log(first)) / rho > 700 or (last > 0 and abs(math.log(last)) / rho > 700):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -116,6 +117,30 @@ def test_levels():
     ]:
         with pytest.raises(ValueError, match=said):
             validate.levels("sigmas", bad)
+
+
+@pytest.mark.parametrize("five", [5, np.int64(5), np.uint8(5), np.array(5), torch.tensor(5), torch.tensor(5).short()])
+def test_whole_numbers_of_other_libraries_become_ints(five):
+    found = validate.count("n", five)
+    assert found == 5 and type(found) is int
+
+
+@pytest.mark.parametrize(
+    "other",
+    [True, np.True_, np.array(True), torch.tensor(True), 5.0, np.float32(5), torch.tensor(5.0), "5", None,
+     np.array([5]), torch.tensor([5]), torch.tensor(5, device="meta")],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_whole_number_is_refused(other):
+    with pytest.raises(TypeError, match=r"n is .*: it must be a whole number \(int\) of at least 1\."):
+        validate.count("n", other)
+
+
+@pytest.mark.parametrize("half", [0.5, np.float64(0.5), np.float16(0.5), np.array(0.5), torch.tensor(0.5).bfloat16()])
+def test_numbers_of_other_libraries_become_floats(half):
+    found = [validate.positive("h", half), validate.finite("h", half), validate.nonzero("h", half)]
+    found += [validate.temperature(half), *validate.pair("h", [half, half]), *validate.extent("h", [0, half, 0, half])]
+    assert {type(number) for number in found} == {float} and set(found) == {0.0, 0.5}
 
 
 def test_function():

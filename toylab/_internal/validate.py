@@ -81,12 +81,30 @@ def shape(name: str, value: Sequence[int]) -> Sequence[int]:
 
 
 def count(name: str, value: int, least: int = 1) -> int:
-    """Return ``value``, or raise unless it is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    """Return ``value`` as an int, or raise unless it is a whole number of at least ``least``."""
+    if (number := whole(value)) is None:
         raise TypeError(f"{name} is {value!r}: it must be a whole number (int) of at least {least}.")
-    if value < least:
-        raise ValueError(f"{name} is {value}: it must be at least {least}.")
-    return value
+    if number < least:
+        raise ValueError(f"{name} is {number}: it must be at least {least}.")
+    return number
+
+
+def whole(value: object) -> int | None:
+    """A whole number of Python, of NumPy or in a tensor without dimensions as an int; None of anything else."""
+    if type(value) is int:
+        return value
+    if getattr(value, "ndim", 0) > 0 or _kind(value) in _TRUTH_VALUES:
+        return None
+    try:
+        return index(value)  # type: ignore[arg-type]
+    except (TypeError, RuntimeError):  # the second of a tensor without values
+        return None
+
+
+def is_number(value: object) -> bool:
+    """Whether it is one real number, of Python, of NumPy or in a tensor without dimensions; no truth value."""
+    kinds = (int, float, np.integer, np.floating, Tensor, np.ndarray)
+    return isinstance(value, kinds) and getattr(value, "ndim", 0) == 0 and _kind(value) not in _TRUTH_VALUES
 
 
 def pair(name: str, value: Tensor | Sequence[float]) -> tuple[float, float]:
@@ -573,8 +591,7 @@ def _number(name: str, value: float) -> float:
     """As a float: of Python, of NumPy, or a tensor without dimensions; words and truth values are no numbers."""
     if type(value) is float:
         return value
-    kind = value.dtype if isinstance(value, Tensor | np.ndarray) else type(value)
-    if isinstance(value, str | bytes | bytearray) or kind in (bool, np.bool_, np.dtype(bool), torch.bool):
+    if isinstance(value, str | bytes | bytearray) or _kind(value) in _TRUTH_VALUES:
         raise TypeError(f"{name} is {value!r}: it must be a number.")
     if getattr(value, "ndim", 0) > 0:
         raise TypeError(f"{name} has shape {list(np.shape(value))}: it must be a number.")
@@ -582,3 +599,11 @@ def _number(name: str, value: float) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
         raise TypeError(f"{name} is {value!r}: it must be a number.") from None
+
+
+def _kind(value: object) -> object:
+    """The dtype of an array, and the type of anything else."""
+    return value.dtype if isinstance(value, Tensor | np.ndarray) else type(value)
+
+
+_TRUTH_VALUES = (bool, np.bool_, np.dtype(bool), torch.bool)

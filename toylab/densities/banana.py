@@ -32,9 +32,11 @@ class Banana(TwoRegimeDensity):
     bend: float = 0.5
 
     def __post_init__(self) -> None:
-        validate.positive("scale", self.scale)
-        validate.positive("width", self.width)
-        validate.finite("bend", self.bend)
+        vars(self).update(
+            scale=validate.positive("scale", self.scale),
+            width=validate.positive("width", self.width),
+            bend=validate.finite("bend", self.bend),
+        )
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """The map applied to normal numbers."""

@@ -113,9 +113,11 @@ class Spiral(TwoRegimeDensity):
     end: float = 4.5 * math.pi
 
     def __post_init__(self) -> None:
-        validate.positive("rate", self.rate)
-        validate.finite("start", self.start)
-        validate.finite("end", self.end)
+        vars(self).update(
+            rate=validate.positive("rate", self.rate),
+            start=validate.finite("start", self.start),
+            end=validate.finite("end", self.end),
+        )
         if not 0 <= self.start < self.end:
             raise ValueError(f"start is {self.start} and end is {self.end}: give angles with 0 <= start < end.")
 

@@ -69,7 +69,7 @@ class FromEnergy(Density):
     def __post_init__(self) -> None:
         validate.function("energy", self.energy, "lambda x: x.square().sum(-1) / 2")
         validate.score("energy", self.energy, remedy="give a function of points [n, 2] alone")
-        validate.count("n_cells", self.n_cells, least=2)
+        vars(self).update(n_cells=validate.count("n_cells", self.n_cells, least=2))
         vars(self).update(extent=validate.extent("extent", self.extent))
         log_terms = self._log_terms(_GAUSS_4)
         log_z = float(log_terms.flatten().logsumexp(0))

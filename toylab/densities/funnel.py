@@ -27,7 +27,7 @@ class Funnel(TwoRegimeDensity):
     scale: float = 3.0
 
     def __post_init__(self) -> None:
-        validate.positive("scale", self.scale)
+        vars(self).update(scale=validate.positive("scale", self.scale))
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """V, then Y given V."""

@@ -120,7 +120,7 @@ def _push(
     extent: Extent,
     score_variance: float | None,
 ) -> AnnealedLaw:
-    validate.count("n_steps", n_steps)
+    n_steps = validate.count("n_steps", n_steps)
     line = _line(density)
     start = _start(line, validate.extent("extent", extent))
     variance = line.variance if score_variance is None else score_variance

@@ -56,7 +56,7 @@ def autocorrelation(path: Tensor | Chains, max_lag: int = 100) -> Autocorrelatio
     """
     from arviz_stats.base.array import array_stats  # loads slowly, and is needed only here and in convergence
 
-    validate.count("max_lag", max_lag, least=0)
+    max_lag = validate.count("max_lag", max_lag, least=0)
     draws = draws_of(path)
     n_chains, n_frames = draws[0].shape
     if n_chains < 2:

@@ -59,8 +59,8 @@ def explain(
     x = validate.cloud("start", points_of(start))
     validate.field("exact", exact, fields.SCORE, fields.LEVEL_SCORE)
     sigma = level(sigma)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed is {seed!r}: give a whole number (int) from 0 to 2^63 - 1.")
+    if (seed := validate.count("seed", seed, least=0)) >= 2**63:
+        raise ValueError(f"seed is {seed}: give a whole number (int) from 0 to 2^63 - 1.")
     if len(x) < 2:
         raise ValueError("start is a single chain: an error bar needs at least 2.")
     if not isinstance(scores, Mapping) or {"clean", "exact"} & set(scores):

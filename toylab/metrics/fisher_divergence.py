@@ -38,7 +38,7 @@ def fisher_divergence_monte_carlo(
 ) -> Estimate:
     """The same J from n exact samples of p_sigma, with its standard error; it holds one number per sample."""
     validate.score("score", score)
-    validate.count("n", n, least=2)
+    n = validate.count("n", n, least=2)
     law("density", density)
     sigma = level(sigma)
     noised = density.noised(sigma) if sigma > 0 else density

@@ -21,7 +21,8 @@ def histogram(samples: Tensor | Chains | np.ndarray, extent: Extent, n: int) -> 
         n: cells per side.
     """
     left, right, bottom, top = extent = validate.extent("extent", extent)
-    counts, total = cell_counts(samples, extent, cells_per_side(n))
+    n = cells_per_side(n)
+    counts, total = cell_counts(samples, extent, n)
     return counts / (total * (right - left) * (top - bottom) / n**2)
 
 

@@ -132,7 +132,7 @@ def permutation_test(
         distances = xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m)
         return distances, 1e-13 * size * total / min(n, m)
 
-    validate.count("n_permutations", n_permutations, least=0)
+    n_permutations = validate.count("n_permutations", n_permutations, least=0)
     labels = (torch.arange(total, device=z.device) < n)[:, None]
     observed, as_far, done = None, 0, 0
     while observed is None or done < n_permutations:

@@ -35,9 +35,8 @@ class Denoising:
     control_variate: bool = False
 
     def __post_init__(self) -> None:
-        validate.positive(
-            "sigma", self.sigma, "The target -z / sigma divides by it; for clean data use Implicit or Sliced"
-        )
+        remedy = "The target -z / sigma divides by it; for clean data use Implicit or Sliced"
+        vars(self).update(sigma=validate.positive("sigma", self.sigma, remedy))
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
@@ -72,7 +71,9 @@ class NoisePrediction:
     sigma: float
 
     def __post_init__(self) -> None:
-        validate.positive("sigma", self.sigma, "The noise to be predicted is that of x + sigma z")
+        vars(self).update(
+            sigma=validate.positive("sigma", self.sigma, "The noise to be predicted is that of x + sigma z")
+        )
 
     def __call__(self, noise_prediction: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]; e is called like a score."""

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
-from toylab.objectives.levels import LogUniform, Weight, weights_at
+from toylab.objectives.levels import LogUniform, Weight, check_weighting, weights_at
 from toylab.sde.times import level_tensor
 
 _N_LOOKED_AT = 2001
@@ -54,10 +53,7 @@ class ElboMixture:
             raise TypeError(
                 f"levels is a {type(self.levels).__name__}: give LogUniform(low, high), such as likelihood_levels(sde)."
             )
-        if isinstance(self.weighting, int | float):
-            validate.positive("weighting", self.weighting)
-        else:
-            validate.function("weighting", self.weighting, "lambda sigma: sigma**2")
+        vars(self).update(weighting=check_weighting(self.weighting))
         self._require_rising()
 
     def cdf(self, sigma: Tensor | float) -> Tensor:

@@ -68,8 +68,10 @@ class LogUniform:
     high: float
 
     def __post_init__(self) -> None:
-        validate.positive("low", self.low)
-        validate.positive("high", self.high)
+        vars(self).update(
+            low=validate.positive("low", self.low),
+            high=validate.positive("high", self.high),
+        )
         if not self.low < self.high:
             raise ValueError(f"low is {self.low} and high is {self.high}: low must be less than high.")
 
@@ -102,8 +104,10 @@ class LogNormal:
     std: float = 1.2
 
     def __post_init__(self) -> None:
-        validate.finite("mean", self.mean)
-        validate.positive("std", self.std)
+        vars(self).update(
+            mean=validate.finite("mean", self.mean),
+            std=validate.positive("std", self.std),
+        )
 
     def draw(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One level per point of ``like`` [n, 2], shape [n]."""
@@ -184,7 +188,7 @@ def weights_at(weight: Weight, sigma: Tensor) -> Tensor | float:
             f"the weighting gives {list(found.shape)} for levels {list(sigma.shape)}: it must give one number per "
             "level, as lambda sigma: sigma**2 does."
         )
-    if not isinstance(found, Tensor | int | float):
+    if not isinstance(found, Tensor) and not validate.is_number(found):
         raise TypeError(
             f"the weighting gives a {type(found).__name__} for levels {list(sigma.shape)}: it must give one number per "
             "level, as lambda sigma: sigma**2 does."
@@ -203,6 +207,13 @@ def weight_at(weight: Weight, level: float) -> float:
 def check_levels(name: str, sigmas: Levels) -> Levels:
     """Return ``sigmas``, or raise unless it is a decreasing tensor of levels or a distribution of them."""
     return sigmas if isinstance(sigmas, ContinuousLevels) else validate.levels(name, sigmas)
+
+
+def check_weighting(weighting: Weight) -> Weight:
+    """Return ``weighting``, a number as a float, or raise unless it is one greater than 0 or a function of levels."""
+    if validate.is_number(weighting):
+        return validate.positive("weighting", weighting)  # type: ignore[arg-type]  # it is a number
+    return validate.function("weighting", weighting, "lambda sigma: sigma**2")
 
 
 def draw_levels(sigmas: Levels, x: Tensor, generator: torch.Generator | None) -> Tensor:

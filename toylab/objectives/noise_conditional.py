@@ -10,7 +10,7 @@ from toylab._internal.random import normal_like
 from toylab.densities.density import Density
 from toylab.objectives.inputs import check_inputs, require_density, vectors
 from toylab.objectives.level_mean import denoising_offset
-from toylab.objectives.levels import Levels, Weight, check_levels, draw_levels, weights_at
+from toylab.objectives.levels import Levels, Weight, check_levels, check_weighting, draw_levels, weights_at
 from toylab.objectives.squares import half_squared_distance
 from toylab.score import NoiseConditionalScore
 
@@ -41,7 +41,7 @@ class NoiseConditional:
     antithetic: bool = False
 
     def __post_init__(self) -> None:
-        _check(self.sigmas, self.weighting)
+        vars(self).update(weighting=_check(self.sigmas, self.weighting))
 
     def __call__(self, score: NoiseConditionalScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
@@ -78,7 +78,7 @@ class NoiseConditionalExplicit:
 
     def __post_init__(self) -> None:
         validate.score("target", self.target, of_sigma=True)
-        _check(self.sigmas, self.weighting)
+        vars(self).update(weighting=_check(self.sigmas, self.weighting))
 
     def __call__(self, score: NoiseConditionalScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
@@ -94,12 +94,9 @@ class NoiseConditionalExplicit:
         return 0.0
 
 
-def _check(sigmas: Levels, weighting: Weight) -> None:
+def _check(sigmas: Levels, weighting: Weight) -> Weight:
     check_levels("sigmas", sigmas)
-    if isinstance(weighting, int | float):
-        validate.positive("weighting", weighting)
-    else:
-        validate.function("weighting", weighting, "lambda sigma: sigma**2")
+    return check_weighting(weighting)
 
 
 def _residual(score: NoiseConditionalScore, x: Tensor, sigma: Tensor, z: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class NoiseContrastive:
             raise TypeError(
                 f"noise is a {type(self.noise).__name__}: give a density, such as isotropic([[0, 0]], 6.0)."
             )
-        validate.count("ratio", self.ratio)
+        vars(self).update(ratio=validate.count("ratio", self.ratio))
 
     def __call__(self, score: EnergyScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""

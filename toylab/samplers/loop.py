@@ -65,10 +65,13 @@ class Recorder:
     def __init__(
         self, x: Tensor, n_steps: int, keep_every: int | None, label: float = 0.0, remedy: str = "a smaller step_size"
     ) -> None:
-        self.n_steps, self.remedy = n_steps, remedy  # what to take if chains diverge
+        self.n_steps, self.remedy = (
+            validate.count("n_steps", n_steps, least=0),
+            remedy,
+        )  # what to take if chains diverge
         self.start = self.last = x  # and where each was finite for the last time
         self.keep_every = None if keep_every is None else validate.count("keep_every", keep_every)
-        frames = 0 if keep_every is None else n_steps // keep_every + 1
+        frames = 0 if self.keep_every is None else self.n_steps // self.keep_every + 1
         self.path, self.labels = _frames(x, frames), torch.empty(frames, dtype=torch.float64)
         self.filled = self.step = self.steps_all_alive = 0
         self.steps_alive = torch.zeros(len(x), dtype=torch.int64, device=x.device)

@@ -24,7 +24,7 @@ def posterior_score(prior: Score, likelihood: BatchScore, n_data: int) -> BatchS
     validate.score("prior", prior)
     validate.function("likelihood", likelihood, _LIKELIHOOD.example, takes=2)
     validate.field("likelihood", likelihood, _LIKELIHOOD)
-    validate.count("n_data", n_data)
+    n_data = validate.count("n_data", n_data)
 
     def score(x: Tensor, batch: Tensor) -> Tensor:
         return prior(x) + n_data / batch.shape[1] * likelihood(x, batch)

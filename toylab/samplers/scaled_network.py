@@ -61,7 +61,7 @@ def scaled_network_langevin(
     """
     validate.field("network", network, _SCALED)
     alpha, eta = validate.positive("alpha", alpha), validate.positive("eta", eta)
-    validate.count("n_steps", n_steps)
+    n_steps = validate.count("n_steps", n_steps)
     drawn = validate.generator(generator)
     device = home(network) or (CPU if drawn is None else drawn.device)
     x = uniform_start(n, (-1.0, 1.0, -1.0, 1.0), device=device, generator=generator)

@@ -53,7 +53,7 @@ def stochastic_gradient_langevin(
     validate.batch_score("score", score)
     validate.finite_table("data", data)
     validate.finite_cloud("x", x)
-    validate.count("batch_size", batch_size)
+    batch_size = validate.count("batch_size", batch_size)
     sizes, data = step_sizes(step_size, n_steps), data.to(x)
     counted, recorder = CountingScore(score), Recorder(x, n_steps, keep_every)
 

@@ -102,7 +102,9 @@ def fit(
     check_pair(objective, network)
     check_trainable(network)
     check_call("rate", rate, "training.cosine")
-    check_counts(n_steps=n_steps, batch_size=batch_size, n_seeds=n_seeds, report_every=report_every)
+    n_steps, batch_size, n_seeds, report_every = check_counts(
+        n_steps=n_steps, batch_size=batch_size, n_seeds=n_seeds, report_every=report_every
+    )
     learning_rate = validate.positive("learning_rate", learning_rate)
     if held_out is not None:
         check_call("held_out", held_out, "lambda s: metrics.fisher_divergence(s, p)")

@@ -80,10 +80,9 @@ def check_trainable(network: nn.Module) -> None:
         )
 
 
-def check_counts(**counts: int) -> None:
-    """Raise unless each is a whole number of at least 1."""
-    for name, value in counts.items():
-        validate.count(name, value)
+def check_counts(**counts: int) -> list[int]:
+    """They, or raise unless each is a whole number of at least 1."""
+    return [validate.count(name, value) for name, value in counts.items()]
 
 
 def offset_or_nan(objective: Objective[AnyScore], data: Density | Tensor) -> float:

@@ -56,8 +56,8 @@ def record_film(
         generator: draws the start; None is torch's global stream.
     """
     require_sde(sde)
-    validate.count("n_frames", n_frames, least=2)
-    validate.count("n_paths", n_paths)
+    n_frames = validate.count("n_frames", n_frames, least=2)
+    n_paths = validate.count("n_paths", n_paths)
     if not isinstance(scores, Mapping):
         raise TypeError(f"scores is a {type(scores).__name__}: give a dict, such as {{'exact': (p.score, p)}}.")
     if not scores:

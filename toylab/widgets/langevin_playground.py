@@ -65,8 +65,8 @@ def langevin_playground(
         extent: the square that is shown, in which the chains start.
     """
     densities = check_mixtures(DENSITIES if densities is None else densities)
-    validate.count("n_chains", n_chains)
-    validate.extent("extent", extent)
+    n_chains = validate.count("n_chains", n_chains)
+    extent = validate.extent("extent", extent)
     lessons = {text: lesson for text, lesson in LESSONS.items() if lesson.density in densities}
     first = next(iter(lessons.values()), Lesson(next(iter(densities)), Setting("Langevin", 0.1), Setting("MALA", 0.1)))
 
