@@ -143,6 +143,16 @@ def test_numbers_of_other_libraries_become_floats(half):
     assert {type(number) for number in found} == {float} and set(found) == {0.0, 0.5}
 
 
+@pytest.mark.parametrize("box", [(0, math.nan, 0, 1), (math.nan, 1, 0, 1), (0, 1, 0, np.nan)])
+def test_a_side_that_is_nan_is_told_what_a_side_can_be(box):
+    """Not that it must be finite, where it need not be."""
+    with pytest.raises(ValueError, match=r"nan.*: a side is a number, or math\.inf or -math\.inf where there is none"):
+        validate.extent("box", box, infinite=True)
+    with pytest.raises(ValueError, match="it must be a finite number"):
+        validate.extent("extent", box)
+    assert validate.extent("box", (0, math.inf, -math.inf, 1), infinite=True) == (0, math.inf, -math.inf, 1)
+
+
 def test_function():
     assert validate.function("score", len, "p.score") is len
     with pytest.raises(TypeError, match=r"score is a Tensor: give a function, for example p\.score"):

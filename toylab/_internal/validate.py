@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from toylab._internal import devices, fields
+from toylab._internal.display import short
 from toylab._internal.torch_private import is_batched
 from toylab._internal.uncalled import refuse_class
 from toylab._internal.warn import warn
@@ -38,9 +39,9 @@ def positive(name: str, value: float, remedy: str = "Give a number greater than 
     """Return ``value`` as a float, or raise ``ValueError`` unless it is finite and > 0, and its square is, too."""
     number = _number(name, value)
     if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{name} is {value}: it must be finite and greater than 0. {remedy}.")
+        raise ValueError(f"{name} is {short(value)}: it must be finite and greater than 0. {remedy}.")
     if not 1 / _LARGEST <= number <= _LARGEST:
-        raise ValueError(f"{name} is {value}: its square is no number. Give one between 1e-150 and 1e150.")
+        raise ValueError(f"{name} is {short(value)}: its square is no number. Give one between 1e-150 and 1e150.")
     return number
 
 
@@ -48,9 +49,9 @@ def finite(name: str, value: float) -> float:
     """Return ``value`` as a float, or raise ``ValueError`` unless it is finite, and its square is, too."""
     number = _number(name, value)
     if not math.isfinite(number):
-        raise ValueError(f"{name} is {value}: it must be a finite number.")
+        raise ValueError(f"{name} is {short(value)}: it must be a finite number.")
     if abs(number) > _LARGEST:
-        raise ValueError(f"{name} is {value}: its square is no number. Give one of at most 1e150.")
+        raise ValueError(f"{name} is {short(value)}: its square is no number. Give one of at most 1e150.")
     return number
 
 
@@ -58,7 +59,7 @@ def nonzero(name: str, value: float) -> float:
     """Return ``value`` as a float, or raise ``ValueError`` unless it is finite and not 0."""
     number = finite(name, value)
     if number == 0:
-        raise ValueError(f"{name} is {value}: it must not be 0. Give a positive or a negative number.")
+        raise ValueError(f"{name} is {short(value)}: it must not be 0. Give a positive or a negative number.")
     return number
 
 
@@ -66,26 +67,28 @@ def temperature(value: float) -> float:
     """Return ``value`` as a float, or raise unless it is finite and at least 0."""
     number = finite("temperature", value)
     if number < 0:
-        raise ValueError(f"temperature is {value}: it must be at least 0; 1 samples p itself.")
+        raise ValueError(f"temperature is {short(value)}: it must be at least 0; 1 samples p itself.")
     return number
 
 
 def shape(name: str, value: Sequence[int]) -> Sequence[int]:
     """Return ``value``, or raise unless it is a shape: a sequence of whole numbers, not a number."""
     if isinstance(value, str) or not isinstance(value, Sequence):
-        example = repr(value) if isinstance(value, int | float) else "100"
-        raise TypeError(f"{name} is {value!r}: it must be a shape. For {example} points give ({example},).")
+        example = short(value) if isinstance(value, int | float) else "100"
+        raise TypeError(f"{name} is {short(value)}: it must be a shape. For {example} points give ({example},).")
     if any(isinstance(size, bool) or not isinstance(size, SupportsIndex) or index(size) < 0 for size in value):
-        raise ValueError(f"{name} is {value!r}: a shape is made of whole numbers of at least 0, such as (100,).")
+        raise ValueError(f"{name} is {short(value)}: a shape is made of whole numbers of at least 0, such as (100,).")
     return value
 
 
 def count(name: str, value: int, least: int = 1) -> int:
     """Return ``value`` as an int, or raise unless it is a whole number of at least ``least``."""
     if (number := whole(value)) is None:
-        raise TypeError(f"{name} is {value!r}: it must be a whole number (int) of at least {least}.")
+        raise TypeError(f"{name} is {short(value)}: it must be a whole number (int) of at least {least}.")
     if number < least:
-        raise ValueError(f"{name} is {number}: it must be at least {least}.")
+        raise ValueError(f"{name} is {short(number)}: it must be at least {least}.")
+    if number >= 2**63:
+        raise ValueError(f"{name} is {short(number)}: give a whole number below 2^63.")
     return number
 
 
@@ -112,7 +115,7 @@ def pair(name: str, value: Tensor | Sequence[float]) -> tuple[float, float]:
     try:
         entries = tuple(value.tolist() if isinstance(value, Tensor) else value)
     except (TypeError, NotImplementedError):  # the latter of a meta tensor
-        raise TypeError(f"{name} is {value!r}: give two numbers, one per coordinate.") from None
+        raise TypeError(f"{name} is {short(value)}: give two numbers, one per coordinate.") from None
     if len(entries) != 2:
         raise ValueError(f"{name} has {len(entries)} entries: give 2, one per coordinate.")
     first, second = (finite(name, entry) for entry in entries)
@@ -257,9 +260,11 @@ def levels(name: str, sigmas: Tensor) -> Tensor:
         raise ValueError(f"{name} is {given}: give a 1-D tensor of levels, as schedules.geometric(20, 0.1, 20) makes.")
     values = floating(name, sigmas).tolist()
     if not all(math.isfinite(value) and value > 0 for value in values):
-        raise ValueError(f"{name} is {values}: every noise level must be finite and greater than 0.")
+        raise ValueError(f"{name} is {short(values)}: every noise level must be finite and greater than 0.")
     if any(later >= earlier for earlier, later in zip(values, values[1:], strict=False)):
-        raise ValueError(f"{name} is {values}: levels must strictly decrease. Turn an ascending list with .flip(0).")
+        raise ValueError(
+            f"{name} is {short(values)}: levels must strictly decrease. Turn an ascending list with .flip(0)."
+        )
     return sigmas
 
 
@@ -281,7 +286,7 @@ def time(t: Tensor | float) -> Tensor | float:
         inside = not readable(t) or bool(((t >= -1e-6) & (t <= 1 + 1e-6)).all())
     if not inside:
         raise ValueError(
-            f"t is {t if not isinstance(t, Tensor) else t.tolist()}: times run from 0, the data, to 1, the noise. "
+            f"t is {short(t.tolist() if isinstance(t, Tensor) else t)}: times run from 0, the data, to 1, the noise. "
             "A noise level? Turn it into a time with sde.time_of(sigma)."
         )
     return t
@@ -299,7 +304,8 @@ def earlier(name: str, u: Tensor | float, t: Tensor | float) -> None:
         torch.as_tensor(u <= t).all()
     ):
         raise ValueError(
-            f"{name} is {u} and t is {t}: a step goes back to an earlier time, from t to {name}. Swap them?"
+            f"{name} is {short(u)} and t is {short(t)}: a step goes back to an earlier time, from t to {name}. "
+            "Swap them?"
         )
 
 
@@ -342,21 +348,27 @@ def path_times(t: Tensor) -> Tensor:
 def _in_unit_interval(given: object, least: float, most: float) -> float:
     """``most`` moved into [0, 1], or raise unless least and most are in it, up to rounding."""
     if not (least >= -1e-6 and most <= 1 + 1e-6):  # nan compares false
-        raise ValueError(f"t is {given}: the times of a path run from 0, the source, to 1, the data.")
+        raise ValueError(f"t is {short(given)}: the times of a path run from 0, the source, to 1, the data.")
     return min(max(most, 0.0), 1.0)
 
 
 def extent(name: str, values: Sequence[float], *, infinite: bool = False) -> tuple[float, float, float, float]:
     """Return (left, right, bottom, top), left < right and bottom < top, or raise; a side may be ``infinite``ly far."""
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TypeError(f"{name} is {values!r}: give four numbers, (left, right, bottom, top).")
+        raise TypeError(f"{name} is {short(values)}: give four numbers, (left, right, bottom, top).")
     try:
         given = tuple(values)
     except TypeError:
-        raise TypeError(f"{name} is {values!r}: give four numbers, (left, right, bottom, top).") from None
+        raise TypeError(f"{name} is {short(values)}: give four numbers, (left, right, bottom, top).") from None
+    if infinite and any(math.isnan(_number(name, edge)) for edge in given):
+        raise ValueError(
+            f"{name} is {short(values)}: a side is a number, or math.inf or -math.inf where there is none."
+        )
     edges = tuple(edge if infinite and abs(_number(name, edge)) == math.inf else finite(name, edge) for edge in given)
     if len(edges) != 4 or not (edges[0] < edges[1] and edges[2] < edges[3]):
-        raise ValueError(f"{name} is {values}: give (left, right, bottom, top) with left < right and bottom < top.")
+        raise ValueError(
+            f"{name} is {short(values)}: give (left, right, bottom, top) with left < right and bottom < top."
+        )
     return edges
 
 
@@ -372,7 +384,7 @@ def box(
         try:
             entries = [_number(name, entry) for entry in (corner.tolist() if isinstance(corner, Tensor) else corner)]
         except (TypeError, NotImplementedError):  # the second: a tensor without values
-            raise TypeError(f"{name} is {corner!r}: give two numbers, one per coordinate.") from None
+            raise TypeError(f"{name} is {short(corner)}: give two numbers, one per coordinate.") from None
         if len(entries) != 2:
             raise ValueError(f"{name} has {len(entries)} entries: give 2, one per coordinate.")
         far = torch.finfo(x.dtype).max / 8
@@ -454,7 +466,7 @@ def simplex(name: str, weights: Tensor) -> Tensor:
     if weights.ndim != 1 or len(weights) == 0:
         raise ValueError(f"{name} has shape {list(weights.shape)}: give a non-empty list, one per component.")
     if (weights <= 0).any():
-        raise ValueError(f"{name} is {weights.tolist()}: each must be positive. Leave out empty components.")
+        raise ValueError(f"{name} is {short(weights.tolist())}: each must be positive. Leave out empty components.")
     total = float(weights.sum())
     if abs(total - 1) > 1e-6:
         raise ValueError(f"{name} sum to {total:.7g}: they must sum to 1. Divide them by their sum.")
@@ -467,12 +479,12 @@ def covariances(name: str, matrices: Tensor) -> Tensor:
     asymmetry = (matrices - matrices.mT).abs().amax((-2, -1))
     if (asymmetry > 1e-6 * matrices.abs().amax((-2, -1))).any():
         k = int(asymmetry.argmax())
-        raise ValueError(f"{name}[{k}] is {matrices[k].tolist()}: it must be symmetric.")
+        raise ValueError(f"{name}[{k}] is {short(matrices[k].tolist())}: it must be symmetric.")
     least = torch.linalg.eigvalsh(matrices).amin(-1)
     if (least <= 0).any():
         k = int(least.argmin())
         raise ValueError(
-            f"{name}[{k}] is {matrices[k].tolist()}, with eigenvalue {float(least[k]):.3g}: "
+            f"{name}[{k}] is {short(matrices[k].tolist())}, with eigenvalue {float(least[k]):.3g}: "
             "it must be positive definite. A point mass? Use a small positive variance."
         )
     return matrices
@@ -579,8 +591,8 @@ def generator(value: torch.Generator | None) -> torch.Generator | None:
     if value is not None and not isinstance(value, torch.Generator):
         seed = value if isinstance(value, int) and not isinstance(value, bool) else 0
         raise TypeError(
-            f"generator is {value!r}, a {type(value).__name__}: give torch.Generator().manual_seed({seed}), or None "
-            "for torch's global stream."
+            f"generator is {short(value)}, a {type(value).__name__}: give torch.Generator().manual_seed({seed}), or "
+            "None for torch's global stream."
         )
     if value is not None:
         devices.refuse_without_float64("generator", value)
@@ -592,13 +604,13 @@ def _number(name: str, value: float) -> float:
     if type(value) is float:
         return value
     if isinstance(value, str | bytes | bytearray) or _kind(value) in _TRUTH_VALUES:
-        raise TypeError(f"{name} is {value!r}: it must be a number.")
+        raise TypeError(f"{name} is {short(value)}: it must be a number.")
     if getattr(value, "ndim", 0) > 0:
         raise TypeError(f"{name} has shape {list(np.shape(value))}: it must be a number.")
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise TypeError(f"{name} is {value!r}: it must be a number.") from None
+        raise TypeError(f"{name} is {short(value)}: it must be a number.") from None
 
 
 def _kind(value: object) -> object:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.densities.parameters import Matrix, Vector
 
@@ -121,7 +122,7 @@ def fractal_tree(label: int = 0) -> GaussianMixture:
         label: 0 or 1.
     """
     if (k := validate.whole(label)) not in (0, 1):
-        raise ValueError(f"label is {label!r}: the tree has the two classes 0 and 1.")
+        raise ValueError(f"label is {short(label)}: the tree has the two classes 0 and 1.")
     weights, means, covariances = _fractal_trees()
     half = slice(k * len(weights) // 2, (k + 1) * len(weights) // 2)
     return GaussianMixture(

@@ -16,6 +16,7 @@ from torch.distributions import Categorical, Distribution, Independent, MixtureS
 
 from toylab._internal import validate
 from toylab._internal.devices import refuse_without_float64
+from toylab._internal.display import short
 from toylab._internal.random import between, normal
 from toylab.densities import _gaussians
 from toylab.densities._mixture import mixture
@@ -67,7 +68,7 @@ class GaussianMixture(Density):
         det = _gaussians.exact_determinants(covariances)
         if (det <= 0).any():  # by less than the eigenvalues can tell
             k = int(det.argmin())
-            raise ValueError(f"covariances[{k}] is {covariances[k].tolist()}: it must be positive definite.")
+            raise ValueError(f"covariances[{k}] is {short(covariances[k].tolist())}: it must be positive definite.")
         vars(self).update(covariances=covariances, _roots=_gaussians.triangular(covariances, det))
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -95,8 +96,8 @@ class GaussianMixture(Density):
             covariances = parts.variance.diag_embed()
         else:
             raise TypeError(
-                f"distribution is {distribution}: give a MultivariateNormal, or a MixtureSameFamily of these or of "
-                "Independent(Normal, 1). For others there is densities.from_torch, which knows the clean law only."
+                f"distribution is {short(distribution)}: give a MultivariateNormal, or a MixtureSameFamily of these or "
+                "of Independent(Normal, 1). For others there is densities.from_torch, which knows the clean law only."
             )
         if tuple(distribution.event_shape) != (2,) or tuple(distribution.batch_shape) != ():
             raise ValueError(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from toylab._internal.devices import at_hand, refuse_without_float64
+from toylab._internal.display import reason, short
 
 Vector: TypeAlias = Tensor | Sequence[float]
 Matrix: TypeAlias = Tensor | Sequence[Sequence[float]]
@@ -71,11 +72,11 @@ class Parameters:
         try:
             like = torch.empty(0, dtype=self.dtype, device=self.device).to(*args, **kwargs)
         except (TypeError, RuntimeError, AssertionError) as error:  # of a torch without CUDA it is an AssertionError
-            given = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
+            given = ", ".join([*map(short, args), *(f"{name}={short(value)}" for name, value in kwargs.items())])
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(
                 f"to({given}) is no move: give a dtype, a device or both, as in to(torch.float64) or to('cuda'). torch "
-                f"says: {str(error).splitlines()[0]}"
+                f"says: {reason(error)}"
             ) from None
         if not like.is_floating_point():
             raise TypeError(f"dtype is {like.dtype}: samples are floating point. Give torch.float32 or torch.float64.")
@@ -175,10 +176,10 @@ def _promote(dtypes: list[torch.dtype]) -> torch.dtype | None:
 def _to_float64(name: str, value: Matrices | Vector) -> Tensor:
     try:
         held = torch.as_tensor(value, dtype=torch.float64).detach().to("cpu", copy=True)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} is {value!r}: it must be numbers ({error}).") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{name} is {short(value)}: it must be numbers ({reason(error)}).") from None
     if not held.isfinite().all():
-        raise ValueError(f"{name} is {held.tolist()}: every entry must be finite.")
+        raise ValueError(f"{name} is {short(held.tolist())}: every entry must be finite.")
     return held
 
 

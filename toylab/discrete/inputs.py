@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import devices, validate
+from toylab._internal.display import reason, short
 
 Vector: TypeAlias = Tensor | Sequence[float]
 Matrix: TypeAlias = Tensor | Sequence[Sequence[float]]
@@ -19,10 +20,12 @@ def numbers(name: str, value: Matrix | Vector) -> Tensor:
     try:
         given = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.get_default_dtype())
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise TypeError(f"{name} is {value!r}: it must be numbers, as a tensor or as lists ({error}).") from None
+        raise TypeError(
+            f"{name} is {short(value)}: it must be numbers, as a tensor or as lists ({reason(error)})."
+        ) from None
     check_precision(name, given)
     if validate.readable(given) and not bool((given.abs() <= _LARGEST).all()):  # nan compares false
-        raise ValueError(f"{name} is {given.tolist()}: every entry must be finite, and at most 1e30.")
+        raise ValueError(f"{name} is {short(given.tolist())}: every entry must be finite, and at most 1e30.")
     return given
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import fields, validate
+from toylab._internal.display import short
 from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
 from toylab.metrics.error_decomposition import ErrorDecomposition, ErrorTerms
@@ -65,8 +66,8 @@ def explain(
         raise ValueError("start is a single chain: an error bar needs at least 2.")
     if not isinstance(scores, Mapping) or {"clean", "exact"} & set(scores):
         raise ValueError(
-            f"scores is {scores!r}: give a dictionary of scores by name, such as {{'learned': network}}; the names "
-            "'clean' and 'exact' are those of the exact scores."
+            f"scores is {short(scores)}: give a dictionary of scores by name, such as {{'learned': network}}; the "
+            "names 'clean' and 'exact' are those of the exact scores."
         )
     for name, score in (*scores.items(), *([] if clean is None else [("clean", clean)])):
         validate.field(f"the score {name}", score, fields.SCORE, fields.LEVEL_SCORE)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import short
 
 Extent = tuple[float, float, float, float]
 
@@ -23,7 +24,7 @@ def grid_points(extent: Extent, n: int, *, dtype: torch.dtype | None = None) -> 
     """
     left, right, bottom, top = validate.extent("extent", extent)
     if not isinstance(dtype, torch.dtype | None):
-        raise TypeError(f"dtype is {dtype!r}: give a dtype such as torch.float64, or None for torch's default.")
+        raise TypeError(f"dtype is {short(dtype)}: give a dtype such as torch.float64, or None for torch's default.")
     n = cells_per_side(n)
     centres = (torch.arange(n, dtype=torch.float64) + 0.5) / n
     x, y = left + (right - left) * centres, bottom + (top - bottom) * centres

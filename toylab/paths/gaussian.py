@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab._internal.random import normal_like
 from toylab.densities.density import Density
 from toylab.paths.sources import exact_irreducible, exact_velocity
@@ -53,8 +54,8 @@ class GaussianPath:
                 )
             if bool((found < 0).any()):
                 raise ValueError(
-                    f"{name} gives {found.tolist()} at the times {t.tolist()}: shares of a path are not negative. "
-                    "If data and noise are to meet with the other sign, change the sign of the data."
+                    f"{name} gives {short(found.tolist())} at the times {short(t.tolist())}: shares of a path are not "
+                    "negative. If data and noise are to meet with the other sign, change the sign of the data."
                 )
 
     def rates(self, t: Tensor | float) -> tuple[Tensor, Tensor]:

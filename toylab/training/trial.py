@@ -11,6 +11,7 @@ import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 
 from toylab._internal import devices, validate
+from toylab._internal.display import short
 from toylab._internal.torch_private import MemoryTaken
 from toylab._internal.uncalled import refuse_class
 from toylab._internal.warn import warn
@@ -97,8 +98,9 @@ def offset_or_nan(objective: Objective[AnyScore], data: Density | Tensor) -> flo
         return objective.offset(data)
     except validate.NoDensity:
         raise ValueError(
-            f"{data!r} lies on points or on a curve and has no score, but {objective!r} learns that of the clean data: "
-            "its loss would fall without bound. Add noise to the data (p.noised(0.1)), or use Denoising(sigma)."
+            f"{short(data)} lies on points or on a curve and has no score, but {short(objective)} learns that of the "
+            "clean data: its loss would fall without bound. Add noise to the data (p.noised(0.1)), or use "
+            "Denoising(sigma)."
         ) from None
     except (TypeError, ValueError):  # the density has no quadrature, or no score of its own: train anyway
         return math.nan
@@ -167,8 +169,8 @@ def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> tu
         )
     if not bool(losses.isfinite().all()):
         raise ValueError(
-            f"the loss is {losses.tolist()} at two points before the first step: look at the weights of the network "
-            "and at the objective for nan or inf."
+            f"the loss is {short(losses.tolist())} at two points before the first step: look at the weights of the "
+            "network and at the objective for nan or inf."
         )
     warn_piecewise_linear(network, tried.differentiated)
     warn_tied_points(network, objective, tried.differentiated)

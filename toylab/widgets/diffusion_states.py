@@ -8,6 +8,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.devices import home
+from toylab._internal.display import short
 from toylab.densities import Density
 from toylab.experiments.flow_state import EXTENT, FlowState, flow_state
 from toylab.metrics import Extent
@@ -65,7 +66,7 @@ def record_film(
     for name, pair in scores.items():
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise TypeError(
-                f"scores[{name!r}] is {pair!r}: give (score, density), such as (p.score, p) or (network, None)."
+                f"scores[{name!r}] is {short(pair)}: give (score, density), such as (p.score, p) or (network, None)."
             )
         validate.score(f"scores[{name!r}][0]", pair[0], of_sigma=True)
     start = sde.prior.sample((n_paths,), generator=generator)
