@@ -27,7 +27,9 @@ def geometric(first: float, last: float, n: int) -> Tensor:
     first, last = validate.positive("first", first), validate.positive("last", last)
     n = validate.count("n", n, least=2)
     _decreasing(first, last)
-    return _meeting(torch.linspace(math.log(first), math.log(last), n, dtype=torch.float64).exp(), first, last)
+    return _meeting(
+        torch.linspace(math.log(first), math.log(last), n, dtype=torch.float64, device="cpu").exp(), first, last
+    )
 
 
 def uniform(first: float, last: float, n: int) -> Tensor:
@@ -49,7 +51,7 @@ def uniform(first: float, last: float, n: int) -> Tensor:
     first, last = validate.finite("first", first), validate.finite("last", last)
     n = validate.count("n", n, least=2)
     _decreasing(first, last)
-    return _meeting(torch.linspace(first, last, n, dtype=torch.float64), first, last)
+    return _meeting(torch.linspace(first, last, n, dtype=torch.float64, device="cpu"), first, last)
 
 
 def karras(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
@@ -82,7 +84,7 @@ def karras(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
             f"rho is {rho}: the root of a level, {first} or {last}, overflows. Give a larger rho; 7 is usual."
         )
     _decreasing(first, last)
-    roots = torch.linspace(first ** (1 / rho), last ** (1 / rho), n, dtype=torch.float64)
+    roots = torch.linspace(first ** (1 / rho), last ** (1 / rho), n, dtype=torch.float64, device="cpu")
     return _meeting(roots**rho, first, last)
 
 

@@ -7,7 +7,7 @@ learned ones (a network) are called the same way, so that everything downstream 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 import torch.autograd.forward_ad as forward_ad
@@ -110,7 +110,7 @@ def gradient(log_prob: LogProb, x: Tensor) -> Tensor:
         x = x.clone() if x.is_inference() else x
         values, pull_back, *_ = torch.func.vjp(partial(user_functions.call_log_prob, "log_prob", log_prob), x)
         (slope,) = pull_back(torch.ones_like(values))
-    return _as_grad_mode(torch.as_tensor(slope))
+    return _as_grad_mode(cast(Tensor, slope))
 
 
 def _as_grad_mode(result: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ def _value_and_jvp_by_reverse_mode(score: Score, x: Tensor, v: Tensor) -> tuple[
         s, pull_back, *_ = torch.func.vjp(partial(user_functions.call_field, "score", score), x)
         _, transposed, *_ = torch.func.vjp(lambda u: pull_back(u)[0], torch.zeros_like(s))
         (jvp,) = transposed(v)
-    return s, torch.as_tensor(jvp)
+    return s, cast(Tensor, jvp)
 
 
 def value_and_divergence(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -301,7 +301,7 @@ def noisy_time(t: Tensor | float, sigma: Tensor) -> None:
 def earlier(name: str, u: Tensor | float, t: Tensor | float) -> None:
     """Raise unless the time u is at most t; those in tensors are read where they are ``readable``."""
     if all(not isinstance(time, Tensor) or readable(time) for time in (u, t)) and not bool(
-        torch.as_tensor(u <= t).all()
+        torch.as_tensor(u <= t, device="cpu").all()
     ):
         raise ValueError(
             f"{name} is {short(u)} and t is {short(t)}: a step goes back to an earlier time, from t to {name}. "
@@ -388,7 +388,7 @@ def box(
         if len(entries) != 2:
             raise ValueError(f"{name} has {len(entries)} entries: give 2, one per coordinate.")
         far = torch.finfo(x.dtype).max / 8
-        rounded = torch.tensor(entries, dtype=torch.float64).to(x.dtype).tolist()
+        rounded = torch.tensor(entries, dtype=torch.float64, device="cpu").to(x.dtype).tolist()
         corners.append(tuple(math.copysign(math.inf, side) if abs(side) > far else side for side in rounded))
     if not all(a < b for a, b in zip(*corners, strict=True)):  # nan compares false
         raise ValueError(

@@ -50,7 +50,9 @@ class Banana(TwoRegimeDensity):
         bottom, top = -self.bend * self.scale**2, 80 * self.bend * self.scale**2
         low = [-reach, min(bottom, top) - across]
         high = [reach, max(bottom, top) + across]
-        return torch.tensor(low, dtype=torch.float64), torch.tensor(high, dtype=torch.float64)
+        return torch.tensor(low, dtype=torch.float64, device="cpu"), torch.tensor(
+            high, dtype=torch.float64, device="cpu"
+        )
 
     def length_scale(self, sigma: float = 0.0) -> float:
         """The least standard deviation of its parts, narrowed by the slope of the parabola at two scales."""

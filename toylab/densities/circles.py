@@ -72,7 +72,7 @@ class Circle(Density):
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The circle and nine noise levels around it."""
-        center = torch.tensor(self.center, dtype=torch.float64)
+        center = torch.tensor(self.center, dtype=torch.float64, device="cpu")
         reach = self.radius + 9 * sigma
         return center - reach, center + reach
 

@@ -33,7 +33,7 @@ def two_modes() -> GaussianMixture:
 def ring(n_modes: int = 8, radius: float = 4.0, std: float = 0.3) -> GaussianMixture:
     """``n_modes`` equal Gaussians evenly around a circle, the first at angle 0."""
     n_modes = validate.count("n_modes", n_modes)
-    angles = torch.arange(n_modes, dtype=torch.float64) * (2 * math.pi / n_modes)
+    angles = torch.arange(n_modes, dtype=torch.float64, device="cpu") * (2 * math.pi / n_modes)
     means = validate.positive("radius", radius) * torch.stack([angles.cos(), angles.sin()], -1)
     return isotropic(means.tolist(), std)
 
@@ -41,7 +41,9 @@ def ring(n_modes: int = 8, radius: float = 4.0, std: float = 0.3) -> GaussianMix
 def grid(n_side: int = 5, spacing: float = 2.0, std: float = 0.2) -> GaussianMixture:
     """``n_side`` x ``n_side`` equal Gaussians on a square lattice centred at the origin."""
     n_side = validate.count("n_side", n_side)
-    ticks = (torch.arange(n_side, dtype=torch.float64) - (n_side - 1) / 2) * validate.positive("spacing", spacing)
+    ticks = (torch.arange(n_side, dtype=torch.float64, device="cpu") - (n_side - 1) / 2) * validate.positive(
+        "spacing", spacing
+    )
     return isotropic(torch.cartesian_prod(ticks, ticks).tolist(), std)
 
 
@@ -51,7 +53,7 @@ def spiral_of_gaussians(
     """``n_modes`` equal Gaussians along an Archimedean spiral of radius ``inner`` to ``outer``, at equal angles."""
     n_modes = validate.count("n_modes", n_modes, least=2)
     outer = validate.positive("outer", outer)
-    turn = torch.linspace(0, validate.positive("turns", turns), n_modes, dtype=torch.float64)
+    turn = torch.linspace(0, validate.positive("turns", turns), n_modes, dtype=torch.float64, device="cpu")
     radius = validate.positive("inner", inner) + (outer - inner) * turn / turns
     angle = 2 * math.pi * turn
     return isotropic((radius[:, None] * torch.stack([angle.cos(), angle.sin()], -1)).tolist(), std)

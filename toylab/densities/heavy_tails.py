@@ -122,7 +122,7 @@ class StudentTMixture(TwoRegimeDensity):
         def make() -> tuple[Tensor, ...]:
             axes = torch.linalg.eigh(self.scales).eigenvectors
             return (
-                torch.tensor([_eigenvalues(S) for S in self.scales.tolist()], dtype=torch.float64),
+                torch.tensor([_eigenvalues(S) for S in self.scales.tolist()], dtype=torch.float64, device="cpu"),
                 axes,
                 self.locations,
                 self.dfs,

@@ -175,7 +175,7 @@ def _promote(dtypes: list[torch.dtype]) -> torch.dtype | None:
 
 def _to_float64(name: str, value: Matrices | Vector) -> Tensor:
     try:
-        held = torch.as_tensor(value, dtype=torch.float64).detach().to("cpu", copy=True)
+        held = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach().to("cpu", copy=True)
     except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{name} is {short(value)}: it must be numbers ({reason(error)}).") from None
     if not held.isfinite().all():

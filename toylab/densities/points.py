@@ -69,8 +69,8 @@ class Points(Density):
     def _gaussians(self, like: Tensor) -> _gaussians.Gaussians:
         def make() -> _gaussians.Gaussians:
             N = len(self.points)
-            log_weights = torch.full((N,), -math.log(N), dtype=torch.float64)
-            zero = torch.zeros(N, 2, 2, dtype=torch.float64)
+            log_weights = torch.full((N,), -math.log(N), dtype=torch.float64, device="cpu")
+            zero = torch.zeros(N, 2, 2, dtype=torch.float64, device="cpu")
             return _gaussians.Gaussians.of(log_weights, self.points, zero, zero)
 
         return _gaussians.Gaussians(*self._cast(validate.points("x", like), make))

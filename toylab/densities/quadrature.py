@@ -153,15 +153,16 @@ def _grid(density: Density, sigma: float, per_length: int) -> Iterator[tuple[Ten
         )
     sides = [math.ceil(float(side) / step) + 1 for side in high - low]
     axes = [
-        torch.linspace(float(a), float(b), n, dtype=torch.float64) for a, b, n in zip(low, high, sides, strict=True)
+        torch.linspace(float(a), float(b), n, dtype=torch.float64, device="cpu")
+        for a, b, n in zip(low, high, sides, strict=True)
     ]
     cell = math.prod(float((b - a) / (n - 1)) for a, b, n in zip(low, high, sides, strict=True))
-    first, second = (torch.arange(0, n, _BLOCK) for n in sides)
-    within = torch.cartesian_prod(torch.arange(_BLOCK), torch.arange(_BLOCK))
+    first, second = (torch.arange(0, n, _BLOCK, device="cpu") for n in sides)
+    within = torch.cartesian_prod(torch.arange(_BLOCK, device="cpu"), torch.arange(_BLOCK, device="cpu"))
     for corners in torch.cartesian_prod(first, second).split(_CHUNK // _BLOCK):
         kept = corners[_matters(corners, axes, density, sigma, cell)]
         nodes = (kept[:, None] + within).reshape(-1, 2)
-        nodes = nodes[(nodes < torch.tensor(sides)).all(-1)]
+        nodes = nodes[(nodes < torch.tensor(sides, device="cpu")).all(-1)]
         for part in nodes.split(_CHUNK):
             x = torch.stack([axis[index] for axis, index in zip(axes, part.unbind(-1), strict=True)], -1)
             yield x, cell * density.log_prob(x, sigma).exp()

@@ -18,7 +18,9 @@ _LARGEST = 1e30  # sums of what is larger may overflow in float32
 def numbers(name: str, value: Matrix | Vector) -> Tensor:
     """The numbers as a tensor, finite where they can be read."""
     try:
-        given = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.get_default_dtype())
+        given = (
+            value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.get_default_dtype(), device="cpu")
+        )
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(
             f"{name} is {short(value)}: it must be numbers, as a tensor or as lists ({reason(error)})."

@@ -71,4 +71,4 @@ def autocorrelation(path: Tensor | Chains, max_lag: int = 100) -> Autocorrelatio
     lags = min(max_lag, n_frames - 1) + 1
     by_chain = np.stack([np.asarray(array_stats.autocorr(a, axis=1))[:, :lags] for a in draws], -1)
     errors = by_chain.std(0, ddof=1) / n_chains**0.5
-    return Autocorrelation(torch.as_tensor(by_chain.mean(0)), torch.as_tensor(errors))
+    return Autocorrelation(torch.as_tensor(by_chain.mean(0), device="cpu"), torch.as_tensor(errors, device="cpu"))

@@ -43,7 +43,7 @@ def fisher_divergence_monte_carlo(
     sigma = level(sigma)
     noised = density.noised(sigma) if sigma > 0 else density
     losses = []
-    for size in torch.arange(n).split(_AT_ONCE):
+    for size in torch.arange(n, device="cpu").split(_AT_ONCE):
         x = noised.sample((len(size),), generator=generator).double()
         losses.append(half_squared_error(score, density, x, sigma))
     return mean_of(torch.cat(losses))

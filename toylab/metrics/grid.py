@@ -26,7 +26,7 @@ def grid_points(extent: Extent, n: int, *, dtype: torch.dtype | None = None) -> 
     if not isinstance(dtype, torch.dtype | None):
         raise TypeError(f"dtype is {short(dtype)}: give a dtype such as torch.float64, or None for torch's default.")
     n = cells_per_side(n)
-    centres = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    centres = (torch.arange(n, dtype=torch.float64, device="cpu") + 0.5) / n
     x, y = left + (right - left) * centres, bottom + (top - bottom) * centres
     cells = torch.stack([x.expand(n, n), y[:, None].expand(n, n)], -1)
     return cells.to(dtype or torch.get_default_dtype())

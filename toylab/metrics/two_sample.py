@@ -72,7 +72,7 @@ def median_distance(z: Tensor) -> float:
     """
     found, rank = 0, -1
     for shift in (48, 32, 16, 0):
-        counts = torch.zeros(_DIGITS, dtype=torch.int64)
+        counts = torch.zeros(_DIGITS, dtype=torch.int64, device="cpu")
         for bits in _pairs(z, shift, found):
             counts += torch.bincount(bits >> shift & (_DIGITS - 1), minlength=_DIGITS).cpu()
         below = counts.cumsum(0)
@@ -86,7 +86,7 @@ def median_distance(z: Tensor) -> float:
         if shift and counts[digit] <= _PAIRS_KEPT:
             kept = torch.cat(list(_pairs(z, shift - 16, found)))
             return float(kept.kthvalue(rank + 1).values.view(torch.float64))
-    return float(torch.tensor(found).view(torch.float64))
+    return float(torch.tensor(found, device="cpu").view(torch.float64))
 
 
 def _pairs(z: Tensor, shift: int, leading: int) -> Iterator[Tensor]:

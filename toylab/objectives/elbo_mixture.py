@@ -78,11 +78,12 @@ class ElboMixture:
 
     def _w(self, level: Tensor) -> Tensor:
         """One weight per level."""
-        return torch.as_tensor(weights_at(self.weighting, level)).to(level).expand(level.shape)
+        weights = weights_at(self.weighting, level)
+        return (weights.to(level) if isinstance(weights, Tensor) else level.new_tensor(weights)).expand(level.shape)
 
     def _require_rising(self) -> None:
         low, high = math.log10(self.levels.low), math.log10(self.levels.high)
-        levels = torch.logspace(low, high, _N_LOOKED_AT, dtype=torch.float64)
+        levels = torch.logspace(low, high, _N_LOOKED_AT, dtype=torch.float64, device="cpu")
         w = self._w(levels).detach()
         good = w.isfinite() & (w >= 0) & (w.max() > 0)
         if not bool(good.all()):

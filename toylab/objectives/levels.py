@@ -82,7 +82,7 @@ class LogUniform:
 
     def nodes(self) -> tuple[Tensor, Tensor]:
         """Levels and weights with which to average over them, by Gauss-Legendre in log(sigma)."""
-        t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(_N_NODES))
+        t, w = (torch.as_tensor(part, device="cpu") for part in np.polynomial.legendre.leggauss(_N_NODES))
         return self.low * (self.high / self.low) ** (0.5 * (t + 1)), 0.5 * w
 
     def path(self) -> LevelPath:
@@ -119,7 +119,7 @@ class LogNormal:
 
         It reaches from 6 std below the mean to 9 above: a weighting sigma^2 moves the mass upwards.
         """
-        t = torch.linspace(-6, 9, 41, dtype=torch.float64)
+        t = torch.linspace(-6, 9, 41, dtype=torch.float64, device="cpu")
         weights = torch.exp(-0.5 * t**2) * (float(t[1] - t[0]) / math.sqrt(2 * math.pi))
         return (self.mean + self.std * t).exp(), weights
 
@@ -156,7 +156,7 @@ class UniformTimes:
 
     def nodes(self) -> tuple[Tensor, Tensor]:
         """Levels and weights with which to average over them, by Gauss-Legendre in t."""
-        t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(_N_NODES))
+        t, w = (torch.as_tensor(part, device="cpu") for part in np.polynomial.legendre.leggauss(_N_NODES))
         return self._at(0.5 * (t + 1)), 0.5 * w
 
     def path(self) -> LevelPath:
@@ -198,7 +198,7 @@ def weights_at(weight: Weight, sigma: Tensor) -> Tensor | float:
 
 def weight_at(weight: Weight, level: float) -> float:
     """lambda at one level, or raise ``ValueError`` unless it is one finite number."""
-    number = float(weights_at(weight, torch.tensor([level], dtype=torch.float64)))
+    number = float(weights_at(weight, torch.tensor([level], dtype=torch.float64, device="cpu")))
     if not math.isfinite(number):
         raise ValueError(f"the weighting gives {number} at the level {level:.4g}: it must give a finite number there.")
     return number
@@ -236,4 +236,4 @@ def level_nodes(sigmas: Levels) -> tuple[Tensor, Tensor]:
     """Levels and weights with which to average over them; those of a tensor are equally likely."""
     if not isinstance(sigmas, Tensor):
         return sigmas.nodes()
-    return sigmas.double(), torch.full((len(sigmas),), 1 / len(sigmas), dtype=torch.float64)
+    return sigmas.double(), torch.full((len(sigmas),), 1 / len(sigmas), dtype=torch.float64, device="cpu")

@@ -85,7 +85,7 @@ def _where_it_has_mass(log_q: Tensor, x: Tensor) -> Tensor:
         first = ", ".join(f"{entry:.4g}" for entry in x[outside][0].tolist())
         raise ValueError(
             f"noise has no mass at {int(outside.sum())} of {outside.numel()} points, the first being ({first}): "
-            "nothing is learned where no draw can be mistaken for data. Give a noise with mass wherever the data have, such as "
+            "nothing is learned where no draw can be mistaken for data. Give one with mass wherever they have, such as "
             "isotropic([[0, 0]], 6.0)."
         )
     return log_q

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ class GaussianPath:
         validate.function("alpha", self.alpha, "lambda t: t")
         validate.function("sigma", self.sigma, "lambda t: 1 - t")
         for name, schedule in (("alpha", self.alpha), ("sigma", self.sigma)):
-            t = torch.tensor([0.25, 0.5], dtype=torch.float64)
+            t = torch.tensor([0.25, 0.5], dtype=torch.float64, device="cpu")
             found = schedule(t)
             if not isinstance(found, Tensor) or found.shape != t.shape:
                 given = f"shape {list(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
@@ -155,4 +156,4 @@ def _rate(schedule: Schedule, t: Tensor) -> Tensor:
         t = t.clone() if t.is_inference() else t
         values, pull_back, *_ = torch.func.vjp(schedule, t)
         (rate,) = pull_back(torch.ones_like(values))
-    return torch.as_tensor(rate).detach()
+    return cast(Tensor, rate).detach()

@@ -25,7 +25,9 @@ def exact_irreducible(path: NoisePath, source: Density | None, density: Density,
     """1/2 E|x'_t - v(x_t, t)|^2 of a path from the source, None for N(0, I), by quadrature."""
     if source is None:
         return unexplained(path, density, t)
-    return irreducible_between(source, density, _shares(path, time_like(t, torch.zeros(2, dtype=torch.float64))))
+    return irreducible_between(
+        source, density, _shares(path, time_like(t, torch.zeros(2, dtype=torch.float64, device="cpu")))
+    )
 
 
 def _shares(path: NoisePath, t: Tensor) -> Shares:

@@ -99,7 +99,9 @@ def flow_adaptive(
     validate.finite_cloud("x", x)
     rtol, atol = check_tolerances(x, rtol, atol, max_evaluations)
     first, last = validate.finite("first", first), validate.finite("last", last)
-    validate.times("(first, last)", torch.tensor([first, last]).double(), 0.0, rising=last > first, remedy=_ENDS)
+    validate.times(
+        "(first, last)", torch.tensor([first, last], device="cpu").double(), 0.0, rising=last > first, remedy=_ENDS
+    )
     counted = CountingScore(velocity, "velocity", finite=False)
     steps = adaptive_steps(counted, x, first, last, rtol=rtol, atol=atol, max_evaluations=max_evaluations)
     return follow_steps("flow_adaptive", steps, x, counted, max_evaluations, progress)

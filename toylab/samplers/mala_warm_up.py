@@ -102,4 +102,6 @@ def mala_warm_up(
     if told:
         warn(told)
     later = steps[n_steps // 2 :]
-    return WarmUp(here.x, math.exp(sum(later) / len(later)), torch.tensor(acceptance, dtype=torch.float64))
+    return WarmUp(
+        here.x, math.exp(sum(later) / len(later)), torch.tensor(acceptance, dtype=torch.float64, device="cpu")
+    )

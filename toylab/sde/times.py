@@ -12,13 +12,13 @@ from toylab.sde.process import Time
 def time_tensor(t: Time) -> Tensor:
     """``t``, a time in [0, 1] or a tensor of them, as a tensor, or raise; a number is one in float64."""
     t = validate.time(t)
-    return t if isinstance(t, Tensor) else torch.tensor(t, dtype=torch.float64)
+    return t if isinstance(t, Tensor) else torch.tensor(t, dtype=torch.float64, device="cpu")
 
 
 def level_tensor(level: Tensor | float) -> Tensor:
     """``level`` as a tensor, or raise unless it is greater than 0."""
     if not isinstance(level, Tensor):
-        return torch.tensor(validate.positive("level", level), dtype=torch.float64)
+        return torch.tensor(validate.positive("level", level), dtype=torch.float64, device="cpu")
     validate.floating("level", level)
     if at_hand(level.device) and not bool((level > 0).all()):
         raise ValueError(f"level is {short(level.tolist())}: noise levels are standard deviations, greater than 0.")

@@ -165,7 +165,7 @@ def _schedule(averaged: WeightAverage, rates: list[float]) -> Tensor:
     It lies where the weights do, so that a step costs one copy of two numbers, and no kernel that computes them. On the
     CPU rates stay in float64; elsewhere the optimiser takes them in float32.
     """
-    k = torch.arange(len(rates), dtype=averaged.n_steps.dtype)
-    schedule = torch.stack([torch.tensor(rates, dtype=torch.float64), averaged._share(k).double()], -1)
+    k = torch.arange(len(rates), dtype=averaged.n_steps.dtype, device="cpu")
+    schedule = torch.stack([torch.tensor(rates, dtype=torch.float64, device="cpu"), averaged._share(k).double()], -1)
     device, dtype = averaged.n_steps.device, averaged.n_steps.dtype
     return schedule if devices.at_hand(device) else schedule.to(dtype).to(device)  # there may be no float64 there

@@ -92,7 +92,7 @@ def langevin_playground(
         g = generator(seed.value)
         x = uniform_start(n_chains, extent, generator=g)
         if starts:
-            x = torch.tensor(starts).repeat(-(-n_chains // len(starts)), 1)[:n_chains]
+            x = torch.tensor(starts, device="cpu").repeat(-(-n_chains // len(starts)), 1)[:n_chains]
         step_size = validate.positive("ε", controls.step_size.value, "Give a step size greater than 0")
         sampler, noise = controls.sampler.value, controls.noise.value
         name = sampler if noise else f"{sampler} without noise"
