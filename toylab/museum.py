@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal.devices import number
+from toylab._internal.display import short
 from toylab._internal.random import normal_like, uniform
 from toylab.densities import GaussianMixture
 from toylab.samplers.scaled_network import scaled_network_langevin
@@ -277,5 +278,5 @@ def of_kind(kind: str) -> tuple[Exhibit, ...]:
     """The exhibits of a kind: "loss", "score" or "sampler"."""
     found = tuple(exhibit for exhibit in EXHIBITS if exhibit.kind == kind)
     if not found:
-        raise ValueError(f"kind is {kind!r}: give 'loss', 'score' or 'sampler'.")
+        raise ValueError(f"kind is {short(kind)}: give 'loss', 'score' or 'sampler'.")
     return found

@@ -481,9 +481,8 @@ def scale_of(x: Tensor) -> tuple[tuple[float, float], float]:
 
 def _place(value: Vector | float) -> tuple[float, float]:
     """Two numbers, one per coordinate, or one for both."""
-    if isinstance(value, int | float):
-        value = (value, value)
-    return validate.pair("data_mean", value)
+    both = (value, value) if validate.is_number(value) else value
+    return validate.pair("data_mean", cast(Vector, both))
 
 
 def _layers(

@@ -25,9 +25,11 @@ def geometric(first: float, last: float, n: int) -> Tensor:
     tensor([8., 4., 2., 1.])
     """
     first, last = validate.positive("first", first), validate.positive("last", last)
-    validate.count("n", n, least=2)
+    n = validate.count("n", n, least=2)
     _decreasing(first, last)
-    return _meeting(torch.linspace(math.log(first), math.log(last), n, dtype=torch.float64).exp(), first, last)
+    return _meeting(
+        torch.linspace(math.log(first), math.log(last), n, dtype=torch.float64, device="cpu").exp(), first, last
+    )
 
 
 def uniform(first: float, last: float, n: int) -> Tensor:
@@ -47,9 +49,9 @@ def uniform(first: float, last: float, n: int) -> Tensor:
     tensor([1.0000, 0.7500, 0.5000, 0.2500, 0.0000])
     """
     first, last = validate.finite("first", first), validate.finite("last", last)
-    validate.count("n", n, least=2)
+    n = validate.count("n", n, least=2)
     _decreasing(first, last)
-    return _meeting(torch.linspace(first, last, n, dtype=torch.float64), first, last)
+    return _meeting(torch.linspace(first, last, n, dtype=torch.float64, device="cpu"), first, last)
 
 
 def karras(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
@@ -74,7 +76,7 @@ def karras(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
     tensor([16.,  9.,  4.,  1.,  0.])
     """
     first, last, rho = validate.positive("first", first), validate.finite("last", last), validate.positive("rho", rho)
-    validate.count("n", n, least=2)
+    n = validate.count("n", n, least=2)
     if last < 0:
         raise ValueError(f"last is {last}: it must be at least 0, since its root is taken.")
     if abs(math.log(first)) / rho > 700 or (last > 0 and abs(math.log(last)) / rho > 700):
@@ -82,7 +84,7 @@ def karras(first: float, last: float, n: int, rho: float = 7.0) -> Tensor:
             f"rho is {rho}: the root of a level, {first} or {last}, overflows. Give a larger rho; 7 is usual."
         )
     _decreasing(first, last)
-    roots = torch.linspace(first ** (1 / rho), last ** (1 / rho), n, dtype=torch.float64)
+    roots = torch.linspace(first ** (1 / rho), last ** (1 / rho), n, dtype=torch.float64, device="cpu")
     return _meeting(roots**rho, first, last)
 
 

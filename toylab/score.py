@@ -7,13 +7,13 @@ learned ones (a network) are called the same way, so that everything downstream 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
-from toylab._internal import user_functions, validate
+from toylab._internal import fields, user_functions, validate
 from toylab._internal.torch_private import in_forward_mode, in_vmap
 
 
@@ -77,7 +77,7 @@ def at(score: NoiseConditionalScore, sigma: Tensor | float) -> Score:
     >>> at(two_modes().score, 3.0)(torch.tensor([25.0, 25.0]))
     tensor([-2., -2.])
     """
-    return _At(score, sigma)
+    return _At(validate.field("score", score, fields.LEVEL_SCORE), sigma)
 
 
 def without_level(score: object) -> tuple[object, Tensor | float | None]:
@@ -110,7 +110,7 @@ def gradient(log_prob: LogProb, x: Tensor) -> Tensor:
         x = x.clone() if x.is_inference() else x
         values, pull_back, *_ = torch.func.vjp(partial(user_functions.call_log_prob, "log_prob", log_prob), x)
         (slope,) = pull_back(torch.ones_like(values))
-    return _as_grad_mode(torch.as_tensor(slope))
+    return _as_grad_mode(cast(Tensor, slope))
 
 
 def _as_grad_mode(result: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ def value_and_jvp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         s(x) and (grad s) v, both [..., 2]. Both carry gradients to the parameters of ``score``.
     """
-    validate.function("score", score, "p.score")
+    validate.field("score", score, fields.SCORE)
     validate.vectors("v", v, validate.points("x", x))
     if (found := _its_own(score, x, v[None])) is not None:
         return found[0], found[1].squeeze(0)
@@ -155,7 +155,7 @@ def _value_and_jvp_by_reverse_mode(score: Score, x: Tensor, v: Tensor) -> tuple[
         s, pull_back, *_ = torch.func.vjp(partial(user_functions.call_field, "score", score), x)
         _, transposed, *_ = torch.func.vjp(lambda u: pull_back(u)[0], torch.zeros_like(s))
         (jvp,) = transposed(v)
-    return s, torch.as_tensor(jvp)
+    return s, cast(Tensor, jvp)
 
 
 def value_and_vjp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -216,7 +216,7 @@ def divergence(score: Score, x: Tensor) -> Tensor:
 
 def _along_both_axes(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
     """s(x) [..., 2], and d s / d x_1 and d s / d x_2 stacked, [2, ..., 2]."""
-    validate.function("score", score, "p.score")
+    validate.field("score", score, fields.SCORE)
     validate.points("x", x)
     axes = torch.eye(2, dtype=x.dtype, device=x.device).view(2, *(1,) * (x.ndim - 1), 2)
     if (found := _its_own(score, x, axes)) is not None:

@@ -354,7 +354,7 @@ def test_it_is_a_value():
     ("p", "box", "error", "words"),
     [
         (CORRELATED, (1.0, 0.0, 0.0, 1.0), ValueError, "left < right"),
-        (CORRELATED, (0.0, math.nan, 0.0, 1.0), ValueError, "finite"),
+        (CORRELATED, (0.0, math.nan, 0.0, 1.0), ValueError, "a side is a number, or math.inf"),
         (CORRELATED, (0.0, 1.0, 0.0), ValueError, "left < right"),
         (CORRELATED, 3.0, TypeError, "four numbers"),
         (CORRELATED, (8.0, 9.0, 0.0, 1.0), ValueError, "of the mass: it must hold 0.0001 or more"),

@@ -412,8 +412,8 @@ def test_what_is_known_not_to_change():
     energy = EnergyMLP(4, generator=seeded())
     known = [
         P, P.score, Banana().log_prob, Points(X), ScoreMLP(4), energy.energy, energy, Sliced(), Explicit(P.score),
-        at(P.score, 0.1), at(at(P.score, 0.1), 0.2), rademacher, NoiseConditional(SIGMAS), P.noised(0.1).score,
-        Circle(2.0), energy.density((-1.0, 1.0, -1.0, 1.0), n_cells=8), NoiseContrastive(P),
+        at(P.score, 0.1), functools.partial(at(P.score, 0.1)), rademacher, NoiseConditional(SIGMAS),
+        P.noised(0.1).score, Circle(2.0), energy.density((-1.0, 1.0, -1.0, 1.0), n_cells=8), NoiseContrastive(P),
         functools.partial(langevin_step, step_size=0.1),
         ContrastiveDivergence(functools.partial(langevin_step, step_size=0.1)),
     ]  # fmt: skip

@@ -2,7 +2,10 @@
 
 from xml.etree import ElementTree
 
-from toylab._internal.display import html_table, text_table
+import numpy as np
+import torch
+
+from toylab._internal.display import html_table, reason, short, text_table
 
 
 def test_a_table_has_a_row_per_pair_and_shows_any_text_as_it_is() -> None:
@@ -20,3 +23,21 @@ def test_the_same_rows_as_text() -> None:
         "Chains\n    chains    1,280\n    diverged  none"
     )
     assert text_table("Chains", []) == "Chains"
+
+
+def test_short() -> None:
+    assert short([0.5, 1]) == "[0.5, 1]" and short("abc") == "'abc'" and short(np.float64(0.5)) == "0.5"
+    for long in (
+        [[0.5] * 30] * 30,
+        "a b " * 500,
+        10**400,
+        10**5000,
+        dict.fromkeys(range(20), "x" * 50),
+        torch.ones(50, 2),
+    ):
+        assert len(short(long)) <= 101 and "\n" not in short(long)
+
+
+def test_the_reason_of_an_error_of_others_is_its_first_line() -> None:
+    assert reason(ValueError("no such thing.\nDetails")) == "no such thing"
+    assert len(reason(ValueError("x" * 1000))) < 210

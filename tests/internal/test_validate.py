@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -116,6 +117,40 @@ def test_levels():
     ]:
         with pytest.raises(ValueError, match=said):
             validate.levels("sigmas", bad)
+
+
+@pytest.mark.parametrize("five", [5, np.int64(5), np.uint8(5), np.array(5), torch.tensor(5), torch.tensor(5).short()])
+def test_whole_numbers_of_other_libraries_become_ints(five):
+    found = validate.count("n", five)
+    assert found == 5 and type(found) is int
+
+
+@pytest.mark.parametrize(
+    "other",
+    [True, np.True_, np.array(True), torch.tensor(True), 5.0, np.float32(5), torch.tensor(5.0), "5", None,
+     np.array([5]), torch.tensor([5]), torch.tensor(5, device="meta")],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_whole_number_is_refused(other):
+    with pytest.raises(TypeError, match=r"n is .*: it must be a whole number \(int\) of at least 1\."):
+        validate.count("n", other)
+
+
+@pytest.mark.parametrize("half", [0.5, np.float64(0.5), np.float16(0.5), np.array(0.5), torch.tensor(0.5).bfloat16()])
+def test_numbers_of_other_libraries_become_floats(half):
+    found = [validate.positive("h", half), validate.finite("h", half), validate.nonzero("h", half)]
+    found += [validate.temperature(half), *validate.pair("h", [half, half]), *validate.extent("h", [0, half, 0, half])]
+    assert {type(number) for number in found} == {float} and set(found) == {0.0, 0.5}
+
+
+@pytest.mark.parametrize("box", [(0, math.nan, 0, 1), (math.nan, 1, 0, 1), (0, 1, 0, np.nan)])
+def test_a_side_that_is_nan_is_told_what_a_side_can_be(box):
+    """Not that it must be finite, where it need not be."""
+    with pytest.raises(ValueError, match=r"nan.*: a side is a number, or math\.inf or -math\.inf where there is none"):
+        validate.extent("box", box, infinite=True)
+    with pytest.raises(ValueError, match="it must be a finite number"):
+        validate.extent("extent", box)
+    assert validate.extent("box", (0, math.inf, -math.inf, 1), infinite=True) == (0, math.inf, -math.inf, 1)
 
 
 def test_function():

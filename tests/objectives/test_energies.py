@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from toylab.densities import Circle, GaussianMixture, isotropic, two_modes
+from toylab.densities import Circle, GaussianMixture, Mixture, Points, Square, isotropic, two_modes
 from toylab.densities.quadrature import expectation
 from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP, ScoreMLP
 from toylab.objectives import (
@@ -526,3 +526,23 @@ def test_a_noise_conditional_energy_is_learned_by_the_loss_of_scores():
     truth = two_modes().score(y, 1.0)
     error = (trained.network(y.float(), 1.0).double() - truth).square().sum(-1).mean()
     assert float(error) < 0.1 * float(truth.square().sum(-1).mean())
+
+
+@pytest.mark.parametrize("noise", [Circle(), Points([[0.0, 1.0]]), Mixture([0.5, 0.5], [NOISE, Circle().rotated(0.5)])])
+def test_a_noise_without_a_density_is_refused(noise):
+    with pytest.raises(ValueError, match=r"noise is .*, which lies on points or on a curve .*noise\.noised\(0\.5\)"):
+        NoiseContrastive(noise)
+    NoiseContrastive(noise.noised(0.5))
+
+
+@pytest.mark.parametrize("noise", [Square(), NOISE.truncated((-1.0, 1.0, -1.0, 1.0)).shifted((0.0, 0.0))])
+def test_data_where_the_noise_has_no_mass_are_refused(noise):
+    """There the odds are infinite, the loss of the data 0 whatever the energy, and so is its gradient."""
+    network, objective = EnergyMLP(8, generator=generator()), NoiseContrastive(noise)
+    inside = 0.4 * torch.ones(3, 2)
+    assert objective(network, inside, generator=generator()).isfinite().all()
+    x = torch.cat([inside, torch.tensor([[0.0, 7.0]])])
+    with pytest.raises(ValueError, match=r"noise has no mass at 1 of 4 points, the first being \(0, 7\): "):
+        objective(network, x, generator=generator())
+    with pytest.raises(ValueError, match="noise has no mass at"):
+        fit(network, objective, isotropic([[9.0, 9.0]], 1.0), n_steps=1, generator=generator(), progress=False)

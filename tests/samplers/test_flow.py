@@ -260,7 +260,7 @@ def test_along_of_sde_the_flow_is_the_probability_flow():
     ("bad", "error", "message"),
     [
         ({"velocity": 1.0}, TypeError, "velocity is a float"),
-        ({"velocity": ScoreMLP(8, generator=generator()).double()}, TypeError, "does not take 2 arguments"),
+        ({"velocity": ScoreMLP(8, generator=generator()).double()}, TypeError, r"cannot be called as velocity\(x, t\)"),
         ({"velocity": VelocityMLP}, TypeError, "velocity is the class VelocityMLP"),
         ({"velocity": lambda x, t: x[:, 0]}, ValueError, "velocity gives shape"),
         ({"velocity": lambda x, t: x * math.nan}, ValueError, "velocity is nan or inf at 6 of 6 starts"),

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from toylab._internal.devices import draws_on, records
+from toylab._internal.display import short
 from toylab._internal.remembered import kept_in
 from toylab._internal.warn import warn
 
@@ -110,8 +111,8 @@ def _obstacle(device: torch.device, generator: torch.Generator | None, uses: Ite
     for f in uses:
         if not changes_nothing(f):
             return (
-                f"{f!r} may keep something that changes between calls, which a graph would not see. Give a method of a "
-                "density (p.score), a torch module, or a frozen dataclass with __call__."
+                f"{short(f)} may keep something that changes between calls, which a graph would not see. Give a method "
+                "of a density (p.score), a torch module, or a frozen dataclass with __call__."
             )
     return ""
 

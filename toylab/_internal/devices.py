@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from toylab._internal.display import reason, short
 from toylab._internal.remembered import remembered
 
 Numbers: TypeAlias = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
@@ -104,8 +105,7 @@ def find(device: torch.device | str) -> torch.device:
 
 
 def _unusable(device: object, error: Exception) -> str:
-    reason = str(error).partition("\n")[0].rstrip(".")
-    return f"device is {device!r}: torch cannot use it ({reason}). Give 'cpu', or leave it out."
+    return f"device is {short(device)}: torch cannot use it ({reason(error)}). Give 'cpu', or leave it out."
 
 
 def home(f: object) -> torch.device | None:

@@ -1,7 +1,30 @@
-"""How results are displayed: a few lines when printed, a table in a notebook."""
+"""How results are displayed, a few lines or a table in a notebook, and values in the sentence of an error."""
 
+import reprlib
 from collections.abc import Sequence
 from html import escape
+
+_MOST = 100  # characters of a value in a sentence
+_repr = reprlib.Repr()
+_repr.maxlist = _repr.maxtuple = _repr.maxset = _repr.maxdict = 6
+_repr.maxstring = _repr.maxlong = _repr.maxother = _MOST
+
+
+def short(value: object) -> str:
+    """A value in one line of a sentence, as its repr is, without its middle if it is long."""
+    if getattr(value, "shape", None) == ():  # a number of NumPy is shown as one
+        return str(value)
+    try:
+        text = " ".join(_repr.repr(value).split())
+    except ValueError:  # of an int with thousands of digits
+        return f"a {type(value).__name__} too large to be shown"
+    return text if len(text) <= _MOST else f"{text[: _MOST - 15]} ... {text[-10:]}"
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error of torch's or NumPy's, to be told in a sentence of ours."""
+    line = str(error).partition("\n")[0].rstrip(".")
+    return line if len(line) <= 2 * _MOST else f"{line[: 2 * _MOST]} ..."
 
 
 def html_table(rows: Sequence[tuple[str, str]]) -> str:

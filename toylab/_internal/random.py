@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab._internal.torch_private import standard_gamma
 
 
@@ -79,4 +80,6 @@ def _home(generator: torch.Generator | None, device: torch.device) -> torch.devi
 
 def _floating(dtype: torch.dtype) -> None:
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise TypeError(f"random numbers of dtype {dtype} were asked for: give points of torch.float32 or float64.")
+        raise TypeError(
+            f"random numbers of dtype {short(dtype)} were asked for: give points of torch.float32 or float64."
+        )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal.devices import has_values
+from toylab._internal.display import reason
 from toylab._internal.torch_private import version
 
 
@@ -112,7 +113,7 @@ def called(name: str, f: Callable[..., Any], x: Tensor, *rest: Any) -> object:  
             raise
         raise TypeError(
             f"{name} failed at points of shape {list(x.shape)}, {x.dtype}, on {x.device}: {remedy} "
-            f"torch says: {str(error).splitlines()[0]}"
+            f"torch says: {reason(error)}"
         ) from error
     if before is not None and version(x) != before:
         raise ValueError(

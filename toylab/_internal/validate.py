@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toylab._internal import devices
+from toylab._internal import devices, fields
+from toylab._internal.display import short
 from toylab._internal.torch_private import is_batched
 from toylab._internal.uncalled import refuse_class
 from toylab._internal.warn import warn
@@ -42,9 +43,9 @@ def positive(name: str, value: float, remedy: str = "Give a number greater than 
     """Return ``value`` as a float, or raise ``ValueError`` unless it is finite and > 0, and its square is, too."""
     number = _number(name, value)
     if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{name} is {value}: it must be finite and greater than 0. {remedy}.")
+        raise ValueError(f"{name} is {short(value)}: it must be finite and greater than 0. {remedy}.")
     if not 1 / _LARGEST <= number <= _LARGEST:
-        raise ValueError(f"{name} is {value}: its square is no number. Give one between 1e-150 and 1e150.")
+        raise ValueError(f"{name} is {short(value)}: its square is no number. Give one between 1e-150 and 1e150.")
     return number
 
 
@@ -52,9 +53,9 @@ def finite(name: str, value: float) -> float:
     """Return ``value`` as a float, or raise ``ValueError`` unless it is finite, and its square is, too."""
     number = _number(name, value)
     if not math.isfinite(number):
-        raise ValueError(f"{name} is {value}: it must be a finite number.")
+        raise ValueError(f"{name} is {short(value)}: it must be a finite number.")
     if abs(number) > _LARGEST:
-        raise ValueError(f"{name} is {value}: its square is no number. Give one of at most 1e150.")
+        raise ValueError(f"{name} is {short(value)}: its square is no number. Give one of at most 1e150.")
     return number
 
 
@@ -62,7 +63,7 @@ def nonzero(name: str, value: float) -> float:
     """Return ``value`` as a float, or raise ``ValueError`` unless it is finite and not 0."""
     number = finite(name, value)
     if number == 0:
-        raise ValueError(f"{name} is {value}: it must not be 0. Give a positive or a negative number.")
+        raise ValueError(f"{name} is {short(value)}: it must not be 0. Give a positive or a negative number.")
     return number
 
 
@@ -70,27 +71,47 @@ def temperature(value: float) -> float:
     """Return ``value`` as a float, or raise unless it is finite and at least 0."""
     number = finite("temperature", value)
     if number < 0:
-        raise ValueError(f"temperature is {value}: it must be at least 0; 1 samples p itself.")
+        raise ValueError(f"temperature is {short(value)}: it must be at least 0; 1 samples p itself.")
     return number
 
 
 def shape(name: str, value: Sequence[int]) -> Sequence[int]:
     """Return ``value``, or raise unless it is a shape: a sequence of whole numbers, not a number."""
     if isinstance(value, str) or not isinstance(value, Sequence):
-        example = repr(value) if isinstance(value, int | float) else "100"
-        raise TypeError(f"{name} is {value!r}: it must be a shape. For {example} points give ({example},).")
+        example = short(value) if isinstance(value, int | float) else "100"
+        raise TypeError(f"{name} is {short(value)}: it must be a shape. For {example} points give ({example},).")
     if any(isinstance(size, bool) or not isinstance(size, SupportsIndex) or index(size) < 0 for size in value):
-        raise ValueError(f"{name} is {value!r}: a shape is made of whole numbers of at least 0, such as (100,).")
+        raise ValueError(f"{name} is {short(value)}: a shape is made of whole numbers of at least 0, such as (100,).")
     return value
 
 
 def count(name: str, value: int, least: int = 1) -> int:
-    """Return ``value``, or raise unless it is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is {value!r}: it must be a whole number (int) of at least {least}.")
-    if value < least:
-        raise ValueError(f"{name} is {value}: it must be at least {least}.")
-    return value
+    """Return ``value`` as an int, or raise unless it is a whole number of at least ``least``."""
+    if (number := whole(value)) is None:
+        raise TypeError(f"{name} is {short(value)}: it must be a whole number (int) of at least {least}.")
+    if number < least:
+        raise ValueError(f"{name} is {short(number)}: it must be at least {least}.")
+    if number >= 2**63:
+        raise ValueError(f"{name} is {short(number)}: give a whole number below 2^63.")
+    return number
+
+
+def whole(value: object) -> int | None:
+    """A whole number of Python, of NumPy or in a tensor without dimensions as an int; None of anything else."""
+    if type(value) is int:
+        return value
+    if getattr(value, "ndim", 0) > 0 or _kind(value) in _TRUTH_VALUES:
+        return None
+    try:
+        return index(value)  # type: ignore[arg-type]
+    except (TypeError, RuntimeError):  # the second of a tensor without values
+        return None
+
+
+def is_number(value: object) -> bool:
+    """Whether it is one real number, of Python, of NumPy or in a tensor without dimensions; no truth value."""
+    kinds = (int, float, np.integer, np.floating, Tensor, np.ndarray)
+    return isinstance(value, kinds) and getattr(value, "ndim", 0) == 0 and _kind(value) not in _TRUTH_VALUES
 
 
 def pair(name: str, value: Tensor | Sequence[float]) -> tuple[float, float]:
@@ -98,7 +119,7 @@ def pair(name: str, value: Tensor | Sequence[float]) -> tuple[float, float]:
     try:
         entries = tuple(value.tolist() if isinstance(value, Tensor) else value)
     except (TypeError, NotImplementedError):  # the latter of a meta tensor
-        raise TypeError(f"{name} is {value!r}: give two numbers, one per coordinate.") from None
+        raise TypeError(f"{name} is {short(value)}: give two numbers, one per coordinate.") from None
     if len(entries) != 2:
         raise ValueError(f"{name} has {len(entries)} entries: give 2, one per coordinate.")
     first, second = (finite(name, entry) for entry in entries)
@@ -263,9 +284,11 @@ def levels(name: str, sigmas: Tensor) -> Tensor:
         raise ValueError(f"{name} is {given}: give a 1-D tensor of levels, as schedules.geometric(20, 0.1, 20) makes.")
     values = floating(name, sigmas).tolist()
     if not all(math.isfinite(value) and value > 0 for value in values):
-        raise ValueError(f"{name} is {values}: every noise level must be finite and greater than 0.")
+        raise ValueError(f"{name} is {short(values)}: every noise level must be finite and greater than 0.")
     if any(later >= earlier for earlier, later in zip(values, values[1:], strict=False)):
-        raise ValueError(f"{name} is {values}: levels must strictly decrease. Turn an ascending list with .flip(0).")
+        raise ValueError(
+            f"{name} is {short(values)}: levels must strictly decrease. Turn an ascending list with .flip(0)."
+        )
     return sigmas
 
 
@@ -287,7 +310,7 @@ def time(t: Tensor | float) -> Tensor | float:
         inside = not readable(t) or bool(((t >= -1e-6) & (t <= 1 + 1e-6)).all())
     if not inside:
         raise ValueError(
-            f"t is {t if not isinstance(t, Tensor) else t.tolist()}: times run from 0, the data, to 1, the noise. "
+            f"t is {short(t.tolist() if isinstance(t, Tensor) else t)}: times run from 0, the data, to 1, the noise. "
             "A noise level? Turn it into a time with sde.time_of(sigma)."
         )
     return t
@@ -302,10 +325,11 @@ def noisy_time(t: Tensor | float, sigma: Tensor) -> None:
 def earlier(name: str, u: Tensor | float, t: Tensor | float) -> None:
     """Raise unless the time u is at most t; those in tensors are read where they are ``readable``."""
     if all(not isinstance(time, Tensor) or readable(time) for time in (u, t)) and not bool(
-        torch.as_tensor(u <= t).all()
+        torch.as_tensor(u <= t, device="cpu").all()
     ):
         raise ValueError(
-            f"{name} is {u} and t is {t}: a step goes back to an earlier time, from t to {name}. Swap them?"
+            f"{name} is {short(u)} and t is {short(t)}: a step goes back to an earlier time, from t to {name}. "
+            "Swap them?"
         )
 
 
@@ -348,21 +372,27 @@ def path_times(t: Tensor) -> Tensor:
 def _in_unit_interval(given: object, least: float, most: float) -> float:
     """``most`` moved into [0, 1], or raise unless least and most are in it, up to rounding."""
     if not (least >= -1e-6 and most <= 1 + 1e-6):  # nan compares false
-        raise ValueError(f"t is {given}: the times of a path run from 0, the source, to 1, the data.")
+        raise ValueError(f"t is {short(given)}: the times of a path run from 0, the source, to 1, the data.")
     return min(max(most, 0.0), 1.0)
 
 
 def extent(name: str, values: Sequence[float], *, infinite: bool = False) -> tuple[float, float, float, float]:
     """Return (left, right, bottom, top), left < right and bottom < top, or raise; a side may be ``infinite``ly far."""
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TypeError(f"{name} is {values!r}: give four numbers, (left, right, bottom, top).")
+        raise TypeError(f"{name} is {short(values)}: give four numbers, (left, right, bottom, top).")
     try:
         given = tuple(values)
     except TypeError:
-        raise TypeError(f"{name} is {values!r}: give four numbers, (left, right, bottom, top).") from None
+        raise TypeError(f"{name} is {short(values)}: give four numbers, (left, right, bottom, top).") from None
+    if infinite and any(math.isnan(_number(name, edge)) for edge in given):
+        raise ValueError(
+            f"{name} is {short(values)}: a side is a number, or math.inf or -math.inf where there is none."
+        )
     edges = tuple(edge if infinite and abs(_number(name, edge)) == math.inf else finite(name, edge) for edge in given)
     if len(edges) != 4 or not (edges[0] < edges[1] and edges[2] < edges[3]):
-        raise ValueError(f"{name} is {values}: give (left, right, bottom, top) with left < right and bottom < top.")
+        raise ValueError(
+            f"{name} is {short(values)}: give (left, right, bottom, top) with left < right and bottom < top."
+        )
     return edges
 
 
@@ -378,11 +408,11 @@ def box(
         try:
             entries = [_number(name, entry) for entry in (corner.tolist() if isinstance(corner, Tensor) else corner)]
         except (TypeError, NotImplementedError):  # the second: a tensor without values
-            raise TypeError(f"{name} is {corner!r}: give two numbers, one per coordinate.") from None
+            raise TypeError(f"{name} is {short(corner)}: give two numbers, one per coordinate.") from None
         if len(entries) != 2:
             raise ValueError(f"{name} has {len(entries)} entries: give 2, one per coordinate.")
         far = torch.finfo(x.dtype).max / 8
-        rounded = torch.tensor(entries, dtype=torch.float64).to(x.dtype).tolist()
+        rounded = torch.tensor(entries, dtype=torch.float64, device="cpu").to(x.dtype).tolist()
         corners.append(tuple(math.copysign(math.inf, side) if abs(side) > far else side for side in rounded))
     if not all(a < b for a, b in zip(*corners, strict=True)):  # nan compares false
         raise ValueError(
@@ -460,7 +490,7 @@ def simplex(name: str, weights: Tensor) -> Tensor:
     if weights.ndim != 1 or len(weights) == 0:
         raise ValueError(f"{name} has shape {list(weights.shape)}: give a non-empty list, one per component.")
     if (weights <= 0).any():
-        raise ValueError(f"{name} is {weights.tolist()}: each must be positive. Leave out empty components.")
+        raise ValueError(f"{name} is {short(weights.tolist())}: each must be positive. Leave out empty components.")
     total = float(weights.sum())
     if abs(total - 1) > 1e-6:
         raise ValueError(f"{name} sum to {total:.7g}: they must sum to 1. Divide them by their sum.")
@@ -473,12 +503,12 @@ def covariances(name: str, matrices: Tensor) -> Tensor:
     asymmetry = (matrices - matrices.mT).abs().amax((-2, -1))
     if (asymmetry > 1e-6 * matrices.abs().amax((-2, -1))).any():
         k = int(asymmetry.argmax())
-        raise ValueError(f"{name}[{k}] is {matrices[k].tolist()}: it must be symmetric.")
+        raise ValueError(f"{name}[{k}] is {short(matrices[k].tolist())}: it must be symmetric.")
     least = torch.linalg.eigvalsh(matrices).amin(-1)
     if (least <= 0).any():
         k = int(least.argmin())
         raise ValueError(
-            f"{name}[{k}] is {matrices[k].tolist()}, with eigenvalue {float(least[k]):.3g}: "
+            f"{name}[{k}] is {short(matrices[k].tolist())}, with eigenvalue {float(least[k]):.3g}: "
             "it must be positive definite. A point mass? Use a small positive variance."
         )
     return matrices
@@ -487,11 +517,11 @@ def covariances(name: str, matrices: Tensor) -> Tensor:
 def numbers(name: str, value: Any) -> Tensor:  # noqa: ANN401
     """``value`` as a tensor of float64 on the CPU, or an error unless it is finite numbers."""
     try:
-        held = torch.as_tensor(value, dtype=torch.float64).detach().to("cpu", copy=True)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} is {value!r}: it must be numbers ({error}).") from None
+        held = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach().to("cpu", copy=True)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{name} is {short(value)}: it must be numbers ({reason(error)}).") from None
     if not held.isfinite().all():
-        raise ValueError(f"{name} is {held.tolist()}: every entry must be finite.")
+        raise ValueError(f"{name} is {short(held.tolist())}: every entry must be finite.")
     return held
 
 
@@ -545,15 +575,37 @@ def function(name: str, value: object, example: str, takes: int | None = None) -
     return value
 
 
-def score(
-    name: str, value: object, *, of_sigma: bool = False, remedy: str | None = None, in_training: bool = False
-) -> Callable[..., Any]:
+def score(name: str, value: object, *, of_sigma: bool = False, remedy: str | None = None) -> Callable[..., Any]:
     """Return ``value``, or raise ``TypeError`` unless it can be called with x, or with x and a noise level.
 
-    Unless it is ``in_training``, a network whose values are those of its training mode alone is warned of.
+    A network whose values are those of its training mode alone is warned of.
     """
-    called = function(name, value, "p.score")
-    if not in_training and (layer := _of_training_mode(called)):
+    return _field(name, value, fields.LEVEL_SCORE if of_sigma else fields.SCORE, remedy)
+
+
+def velocity(name: str, value: object) -> Callable[..., Any]:
+    """Return ``value``, or raise ``TypeError`` unless it can be called with x and a time; warns as ``score``."""
+    return _field(name, value, fields.VELOCITY)
+
+
+def batch_score(name: str, value: object) -> Callable[..., Any]:
+    """Return ``value``, or raise ``TypeError`` unless it can be called with x and a batch of data."""
+    return _field(name, value, fields.BATCH_SCORE)
+
+
+def field(name: str, value: object, *kinds: fields.Kind, remedy: fields.Remedy = None) -> Callable[..., Any]:
+    """Return ``value``, or raise ``TypeError`` unless it is a function, and no field of the library's of another kind.
+
+    It is quick, as in a loop: what a function of the user's takes is found out when it is called.
+    """
+    called = function(name, value, kinds[0].example)
+    fields.refuse_other(name, called, *kinds, remedy=remedy)
+    return called
+
+
+def _field(name: str, value: object, kind: fields.Kind, remedy: str | None = None) -> Callable[..., Any]:
+    called = field(name, value, kind, remedy=remedy)
+    if layer := _of_training_mode(called):
         warn(
             f"{name} is a network in training mode, with {layer}: what it gives at a point is random, or depends on "
             "the other points. Turn it into one in evaluation mode by network.eval() first."
@@ -563,16 +615,9 @@ def score(
     except (TypeError, ValueError):  # of a function written in C: it is found out at the first call
         return called
     try:
-        parameters.bind(*(None, None) if of_sigma else (None,))
+        parameters.bind(*kind.arguments)
     except TypeError:
-        call = f"{name}(x, sigma)" if of_sigma else f"{name}(x)"
-        remedy = remedy or (
-            "give a score of every noise level, such as p.score or a trained NoiseConditionalMLP"
-            if of_sigma
-            else f"fix its noise level by toylab.score.at({name}, sigma), or give a score of x alone, such as a "
-            "trained ScoreMLP"
-        )
-        raise TypeError(f"{name} is a {type(value).__name__}, which cannot be called as {call}: {remedy}.") from None
+        raise TypeError(fields.refusal(name, value, kind, remedy=remedy)) from None
     return called
 
 
@@ -610,8 +655,8 @@ def generator(value: torch.Generator | None) -> torch.Generator | None:
     if value is not None and not isinstance(value, torch.Generator):
         seed = value if isinstance(value, int) and not isinstance(value, bool) else 0
         raise TypeError(
-            f"generator is {value!r}, a {type(value).__name__}: give torch.Generator().manual_seed({seed}), or None "
-            "for torch's global stream."
+            f"generator is {short(value)}, a {type(value).__name__}: give torch.Generator().manual_seed({seed}), or "
+            "None for torch's global stream."
         )
     if value is not None:
         devices.refuse_without_float64("generator", value)
@@ -622,12 +667,19 @@ def _number(name: str, value: float) -> float:
     """As a float: of Python, of NumPy, or a tensor without dimensions; words and truth values are no numbers."""
     if type(value) is float:
         return value
-    kind = value.dtype if isinstance(value, Tensor | np.ndarray) else type(value)
-    if isinstance(value, str | bytes | bytearray) or kind in (bool, np.bool_, np.dtype(bool), torch.bool):
-        raise TypeError(f"{name} is {value!r}: it must be a number.")
+    if isinstance(value, str | bytes | bytearray) or _kind(value) in _TRUTH_VALUES:
+        raise TypeError(f"{name} is {short(value)}: it must be a number.")
     if getattr(value, "ndim", 0) > 0:
         raise TypeError(f"{name} has shape {list(np.shape(value))}: it must be a number.")
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise TypeError(f"{name} is {value!r}: it must be a number.") from None
+        raise TypeError(f"{name} is {short(value)}: it must be a number.") from None
+
+
+def _kind(value: object) -> object:
+    """The dtype of an array, and the type of anything else."""
+    return value.dtype if isinstance(value, Tensor | np.ndarray) else type(value)
+
+
+_TRUTH_VALUES = (bool, np.bool_, np.dtype(bool), torch.bool)

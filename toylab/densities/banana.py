@@ -32,9 +32,11 @@ class Banana(TwoRegimeDensity):
     bend: float = 0.5
 
     def __post_init__(self) -> None:
-        validate.positive("scale", self.scale)
-        validate.positive("width", self.width)
-        validate.finite("bend", self.bend)
+        vars(self).update(
+            scale=validate.positive("scale", self.scale),
+            width=validate.positive("width", self.width),
+            bend=validate.finite("bend", self.bend),
+        )
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """The map applied to normal numbers."""
@@ -48,7 +50,9 @@ class Banana(TwoRegimeDensity):
         bottom, top = -self.bend * self.scale**2, 80 * self.bend * self.scale**2
         low = [-reach, min(bottom, top) - across]
         high = [reach, max(bottom, top) + across]
-        return torch.tensor(low, dtype=torch.float64), torch.tensor(high, dtype=torch.float64)
+        return torch.tensor(low, dtype=torch.float64, device="cpu"), torch.tensor(
+            high, dtype=torch.float64, device="cpu"
+        )
 
     def length_scale(self, sigma: float = 0.0) -> float:
         """The least standard deviation of its parts, narrowed by the slope of the parabola at two scales."""

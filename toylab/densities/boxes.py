@@ -51,7 +51,10 @@ class Square(TwoRegimeDensity):
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The square and nine noise levels around it."""
-        low, high = torch.full((2,), self.low, dtype=torch.float64), torch.full((2,), self.high, dtype=torch.float64)
+        low, high = (
+            torch.full((2,), self.low, dtype=torch.float64, device="cpu"),
+            torch.full((2,), self.high, dtype=torch.float64, device="cpu"),
+        )
         return low - 9 * sigma, high + 9 * sigma
 
     def length_scale(self, sigma: float = 0.0) -> float:
@@ -87,7 +90,7 @@ class Checkerboard(TwoRegimeDensity):
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The board and nine noise levels around it."""
-        reach = torch.full((2,), 4 + 9 * sigma, dtype=torch.float64)
+        reach = torch.full((2,), 4 + 9 * sigma, dtype=torch.float64, device="cpu")
         return -reach, reach
 
     def length_scale(self, sigma: float = 0.0) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.devices import constant, number
+from toylab._internal.display import short
 from toylab._internal.random import categorical, uniform
 from toylab.densities._mixture import mixture, nowhere
 from toylab.densities.density import Density, in_single_precision
@@ -71,7 +72,7 @@ class Circle(Density):
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The circle and nine noise levels around it."""
-        center = torch.tensor(self.center, dtype=torch.float64)
+        center = torch.tensor(self.center, dtype=torch.float64, device="cpu")
         reach = self.radius + 9 * sigma
         return center - reach, center + reach
 
@@ -95,13 +96,13 @@ class ConcentricCircles(TwoRegimeDensity):
     def __init__(self, radii: Vector = (1.0, 2.0), weights: Vector | None = None) -> None:
         self._hold(radii=radii)
         if self.radii.ndim != 1 or len(self.radii) == 0:
-            raise ValueError(f"radii is {self.radii.tolist()}: give a non-empty list of positive radii.")
+            raise ValueError(f"radii is {short(self.radii.tolist())}: give a non-empty list of positive radii.")
         K = len(self.radii)
         self._hold(weights=[1 / K] * K if weights is None else weights)
         validate.simplex("weights", self.weights)
         if self.radii.shape != self.weights.shape or (self.radii <= 0).any():
             raise ValueError(
-                f"radii is {self.radii.tolist()}: give {len(self.weights)} positive radii, one per weight."
+                f"radii is {short(self.radii.tolist())}: give {len(self.weights)} positive radii, one per weight."
             )
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:

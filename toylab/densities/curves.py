@@ -48,7 +48,7 @@ class Segment(TwoRegimeDensity):
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The segment and nine noise levels around it."""
-        ends = torch.tensor([self.start, self.end], dtype=torch.float64)
+        ends = torch.tensor([self.start, self.end], dtype=torch.float64, device="cpu")
         return ends.amin(0) - 9 * sigma, ends.amax(0) + 9 * sigma
 
     def length_scale(self, sigma: float = 0.0) -> float:
@@ -82,7 +82,7 @@ class TwoMoons(TwoRegimeDensity):
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The moons and nine noise levels around them."""
-        low, high = (torch.tensor(corner, dtype=torch.float64) for corner in ([-1.0, -0.5], [2.0, 1.0]))
+        low, high = (torch.tensor(corner, dtype=torch.float64, device="cpu") for corner in ([-1.0, -0.5], [2.0, 1.0]))
         return low - 9 * sigma, high + 9 * sigma
 
     def length_scale(self, sigma: float = 0.0) -> float:
@@ -119,9 +119,11 @@ class Spiral(TwoRegimeDensity):
     end: float = 4.5 * math.pi
 
     def __post_init__(self) -> None:
-        validate.positive("rate", self.rate)
-        validate.finite("start", self.start)
-        validate.finite("end", self.end)
+        vars(self).update(
+            rate=validate.positive("rate", self.rate),
+            start=validate.finite("start", self.start),
+            end=validate.finite("end", self.end),
+        )
         if not 0 <= self.start < self.end:
             raise ValueError(f"start is {self.start} and end is {self.end}: give angles with 0 <= start < end.")
 
@@ -133,7 +135,7 @@ class Spiral(TwoRegimeDensity):
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The disk that holds the curve, and nine noise levels around it."""
-        reach = torch.full((2,), self.rate * self.end + 9 * sigma, dtype=torch.float64)
+        reach = torch.full((2,), self.rate * self.end + 9 * sigma, dtype=torch.float64, device="cpu")
         return -reach, reach
 
     def length_scale(self, sigma: float = 0.0) -> float:

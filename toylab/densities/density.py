@@ -33,7 +33,7 @@ from toylab.score import at, divergence, gradient
 _Law = TypeVar("_Law", bound="Density")
 _Result = TypeVar("_Result")
 
-_ANYWHERE = torch.zeros(2)
+_ANYWHERE = torch.zeros(2, device="cpu")
 _MOST_DRAWS = 1 << 20  # that are made at once to be rejected
 
 
@@ -268,6 +268,7 @@ def _with_sigma(name: str, log_prob: Callable[..., Tensor]) -> Callable[..., Ten
         validate.only_clean(sigma, x, name)
         return log_prob(self, x)
 
+    del log_prob_of_clean.__wrapped__  # whose signature has no sigma
     return log_prob_of_clean
 
 
@@ -785,8 +786,8 @@ def _corners(density: Density, box: Box) -> tuple[Tensor, Tensor]:
     """Where a box meets the bounds of a law: lower and upper corner, [2] each in float64."""
     low, high = density.bounds()
     return (
-        torch.maximum(low, torch.tensor(box[0::2], dtype=torch.float64)),
-        torch.minimum(high, torch.tensor(box[1::2], dtype=torch.float64)),
+        torch.maximum(low, torch.tensor(box[0::2], dtype=torch.float64, device="cpu")),
+        torch.minimum(high, torch.tensor(box[1::2], dtype=torch.float64, device="cpu")),
     )
 
 

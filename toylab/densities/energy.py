@@ -26,14 +26,14 @@ Rule = tuple[Tensor, Tensor]  # nodes and weights on [-1, 1]
 
 def _gauss(n: int) -> Rule:
     t, w = np.polynomial.legendre.leggauss(n)
-    return torch.as_tensor(t), torch.as_tensor(w)
+    return torch.as_tensor(t, device="cpu"), torch.as_tensor(w, device="cpu")
 
 
 _GAUSS_4, _GAUSS_3 = _gauss(4), _gauss(3)
 _JUST_INSIDE = 1 - 1e-9  # of a cell's sides, where a wall along a side of the cell is not yet seen
 _LOBATTO_4: Rule = (
-    torch.tensor([-_JUST_INSIDE, -(0.2**0.5), 0.2**0.5, _JUST_INSIDE], dtype=torch.float64),
-    torch.tensor([1, 5, 5, 1], dtype=torch.float64) / 6,
+    torch.tensor([-_JUST_INSIDE, -(0.2**0.5), 0.2**0.5, _JUST_INSIDE], dtype=torch.float64, device="cpu"),
+    torch.tensor([1, 5, 5, 1], dtype=torch.float64, device="cpu") / 6,
 )
 
 
@@ -71,7 +71,7 @@ class FromEnergy(Density):
     def __post_init__(self) -> None:
         validate.function("energy", self.energy, "lambda x: x.square().sum(-1) / 2")
         validate.score("energy", self.energy, remedy="give a function of points [n, 2] alone")
-        validate.count("n_cells", self.n_cells, least=2)
+        vars(self).update(n_cells=validate.count("n_cells", self.n_cells, least=2))
         vars(self).update(extent=validate.extent("extent", self.extent))
         log_terms = self._log_terms(_GAUSS_4)
         log_z = float(log_terms.flatten().logsumexp(0))
@@ -150,7 +150,7 @@ class FromEnergy(Density):
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The box; ``ValueError`` for sigma > 0."""
-        low, high = (torch.tensor(self.extent[k::2], dtype=torch.float64) for k in (0, 1))
+        low, high = (torch.tensor(self.extent[k::2], dtype=torch.float64, device="cpu") for k in (0, 1))
         validate.only_clean(sigma, low, "a density given by its energy")
         return low, high
 
@@ -209,7 +209,7 @@ class FromEnergy(Density):
     def _corners(self, log_z: float) -> Tensor:
         """Heights of p at the corners of each cell [4, n_cells, n_cells], in the order 00, 01, 10, 11."""
         low, high = self.bounds()
-        steps = torch.arange(self.n_cells + 1, dtype=torch.float64)[:, None] / self.n_cells
+        steps = torch.arange(self.n_cells + 1, dtype=torch.float64, device="cpu")[:, None] / self.n_cells
         first, second = (low + (high - low) * steps).unbind(-1)
         heights = (self._log_heights(torch.stack(torch.meshgrid(first, second, indexing="ij"), -1)) - log_z).exp()
         heights = heights.clamp(min=torch.finfo(heights.dtype).tiny)
@@ -271,7 +271,7 @@ def box_nodes(extent: Sequence[float], n_cells: int) -> tuple[Tensor, Tensor]:
 def _cell_nodes(extent: Sequence[float], n_cells: int, rule: Rule) -> tuple[Tensor, Tensor]:
     """Nodes [n_cells, n_cells, k, k, 2] of all cells, and their weights [k, k], by a rule of k nodes on [-1, 1]."""
     (t, w), order = rule, len(rule[0])
-    place = (torch.arange(n_cells)[:, None] + 0.5 * (t + 1)) / n_cells
+    place = (torch.arange(n_cells, device="cpu")[:, None] + 0.5 * (t + 1)) / n_cells
     left, right, bottom, top = extent
     first, second = left + (right - left) * place, bottom + (top - bottom) * place
     shape = (n_cells, n_cells, order, order)

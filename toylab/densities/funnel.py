@@ -27,7 +27,7 @@ class Funnel(TwoRegimeDensity):
     scale: float = 3.0
 
     def __post_init__(self) -> None:
-        validate.positive("scale", self.scale)
+        vars(self).update(scale=validate.positive("scale", self.scale))
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """V, then Y given V."""
@@ -39,7 +39,9 @@ class Funnel(TwoRegimeDensity):
         """Nine standard deviations of V, and nine of Y at the largest V of these."""
         v = 9 * math.hypot(self.scale, sigma)
         y = 9 * math.hypot(math.exp(4.5 * self.scale), sigma)
-        return torch.tensor([-v, -y], dtype=torch.float64), torch.tensor([v, y], dtype=torch.float64)
+        return torch.tensor([-v, -y], dtype=torch.float64, device="cpu"), torch.tensor(
+            [v, y], dtype=torch.float64, device="cpu"
+        )
 
     def length_scale(self, sigma: float = 0.0) -> float:
         """The standard deviation of Y at the least V that matters, or the noise level."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.densities.parameters import Matrix, Vector
 
@@ -31,16 +32,18 @@ def two_modes() -> GaussianMixture:
 
 def ring(n_modes: int = 8, radius: float = 4.0, std: float = 0.3) -> GaussianMixture:
     """``n_modes`` equal Gaussians evenly around a circle, the first at angle 0."""
-    validate.count("n_modes", n_modes)
-    angles = torch.arange(n_modes, dtype=torch.float64) * (2 * math.pi / n_modes)
+    n_modes = validate.count("n_modes", n_modes)
+    angles = torch.arange(n_modes, dtype=torch.float64, device="cpu") * (2 * math.pi / n_modes)
     means = validate.positive("radius", radius) * torch.stack([angles.cos(), angles.sin()], -1)
     return isotropic(means.tolist(), std)
 
 
 def grid(n_side: int = 5, spacing: float = 2.0, std: float = 0.2) -> GaussianMixture:
     """``n_side`` x ``n_side`` equal Gaussians on a square lattice centred at the origin."""
-    validate.count("n_side", n_side)
-    ticks = (torch.arange(n_side, dtype=torch.float64) - (n_side - 1) / 2) * validate.positive("spacing", spacing)
+    n_side = validate.count("n_side", n_side)
+    ticks = (torch.arange(n_side, dtype=torch.float64, device="cpu") - (n_side - 1) / 2) * validate.positive(
+        "spacing", spacing
+    )
     return isotropic(torch.cartesian_prod(ticks, ticks).tolist(), std)
 
 
@@ -48,9 +51,9 @@ def spiral_of_gaussians(
     n_modes: int = 16, turns: float = 1.5, inner: float = 0.8, outer: float = 4.0, std: float = 0.2
 ) -> GaussianMixture:
     """``n_modes`` equal Gaussians along an Archimedean spiral of radius ``inner`` to ``outer``, at equal angles."""
-    validate.count("n_modes", n_modes, least=2)
-    validate.positive("outer", outer)
-    turn = torch.linspace(0, validate.positive("turns", turns), n_modes, dtype=torch.float64)
+    n_modes = validate.count("n_modes", n_modes, least=2)
+    outer = validate.positive("outer", outer)
+    turn = torch.linspace(0, validate.positive("turns", turns), n_modes, dtype=torch.float64, device="cpu")
     radius = validate.positive("inner", inner) + (outer - inner) * turn / turns
     angle = 2 * math.pi * turn
     return isotropic((radius[:, None] * torch.stack([angle.cos(), angle.sin()], -1)).tolist(), std)
@@ -79,7 +82,7 @@ def pinwheel(
         rate: winding.
         scale: distance of the middle of an arm from the origin.
     """
-    validate.count("n_arms", n_arms)
+    n_arms = validate.count("n_arms", n_arms)
     radial_std = validate.positive("radial_std", radial_std)
     tangential_std = validate.positive("tangential_std", tangential_std)
     rate, scale = validate.positive("rate", rate), validate.positive("scale", scale)
@@ -120,10 +123,10 @@ def fractal_tree(label: int = 0) -> GaussianMixture:
     Args:
         label: 0 or 1.
     """
-    if not isinstance(label, int) or label not in (0, 1):
-        raise ValueError(f"label is {label!r}: the tree has the two classes 0 and 1.")
+    if (k := validate.whole(label)) not in (0, 1):
+        raise ValueError(f"label is {short(label)}: the tree has the two classes 0 and 1.")
     weights, means, covariances = _fractal_trees()
-    half = slice(label * len(weights) // 2, (label + 1) * len(weights) // 2)
+    half = slice(k * len(weights) // 2, (k + 1) * len(weights) // 2)
     return GaussianMixture(
         (weights[half] / weights[half].sum()).tolist(), means[half].tolist(), covariances[half].tolist()
     )

@@ -16,6 +16,7 @@ from torch.distributions import Categorical, Distribution, Independent, MixtureS
 
 from toylab._internal import validate
 from toylab._internal.devices import refuse_without_float64
+from toylab._internal.display import short
 from toylab._internal.random import between, normal
 from toylab.densities import _gaussians
 from toylab.densities._mixture import mixture
@@ -72,7 +73,7 @@ class GaussianMixture(Density):
         det = _gaussians.exact_determinants(covariances)
         if (det <= 0).any():  # by less than the eigenvalues can tell
             k = int(det.argmin())
-            raise ValueError(f"covariances[{k}] is {covariances[k].tolist()}: it must be positive definite.")
+            raise ValueError(f"covariances[{k}] is {short(covariances[k].tolist())}: it must be positive definite.")
         vars(self).update(
             covariances=covariances,
             _roots=_gaussians.triangular(covariances, det),
@@ -104,8 +105,8 @@ class GaussianMixture(Density):
             covariances = parts.variance.diag_embed()
         else:
             raise TypeError(
-                f"distribution is {distribution}: give a MultivariateNormal, or a MixtureSameFamily of these or of "
-                "Independent(Normal, 1). For others there is densities.from_torch, which knows the clean law only."
+                f"distribution is {short(distribution)}: give a MultivariateNormal, or a MixtureSameFamily of these or "
+                "of Independent(Normal, 1). For others there is densities.from_torch, which knows the clean law only."
             )
         if tuple(distribution.event_shape) != (2,) or tuple(distribution.batch_shape) != ():
             raise ValueError(
@@ -134,14 +135,14 @@ class GaussianMixture(Density):
         """
         try:
             weights, means, covariances = (
-                torch.as_tensor(np.asarray(getattr(fitted, name), dtype=np.float64))
+                torch.as_tensor(np.asarray(getattr(fitted, name), dtype=np.float64), device="cpu")
                 for name in ("weights_", "means_", "covariances_")
             )
         except AttributeError as error:
             raise TypeError(f"fitted is a {type(fitted).__name__} and {error}: fit the mixture first.") from None
         kind = getattr(fitted, "covariance_type", None)
         if kind == "spherical" or covariances.ndim == 1:
-            covariances = covariances[:, None, None] * torch.eye(2, dtype=torch.float64)
+            covariances = covariances[:, None, None] * torch.eye(2, dtype=torch.float64, device="cpu")
         elif kind == "diag" or (kind is None and covariances.shape == (len(weights), 2) and len(weights) != 2):
             covariances = covariances.diag_embed()
         return cls(_summing_to_one(weights), means, covariances)
@@ -152,7 +153,7 @@ class GaussianMixture(Density):
         ``precisions_cholesky_`` is the one that its ``score_samples`` uses. Set them with ``setattr``.
         """
         roots = torch.linalg.cholesky(self.covariances)
-        identity = torch.eye(2, dtype=torch.float64).expand_as(roots)
+        identity = torch.eye(2, dtype=torch.float64, device="cpu").expand_as(roots)
         whitening = torch.linalg.solve_triangular(roots, identity, upper=False).mT
         return {
             "weights_": self.weights.numpy().copy(),
@@ -167,7 +168,7 @@ class GaussianMixture(Density):
         """From a ``scipy.stats.gaussian_kde`` of data on the plane: one Gaussian per data point."""
         try:
             points, weights, covariance = (
-                torch.as_tensor(np.asarray(getattr(kde, name), dtype=np.float64))
+                torch.as_tensor(np.asarray(getattr(kde, name), dtype=np.float64), device="cpu")
                 for name in ("dataset", "weights", "covariance")
             )
         except AttributeError as error:
@@ -241,7 +242,7 @@ class GaussianMixture(Density):
     def noised(self, sigma: float) -> "GaussianMixture":
         """The law of X + sigma Z: the mixture with covariances C_k + sigma^2 I."""
         noise = validate.positive("sigma", sigma) ** 2
-        covariances = self.covariances + noise * torch.eye(2, dtype=torch.float64)
+        covariances = self.covariances + noise * torch.eye(2, dtype=torch.float64, device="cpu")
         trace = self.covariances.diagonal(dim1=-2, dim2=-1).sum(-1)
         det = _gaussians.determinants(self._roots) + noise * (trace + noise)
         return self._with(self.means, covariances, _gaussians.triangular(covariances, det))
@@ -253,7 +254,7 @@ class GaussianMixture(Density):
 
     def shifted(self, shift: Vector) -> "GaussianMixture":
         """The law of X + shift: the mixture with means m_k + shift."""
-        shift = torch.tensor(validate.pair("shift", shift), dtype=torch.float64)
+        shift = torch.tensor(validate.pair("shift", shift), dtype=torch.float64, device="cpu")
         return self._with(self.means + shift, self.covariances, self._roots)
 
     def rotated(self, angle: float) -> "GaussianMixture":
@@ -351,4 +352,4 @@ def _summing_to_one(weights: Tensor) -> Tensor:
 
 def _rotation(angle: float) -> Tensor:
     c, s = math.cos(angle), math.sin(angle)
-    return torch.tensor([[c, -s], [s, c]], dtype=torch.float64)
+    return torch.tensor([[c, -s], [s, c]], dtype=torch.float64, device="cpu")

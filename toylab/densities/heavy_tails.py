@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab._internal.random import categorical, gamma, normal
 from toylab.densities import _gaussians, latent
 from toylab.densities._mixture import mixture
@@ -56,7 +57,9 @@ class StudentTMixture(TwoRegimeDensity):
         vars(self).update(scales=self.scales.expand(K, 2, 2).contiguous())
         validate.covariances("scales", self.scales)
         if self.dfs.shape != (K,) or (self.dfs <= 0).any():
-            raise ValueError(f"dfs is {self.dfs.tolist()}: give {K} positive degrees of freedom, one per component.")
+            raise ValueError(
+                f"dfs is {short(self.dfs.tolist())}: give {K} positive degrees of freedom, one per component."
+            )
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """A component, then m + L z / sqrt(lambda) with L L^T = S."""
@@ -129,7 +132,7 @@ class StudentTMixture(TwoRegimeDensity):
         def make() -> tuple[Tensor, ...]:
             axes = torch.linalg.eigh(self.scales).eigenvectors
             return (
-                torch.tensor([_eigenvalues(S) for S in self.scales.tolist()], dtype=torch.float64),
+                torch.tensor([_eigenvalues(S) for S in self.scales.tolist()], dtype=torch.float64, device="cpu"),
                 axes,
                 self.locations,
                 self.dfs,

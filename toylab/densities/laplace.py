@@ -43,7 +43,7 @@ class Laplace(TwoRegimeDensity):
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """Where e^(-|x| / b) is 1e-16, and nine noise levels more."""
-        reach = 37 * torch.tensor(self.scales, dtype=torch.float64) + 9 * sigma
+        reach = 37 * torch.tensor(self.scales, dtype=torch.float64, device="cpu") + 9 * sigma
         return -reach, reach
 
     def length_scale(self, sigma: float = 0.0) -> float:

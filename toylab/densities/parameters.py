@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from toylab._internal import validate
 from toylab._internal.devices import at_hand, refuse_without_float64
+from toylab._internal.display import reason, short
 
 Vector: TypeAlias = Tensor | Sequence[float]
 Matrix: TypeAlias = Tensor | Sequence[Sequence[float]]
@@ -72,11 +73,11 @@ class Parameters:
         try:
             like = torch.empty(0, dtype=self.dtype, device=self.device).to(*args, **kwargs)
         except (TypeError, RuntimeError, AssertionError) as error:  # of a torch without CUDA it is an AssertionError
-            given = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
+            given = ", ".join([*map(short, args), *(f"{name}={short(value)}" for name, value in kwargs.items())])
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(
                 f"to({given}) is no move: give a dtype, a device or both, as in to(torch.float64) or to('cuda'). torch "
-                f"says: {str(error).splitlines()[0]}"
+                f"says: {reason(error)}"
             ) from None
         if not like.is_floating_point():
             raise TypeError(f"dtype is {like.dtype}: samples are floating point. Give torch.float32 or torch.float64.")

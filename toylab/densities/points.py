@@ -113,7 +113,7 @@ class Points(Density):
 
     def _gaussians(self, like: Tensor) -> _gaussians.Gaussians:
         def make() -> _gaussians.Gaussians:
-            zero = torch.zeros(len(self.points), 2, 2, dtype=torch.float64)
+            zero = torch.zeros(len(self.points), 2, 2, dtype=torch.float64, device="cpu")
             return _gaussians.Gaussians.of(self._log_weights, self.points, zero, zero)
 
         return _gaussians.Gaussians(*self._cast(validate.points("x", like), make))

@@ -185,22 +185,23 @@ def _grid(density: Density, sigma: float, per_length: int) -> Iterator[tuple[Ten
         )
     sides = [math.ceil(float(side) / step) + 1 for side in high - low]
     axes = [
-        torch.linspace(float(a), float(b), n, dtype=torch.float64) for a, b, n in zip(low, high, sides, strict=True)
+        torch.linspace(float(a), float(b), n, dtype=torch.float64, device="cpu")
+        for a, b, n in zip(low, high, sides, strict=True)
     ]
     cell = math.prod(float((b - a) / (n - 1)) for a, b, n in zip(low, high, sides, strict=True))
-    first, second = (torch.arange(0, n, _BLOCK) for n in sides)
-    within = torch.cartesian_prod(torch.arange(_BLOCK), torch.arange(_BLOCK))
+    first, second = (torch.arange(0, n, _BLOCK, device="cpu") for n in sides)
+    within = torch.cartesian_prod(torch.arange(_BLOCK, device="cpu"), torch.arange(_BLOCK, device="cpu"))
     blocks = torch.cartesian_prod(first, second).split(_CHUNK // _BLOCK)
     kept = torch.cat([corners[_matters(corners, axes, density, sigma, cell)] for corners in blocks])
     start, total = time.perf_counter(), len(kept) * _BLOCK**2
-    first_look = torch.arange(len(kept)) % max(len(kept) // _LOOK, 1) == 0
+    first_look = torch.arange(len(kept), device="cpu") % max(len(kept) // _LOOK, 1) == 0
     many = total > _CHUNK // 4
     parts = [kept[first_look], *kept[~first_look].split(_CHUNK // _BLOCK**2)] if many else [kept]
     for k, corners in enumerate(parts):
         if k == 1 and (wait := (time.perf_counter() - start) / len(parts[0]) * len(kept)) > _LONG_WAIT:
             warn(f"a quadrature over {total} points, at which the law or the field is slow, takes about {wait:.0f} s.")
         nodes = (corners[:, None] + within).reshape(-1, 2)
-        nodes = nodes[(nodes < torch.tensor(sides)).all(-1)]
+        nodes = nodes[(nodes < torch.tensor(sides, device="cpu")).all(-1)]
         for part in nodes.split(_CHUNK):
             x = torch.stack([axis[index] for axis, index in zip(axes, part.unbind(-1), strict=True)], -1)
             yield x, cell * density.log_prob(x, sigma).exp()

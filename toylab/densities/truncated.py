@@ -48,7 +48,7 @@ def gaussian_masses(means: Tensor, covariances: Tensor, determinants: Tensor, bo
     slope = covariances[:, 0, 1] / std  # X_2 = m_2 + slope u + rest z
     rest = determinants.sqrt() / std
     first, last = (((edge - means[:, 0]) / std).clamp(-_FAR, _FAR)[:, None] for edge in (left, right))  # [K, 1]
-    steps = torch.linspace(0, 1, math.ceil(2 * _FAR) + 1, dtype=torch.float64)
+    steps = torch.linspace(0, 1, math.ceil(2 * _FAR) + 1, dtype=torch.float64, device="cpu")
     edges = [first + (last - first) * steps]
     width = rest / slope.abs()
     for edge in (bottom, top):
@@ -272,10 +272,10 @@ def nodes(low: Tensor, high: Tensor, longest: float, order: int = 8) -> Iterator
 def panels(start: float, side: float, n: int, order: int) -> tuple[Tensor, Tensor]:
     """Nodes and weights of n equal panels, [n * order] each."""
     t, w = _gauss_legendre(order)
-    place = (torch.arange(n, dtype=torch.float64)[:, None] + 0.5 * (t + 1)) / n
+    place = (torch.arange(n, dtype=torch.float64, device="cpu")[:, None] + 0.5 * (t + 1)) / n
     return (start + side * place).flatten(), (0.5 * side / n * w).repeat(n)
 
 
 def _gauss_legendre(order: int) -> tuple[Tensor, Tensor]:
     t, w = np.polynomial.legendre.leggauss(order)
-    return torch.as_tensor(t), torch.as_tensor(w)
+    return torch.as_tensor(t, device="cpu"), torch.as_tensor(w, device="cpu")

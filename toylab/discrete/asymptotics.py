@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab.discrete.boltzmann_machine import BoltzmannMachine, check_machine
 from toylab.discrete.inputs import check_precision
 
@@ -70,8 +71,8 @@ def asymptotic_covariance(
     inverse, singular = torch.linalg.inv_ex(H)
     if bool(singular) or not bool(inverse.isfinite().all()):
         raise ValueError(
-            f"the expected gradients have the singular derivative {H.tolist()} at theta: some parameter leaves them as "
-            "they are. Is one given twice, or a coupling so strong that few states are left?"
+            f"the expected gradients have the singular derivative {short(H.tolist())} at theta: some parameter leaves "
+            "them as they are. Is one given twice, or a coupling so strong that few states are left?"
         )
     covariance: Tensor = inverse @ V @ inverse.mT
     return covariance

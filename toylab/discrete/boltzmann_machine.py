@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab._internal.random import categorical
 from toylab.discrete.inputs import Matrix, Vector, check_precision, numbers
 from toylab.discrete.spins import MOST_SPINS, all_spins, check_spins, too_many
@@ -150,6 +151,6 @@ def _check_coupling(W: Tensor) -> None:
         )
     if bool(W.diagonal().any()):
         raise ValueError(
-            f"coupling has the diagonal {W.diagonal().tolist()}: x_i^2 is 1, so it cancels in p and no data can tell "
-            "it. Give W - W.diagonal().diag()."
+            f"coupling has the diagonal {short(W.diagonal().tolist())}: x_i^2 is 1, so it cancels in p and no data can "
+            "tell it. Give W - W.diagonal().diag()."
         )

@@ -25,7 +25,7 @@ def contrastive_divergence(
         n_sweeps: k.
         generator: of the Gibbs sampler.
     """
-    validate.count("n_sweeps", n_sweeps)
+    n_sweeps = validate.count("n_sweeps", n_sweeps)
     y = check_spins(x, check_machine("machine", machine).n_spins)
     for _ in range(n_sweeps):
         y = gibbs_sweep(machine, y, generator=generator)

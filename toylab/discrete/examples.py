@@ -48,7 +48,7 @@ def ising_grid(rows: int, columns: int, coupling: Tensor | float, field: Tensor 
 def _scalar(name: str, value: Tensor | float, other: object) -> Tensor:
     """As a tensor without dimensions; a number becomes one like the other argument, if that is a tensor."""
     if not isinstance(value, Tensor):
-        number = torch.tensor(validate.finite(name, value))
+        number = torch.tensor(validate.finite(name, value), device="cpu")
         return number.to(other) if isinstance(other, Tensor) and other.is_floating_point() else number
     if value.ndim > 0:
         raise ValueError(f"{name} has shape {list(value.shape)}: give a number, or a tensor without dimensions.")

@@ -36,7 +36,7 @@ def gibbs_expectation(machine: BoltzmannMachine, values: Tensor, *, n_sweeps: in
         n_sweeps: k, the number of sweeps.
     """
     n, states = check_machine("machine", machine).n_spins, machine.states
-    validate.count("n_sweeps", n_sweeps)
+    n_sweeps = validate.count("n_sweeps", n_sweeps)
     if not isinstance(values, Tensor) or values.ndim == 0 or len(values) != 2**n:
         given = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(f"values is {given}: give a tensor [{2**n}, ...], one row per state of the {n} spins.")

@@ -28,8 +28,10 @@ class GridScoreMatching:
     columns: int
 
     def __post_init__(self) -> None:
-        validate.count("rows", self.rows)
-        validate.count("columns", self.columns)
+        vars(self).update(
+            rows=validate.count("rows", self.rows),
+            columns=validate.count("columns", self.columns),
+        )
 
     def __call__(self, score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """One loss per point, shape [...], for cells x [..., 2] and a score that gives [..., 4] at such cells."""

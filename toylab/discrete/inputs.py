@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import devices, validate
+from toylab._internal.display import reason, short
 
 Vector: TypeAlias = Tensor | Sequence[float]
 Matrix: TypeAlias = Tensor | Sequence[Sequence[float]]
@@ -17,12 +18,16 @@ _LARGEST = 1e30  # sums of what is larger may overflow in float32
 def numbers(name: str, value: Matrix | Vector) -> Tensor:
     """The numbers as a tensor, finite where they can be read."""
     try:
-        given = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.get_default_dtype())
+        given = (
+            value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.get_default_dtype(), device="cpu")
+        )
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise TypeError(f"{name} is {value!r}: it must be numbers, as a tensor or as lists ({error}).") from None
+        raise TypeError(
+            f"{name} is {short(value)}: it must be numbers, as a tensor or as lists ({reason(error)})."
+        ) from None
     check_precision(name, given)
     if validate.readable(given) and not bool((given.abs() <= _LARGEST).all()):  # nan compares false
-        raise ValueError(f"{name} is {given.tolist()}: every entry must be finite, and at most 1e30.")
+        raise ValueError(f"{name} is {short(given.tolist())}: every entry must be finite, and at most 1e30.")
     return given
 
 

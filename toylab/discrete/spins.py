@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import devices, validate
+from toylab._internal.display import short
 from toylab.discrete.inputs import check_precision
 
 MOST_SPINS = 16  # 65,536 states
@@ -21,7 +22,7 @@ def all_spins(n: int, *, dtype: torch.dtype | None = None, device: torch.device 
         raise ValueError(too_many(n))
     dtype = torch.get_default_dtype() if dtype is None else dtype
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise TypeError(f"dtype is {dtype}: spins are floating point. Give torch.float32 or torch.float64.")
+        raise TypeError(f"dtype is {short(dtype)}: spins are floating point. Give torch.float32 or torch.float64.")
     at = devices.CPU if device is None else validate.device(device)
     k, digit = torch.arange(2**n, device=at), torch.arange(n - 1, -1, -1, device=at)
     return (2 * (k[:, None] >> digit & 1) - 1).to(dtype)

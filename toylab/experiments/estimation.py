@@ -73,7 +73,9 @@ def run(
         divergences = [numbers[name]["fisher_divergence"], *(fisher_divergence(one, density) for one in others)]
         numbers[name]["fisher_divergence_over_seeds"] = spread(divergences)
         arrays.update({f"{name}/{key}": value for key, value in _pictures(network, density, extent, gen).items()})
-        numbers[name]["longest_arrow"] = float(torch.as_tensor(arrays[f"{name}/exact"]).norm(dim=-1).max())
+        numbers[name]["longest_arrow"] = float(
+            torch.as_tensor(arrays[f"{name}/exact"], device="cpu").norm(dim=-1).max()
+        )
 
     gen, density = generator(seed, 10, device), two_modes().to(device)
     start = time.perf_counter()

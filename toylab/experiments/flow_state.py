@@ -54,7 +54,7 @@ def flow_state(
     """
     alpha, sigma = float(sde.alpha(t)), float(sde.sigma(t))
     cells = grid_points(extent, _CELLS).to(x)
-    values = torch.full(cells.shape[:-1], torch.nan)
+    values = torch.full(cells.shape[:-1], torch.nan, device="cpu")
     if density is not None:
         values = density.scaled(alpha).noised(sigma).log_prob(cells).exp()
     arrows = score_at(sde, score, t)(grid_points(extent, _ARROWS).to(x))

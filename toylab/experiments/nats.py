@@ -102,7 +102,7 @@ def _of_weightings() -> tuple[Arrays, Numbers]:
     """The distribution function and the density of log(sigma) of each mixture, and the weight that makes none."""
     levels = likelihood_levels(SDE)
     numbers: Numbers = {}
-    sigma = levels.low * (levels.high / levels.low) ** torch.linspace(0, 1, _N_DRAWN, dtype=torch.float64)
+    sigma = levels.low * (levels.high / levels.low) ** torch.linspace(0, 1, _N_DRAWN, dtype=torch.float64, device="cpu")
     arrays: Arrays = {"sigma": sigma.numpy()}
     for name, weighting in WEIGHTINGS.items():
         mixture = ElboMixture(weighting, levels)

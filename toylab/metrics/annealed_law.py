@@ -120,7 +120,7 @@ def _push(
     extent: Extent,
     score_variance: float | None,
 ) -> AnnealedLaw:
-    validate.count("n_steps", n_steps)
+    n_steps = validate.count("n_steps", n_steps)
     line = _line(density)
     start = _start(line, validate.extent("extent", extent))
     variance = line.variance if score_variance is None else score_variance
@@ -150,11 +150,11 @@ def _push(
             )
     back = np.argsort(line.order)
     return AnnealedLaw(
-        torch.tensor(levels, dtype=torch.float64),
-        torch.as_tensor(np.stack(rows)[:, back]),
-        torch.as_tensor(np.stack(variances)[:, back]),
-        torch.as_tensor(at.places),
-        torch.as_tensor(found),
+        torch.tensor(levels, dtype=torch.float64, device="cpu"),
+        torch.as_tensor(np.stack(rows)[:, back], device="cpu"),
+        torch.as_tensor(np.stack(variances)[:, back], device="cpu"),
+        torch.as_tensor(at.places, device="cpu"),
+        torch.as_tensor(found, device="cpu"),
     )
 
 
@@ -193,7 +193,7 @@ def _line(density: GaussianMixture) -> _Line:
         raise ValueError(f"density is a {type(density).__name__}: only a GaussianMixture has a law on a line.")
     means, covariances = density.means.detach().cpu().double(), density.covariances.detach().cpu().double()
     v = float(covariances[0, 0, 0])
-    if not torch.allclose(covariances, v * torch.eye(2, dtype=torch.float64), rtol=1e-9, atol=0):
+    if not torch.allclose(covariances, v * torch.eye(2, dtype=torch.float64, device="cpu"), rtol=1e-9, atol=0):
         raise ValueError("density has components of different or elongated covariance: give equal round ones, v I.")
     centre = means.mean(0)
     _, size, directions = torch.linalg.svd(means - centre)

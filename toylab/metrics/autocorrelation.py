@@ -56,7 +56,7 @@ def autocorrelation(path: Tensor | Chains, max_lag: int = 100) -> Autocorrelatio
     """
     from arviz_stats.base.array import array_stats  # loads slowly, and is needed only here and in convergence
 
-    validate.count("max_lag", max_lag, least=0)
+    max_lag = validate.count("max_lag", max_lag, least=0)
     draws = draws_of(path)
     n_chains, n_frames = draws[0].shape
     if n_chains < 2:
@@ -71,4 +71,4 @@ def autocorrelation(path: Tensor | Chains, max_lag: int = 100) -> Autocorrelatio
     lags = min(max_lag, n_frames - 1) + 1
     by_chain = np.stack([np.asarray(array_stats.autocorr(a, axis=1))[:, :lags] for a in draws], -1)
     errors = by_chain.std(0, ddof=1) / n_chains**0.5
-    return Autocorrelation(torch.as_tensor(by_chain.mean(0)), torch.as_tensor(errors))
+    return Autocorrelation(torch.as_tensor(by_chain.mean(0), device="cpu"), torch.as_tensor(errors, device="cpu"))

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import fields, validate
+from toylab._internal.display import short
 from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
 from toylab.metrics.error_decomposition import ErrorDecomposition, ErrorTerms
@@ -57,19 +58,19 @@ def explain(
     callable_with("sampler", sampler, "score", "x", "generator")
     callable_with("quantity", quantity, "x")
     x = validate.cloud("start", points_of(start))
-    validate.function("exact", exact, "p.score")
+    validate.field("exact", exact, fields.SCORE, fields.LEVEL_SCORE)
     sigma = level(sigma)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed is {seed!r}: give a whole number (int) from 0 to 2^63 - 1.")
+    if (seed := validate.count("seed", seed, least=0)) >= 2**63:
+        raise ValueError(f"seed is {seed}: give a whole number (int) from 0 to 2^63 - 1.")
     if len(x) < 2:
         raise ValueError("start is a single chain: an error bar needs at least 2.")
     if not isinstance(scores, Mapping) or {"clean", "exact"} & set(scores):
         raise ValueError(
-            f"scores is {scores!r}: give a dictionary of scores by name, such as {{'learned': network}}; the names "
-            "'clean' and 'exact' are those of the exact scores."
+            f"scores is {short(scores)}: give a dictionary of scores by name, such as {{'learned': network}}; the "
+            "names 'clean' and 'exact' are those of the exact scores."
         )
     for name, score in (*scores.items(), *([] if clean is None else [("clean", clean)])):
-        validate.function(f"the score {name}", score, "p.score")
+        validate.field(f"the score {name}", score, fields.SCORE, fields.LEVEL_SCORE)
 
     def f(x: Tensor) -> Tensor:
         return numbers("quantity", quantity, x)

@@ -38,12 +38,12 @@ def fisher_divergence_monte_carlo(
 ) -> Estimate:
     """The same J from n exact samples of p_sigma, with its standard error; it holds one number per sample."""
     validate.score("score", score)
-    validate.count("n", n, least=2)
+    n = validate.count("n", n, least=2)
     law("density", density)
     sigma = level(sigma)
     noised = density.noised(sigma) if sigma > 0 else density
     losses = []
-    for size in torch.arange(n).split(_AT_ONCE):
+    for size in torch.arange(n, device="cpu").split(_AT_ONCE):
         x = noised.sample((len(size),), generator=generator).double()
         losses.append(half_squared_error(score, density, x, sigma))
     return mean_of(torch.cat(losses))

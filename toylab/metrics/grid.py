@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import short
 
 Extent = tuple[float, float, float, float]
 
@@ -23,8 +24,9 @@ def grid_points(extent: Extent, n: int, *, dtype: torch.dtype | None = None) -> 
     """
     left, right, bottom, top = validate.extent("extent", extent)
     if not isinstance(dtype, torch.dtype | None):
-        raise TypeError(f"dtype is {dtype!r}: give a dtype such as torch.float64, or None for torch's default.")
-    centres = (torch.arange(cells_per_side(n), dtype=torch.float64) + 0.5) / n
+        raise TypeError(f"dtype is {short(dtype)}: give a dtype such as torch.float64, or None for torch's default.")
+    n = cells_per_side(n)
+    centres = (torch.arange(n, dtype=torch.float64, device="cpu") + 0.5) / n
     x, y = left + (right - left) * centres, bottom + (top - bottom) * centres
     cells = torch.stack([x.expand(n, n), y[:, None].expand(n, n)], -1)
     return cells.to(dtype or torch.get_default_dtype())
@@ -32,7 +34,7 @@ def grid_points(extent: Extent, n: int, *, dtype: torch.dtype | None = None) -> 
 
 def cells_per_side(n: int) -> int:
     """Return ``n``, or raise unless it is a whole number of cells whose square can be held."""
-    if validate.count("n", n) > _MOST_PER_SIDE:
+    if (n := validate.count("n", n)) > _MOST_PER_SIDE:
         raise ValueError(
             f"n is {n}: {n} x {n} points would take {16e-9 * n * n:.2g} GB. Give at most {_MOST_PER_SIDE} per side."
         )

@@ -21,13 +21,14 @@ def histogram(samples: Tensor | Chains | np.ndarray, extent: Extent, n: int) -> 
         n: cells per side.
     """
     left, right, bottom, top = extent = validate.extent("extent", extent)
-    counts, total = cell_counts(samples, extent, cells_per_side(n))
+    n = cells_per_side(n)
+    counts, total = cell_counts(samples, extent, n)
     return counts / (total * (right - left) * (top - bottom) / n**2)
 
 
 def cell_counts(samples: Tensor | Chains | np.ndarray, extent: Extent, n: int) -> tuple[np.ndarray, int]:
     """How many samples lie in each of n x n cells, and how many there are in all."""
-    cloud = points_of(torch.as_tensor(samples) if isinstance(samples, np.ndarray) else samples)
+    cloud = points_of(torch.as_tensor(samples, device="cpu") if isinstance(samples, np.ndarray) else samples)
     points = validate.cloud("samples", cloud).detach().cpu().double().numpy()
     left, right, bottom, top = extent
     counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], bins=n, range=[[bottom, top], [left, right]])

@@ -117,12 +117,14 @@ def _masses(
     places = torch.from_numpy(((np.arange(panels)[:, None] + 0.5 * (1 + nodes)) / panels).ravel())
     shares = torch.from_numpy(np.tile(0.5 * weights / panels, panels))
     left, right, bottom, top = extent
-    side = torch.tensor([(right - left) / n, (top - bottom) / n], dtype=torch.float64)
+    side = torch.tensor([(right - left) / n, (top - bottom) / n], dtype=torch.float64, device="cpu")
     within = side * torch.stack(torch.meshgrid(places, places, indexing="xy"), -1)
     area = side.prod() * shares[:, None] * shares
     found = []
     for part in torch.from_numpy(cells).split(max(1, _CHUNK // len(places) ** 2)):
-        corners = torch.stack([part % n, part // n], -1) * side + torch.tensor([left, bottom], dtype=torch.float64)
+        corners = torch.stack([part % n, part // n], -1) * side + torch.tensor(
+            [left, bottom], dtype=torch.float64, device="cpu"
+        )
         p = density.log_prob(corners[:, None, None] + within, sigma).exp()
         if not bool(p.isfinite().all()):
             raise ValueError(f"density.log_prob is nan or inf at {int((~p.isfinite()).sum())} of {p.numel()} points.")

@@ -50,7 +50,7 @@ def kernel_stein_discrepancy(x: Tensor | Chains, score: Score, *, scale: float =
         left, right = s[k : k + _ROWS, None], s[None]
         u = (left * right).sum(-1) * kernel + ((left - right) * gap).sum(-1) * cubed
         u += (2 - 3 * square * kernel**2) * cubed
-        u[torch.arange(len(gap)), k + torch.arange(len(gap))] = 0.0
+        u[torch.arange(len(gap), device="cpu"), k + torch.arange(len(gap), device="cpu")] = 0.0
         rows[k : k + _ROWS] = u.sum(1) / (n - 1)
         squares[k : k + _ROWS] = u.square().sum(1) / (n - 1)
     mean = float(rows.mean())

@@ -69,7 +69,9 @@ def mode_weight_trace(chains: Chains, density: Density) -> ModeWeightTrace:
     path = path_of(chains)
     rows = [mode_weights(frame, density) for frame in path]
     at = torch.stack([density.posterior(frame).argmax(-1) for frame in path])
-    moved = torch.cat([torch.zeros(1, dtype=torch.float64), (at[1:] != at[:-1]).double().mean(1).cpu()])
-    weights = torch.tensor([[estimate.value for estimate in row] for row in rows], dtype=torch.float64)
-    errors = torch.tensor([[estimate.standard_error for estimate in row] for row in rows], dtype=torch.float64)
+    moved = torch.cat([torch.zeros(1, dtype=torch.float64, device="cpu"), (at[1:] != at[:-1]).double().mean(1).cpu()])
+    weights = torch.tensor([[estimate.value for estimate in row] for row in rows], dtype=torch.float64, device="cpu")
+    errors = torch.tensor(
+        [[estimate.standard_error for estimate in row] for row in rows], dtype=torch.float64, device="cpu"
+    )
     return ModeWeightTrace(chains.labels, weights, errors, moved)

@@ -60,7 +60,11 @@ def level(sigma: float) -> float:
     """Return ``sigma`` as a float, or raise unless it is one noise level, finite and at least 0."""
     if isinstance(sigma, Tensor) and sigma.numel() != 1:
         raise ValueError(f"sigma has shape {list(sigma.shape)}: give one noise level, a number.")
-    return float(noise(sigma.reshape(()) if isinstance(sigma, Tensor) else sigma, torch.zeros(2, dtype=torch.float64)))
+    return float(
+        noise(
+            sigma.reshape(()) if isinstance(sigma, Tensor) else sigma, torch.zeros(2, dtype=torch.float64, device="cpu")
+        )
+    )
 
 
 def noise(sigma: Tensor | float, x: Tensor) -> Tensor | float:

@@ -36,7 +36,7 @@ def sliced_wasserstein(
         generator: source of randomness for the first angle; None is torch's global stream.
     """
     x, y = groupable("x", x), groupable("y", y)
-    validate.count("n_directions", n_directions)
+    n_directions = validate.count("n_directions", n_directions)
     first = uniform((), dtype=torch.float64, device=x.device, generator=generator)
     angles = math.pi * (torch.arange(n_directions, dtype=torch.float64, device=x.device) + first) / n_directions
     directions = torch.stack([angles.cos(), angles.sin()])

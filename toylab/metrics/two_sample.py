@@ -72,7 +72,7 @@ def median_distance(z: Tensor) -> float:
     """
     found, rank = 0, -1
     for shift in (48, 32, 16, 0):
-        counts = torch.zeros(_DIGITS, dtype=torch.int64)
+        counts = torch.zeros(_DIGITS, dtype=torch.int64, device="cpu")
         for bits in _pairs(z, shift, found):
             counts += torch.bincount(bits >> shift & (_DIGITS - 1), minlength=_DIGITS).cpu()
         below = counts.cumsum(0)
@@ -86,7 +86,7 @@ def median_distance(z: Tensor) -> float:
         if shift and counts[digit] <= _PAIRS_KEPT:
             kept = torch.cat(list(_pairs(z, shift - 16, found)))
             return float(kept.kthvalue(rank + 1).values.view(torch.float64))
-    return float(torch.tensor(found).view(torch.float64))
+    return float(torch.tensor(found, device="cpu").view(torch.float64))
 
 
 def _pairs(z: Tensor, shift: int, leading: int) -> Iterator[Tensor]:
@@ -132,7 +132,7 @@ def permutation_test(
         distances = xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m)
         return distances, 1e-13 * size * total / min(n, m)
 
-    validate.count("n_permutations", n_permutations, least=0)
+    n_permutations = validate.count("n_permutations", n_permutations, least=0)
     labels = (torch.arange(total, device=z.device) < n)[:, None]
     observed, as_far, done = None, 0, 0
     while observed is None or done < n_permutations:

@@ -41,7 +41,7 @@ class ContrastiveDivergence:
     n_steps: int = 1
 
     def __post_init__(self) -> None:
-        _check(self.step, self.n_steps)
+        vars(self).update(n_steps=_check(self.step, self.n_steps))
 
     def __call__(self, score: EnergyScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]; its gradient is that of CD, its value no divergence."""
@@ -68,7 +68,7 @@ class PersistentContrastiveDivergence:
     n_steps: int = 1
 
     def __post_init__(self) -> None:
-        _check(self.step, self.n_steps)
+        vars(self).update(n_steps=_check(self.step, self.n_steps))
 
     def __call__(self, score: EnergyScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]; ``score.chains`` are moved."""
@@ -85,14 +85,14 @@ class PersistentContrastiveDivergence:
         return energy(x) - energy(y).mean(-1, keepdim=True)
 
 
-def _check(step: Step, n_steps: int) -> None:
+def _check(step: Step, n_steps: int) -> int:
     validate.function("step", step, "functools.partial(samplers.langevin_step, step_size=0.1)")
     if not takes_generator(step):
         raise TypeError(
             "step cannot be called as step(score, x, generator=g): give one that fixes what else it takes, such as "
             "functools.partial(samplers.langevin_step, step_size=0.1)."
         )
-    validate.count("n_steps", n_steps)
+    return validate.count("n_steps", n_steps)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import fields, validate
 from toylab._internal.random import normal_like
 from toylab.densities.density import Density
 from toylab.densities.quadrature import fisher_information
@@ -35,9 +35,8 @@ class Denoising:
     control_variate: bool = False
 
     def __post_init__(self) -> None:
-        validate.positive(
-            "sigma", self.sigma, "The target -z / sigma divides by it; for clean data use Implicit or Sliced"
-        )
+        remedy = "The target -z / sigma divides by it; for clean data use Implicit or Sliced"
+        vars(self).update(sigma=validate.positive("sigma", self.sigma, remedy))
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
@@ -72,17 +71,19 @@ class NoisePrediction:
     sigma: float
 
     def __post_init__(self) -> None:
-        validate.positive("sigma", self.sigma, "The noise to be predicted is that of x + sigma z")
+        vars(self).update(
+            sigma=validate.positive("sigma", self.sigma, "The noise to be predicted is that of x + sigma z")
+        )
 
     def __call__(self, noise_prediction: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]; e is called like a score."""
-        noise_prediction = check_inputs(noise_prediction, x, generator, "noise_prediction", "noise prediction")
+        noise_prediction = check_inputs(noise_prediction, x, generator, fields.SCORE, "noise_prediction")
         z = normal_like(x, generator)
         return half_squared_distance(noise_prediction(x + self.sigma * z), z)
 
     def score(self, noise_prediction: Score) -> Score:
         """The score -e(x) / sigma that a noise prediction e stands for."""
-        return _ScoreOfNoise(noise_prediction, self.sigma)
+        return _ScoreOfNoise(validate.field("noise_prediction", noise_prediction, fields.SCORE), self.sigma)
 
     def offset(self, density: Density) -> float:
         """sigma^2/2 E|grad log p_sigma|^2 - 1 (d = 2): mean loss + offset = sigma^2 times the Fisher divergence."""

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
-from toylab.objectives.levels import LogUniform, Weight, weights_at
+from toylab.objectives.levels import LogUniform, Weight, check_weighting, weights_at
 from toylab.sde.times import level_tensor
 
 _N_LOOKED_AT = 2001
@@ -54,10 +53,7 @@ class ElboMixture:
             raise TypeError(
                 f"levels is a {type(self.levels).__name__}: give LogUniform(low, high), such as likelihood_levels(sde)."
             )
-        if isinstance(self.weighting, int | float):
-            validate.positive("weighting", self.weighting)
-        else:
-            validate.function("weighting", self.weighting, "lambda sigma: sigma**2")
+        vars(self).update(weighting=check_weighting(self.weighting))
         self._require_rising()
 
     def cdf(self, sigma: Tensor | float) -> Tensor:
@@ -82,11 +78,12 @@ class ElboMixture:
 
     def _w(self, level: Tensor) -> Tensor:
         """One weight per level."""
-        return torch.as_tensor(weights_at(self.weighting, level)).to(level).expand(level.shape)
+        weights = weights_at(self.weighting, level)
+        return (weights.to(level) if isinstance(weights, Tensor) else level.new_tensor(weights)).expand(level.shape)
 
     def _require_rising(self) -> None:
         low, high = math.log10(self.levels.low), math.log10(self.levels.high)
-        levels = torch.logspace(low, high, _N_LOOKED_AT, dtype=torch.float64)
+        levels = torch.logspace(low, high, _N_LOOKED_AT, dtype=torch.float64, device="cpu")
         w = self._w(levels).detach()
         good = w.isfinite() & (w >= 0) & (w.max() > 0)
         if not bool(good.all()):

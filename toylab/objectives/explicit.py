@@ -28,7 +28,7 @@ class Explicit:
     target: Score
 
     def __post_init__(self) -> None:
-        validate.function("target", self.target, "Explicit(p.score)")
+        validate.score("target", self.target)
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]. Draws nothing."""

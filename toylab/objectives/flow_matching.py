@@ -10,7 +10,7 @@ import torch
 from numpy.polynomial import chebyshev
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import fields, validate
 from toylab._internal.warn import warn
 from toylab.densities.density import Density
 from toylab.objectives.inputs import check_inputs, require_density
@@ -47,7 +47,7 @@ class FlowMatching:
 
     def __call__(self, velocity: VelocityField, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
-        velocity = check_inputs(velocity, x, generator, "velocity", "velocity")
+        velocity = check_inputs(velocity, x, generator, fields.VELOCITY, "velocity")
         here = draw(self.path, x, coupling=self.coupling, generator=generator)
         return half_squared_distance(velocity(here.x, here.t), here.target)
 

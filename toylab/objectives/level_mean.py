@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.polynomial import chebyshev
 
+from toylab._internal.display import short
 from toylab.densities.density import Density
 from toylab.densities.quadrature import fisher_information
 from toylab.objectives.levels import LevelPath, Levels, Weight, level_nodes, weight_at
@@ -48,8 +49,8 @@ def denoising_offset(weight: Weight, density: Density, sigmas: Levels) -> float:
         n *= 2
     if not error <= 1e-6 * abs(total) + 1e-300:
         raise ValueError(
-            f"weighting and {sigmas!r}: the mean of weighting(sigma) / sigma^2 over these levels is {total:.3g} with "
-            f"an error of {error:.1g}, so that it may not exist. {_REMEDY}"
+            f"weighting and {short(sigmas)}: the mean of weighting(sigma) / sigma^2 over these levels is {total:.3g} "
+            f"with an error of {error:.1g}, so that it may not exist. {_REMEDY}"
         )
     return -total
 
@@ -96,8 +97,8 @@ def _span(steep: Callable[[float], float], along: LevelPath, sigmas: Levels) -> 
     ends = [size[0] if not math.isfinite(along.low) else 0.0, size[-1] if not math.isfinite(along.high) else 0.0]
     if not math.isfinite(total) or max(ends) > 1e-3 * _RELATIVE * total:
         raise ValueError(
-            f"weighting and {sigmas!r}: the mean of weighting(sigma) / sigma^2 over these levels does not exist, and "
-            f"with it neither the mean loss nor its offset. {_REMEDY}"
+            f"weighting and {short(sigmas)}: the mean of weighting(sigma) / sigma^2 over these levels does not exist, "
+            f"and with it neither the mean loss nor its offset. {_REMEDY}"
         )
     if total == 0:
         return low, high

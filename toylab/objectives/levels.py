@@ -68,8 +68,10 @@ class LogUniform:
     high: float
 
     def __post_init__(self) -> None:
-        validate.positive("low", self.low)
-        validate.positive("high", self.high)
+        vars(self).update(
+            low=validate.positive("low", self.low),
+            high=validate.positive("high", self.high),
+        )
         if not self.low < self.high:
             raise ValueError(f"low is {self.low} and high is {self.high}: low must be less than high.")
 
@@ -80,7 +82,7 @@ class LogUniform:
 
     def nodes(self) -> tuple[Tensor, Tensor]:
         """Levels and weights with which to average over them, by Gauss-Legendre in log(sigma)."""
-        t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(_N_NODES))
+        t, w = (torch.as_tensor(part, device="cpu") for part in np.polynomial.legendre.leggauss(_N_NODES))
         return self.low * (self.high / self.low) ** (0.5 * (t + 1)), 0.5 * w
 
     def path(self) -> LevelPath:
@@ -102,8 +104,10 @@ class LogNormal:
     std: float = 1.2
 
     def __post_init__(self) -> None:
-        validate.finite("mean", self.mean)
-        validate.positive("std", self.std)
+        vars(self).update(
+            mean=validate.finite("mean", self.mean),
+            std=validate.positive("std", self.std),
+        )
 
     def draw(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One level per point of ``like`` [n, 2], shape [n]."""
@@ -115,7 +119,7 @@ class LogNormal:
 
         It reaches from 6 std below the mean to 9 above: a weighting sigma^2 moves the mass upwards.
         """
-        t = torch.linspace(-6, 9, 41, dtype=torch.float64)
+        t = torch.linspace(-6, 9, 41, dtype=torch.float64, device="cpu")
         weights = torch.exp(-0.5 * t**2) * (float(t[1] - t[0]) / math.sqrt(2 * math.pi))
         return (self.mean + self.std * t).exp(), weights
 
@@ -152,7 +156,7 @@ class UniformTimes:
 
     def nodes(self) -> tuple[Tensor, Tensor]:
         """Levels and weights with which to average over them, by Gauss-Legendre in t."""
-        t, w = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(_N_NODES))
+        t, w = (torch.as_tensor(part, device="cpu") for part in np.polynomial.legendre.leggauss(_N_NODES))
         return self._at(0.5 * (t + 1)), 0.5 * w
 
     def path(self) -> LevelPath:
@@ -184,7 +188,7 @@ def weights_at(weight: Weight, sigma: Tensor) -> Tensor | float:
             f"the weighting gives {list(found.shape)} for levels {list(sigma.shape)}: it must give one number per "
             "level, as lambda sigma: sigma**2 does."
         )
-    if not isinstance(found, Tensor | int | float):
+    if not isinstance(found, Tensor) and not validate.is_number(found):
         raise TypeError(
             f"the weighting gives a {type(found).__name__} for levels {list(sigma.shape)}: it must give one number per "
             "level, as lambda sigma: sigma**2 does."
@@ -194,7 +198,7 @@ def weights_at(weight: Weight, sigma: Tensor) -> Tensor | float:
 
 def weight_at(weight: Weight, level: float) -> float:
     """lambda at one level, or raise ``ValueError`` unless it is one finite number."""
-    number = float(weights_at(weight, torch.tensor([level], dtype=torch.float64)))
+    number = float(weights_at(weight, torch.tensor([level], dtype=torch.float64, device="cpu")))
     if not math.isfinite(number):
         raise ValueError(f"the weighting gives {number} at the level {level:.4g}: it must give a finite number there.")
     return number
@@ -203,6 +207,13 @@ def weight_at(weight: Weight, level: float) -> float:
 def check_levels(name: str, sigmas: Levels) -> Levels:
     """Return ``sigmas``, or raise unless it is a decreasing tensor of levels or a distribution of them."""
     return sigmas if isinstance(sigmas, ContinuousLevels) else validate.levels(name, sigmas)
+
+
+def check_weighting(weighting: Weight) -> Weight:
+    """Return ``weighting``, a number as a float, or raise unless it is one greater than 0 or a function of levels."""
+    if validate.is_number(weighting):
+        return validate.positive("weighting", weighting)  # type: ignore[arg-type]  # it is a number
+    return validate.function("weighting", weighting, "lambda sigma: sigma**2")
 
 
 def draw_levels(sigmas: Levels, x: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -225,4 +236,4 @@ def level_nodes(sigmas: Levels) -> tuple[Tensor, Tensor]:
     """Levels and weights with which to average over them; those of a tensor are equally likely."""
     if not isinstance(sigmas, Tensor):
         return sigmas.nodes()
-    return sigmas.double(), torch.full((len(sigmas),), 1 / len(sigmas), dtype=torch.float64)
+    return sigmas.double(), torch.full((len(sigmas),), 1 / len(sigmas), dtype=torch.float64, device="cpu")

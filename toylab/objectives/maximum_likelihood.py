@@ -36,7 +36,7 @@ class MaximumLikelihood:
 
     def __post_init__(self) -> None:
         vars(self).update(extent=validate.extent("extent", self.extent))
-        validate.count("n_cells", self.n_cells, least=2)
+        vars(self).update(n_cells=validate.count("n_cells", self.n_cells, least=2))
 
     def __call__(self, score: EnergyScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]. Draws nothing."""

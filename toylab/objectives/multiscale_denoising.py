@@ -38,7 +38,9 @@ class MultiscaleDenoising:
 
     def __post_init__(self) -> None:
         check_levels("sigmas", self.sigmas)
-        validate.positive("sigma_0", self.sigma_0, "The target -sigma z / sigma_0^2 divides by it")
+        vars(self).update(
+            sigma_0=validate.positive("sigma_0", self.sigma_0, "The target -sigma z / sigma_0^2 divides by it")
+        )
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""

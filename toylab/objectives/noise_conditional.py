@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import fields, validate
 from toylab._internal.random import normal_like
 from toylab.densities.density import Density
 from toylab.objectives.inputs import check_inputs, require_density, vectors
 from toylab.objectives.level_mean import denoising_offset
-from toylab.objectives.levels import Levels, Weight, check_levels, draw_levels, weights_at
+from toylab.objectives.levels import Levels, Weight, check_levels, check_weighting, draw_levels, weights_at
 from toylab.objectives.squares import half_squared_distance
 from toylab.score import NoiseConditionalScore
 
@@ -41,11 +41,11 @@ class NoiseConditional:
     antithetic: bool = False
 
     def __post_init__(self) -> None:
-        _check(self.sigmas, self.weighting)
+        vars(self).update(weighting=_check(self.sigmas, self.weighting))
 
     def __call__(self, score: NoiseConditionalScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
-        score = check_inputs(score, x, generator)
+        score = check_inputs(score, x, generator, fields.LEVEL_SCORE)
         sigma = draw_levels(self.sigmas, x, generator)
         z = normal_like(x, generator)
         weight = weights_at(self.weighting, sigma)
@@ -77,12 +77,12 @@ class NoiseConditionalExplicit:
     weighting: Weight = square
 
     def __post_init__(self) -> None:
-        validate.function("target", self.target, "NoiseConditionalExplicit(p.score, sigmas)")
-        _check(self.sigmas, self.weighting)
+        validate.score("target", self.target, of_sigma=True)
+        vars(self).update(weighting=_check(self.sigmas, self.weighting))
 
     def __call__(self, score: NoiseConditionalScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
-        score = check_inputs(score, x, generator)
+        score = check_inputs(score, x, generator, fields.LEVEL_SCORE)
         sigma = draw_levels(self.sigmas, x, generator)
         noisy = x + sigma[..., None] * normal_like(x, generator)
         target = vectors(self.target(noisy, sigma), noisy, "target")
@@ -94,12 +94,9 @@ class NoiseConditionalExplicit:
         return 0.0
 
 
-def _check(sigmas: Levels, weighting: Weight) -> None:
+def _check(sigmas: Levels, weighting: Weight) -> Weight:
     check_levels("sigmas", sigmas)
-    if isinstance(weighting, int | float):
-        validate.positive("weighting", weighting)
-    else:
-        validate.function("weighting", weighting, "lambda sigma: sigma**2")
+    return check_weighting(weighting)
 
 
 def _residual(score: NoiseConditionalScore, x: Tensor, sigma: Tensor, z: Tensor) -> Tensor:

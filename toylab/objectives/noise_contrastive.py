@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab._internal.remembered import remembered
 from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
@@ -30,7 +31,8 @@ class NoiseContrastive:
     whose minimum is that of maximum likelihood. Source: Gutmann & Hyvarinen 2012 (JMLR 13, 307).
 
     Args:
-        noise: q, a density; it must have mass wherever the data have, best of about their shape.
+        noise: q, a density; it must have mass wherever the data have, best of about their shape. Points outside are
+            refused; on a GPU, where no value is read, their loss is 0.
         ratio: r, draws of noise for each point.
     """
 
@@ -42,17 +44,25 @@ class NoiseContrastive:
             raise TypeError(
                 f"noise is a {type(self.noise).__name__}: give a density, such as isotropic([[0, 0]], 6.0)."
             )
-        validate.count("ratio", self.ratio)
+        try:
+            self.noise.log_prob(torch.zeros(1, 2, dtype=self.noise.dtype, device=self.noise.device))
+        except validate.NoDensity:
+            raise ValueError(
+                f"noise is {short(self.noise)}, which lies on points or on a curve and has no density to tell the data "
+                "from: give one that has, such as noise.noised(0.5) or isotropic([[0, 0]], 6.0)."
+            ) from None
+        vars(self).update(ratio=validate.count("ratio", self.ratio))
 
     def __call__(self, score: EnergyScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
         energy, noise = check_energy(score, x, generator), _where(self.noise, x.dtype, x.device)
         y = noise.sample((self.ratio, *x.shape[:-1]), generator=generator)
 
-        def log_odds(x: Tensor) -> Tensor:
-            return -energy(x) - noise.log_prob(x) - math.log(self.ratio)
+        def log_odds(x: Tensor, log_q: Tensor) -> Tensor:
+            return -energy(x) - log_q - math.log(self.ratio)
 
-        return softplus(-log_odds(x)) + softplus(log_odds(y)).sum(0)
+        of_data = _where_it_has_mass(noise.log_prob(x), x)
+        return softplus(-log_odds(x, of_data)) + softplus(log_odds(y, noise.log_prob(y))).sum(0)
 
     def offset(self, density: Density) -> float:
         """Minus the mean loss of E = -log p, by quadrature.
@@ -67,6 +77,18 @@ class NoiseContrastive:
 
         of_data = expectation(lambda x: softplus(-log_odds(x)), density)
         return -of_data - self.ratio * expectation(lambda x: softplus(log_odds(x)), self.noise)
+
+
+def _where_it_has_mass(log_q: Tensor, x: Tensor) -> Tensor:
+    """log q at the data x, or raise ``ValueError`` where it is -inf: nothing is learned there."""
+    if validate.readable(log_q) and bool((outside := log_q == -math.inf).any()):
+        first = ", ".join(f"{entry:.4g}" for entry in x[outside][0].tolist())
+        raise ValueError(
+            f"noise has no mass at {int(outside.sum())} of {outside.numel()} points, the first being ({first}): "
+            "nothing is learned where no draw can be mistaken for data. Give one with mass wherever they have, such as "
+            "isotropic([[0, 0]], 6.0)."
+        )
+    return log_q
 
 
 @remembered(16)

@@ -56,7 +56,7 @@ class Sliced:
     variance_reduced: bool = True
 
     def __post_init__(self) -> None:
-        validate.count("n_slices", self.n_slices)
+        vars(self).update(n_slices=validate.count("n_slices", self.n_slices))
         validate.function("projection", self.projection, "objectives.rademacher")
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
@@ -97,8 +97,10 @@ class FiniteDifferenceSliced:
     projection: Projection = rademacher
 
     def __post_init__(self) -> None:
-        validate.positive("step", self.step)
-        validate.count("n_slices", self.n_slices)
+        vars(self).update(
+            step=validate.positive("step", self.step),
+            n_slices=validate.count("n_slices", self.n_slices),
+        )
         validate.function("projection", self.projection, "objectives.rademacher")
 
     def __call__(self, score: Score, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

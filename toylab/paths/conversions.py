@@ -12,6 +12,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab.paths.path import NoisePath
 from toylab.paths.times import time_like
 
@@ -78,11 +79,11 @@ def clean_to_score(path: NoisePath, clean: Tensor, x: Tensor, t: Tensor | float)
 
 def _here(path: NoisePath, name: str, values: Tensor, x: Tensor, t: Tensor | float) -> _Here:
     if isinstance(path, type) or not isinstance(path, NoisePath):
-        raise TypeError(f"path is {path!r}: give a path with Gaussian noise, such as Linear() or cosine().")
+        raise TypeError(f"path is {short(path)}: give a path with Gaussian noise, such as Linear() or cosine().")
     if getattr(path, "source", None) is not None:
         raise ValueError(
-            f"path is {path!r}: from a source other than N(0, I) the velocity does not determine the score. Convert "
-            "along Linear(), cosine(), of_sde(VP()) or a GaussianPath."
+            f"path is {short(path)}: from a source other than N(0, I) the velocity does not determine the score. "
+            "Convert along Linear(), cosine(), of_sde(VP()) or a GaussianPath."
         )
     time = time_like(t, x)
     validate.vectors(name, values, x)

@@ -39,6 +39,10 @@ def optimal_transport(x0: Tensor, x1: Tensor) -> Tensor:
         linear_sum_assignment((b[:, None] - a[None]).square().sum(-1).numpy())[1]
         for a, b in zip(starts, ends, strict=True)
     ]
-    order = torch.stack([torch.as_tensor(batch) for batch in batches]) if batches else torch.empty(0, dtype=torch.int64)
+    order = (
+        torch.stack([torch.as_tensor(batch, device="cpu") for batch in batches])
+        if batches
+        else torch.empty(0, dtype=torch.int64, device="cpu")
+    )
     index = order.to(x0.device).view(x0.shape[:-1])[..., None].expand(x0.shape)
     return x0.gather(-2, index)

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab._internal.random import normal_like
 from toylab.densities.density import Density
 from toylab.paths.sources import exact_irreducible, exact_velocity
@@ -43,7 +45,7 @@ class GaussianPath:
         validate.function("alpha", self.alpha, "lambda t: t")
         validate.function("sigma", self.sigma, "lambda t: 1 - t")
         for name, schedule in (("alpha", self.alpha), ("sigma", self.sigma)):
-            t = torch.tensor([0.25, 0.5], dtype=torch.float64)
+            t = torch.tensor([0.25, 0.5], dtype=torch.float64, device="cpu")
             found = schedule(t)
             if not isinstance(found, Tensor) or found.shape != t.shape:
                 given = f"shape {list(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
@@ -53,8 +55,8 @@ class GaussianPath:
                 )
             if bool((found < 0).any()):
                 raise ValueError(
-                    f"{name} gives {found.tolist()} at the times {t.tolist()}: shares of a path are not negative. "
-                    "If data and noise are to meet with the other sign, change the sign of the data."
+                    f"{name} gives {short(found.tolist())} at the times {short(t.tolist())}: shares of a path are not "
+                    "negative. If data and noise are to meet with the other sign, change the sign of the data."
                 )
 
     def rates(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
@@ -156,4 +158,4 @@ def _rate(schedule: Schedule, t: Tensor) -> Tensor:
         t = t.clone() if t.is_inference() else t
         values, pull_back, *_ = torch.func.vjp(schedule, t)
         (rate,) = pull_back(torch.ones_like(values))
-    return torch.as_tensor(rate).detach()
+    return cast(Tensor, rate).detach()

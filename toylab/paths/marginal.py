@@ -47,7 +47,7 @@ def marginal_velocity(path: NoisePath, density: Density, x: Tensor, t: Tensor | 
 
 def unexplained(path: NoisePath, density: Density, t: float) -> float:
     """1/2 E|x'_t - v(x_t, t)|^2, by quadrature."""
-    time = time_like(t, torch.zeros(2, dtype=torch.float64))
+    time = time_like(t, torch.zeros(2, dtype=torch.float64, device="cpu"))
     rates = require_finite(time, *path.rates(time))
     alpha, sigma, alpha_rate, sigma_rate = (float(each) for each in (path.alpha(time), path.sigma(time), *rates))
     change = alpha_rate * sigma - sigma_rate * alpha

@@ -48,7 +48,7 @@ def pair_irreducible(source: GaussianMixture, density: GaussianMixture, shares: 
 def _pairs(source: GaussianMixture, density: GaussianMixture) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Weight [J K], n, D, m and C of every pair of components."""
     J, K = len(source.weights), len(density.weights)
-    j, k = torch.arange(J).repeat_interleave(K), torch.arange(K).repeat(J)
+    j, k = torch.arange(J, device="cpu").repeat_interleave(K), torch.arange(K, device="cpu").repeat(J)
     weights = source.weights[j] * density.weights[k]
     return (
         weights / weights.sum(),

@@ -43,7 +43,7 @@ _UNSURE = 1e-4  # relative difference of two continuations towards the end of th
 def is_round(source: GaussianMixture) -> bool:
     """Whether every component is one with the covariance d^2 I."""
     d = source.covariances.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
-    return bool((source.covariances == d * torch.eye(2).to(d)).all())
+    return bool((source.covariances == d * torch.eye(2, device="cpu").to(d)).all())
 
 
 def round_velocity(source: GaussianMixture, density: Density, x: Tensor, shares: Shares) -> Tensor:

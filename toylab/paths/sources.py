@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from toylab._internal.display import short
 from toylab.densities import GaussianMixture
 from toylab.densities.density import Density
 from toylab.paths.marginal import marginal_velocity, require_finite, unexplained
@@ -24,7 +25,9 @@ def exact_irreducible(path: NoisePath, source: Density | None, density: Density,
     """1/2 E|x'_t - v(x_t, t)|^2 of a path from the source, None for N(0, I), by quadrature."""
     if source is None:
         return unexplained(path, density, t)
-    return irreducible_between(source, density, _shares(path, time_like(t, torch.zeros(2, dtype=torch.float64))))
+    return irreducible_between(
+        source, density, _shares(path, time_like(t, torch.zeros(2, dtype=torch.float64, device="cpu")))
+    )
 
 
 def _shares(path: NoisePath, t: Tensor) -> Shares:
@@ -39,9 +42,9 @@ def velocity_between(source: Density, density: Density, x: Tensor, shares: Share
     if isinstance(source, GaussianMixture) and is_round(source):
         return round_velocity(source, density, x, shares)
     raise ValueError(
-        f"source is {source!r} and density {density!r}: the exact velocity is known from N(0, I), which is the source "
-        "if none is given, and from a GaussianMixture of round components, such as ring(), to any density, and from any"
-        " GaussianMixture to another one. Training and sampling need no exact velocity."
+        f"source is {short(source)} and density {short(density)}: the exact velocity is known from N(0, I), which is "
+        "the source if none is given, and from a GaussianMixture of round components, such as ring(), to any density, "
+        "and from any GaussianMixture to another one. Training and sampling need no exact velocity."
     )
 
 
@@ -52,8 +55,8 @@ def irreducible_between(source: Density, density: Density, shares: Shares) -> fl
     if isinstance(source, GaussianMixture) and is_round(source):
         return round_irreducible(source, density, shares)
     raise ValueError(
-        f"source is {source!r} and density {density!r}: the irreducible loss is known from N(0, I), which is the "
-        "source if none is given, and from a GaussianMixture of round components, such as ring(), to any density, and "
+        f"source is {short(source)} and density {short(density)}: the irreducible loss is known from N(0, I), "
+        "which is the source if none is given, and from a GaussianMixture of round components, such as ring(), to any density, and "
         "from any GaussianMixture to another one. The error of a velocity is the mean of "
         "1/2 |v(x, t) - path.velocity(p, x, t)|^2 over here = draw(path, p.sample((n,))), at here.x and here.t."
     )

@@ -14,7 +14,7 @@ def time_like(t: Tensor | float, x: Tensor) -> Tensor:
 def time_tensor(t: Tensor | float) -> Tensor:
     """``t`` as a tensor of times, or raise; a number is one in float64."""
     if not isinstance(t, Tensor):
-        t = torch.tensor(validate.finite("t", t), dtype=torch.float64)
+        t = torch.tensor(validate.finite("t", t), dtype=torch.float64, device="cpu")
     return validate.path_times(validate.floating("t", t))
 
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, is_color_like
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab.metrics import Extent
 
 
@@ -35,7 +36,9 @@ def colormap(cmap: Any) -> Colormap:  # noqa: ANN401
     if isinstance(cmap, Colormap):
         return cmap
     if not isinstance(cmap, str) or cmap not in mpl.colormaps:
-        raise ValueError(f"cmap is {cmap!r}: give colours of matplotlib, such as 'viridis' or plotting.DENSITY_MAP.")
+        raise ValueError(
+            f"cmap is {short(cmap)}: give colours of matplotlib, such as 'viridis' or plotting.DENSITY_MAP."
+        )
     return mpl.colormaps[cmap]
 
 
@@ -43,6 +46,6 @@ def color_of(color: Any) -> Any:  # noqa: ANN401
     """The colour; raise if matplotlib knows of none."""
     if not is_color_like(color):
         raise ValueError(
-            f"color is {color!r}: give a colour of matplotlib, such as 'black', '#0072B2' or plotting.EXACT."
+            f"color is {short(color)}: give a colour of matplotlib, such as 'black', '#0072B2' or plotting.EXACT."
         )
     return color

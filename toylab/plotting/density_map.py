@@ -42,7 +42,7 @@ def density_map(
         ValueError: for values of another shape.
     """
     if vmax is not None:
-        validate.positive("vmax", vmax, "Give the density that is drawn darkest")
+        vmax = validate.positive("vmax", vmax, "Give the density that is drawn darkest")
     if isinstance(density, Density):
         density = density.log_prob(grid_points(extent, n, dtype=torch.float64), sigma).exp().numpy()
     values = field_values("density", density, "a density")

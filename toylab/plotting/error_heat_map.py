@@ -39,7 +39,7 @@ def error_heat_map(
         ValueError: for values of another shape, and for a score without ``density``.
     """
     if vmax is not None:
-        validate.positive("vmax", vmax, "Give the error that is drawn darkest")
+        vmax = validate.positive("vmax", vmax, "Give the error that is drawn darkest")
     evaluated = callable(error)
     if callable(error):
         if density is None:

@@ -37,7 +37,7 @@ def sample_histogram(
         vmax: the top of the colour scale: give the density's maximum to compare with it.
         ax: where to draw; None makes a figure.
     """
-    points = points_of(torch.as_tensor(samples) if isinstance(samples, np.ndarray) else samples)
+    points = points_of(torch.as_tensor(samples, device="cpu") if isinstance(samples, np.ndarray) else samples)
     bad = int((~validate.cloud("samples", points).isfinite().all(-1)).sum())
     ax = density_map(histogram(points, extent, n), extent, cmap=cmap, vmax=vmax, ax=ax)
     note_left_out(ax, bad, len(points), "samples")

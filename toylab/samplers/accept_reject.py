@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from toylab._internal import user_functions, validate
+from toylab._internal import fields, user_functions, validate
 from toylab._internal.random import uniform
 from toylab.densities.density import Density
 from toylab.samplers.diagnosis import Watch
@@ -32,7 +32,7 @@ def mala_init(log_prob: LogProb, score: Score, x: Tensor) -> State:
         ValueError: unless log p and the score are there, one value and one vector for each point, and finite.
     """
     validate.function("log_prob", log_prob, "p.log_prob")
-    validate.function("score", score, "p.score")
+    validate.field("score", score, fields.SCORE)
     x = validate.points("x", x).contiguous()
     if (both := _both_of_one_density(log_prob, score)) is not None:
         log_p, s = both(x)

@@ -183,7 +183,7 @@ class Watch:
         for part in (1e-2, 1e-4, 1e-6):
             reach = torch.full_like(x[:, 0], part * step_size**0.5)
             reach = reach if s is None else torch.minimum(reach, 0.1 / s.norm(dim=-1))
-            shifts = reach[:, None, None] * torch.eye(2).to(x)  # [n, 2, 2], one per axis
+            shifts = reach[:, None, None] * torch.eye(2, device="cpu").to(x)  # [n, 2, 2], one per axis
             ahead, behind = (
                 torch.stack([self.log_prob(x + side * h) - here for h in shifts.unbind(1)], -1) for side in (1, -1)
             )

@@ -25,7 +25,7 @@ def falling_steps(first: float, last: float, n_steps: int, *, gamma: float = 0.5
     first, last, gamma = (
         validate.positive(name, v) for name, v in (("first", first), ("last", last), ("gamma", gamma))
     )
-    validate.count("n_steps", n_steps, least=2)
+    n_steps = validate.count("n_steps", n_steps, least=2)
     if not last < first:
         raise ValueError(f"first is {first:g} and last is {last:g}: steps fall, so give first > last.")
     if not 0.5 < gamma <= 1:

@@ -1,7 +1,5 @@
 """The flow of a velocity, exact or learned: from the source of a path to the data, and back."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -14,7 +12,6 @@ from toylab.samplers.ode_steps import Step, heun_step
 from toylab.samplers.sde_loop import follow_grid, is_rising
 from toylab.sde import Time
 
-_EXAMPLE = "a trained VelocityMLP(), or lambda x, t: path.velocity(p, x, t)"
 _ENDS = "The times of a path run from 0, the source, to 1, the data."
 
 
@@ -48,7 +45,7 @@ def flow(
     >>> flow(lambda x, t: torch.ones_like(x), torch.zeros(1, 2), torch.linspace(0, 1, 11)).samples.round(decimals=4)
     tensor([[1., 1.]])
     """
-    require_velocity(velocity)
+    validate.velocity("velocity", velocity)
     validate.function("step", step, "heun_step", takes=4)
     validate.finite_cloud("x", x)
     grid = validate.times(
@@ -98,16 +95,13 @@ def flow_adaptive(
         FloatingPointError: if the field is nan or inf.
         RuntimeError: if it takes more than ``max_evaluations``.
     """
-    require_velocity(velocity)
+    validate.velocity("velocity", velocity)
     validate.finite_cloud("x", x)
     rtol, atol = check_tolerances(x, rtol, atol, max_evaluations)
     first, last = validate.finite("first", first), validate.finite("last", last)
-    validate.times("(first, last)", torch.tensor([first, last]).double(), 0.0, rising=last > first, remedy=_ENDS)
+    validate.times(
+        "(first, last)", torch.tensor([first, last], device="cpu").double(), 0.0, rising=last > first, remedy=_ENDS
+    )
     counted = CountingScore(velocity, "velocity", finite=False)
     steps = adaptive_steps(counted, x, first, last, rtol=rtol, atol=atol, max_evaluations=max_evaluations)
     return follow_steps("flow_adaptive", steps, x, counted, max_evaluations, progress)
-
-
-def require_velocity(velocity: VelocityField) -> Callable[..., Tensor]:
-    """Return ``velocity``, or raise ``TypeError`` unless it can be called with points and a time."""
-    return validate.function("velocity", velocity, _EXAMPLE, takes=2)

@@ -72,7 +72,9 @@ def langevin(
         return None
     counted(x, *(sigmas or [])[:1])  # its first values are checked, as on the plain path
     place = {sigma: i for i, sigma in enumerate(dict.fromkeys(sigmas or []))}
-    levels = torch.tensor([place[s] for s in sigmas or []] or [0] * len(sizes), dtype=torch.int32).to(x.device)
+    levels = torch.tensor([place[s] for s in sigmas or []] or [0] * len(sizes), dtype=torch.int32, device="cpu").to(
+        x.device
+    )
     leave_no_trace = stream_as_it_is(generator, x.device)
     x, run = x.clone(memory_format=torch.contiguous_format), recorder.run(sizes, temperature, generator)
     done = _take_all_steps(

@@ -87,7 +87,7 @@ def hmc(
         The chains, with the acceptance rate of each. Ctrl-C returns what is done so far.
     """
     check_inputs(log_prob, score, x)
-    validate.count("n_leapfrog", n_leapfrog)
+    n_leapfrog = validate.count("n_leapfrog", n_leapfrog)
     sizes = step_sizes(step_size, n_steps)
     counted, recorder, watch = CountingScore(score), Recorder(x, n_steps, keep_every), Watch(log_prob, score)
 

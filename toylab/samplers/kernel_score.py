@@ -12,7 +12,7 @@ def kernel_score(h: float) -> BatchScore:
     With all the data it is the score of ``Points(data).noised(h)``. From a part of them it is *not* unbiased, being
     a ratio of means: what it samples is an average of kernel estimates of the parts.
     """
-    validate.positive("h", h)
+    h = validate.positive("h", h)
 
     def score(x: Tensor, batch: Tensor) -> Tensor:
         gap = batch - x[:, None]

@@ -12,7 +12,6 @@ from toylab.densities import isotropic
 from toylab.densities.density import Density
 from toylab.paths import VelocityField
 from toylab.samplers.adaptive import adaptive_steps, check_tolerances
-from toylab.samplers.flow import require_velocity
 from toylab.samplers.loop import CountingScore
 from toylab.samplers.ode_steps import Velocity
 from toylab.samplers.probability_flow import flow_velocity
@@ -147,7 +146,7 @@ def flow_log_likelihood(
     >>> bool((found.log_prob - p.log_prob(x)).abs() < 1e-6)
     True
     """
-    require_velocity(velocity)
+    validate.velocity("velocity", velocity)
     if source is not None and not isinstance(source, Density):
         raise TypeError(f"source is a {type(source).__name__}: give the law of x_0, a Density such as ring(8).")
     prior = isotropic([[0.0, 0.0]], 1.0) if source is None else source

@@ -65,11 +65,14 @@ class Recorder:
     def __init__(
         self, x: Tensor, n_steps: int, keep_every: int | None, label: float = 0.0, remedy: str = "a smaller step_size"
     ) -> None:
-        self.n_steps, self.remedy = n_steps, remedy  # what to take if chains diverge
+        self.n_steps, self.remedy = (
+            validate.count("n_steps", n_steps, least=0),
+            remedy,
+        )  # what to take if chains diverge
         self.start = self.last = x  # and where each was finite for the last time
         self.keep_every = None if keep_every is None else validate.count("keep_every", keep_every)
-        frames = 0 if keep_every is None else n_steps // keep_every + 1
-        self.path, self.labels = _frames(x, frames), torch.empty(frames, dtype=torch.float64)
+        frames = 0 if self.keep_every is None else self.n_steps // self.keep_every + 1
+        self.path, self.labels = _frames(x, frames), torch.empty(frames, dtype=torch.float64, device="cpu")
         self.filled = self.step = self.steps_all_alive = 0
         self.steps_alive = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         if frames:
@@ -99,7 +102,7 @@ class Recorder:
         from toylab._kernels.random import draw_seed
         from toylab._kernels.run import Run
 
-        eps = torch.tensor(sizes, dtype=torch.float64)
+        eps = torch.tensor(sizes, dtype=torch.float64, device="cpu")
         halves, roots = (0.5 * eps).to(self.start), (temperature * eps).sqrt().to(self.start)
         seed = draw_seed(self.start.device, generator)
         self.last = self.start.clone(memory_format=torch.contiguous_format)

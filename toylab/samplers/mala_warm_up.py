@@ -81,7 +81,7 @@ def mala_warm_up(
     """
     check_inputs(log_prob, score, x)
     log_eps = math.log(validate.positive("step_size", step_size))
-    validate.count("n_steps", n_steps)
+    n_steps = validate.count("n_steps", n_steps)
     target = validate.finite("target", target)
     if not 0 < target < 1:
         raise ValueError(f"target is {target}: an acceptance lies between 0 and 1, for example 0.574.")
@@ -102,4 +102,6 @@ def mala_warm_up(
     if told:
         warn(told)
     later = steps[n_steps // 2 :]
-    return WarmUp(here.x, math.exp(sum(later) / len(later)), torch.tensor(acceptance, dtype=torch.float64))
+    return WarmUp(
+        here.x, math.exp(sum(later) / len(later)), torch.tensor(acceptance, dtype=torch.float64, device="cpu")
+    )

@@ -89,7 +89,7 @@ def _rows(network: ScoreMLP | NoiseConditionalMLP, sigmas: Sequence[float] | Non
     """
     if isinstance(network, ScoreMLP):
         rate = REFERENCE_STD / network.data_std
-        return torch.tensor([[rate, 0.0, rate, 0.0]], dtype=torch.float64)
-    sigma, std = torch.tensor(sigmas, dtype=torch.float64), network.data_std
+        return torch.tensor([[rate, 0.0, rate, 0.0]], dtype=torch.float64, device="cpu")
+    sigma, std = torch.tensor(sigmas, dtype=torch.float64, device="cpu"), network.data_std
     t = (sigma**2 + std**2).sqrt()
     return torch.stack([network.gain / t, (sigma / network.sigma_unit).log() / 2, std / (sigma * t), t**-2], -1)

@@ -2,9 +2,11 @@
 
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import fields, validate
 from toylab.samplers.stochastic_gradient import BatchScore
 from toylab.score import Score
+
+_LIKELIHOOD = fields.Kind(("x", "batch"), "the slope of log p(y | x) in x", "lambda x, y: (y - x[:, None]).sum(1)")
 
 
 def posterior_score(prior: Score, likelihood: BatchScore, n_data: int) -> BatchScore:
@@ -19,9 +21,10 @@ def posterior_score(prior: Score, likelihood: BatchScore, n_data: int) -> BatchS
             [n, 2].
         n_data: N.
     """
-    validate.function("prior", prior, "lambda x: -x")
-    validate.function("likelihood", likelihood, "lambda x, y: (y - x[:, None]).sum(1)", takes=2)
-    validate.count("n_data", n_data)
+    validate.score("prior", prior)
+    validate.function("likelihood", likelihood, _LIKELIHOOD.example, takes=2)
+    validate.field("likelihood", likelihood, _LIKELIHOOD)
+    n_data = validate.count("n_data", n_data)
 
     def score(x: Tensor, batch: Tensor) -> Tensor:
         return prior(x) + n_data / batch.shape[1] * likelihood(x, batch)

@@ -70,8 +70,8 @@ def predictor_corrector(
         The chains; 1 + n_corrections evaluations of the score per step. Some may have diverged; a warning says so.
         Ctrl-C returns what is done so far.
     """
-    validate.positive("snr", snr)
-    validate.count("n_corrections", n_corrections)
+    snr = validate.positive("snr", snr)
+    n_corrections = validate.count("n_corrections", n_corrections)
 
     def step(sde: SDE, score: NoiseConditionalScore, x: Tensor, t: Time, u: Time) -> Tensor:
         x = reverse_sde_step(sde, score, x, t, u, generator=generator)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from toylab._internal import user_functions, validate
+from toylab._internal import fields, user_functions, validate
 from toylab.samplers.chains import Chains
 from toylab.samplers.ode_steps import Step, Velocity, heun_step
 from toylab.samplers.sde_loop import follow_times, is_rising
@@ -17,6 +17,7 @@ def flow_velocity(sde: SDE, score: NoiseConditionalScore) -> Velocity:
     The 1/2 is what distinguishes the flow from the reverse SDE without its noise.
     Source: Song et al. 2021 (arXiv:2011.13456), eq. 13.
     """
+    validate.field("score", score, fields.LEVEL_SCORE)
 
     def velocity(x: Tensor, t: Time) -> Tensor:
         return sde.drift(x, t) - 0.5 * sde.diffusion(t).to(x) ** 2 * score_at(sde, score, t)(x)

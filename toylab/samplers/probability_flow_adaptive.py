@@ -55,7 +55,7 @@ def probability_flow_adaptive(
     validate.finite_cloud("x", x)
     rtol, atol = check_tolerances(x, rtol, atol, max_evaluations)
     first, last = validate.finite("first", first), validate.finite("last", last)
-    validate.times("(first, last)", torch.tensor([first, last]).double(), sde.t_min, rising=last > first)
+    validate.times("(first, last)", torch.tensor([first, last], device="cpu").double(), sde.t_min, rising=last > first)
     counted = CountingScore(score, finite=False)
     steps = adaptive_steps(
         flow_velocity(sde, counted), x, first, last, rtol=rtol, atol=atol, max_evaluations=max_evaluations

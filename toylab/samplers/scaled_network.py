@@ -3,13 +3,15 @@
 import torch
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import fields, validate
 from toylab._internal.devices import CPU, home
 from toylab._internal.random import normal_like
 from toylab.samplers.chains import Chains
 from toylab.samplers.loop import CountingScore, Leg, Recorder, follow
 from toylab.samplers.starts import uniform_start
 from toylab.score import Score
+
+_SCALED = fields.Kind(("x",), "a function of x alone", "lambda x: sigma * p.score(x, sigma)")
 
 
 def temperature(alpha: float, eta: float, sigma: float) -> float:
@@ -57,9 +59,9 @@ def scaled_network_langevin(
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
     """
-    validate.function("network", network, "lambda x: sigma * p.score(x, sigma)")
+    validate.field("network", network, _SCALED)
     alpha, eta = validate.positive("alpha", alpha), validate.positive("eta", eta)
-    validate.count("n_steps", n_steps)
+    n_steps = validate.count("n_steps", n_steps)
     drawn = validate.generator(generator)
     device = home(network) or (CPU if drawn is None else drawn.device)
     x = uniform_start(n, (-1.0, 1.0, -1.0, 1.0), device=device, generator=generator)

@@ -18,7 +18,7 @@ def uniform_start(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """n points uniform on a rectangle (left, right, bottom, top), shape [n, 2]."""
-    validate.count("n", n)
+    n = validate.count("n", n)
     left, right, bottom, top = validate.extent("extent", extent)
     dtype, device = dtype or torch.get_default_dtype(), validate.device(device)
     u = uniform((n, 2), dtype=dtype, device=device, generator=generator)
@@ -34,14 +34,14 @@ def gaussian_start(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """n points from N(0, std^2 I), shape [n, 2]: what annealed and diffusion samplers start from."""
-    validate.count("n", n)
+    n = validate.count("n", n)
     dtype, device = dtype or torch.get_default_dtype(), validate.device(device)
     return validate.positive("std", std) * normal((n, 2), dtype=dtype, device=device, generator=generator)
 
 
 def mode_start(n: int, density: GaussianMixture, k: int) -> Tensor:
     """n points all at the mean of component k of a mixture, shape [n, 2]: who gets out, and when?"""
-    validate.count("n", n)
+    n = validate.count("n", n)
     if not isinstance(density, GaussianMixture):
         raise TypeError(f"density is a {type(density).__name__}: give a GaussianMixture, whose modes are its means.")
     if validate.count("k", k, least=0) >= len(density.weights):

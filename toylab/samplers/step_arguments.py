@@ -11,11 +11,12 @@ from typing import Any, ParamSpec, TypeVar
 
 from torch import Tensor
 
-from toylab._internal import user_functions, validate
+from toylab._internal import fields, user_functions, validate
 from toylab.densities.density import Density
 from toylab.networks import EnergyMLP, NoiseConditionalMLP, ScoreMLP
 from toylab.samplers.accept_reject import State
 from toylab.samplers.loop import CountingScore
+from toylab.score import NoiseConditionalScore, Score
 from toylab.sde.process import require_sde
 
 P = ParamSpec("P")
@@ -24,7 +25,10 @@ R = TypeVar("R")
 
 def check_arguments(step: Callable[P, R]) -> Callable[P, R]:
     """The same step, which raises ``ValueError`` or ``TypeError`` for an argument that does not belong."""
-    names = tuple(inspect.signature(step).parameters)
+    parameters = inspect.signature(step).parameters
+    names = tuple(parameters)
+    kinds = {name: _KINDS[p.annotation] for name, p in parameters.items() if p.annotation in _KINDS}
+    kinds |= {"v": fields.VELOCITY} if "v" in parameters else {}
 
     @functools.wraps(step)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -33,7 +37,9 @@ def check_arguments(step: Callable[P, R]) -> Callable[P, R]:
             return step(*args, **kwargs)  # Python says what is wrong
         given |= kwargs
         for name, value in given.items():
-            if name in _CHECKS:
+            if name in kinds:
+                given[name] = _field(name, value, kinds[name])
+            elif name in _CHECKS:
                 given[name] = _CHECKS[name](name, value)
         for name in ("t", "u"):
             if name in given and isinstance(given.get("x"), Tensor):
@@ -47,13 +53,15 @@ def check_arguments(step: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
-def _field(name: str, value: Any) -> Any:  # noqa: ANN401
-    """A score, which says so if what it gives is no score; those of the library are known to be right."""
-    return value if _is_known(value) else functools.partial(user_functions.call_score, name, _function(name, value))
+def _field(name: str, value: Any, kind: fields.Kind) -> Any:  # noqa: ANN401
+    """A field, which says so if what it gives is no field; those of the library are known to be right."""
+    validate.field(name, value, kind)
+    return value if _is_known(value) else functools.partial(user_functions.call_score, name, value)
 
 
 def _log_prob(name: str, value: Any) -> Any:  # noqa: ANN401
-    return value if _is_known(value) else functools.partial(user_functions.call_log_prob, name, _function(name, value))
+    validate.function(name, value, "p.log_prob")
+    return value if _is_known(value) else functools.partial(user_functions.call_log_prob, name, value)
 
 
 def _is_known(value: Any) -> bool:  # noqa: ANN401
@@ -61,10 +69,6 @@ def _is_known(value: Any) -> bool:  # noqa: ANN401
         return value.func in (user_functions.call_score, user_functions.call_log_prob)
     known = (CountingScore, ScoreMLP, EnergyMLP, NoiseConditionalMLP)
     return isinstance(value, known) or isinstance(getattr(value, "__self__", None), Density)
-
-
-def _function(name: str, value: Any) -> Any:  # noqa: ANN401
-    return validate.function(name, value, "p.log_prob" if name == "log_prob" else "p.score")
 
 
 def _step_size(name: str, value: Any) -> Any:  # noqa: ANN401
@@ -97,12 +101,11 @@ def _tensor(name: str, value: Any) -> Any:  # noqa: ANN401
     return validate.floating(name, value)
 
 
+_KINDS = {Score: fields.SCORE, NoiseConditionalScore: fields.LEVEL_SCORE}
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "x": validate.points,
     "sde": lambda _, value: require_sde(value),
-    "score": _field,
     "log_prob": _log_prob,
-    "v": _field,
     "t": lambda _, value: validate.time(value),
     "u": lambda _, value: validate.time(value),
     "step_size": _step_size,

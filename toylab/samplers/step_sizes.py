@@ -19,7 +19,7 @@ def step_sizes(step_size: StepSize, n_steps: int) -> list[float]:
     >>> step_sizes(lambda k: 0.5 / 2**k, 3)
     [0.5, 0.25, 0.125]
     """
-    validate.count("n_steps", n_steps)
+    n = validate.count("n_steps", n_steps)
     if not callable(step_size):
         if isinstance(step_size, Sequence | Tensor | np.ndarray) and np.ndim(step_size) > 0:
             raise TypeError(
@@ -27,6 +27,6 @@ def step_sizes(step_size: StepSize, n_steps: int) -> list[float]:
                 "give a function of the step, such as lambda k: sizes[k]."
             )
         remedy = "Give a number greater than 0, or a function of the step 0, 1, .. n_steps - 1"
-        return [validate.positive("step_size", step_size, remedy)] * n_steps
+        return [validate.positive("step_size", step_size, remedy)] * n
     validate.function("step_size", step_size, "lambda k: 0.1", takes=1)
-    return [validate.positive(f"step_size({k})", step_size(k)) for k in range(n_steps)]
+    return [validate.positive(f"step_size({k})", step_size(k)) for k in range(n)]

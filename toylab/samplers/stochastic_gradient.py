@@ -50,10 +50,10 @@ def stochastic_gradient_langevin(
         generator: source of randomness; None is torch's global stream.
         progress: show a progress bar when it takes long.
     """
-    validate.function("score", score, "kernel_score(0.3)")
+    validate.batch_score("score", score)
     validate.finite_table("data", data)
     validate.finite_cloud("x", x)
-    validate.count("batch_size", batch_size)
+    batch_size = validate.count("batch_size", batch_size)
     sizes, data = step_sizes(step_size, n_steps), data.to(x)
     counted, recorder = CountingScore(score), Recorder(x, n_steps, keep_every)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab._internal.random import uniform
 from toylab.samplers.accept_reject import State, check_inputs, mala_init
 from toylab.samplers.chains import Chains
@@ -128,6 +129,6 @@ def _ladder(temperatures: Tensor) -> Tensor:
         if len(values) > 1 and values[0] == 1 and all(a < b for a, b in itertools.pairwise(values)):
             return temperatures
     raise ValueError(
-        f"temperatures is {given}: give a 1-D tensor of 2 or more that starts at 1 and strictly rises, such as "
+        f"temperatures is {short(given)}: give a 1-D tensor of 2 or more that starts at 1 and strictly rises, such as "
         "schedules.geometric(64, 1, 7).flip(0)."
     )

@@ -36,7 +36,7 @@ def hutchinson(n_projections: int = 8, *, generator: torch.Generator | None = No
         n_projections: independent v's per point; the standard error needs at least 2.
         generator: source of randomness; None is torch's global stream.
     """
-    validate.count("n_projections", n_projections)
+    n_projections = validate.count("n_projections", n_projections)
 
     def trace(x: Tensor) -> Divergences:
         signs = integers(2, (n_projections, *x.shape), device=x.device, generator=generator)

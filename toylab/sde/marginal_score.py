@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from toylab._internal import validate
+from toylab._internal import fields, validate
 from toylab.score import NoiseConditionalScore, Score
 from toylab.sde.process import SDE, Time, require_sde
 
@@ -30,7 +30,7 @@ def score_at(sde: SDE, score: NoiseConditionalScore, t: Time) -> Score:
     tensor([-1.9783, -0.9783])
     """
     require_sde(sde)
-    validate.function("score", score, "p.score")
+    validate.field("score", score, fields.LEVEL_SCORE)
     validate.time(t)
     return _ScoreAt(sde, score, t)
 

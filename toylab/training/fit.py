@@ -102,7 +102,9 @@ def fit(
     check_pair(objective, network)
     check_trainable(network)
     check_call("rate", rate, "training.cosine")
-    check_counts(n_steps=n_steps, batch_size=batch_size, n_seeds=n_seeds, report_every=report_every)
+    n_steps, batch_size, n_seeds, report_every = check_counts(
+        n_steps=n_steps, batch_size=batch_size, n_seeds=n_seeds, report_every=report_every
+    )
     learning_rate = validate.positive("learning_rate", learning_rate)
     if held_out is not None:
         check_call("held_out", held_out, "lambda s: metrics.fisher_divergence(s, p)")
@@ -163,7 +165,7 @@ def _schedule(averaged: WeightAverage, rates: list[float]) -> Tensor:
     It lies where the weights do, so that a step costs one copy of two numbers, and no kernel that computes them. On the
     CPU rates stay in float64; elsewhere the optimiser takes them in float32.
     """
-    k = torch.arange(len(rates), dtype=averaged.n_steps.dtype)
-    schedule = torch.stack([torch.tensor(rates, dtype=torch.float64), averaged._share(k).double()], -1)
+    k = torch.arange(len(rates), dtype=averaged.n_steps.dtype, device="cpu")
+    schedule = torch.stack([torch.tensor(rates, dtype=torch.float64, device="cpu"), averaged._share(k).double()], -1)
     device, dtype = averaged.n_steps.device, averaged.n_steps.dtype
     return schedule if devices.at_hand(device) else schedule.to(dtype).to(device)  # there may be no float64 there

@@ -51,7 +51,7 @@ def log_likelihood_gradient(
     if not isinstance(density, Density):
         raise TypeError(f"density is a {type(density).__name__}: give a density, such as two_modes().")
     box = validate.extent("extent", extent)
-    validate.count("n_cells", n_cells, least=2)
+    n_cells = validate.count("n_cells", n_cells, least=2)
     model: Any = copy.deepcopy(network).cpu().double().requires_grad_()  # in this order: Apple's GPU has no float64
     x, weights = box_nodes(box, n_cells)
     p = density.to(x).log_prob(x).exp() * weights
@@ -128,7 +128,7 @@ def gradient_bias(
         n_batches: R, at least 4 independent batches. Persistent chains start in each from where the network has them.
         generator: source of randomness; None is torch's global stream.
     """
-    validate.count("n_batches", n_batches, least=4)
+    n_batches = validate.count("n_batches", n_batches, least=4)
     parts = log_likelihood_gradient(network, density, extent, n_cells=n_cells)
     h = -torch.cat([part.flatten() for part in parts.values()])
     g = batch_gradients(network, objective, density, batch_size, n_batches, generator).double().cpu()

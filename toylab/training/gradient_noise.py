@@ -55,8 +55,8 @@ def batch_gradients(
     refuse_function("density", density)
     if not isinstance(density, Density):
         raise TypeError(f"density is a {type(density).__name__}: give a density, such as two_modes() or Points(data).")
-    validate.count("batch_size", batch_size)
-    validate.count("n_batches", n_batches, least=2)
+    batch_size = validate.count("batch_size", batch_size)
+    n_batches = validate.count("n_batches", n_batches, least=2)
     parameter = next(network.parameters())
     density = density.to(torch.empty(0, dtype=parameter.dtype, device=parameter.device))
     loss: Objective[Any] = objective

@@ -61,12 +61,14 @@ class HistoryBuilder:
     def result(self, network: nn.Module) -> Fit[Any]:
         """The networks, one by one, each with its history."""
         networks = single_networks(network)
-        steps = torch.tensor([row[0] for row in self.rows], dtype=torch.int64)
+        steps = torch.tensor([row[0] for row in self.rows], dtype=torch.int64, device="cpu")
         loss, held_out = (
-            torch.tensor([row[i] for row in self.rows], dtype=torch.float64).view(-1, len(networks)).unbind(1)
+            torch.tensor([row[i] for row in self.rows], dtype=torch.float64, device="cpu")
+            .view(-1, len(networks))
+            .unbind(1)
             for i in (1, 2)
         )
-        seconds = torch.tensor([row[3] for row in self.rows], dtype=torch.float64)
+        seconds = torch.tensor([row[3] for row in self.rows], dtype=torch.float64, device="cpu")
         return Fit(
             networks,
             tuple(History(steps, a, a + self.offset, b, seconds) for a, b in zip(loss, held_out, strict=True)),

@@ -37,6 +37,6 @@ def warn_piecewise_linear(network: nn.Module, differentiated: bool) -> None:
 
 
 def _second_derivative(activation: Callable[[Tensor], Tensor]) -> Tensor:
-    x = torch.linspace(-4.05, 4.05, 82, dtype=torch.float64, requires_grad=True)
+    x = torch.linspace(-4.05, 4.05, 82, dtype=torch.float64, requires_grad=True, device="cpu")
     (slope,) = torch.autograd.grad(activation(x).sum(), x, create_graph=True)  # torch.func takes a second to load
     return torch.autograd.grad(slope.sum(), x)[0] if slope.requires_grad else torch.zeros_like(x)

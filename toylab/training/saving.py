@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab.networks import EnergyMLP, NoiseConditionalEnergyMLP, NoiseConditionalMLP, ScoreMLP
 
 SavedNetwork = ScoreMLP | EnergyMLP | NoiseConditionalMLP
@@ -46,7 +47,7 @@ def save(network: nn.Module, path: str | PathLike[str]) -> None:
     names = [name for name, activation in _ACTIVATIONS.items() if activation is network.activation]
     if not names:
         raise TypeError(
-            f"the activation {network.activation!r} has no name in the file: known are {', '.join(_ACTIVATIONS)}."
+            f"the activation {short(network.activation)} has no name in the file: known are {', '.join(_ACTIVATIONS)}."
         )
     settings = {name: getattr(network, name) for name in _SETTINGS[kind]}
     weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}

@@ -11,6 +11,7 @@ import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 
 from toylab._internal import devices, validate
+from toylab._internal.display import short
 from toylab._internal.torch_private import MemoryTaken
 from toylab._internal.uncalled import refuse_class
 from toylab._internal.warn import warn
@@ -80,10 +81,9 @@ def check_trainable(network: nn.Module) -> None:
         )
 
 
-def check_counts(**counts: int) -> None:
-    """Raise unless each is a whole number of at least 1."""
-    for name, value in counts.items():
-        validate.count(name, value)
+def check_counts(**counts: int) -> list[int]:
+    """They, or raise unless each is a whole number of at least 1."""
+    return [validate.count(name, value) for name, value in counts.items()]
 
 
 def offset_or_nan(objective: Objective[AnyScore], data: Density | Tensor) -> float:
@@ -98,8 +98,9 @@ def offset_or_nan(objective: Objective[AnyScore], data: Density | Tensor) -> flo
         return objective.offset(data)
     except validate.NoDensity:
         raise ValueError(
-            f"{data!r} lies on points or on a curve and has no score, but {objective!r} learns that of the clean data: "
-            "its loss would fall without bound. Add noise to the data (p.noised(0.1)), or use Denoising(sigma)."
+            f"{short(data)} lies on points or on a curve and has no score, but {short(objective)} learns that of the "
+            "clean data: its loss would fall without bound. Add noise to the data (p.noised(0.1)), or use "
+            "Denoising(sigma)."
         ) from None
     except (TypeError, ValueError):  # the density has no quadrature, or no score of its own: train anyway
         return math.nan
@@ -168,8 +169,8 @@ def try_once(network: nn.Module, objective: Objective[Any], batch: Tensor) -> tu
         )
     if not bool(losses.isfinite().all()):
         raise ValueError(
-            f"the loss is {losses.tolist()} at two points before the first step: look at the weights of the network "
-            "and at the objective for nan or inf."
+            f"the loss is {short(losses.tolist())} at two points before the first step: look at the weights of the "
+            "network and at the objective for nan or inf."
         )
     warn_piecewise_linear(network, tried.differentiated)
     warn_tied_points(network, objective, tried.differentiated)
@@ -180,11 +181,12 @@ class _Tried:
     """A network as the objective sees it in its trial: each call is checked, and derivatives are noticed."""
 
     def __init__(self, network: nn.Module) -> None:
-        self.network, self.differentiated = network, False
+        self.network = self.__wrapped__ = network  # which it stands for
+        self.differentiated = False
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         """What a network has besides, such as an energy; derivatives of its own would be taken unnoticed."""
-        if name in ("network", "with_tangents"):
+        if name in ("network", "with_tangents", "__wrapped__"):
             raise AttributeError(name)
         return getattr(self.network, name)
 
@@ -195,9 +197,11 @@ class _Tried:
             if sigma
             else "give a ScoreMLP(), or an objective over noise levels, such as NoiseConditional(sigmas)"
         )
-        called = validate.score("network", self.network, of_sigma=bool(sigma), remedy=other, in_training=True)
+        if not _takes(self.network, *(None for _ in (x, *sigma))):
+            call = "network(x, sigma)" if sigma else "network(x)"
+            raise TypeError(f"network is a {type(self.network).__name__}, which cannot be called as {call}: {other}.")
         try:
-            s = called(x, *sigma)
+            s = self.network(x, *sigma)
         except Exception as error:
             raise ValueError(
                 f"the network fails at points {list(x.shape)}"

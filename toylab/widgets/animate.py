@@ -6,6 +6,7 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 
 from toylab._internal import validate
+from toylab._internal.display import short
 
 
 def animate(
@@ -34,10 +35,11 @@ def animate(
     validate.function("draw", draw, "picture.show_frame", takes=1)
     validate.positive("interval", interval)
     try:
-        frames = range(validate.count("frames", frames)) if isinstance(frames, int) else list(frames)
+        n = validate.whole(frames)
+        frames = range(validate.count("frames", n)) if n is not None else list(frames)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(
-            f"frames is {frames!r}: give a number of frames (int), or which to show, such as range(0, 41, 2)."
+            f"frames is {short(frames)}: give a number of frames (int), or which to show, such as range(0, 41, 2)."
         ) from None
     if not frames:
         raise ValueError("frames is empty: give a number of frames, or which to show, such as range(0, 41, 2).")

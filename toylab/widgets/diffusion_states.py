@@ -8,6 +8,7 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.devices import home
+from toylab._internal.display import short
 from toylab.densities import Density
 from toylab.experiments.flow_state import EXTENT, FlowState, flow_state
 from toylab.metrics import Extent
@@ -56,8 +57,8 @@ def record_film(
         generator: draws the start; None is torch's global stream.
     """
     require_sde(sde)
-    validate.count("n_frames", n_frames, least=2)
-    validate.count("n_paths", n_paths)
+    n_frames = validate.count("n_frames", n_frames, least=2)
+    n_paths = validate.count("n_paths", n_paths)
     if not isinstance(scores, Mapping):
         raise TypeError(f"scores is a {type(scores).__name__}: give a dict, such as {{'exact': (p.score, p)}}.")
     if not scores:
@@ -65,9 +66,9 @@ def record_film(
     for name, pair in scores.items():
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise TypeError(
-                f"scores[{name!r}] is {pair!r}: give (score, density), such as (p.score, p) or (network, None)."
+                f"scores[{name!r}] is {short(pair)}: give (score, density), such as (p.score, p) or (network, None)."
             )
-        validate.function(f"scores[{name!r}][0]", pair[0], "p.score")
+        validate.score(f"scores[{name!r}][0]", pair[0], of_sigma=True)
     start = sde.prior.sample((n_paths,), generator=generator)
     times = (uniform(1.0, max(sde.t_min, 1e-3) ** 0.5, n_frames).double() ** 2).tolist()
     columns = {

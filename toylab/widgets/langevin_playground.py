@@ -65,8 +65,8 @@ def langevin_playground(
         extent: the square that is shown, in which the chains start.
     """
     densities = check_mixtures(DENSITIES if densities is None else densities)
-    validate.count("n_chains", n_chains)
-    validate.extent("extent", extent)
+    n_chains = validate.count("n_chains", n_chains)
+    extent = validate.extent("extent", extent)
     lessons = {text: lesson for text, lesson in LESSONS.items() if lesson.density in densities}
     first = next(iter(lessons.values()), Lesson(next(iter(densities)), Setting("Langevin", 0.1), Setting("MALA", 0.1)))
 
@@ -92,7 +92,7 @@ def langevin_playground(
         g = generator(seed.value)
         x = uniform_start(n_chains, extent, generator=g)
         if starts:
-            x = torch.tensor(starts).repeat(-(-n_chains // len(starts)), 1)[:n_chains]
+            x = torch.tensor(starts, device="cpu").repeat(-(-n_chains // len(starts)), 1)[:n_chains]
         step_size = validate.positive("ε", controls.step_size.value, "Give a step size greater than 0")
         sampler, noise = controls.sampler.value, controls.noise.value
         name = sampler if noise else f"{sampler} without noise"

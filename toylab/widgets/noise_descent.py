@@ -31,7 +31,7 @@ class Ladder:
         Raises:
             ValueError: if they do not decrease.
         """
-        return torch.tensor([self.last]) if self.n == 1 else geometric(self.first, self.last, self.n)
+        return torch.tensor([self.last], device="cpu") if self.n == 1 else geometric(self.first, self.last, self.n)
 
 
 def descend(

@@ -40,8 +40,8 @@ def noise_ladder(
         extent: the square that is shown, in which the chains start.
     """
     densities = check_mixtures(DENSITIES if densities is None else densities)
-    validate.count("n_chains", n_chains)
-    validate.extent("extent", extent)
+    n_chains = validate.count("n_chains", n_chains)
+    extent = validate.extent("extent", extent)
     lessons = {text: ladder for text, ladder in LESSONS.items() if ladder.density in densities}
     first = next(iter(lessons.values()), Ladder(next(iter(densities)), 10, 20.0, 1.0))
 

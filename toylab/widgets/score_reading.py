@@ -33,7 +33,7 @@ def read_score(density: Density, sigma: float, point: tuple[float, float]) -> Re
         sigma: standard deviation of the noise, > 0.
         point: where.
     """
-    x = torch.tensor(point, dtype=torch.float64)
+    x = torch.tensor(point, dtype=torch.float64, device="cpu")
     score, mean = density.score(x, sigma), posterior_mean(density.score, x, sigma)
     return Reading(
         point=point,

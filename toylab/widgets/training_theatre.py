@@ -60,9 +60,9 @@ def training_theatre(
         extent: the square that is shown.
     """
     densities = check_densities(DENSITIES if densities is None else densities)
-    validate.count("width", width)
-    validate.count("n_steps", n_steps)
-    validate.extent("extent", extent)
+    width = validate.count("width", width)
+    n_steps = validate.count("n_steps", n_steps)
+    extent = validate.extent("extent", extent)
     for name, p in densities.items():
         if not p.score(grid_points(extent, CELLS, dtype=torch.float64)).isfinite().all():
             raise ValueError(
