@@ -276,8 +276,7 @@ def test_the_functions_have_no_mean_and_the_variances_that_they_are_said_to_have
     assert truth.entropy == pytest.approx(1 + math.log(2 * math.pi) + 0.5 * math.log(0.5 - 0.09))
 
 
-@pytest.mark.parametrize("ratio", [1, 3])
-def test_the_curvature_of_noise_contrastive_estimation_is_its_fisher_matrix(ratio):
+def test_the_curvature_of_noise_contrastive_estimation_is_its_fisher_matrix(ratio=3):
     """E f^2 (1 - h) for each function f, h = p / (p + r q), by quadrature, over Var f: to 5 standard errors."""
     truth = EnergyTruth(ONE, 0.0)
     found = GradientEvidence(truth)
@@ -305,12 +304,11 @@ def test_the_curvature_of_langevin_chains_has_a_closed_form():
     assert part.error < 0.02 * expected
 
 
-@pytest.mark.parametrize("multiple", [0.93, 1.07])
-def test_a_slip_of_the_size_that_a_pass_rules_out_is_seen(multiple):
-    """Noise-contrastive estimation of a multiple of E, which then learns 1/multiple of it; a pass sees 5 %."""
+def test_a_slip_of_the_size_that_a_pass_rules_out_is_seen():
+    """Noise-contrastive estimation of 1.07 E, which then learns 1/1.07 of it; a pass sees 5 %."""
 
     def loss(log_prob, x, generator=None):
-        return as_classification(lambda x: multiple * (log_prob(x) + 2.4) - 2.4, x, generator=generator)
+        return as_classification(lambda x: 1.07 * (log_prob(x) + 2.4) - 2.4, x, generator=generator)
 
     report = check_objective(loss, density=ONE, n=N, n_most=10 * N, network_of=lambda model: lambda x: -model.energy(x))
     assert not report.passed and not report.undecided
