@@ -16,7 +16,7 @@ DEFAULT_LIMIT = 20.0  # seconds of the four figures that are drawn by default
 # those that are drawn by --only, the quickest first; ``toylab figures --list`` has all
 OTHERS = (
     "bugs", "reference", "diffusion", "anatomy", "efficiency", "blame", "failures", "gradients", "bayes", "likelihood",
-    "nats", "samplers", "posterior", "objectives",
+    "guidance", "nats", "samplers", "posterior", "objectives",
 )  # fmt: skip
 _FIGURES = """
 import sys

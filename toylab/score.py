@@ -172,12 +172,12 @@ def value_and_vjp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         s(x) [..., 2], and v^T grad s, [k, ..., 2]: entry j is sum_i v_i d s_i / d x_j.
     """
-    validate.function("score", score, "p.score")
+    validate.field("score", score, fields.SCORE)
     v = validate.directions("v", v, validate.points("x", x))
     with torch.inference_mode(False):
         x = x.clone() if x.is_inference() else x
         s, pull_back, *_ = torch.func.vjp(partial(user_functions.call_field, "score", score), x)
-        products = torch.stack([torch.as_tensor(pull_back(along.expand_as(x))[0]) for along in v])
+        products = torch.stack([cast(Tensor, pull_back(along.expand_as(x))[0]) for along in v])
     return _as_grad_mode(s), _as_grad_mode(products)
 
 

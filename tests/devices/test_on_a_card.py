@@ -45,6 +45,7 @@ from toylab.experiments import (
     bugs,
     diffusion,
     estimation,
+    guidance,
     likelihood,
     nats,
     objectives,
@@ -358,6 +359,7 @@ TINY = {
         "n_chains": 12, "n_networks": 2, "n_training_steps": 6, "budgets": (12,), "densities": ("ring", "fractal tree"),
     },
     "likelihood": {"n_cells": 2, "n_points": 4, "n_networks": 2, "n_training_steps": 6, "rtol": 1e-1},
+    "guidance": {"n_chains": 4, "n_networks": 2, "n_training_steps": 6, "n_cells": 4},
     "nats": {"n_training_steps": 6, "n_networks": 2, "rtol": 1e-1},
     "posterior": {"n_chains": 20, "n_networks": 2, "n_training_steps": 6, "n_repeats": 3, "budgets": (6,)},
     "diffusion": {"n_paths": 4, "n_training_steps": 6, "n_networks": 2, "times": (1.0, 0.1)},
@@ -387,6 +389,8 @@ def shortened(monkeypatch, without_offsets):
             reference, name, lambda *a, run=run, n_steps, keep_every, **k: run(*a, n_steps=6, keep_every=6, **k)
         )
     monkeypatch.setattr(sampler_experiment, "TOLERANCES", (0.1,))
+    monkeypatch.setattr(guidance, "karras", few(schedules.karras, 4))
+    monkeypatch.setattr(guidance, "_N_DATA", 50)
     monkeypatch.setattr(nats, "likelihood_bound", lambda *_: LikelihoodBound(1.0, 0.5, 0.0))  # tried there by name
     for name in ("flow_kl_divergence", "fisher_divergence"):
         monkeypatch.setattr(nats, name, lambda *_, **__: 0.5)

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from scipy.stats import binom
 
-from toylab.densities import catalogue, from_energy
+from toylab.densities import catalogue, fractal_tree, from_energy
 from toylab.experiments import (
     EXPERIMENTS,
     Result,
@@ -28,6 +29,7 @@ from toylab.experiments import (
     estimation,
     gallery,
     gradients,
+    guidance,
     nats,
     objectives,
     posterior,
@@ -305,6 +307,30 @@ def test_likelihood_keeps_the_prior_apart_from_the_solver(quick, texts):
     written = texts("likelihood")
     kl = quick("likelihood").numbers["ring"]["kl"]
     assert f"KL(p ‖ learned) {kl['mean']:.3f} ± {kl['std']:.3f} (2 networks)" in written
+
+
+def test_guidance_draws_every_cloud_on_the_support_with_its_numbers(quick, texts, figure_of):
+    """The support holds all but a hundredth of the class: within the binomial bounds, outside 1e-8 of the time."""
+    result, written = quick("guidance"), texts("guidance")
+    assert list(result.numbers["panels"]) == [guidance.TRUTH, *guidance.EXACT, *guidance.LEARNED]
+    for panel in result.numbers["panels"].values():
+        distance, outside = panel["energy_distance"], panel["outside"]
+        assert f"{distance['value']:.4f} ± {distance['standard_error']:.4f}" in written
+        assert f"{100 * outside['value']:.1f} ± {100 * outside['standard_error']:.1f} %" in written
+        for measured in (distance, outside):
+            values = np.array(measured["values"])
+            assert measured["value"] == pytest.approx(values.mean())
+            assert measured["standard_error"] == pytest.approx(values.std(ddof=1) / len(values) ** 0.5)
+    clouds = [ax for ax in figure_of("guidance").axes if ax.collections]
+    assert len(clouds) == 8
+    assert all(len(ax.images) == 1 for ax in clouds)
+    p, edge = fractal_tree(guidance.CLASS), float(result.arrays["edge"])
+    n = 20_000
+    x = p.sample((n,), generator=torch.Generator().manual_seed(7))
+    shares = binom.ppf([5e-9, 1 - 5e-9], n, guidance.OUTSIDE) / n
+    slack = 6 * (guidance.OUTSIDE / n) ** 0.5  # the edge itself is a quantile of as many draws
+    outside = float((p.log_prob(x, guidance.BLUR) < edge).double().mean())
+    assert shares[0] - slack < outside < shares[1] + slack
 
 
 def test_nats_writes_every_number_and_where_they_are_lost(quick, texts):

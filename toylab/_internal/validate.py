@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from toylab._internal import devices, fields
-from toylab._internal.display import short
+from toylab._internal.display import reason, short
 from toylab._internal.torch_private import is_batched
 from toylab._internal.uncalled import refuse_class
 from toylab._internal.warn import warn

@@ -125,7 +125,7 @@ class Mixture(Density):
     def _log_joint_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> Tensor:
         """log(w_k p_k(y)), [K]."""
         log_evidences = [part.log_evidence(A, y, noise) for part in self.densities]
-        return self._log_weights + torch.tensor(log_evidences, dtype=torch.float64)
+        return self._log_weights + torch.tensor(log_evidences, dtype=torch.float64, device="cpu")
 
     def bounds(self, sigma: float = 0.0) -> tuple[Tensor, Tensor]:
         """The rectangle around those of all parts."""

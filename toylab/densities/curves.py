@@ -92,7 +92,7 @@ class TwoMoons(TwoRegimeDensity):
     def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float]:
         angle, masses = _panels(0.0, math.pi, sigma)
         upper = torch.stack([angle.cos(), angle.sin()], -1)
-        lower = torch.tensor([1.0, 0.5], dtype=torch.float64) - upper
+        lower = torch.tensor([1.0, 0.5], dtype=torch.float64, device="cpu") - upper
         return torch.cat([upper, lower]), 0.5 * masses.repeat(2), 0.0
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -199,8 +199,11 @@ class Spiral(TwoRegimeDensity):
 def _panels(start: float, end: float, scale: float) -> tuple[Tensor, Tensor]:
     """Gauss-Legendre nodes on an interval, 48 to 16 scales or less, and their masses under the uniform law."""
     n = math.ceil((end - start) / (16 * scale))
-    places = (torch.arange(n, dtype=torch.float64)[:, None] + torch.tensor(_NODES, dtype=torch.float64)) / n
-    masses = torch.tensor(_WEIGHTS, dtype=torch.float64).repeat(n) / n
+    places = (
+        torch.arange(n, dtype=torch.float64, device="cpu")[:, None]
+        + torch.tensor(_NODES, dtype=torch.float64, device="cpu")
+    ) / n
+    masses = torch.tensor(_WEIGHTS, dtype=torch.float64, device="cpu").repeat(n) / n
     return start + (end - start) * places.flatten(), masses
 
 

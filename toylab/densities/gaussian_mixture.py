@@ -309,7 +309,7 @@ class GaussianMixture(Density):
         """The k-th component, k = 0 .. K - 1, as a mixture of one."""
         one = slice(class_label(k, len(self.weights)), k + 1)
         alone = self._with(self.means[one], self.covariances[one], self._roots[one])
-        vars(alone).update(normalised(torch.zeros(1, dtype=torch.float64)))
+        vars(alone).update(normalised(torch.zeros(1, dtype=torch.float64, device="cpu")))
         return alone
 
     def _blurred(self, std: float) -> "GaussianMixture":

@@ -95,8 +95,9 @@ def together(first: Measurement, second: Measurement) -> tuple[Tensor, Tensor, f
             for gain, axis in zip(of.gains, of.axes, strict=True)
         ],
         dtype=torch.float64,
+        device="cpu",
     )
-    values = torch.tensor([*first.values, *second.values], dtype=torch.float64)
+    values = torch.tensor([*first.values, *second.values], dtype=torch.float64, device="cpu")
     q, r = torch.linalg.qr(rows)
     y = q.mT @ values
     left = float((values - q @ y).square().sum())
@@ -394,7 +395,9 @@ def _integrate(
 ) -> _Integral:
     """By the trapezoid rule, of steps that are halved until two rules agree; score and divergence if asked for."""
     scales, of_each = line.scale.detach().unique(return_inverse=True)
-    lengths = torch.tensor([max(p.length_scale(scale), scale) for scale in scales.tolist()], dtype=torch.float64)
+    lengths = torch.tensor(
+        [max(p.length_scale(scale), scale) for scale in scales.tolist()], dtype=torch.float64, device="cpu"
+    )
     step = 0.5 / (lengths.to(low)[of_each] ** -2 + line.steep.detach()).sqrt()
     for _ in range(_MOST_HALVINGS):
         with torch.no_grad():  # where the nodes lie does not change the integral
@@ -553,7 +556,7 @@ def support(of: Measurement, low: Tensor, high: Tensor, log_normaliser: float) -
             corners = _clipped(corners, (side * gain * axis[0], side * gain * axis[1]), side * value + reach)
     if not corners:
         return low, high
-    kept = torch.tensor(corners, dtype=torch.float64)
+    kept = torch.tensor(corners, dtype=torch.float64, device="cpu")
     return kept.amin(0), kept.amax(0)
 
 

@@ -92,7 +92,7 @@ class Points(Density):
         return Points(self.points[class_label(k, len(self.points)), None]).to(self.device, self.dtype)
 
     def _blurred(self, std: float) -> GaussianMixture:
-        round_ones = std**2 * torch.eye(2, dtype=torch.float64)
+        round_ones = std**2 * torch.eye(2, dtype=torch.float64, device="cpu")
         blurred = GaussianMixture(self.weights, self.points, round_ones).to(self.device, self.dtype)
         vars(blurred).update(_log_weights=self._log_weights)
         return blurred
@@ -109,7 +109,11 @@ class Points(Density):
         return sigma
 
     def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float]:
-        return self.points, torch.full((len(self.points),), 1 / len(self.points), dtype=torch.float64), 0.0
+        return (
+            self.points,
+            torch.full((len(self.points),), 1 / len(self.points), dtype=torch.float64, device="cpu"),
+            0.0,
+        )
 
     def _gaussians(self, like: Tensor) -> _gaussians.Gaussians:
         def make() -> _gaussians.Gaussians:

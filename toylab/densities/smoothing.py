@@ -234,7 +234,7 @@ def merged(edges: Places, low: Tensor, high: Tensor, least: float) -> Places:
         for edge in old.tolist():
             if edge - kept[-1] > least and end - edge > least:
                 kept.append(edge)
-        return torch.tensor([*kept, end], dtype=torch.float64)
+        return torch.tensor([*kept, end], dtype=torch.float64, device="cpu")
 
     first, second = (along(old, float(a), float(b)) for old, a, b in zip(edges, low, high, strict=True))
     return first, second
@@ -283,7 +283,7 @@ def _moments(density: Density, place: Place, base: Sheet) -> Law:
     first, second = (nodes(edges) - c for edges, c in zip(base.edges, place.centre, strict=True))
     square = p * (first[:, None] ** 2 + second**2)
     total = base.integral(square)
-    mean = torch.tensor([base.integral(part) for part in m], dtype=torch.float64)
+    mean = torch.tensor([base.integral(part) for part in m], dtype=torch.float64, device="cpu")
     return Law(place, base, place.centre + mean, total - 2 * base.level**2 - float(mean.square().sum()), {}, {})
 
 
@@ -291,7 +291,7 @@ def _refuse_heavy_tails(density: Density, place: Place) -> None:
     """Raise if far out, halfway to its bounds, r^4 p(r) says that the law has no second moment, or hardly one."""
     spread = float(place.spread.max())
     for corner in density.bounds():
-        for axis, way in enumerate(torch.eye(2, dtype=torch.float64)):
+        for axis, way in enumerate(torch.eye(2, dtype=torch.float64, device="cpu")):
             r = 0.5 * float((corner - place.centre)[axis])
             p = float(density.log_prob(place.centre + r * way).exp())
             if abs(r) > _FAR_OUT * spread and r**4 * p > _HEAVY * spread**2:
@@ -304,11 +304,13 @@ def _refuse_heavy_tails(density: Density, place: Place) -> None:
 
 def _place(density: Density) -> Place:
     x = density.sample((_N_DRAWS,), generator=torch.Generator(density.device).manual_seed(0)).cpu().double()
-    quartiles = x.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64), 0)
+    quartiles = x.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64, device="cpu"), 0)
     spread = (quartiles[2] - quartiles[0]).clamp(min=1e-3 * float((quartiles[2] - quartiles[0]).max()))
     low, high = density.bounds()
     spread = torch.where(spread > 0, spread, (high - low).max().clamp(min=1e-12))
-    return Place(x.quantile(torch.linspace(0, 1, _FIRST_PANELS + 1, dtype=torch.float64), 0), quartiles[1], spread)
+    return Place(
+        x.quantile(torch.linspace(0, 1, _FIRST_PANELS + 1, dtype=torch.float64, device="cpu"), 0), quartiles[1], spread
+    )
 
 
 def _fields(density: Density, place: Place, level: float) -> Callable[[Places], Fields]:
@@ -347,7 +349,7 @@ def _first(density: Density, place: Place, level: float) -> Places:
             return edges
         counts = (edges.diff() / longest).ceil().int().tolist()
         parts = [
-            torch.linspace(float(a), float(b), n + 1, dtype=torch.float64)[1:]
+            torch.linspace(float(a), float(b), n + 1, dtype=torch.float64, device="cpu")[1:]
             for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True)
         ]
         return torch.cat([edges[:1], *parts])
@@ -424,7 +426,7 @@ class _Panels:
         return found[0], found[1:]
 
     def _learn(self, keys: list[tuple[float, float, float, float]]) -> None:
-        sides = torch.tensor(keys, dtype=torch.float64).view(-1, 2, 2)  # [n, axis, end]
+        sides = torch.tensor(keys, dtype=torch.float64, device="cpu").view(-1, 2, 2)  # [n, axis, end]
         t, _ = _gauss_legendre(_ORDER)
         x = sides[..., :1] + (sides[..., 1:] - sides[..., :1]) * (t + 1) / 2  # [n, 2, 16]
         few = x[..., [_ORDER // 8, _ORDER // 2, _ORDER - 1 - _ORDER // 8]]
@@ -515,18 +517,20 @@ def _weights(edges: Tensor) -> Tensor:
 def _transform() -> Tensor:
     """From values at the nodes on [-1, 1] to Legendre coefficients, [16, 16]."""
     t, w = (part.numpy() for part in _gauss_legendre(_ORDER))
-    return torch.as_tensor((np.arange(_ORDER)[:, None] + 0.5) * np.polynomial.legendre.legvander(t, _ORDER - 1).T * w)
+    return torch.as_tensor(
+        (np.arange(_ORDER)[:, None] + 0.5) * np.polynomial.legendre.legvander(t, _ORDER - 1).T * w, device="cpu"
+    )
 
 
 @cache
 def _pieces() -> tuple[Tensor, Tensor]:
     """Nodes and weights on [0, 1] of nine pieces."""
     t, w = _gauss_legendre(_PER_PIECE)
-    steps = torch.arange(_PIECES, dtype=torch.float64)[:, None]
+    steps = torch.arange(_PIECES, dtype=torch.float64, device="cpu")[:, None]
     return ((steps + (t + 1) / 2) / _PIECES).flatten(), (w / (2 * _PIECES)).repeat(_PIECES)
 
 
 @cache
 def _gauss_legendre(order: int) -> tuple[Tensor, Tensor]:
     t, w = np.polynomial.legendre.leggauss(order)
-    return torch.as_tensor(t), torch.as_tensor(w)
+    return torch.as_tensor(t, device="cpu"), torch.as_tensor(w, device="cpu")

@@ -236,7 +236,9 @@ def _announce(log_prob: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, l
     n_nodes = sum(math.prod(order * (side / longest + 1) for side in (high - low).tolist()) for order in (8, 6))
     if n_nodes < 16 * _LOOK or n_nodes > _MOST_NODES:
         return
-    x = low + (high - low) * torch.rand(_LOOK, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = low + (high - low) * torch.rand(
+        _LOOK, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0), device="cpu"
+    )
     start = time.perf_counter()
     log_prob(x)
     wait = (time.perf_counter() - start) / _LOOK * n_nodes

@@ -18,6 +18,7 @@ from toylab.experiments import (
     fields,
     gallery,
     gradients,
+    guidance,
     likelihood,
     nats,
     objectives,
@@ -45,6 +46,7 @@ __all__ = [
     "fields",
     "gallery",
     "gradients",
+    "guidance",
     "likelihood",
     "nats",
     "objectives",
@@ -109,6 +111,11 @@ EXPERIMENTS = {
     "nats": Experiment(
         "trained for likelihood or not, in nats; and the ELBOs that a weighted loss is made of",
         nats.run, partial(nats.run, n_training_steps=20, n_networks=2, rtol=1e-1), nats.draw,
+    ),
+    "guidance": Experiment(
+        "what guidance does to a class whose support is known, by exact scores and by learned ones",
+        guidance.run, partial(guidance.run, n_chains=60, n_networks=2, n_training_steps=12, n_cells=40),
+        guidance.draw,
     ),
     "diffusion": Experiment(
         "the flow of a diffusion through time: exact, of a few data points, and learned",

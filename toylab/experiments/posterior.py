@@ -156,7 +156,7 @@ def run(
         NoiseConditional(LogUniform(SDE.sigma_min, SDE.sigma_max)), p, n_steps=n_training_steps, batch_size=512,
         learning_rate=3e-3, average=0.998, n_seeds=n_networks, generator=gen, device=device, progress=progress,
     ).networks  # fmt: skip
-    y, shown = torch.tensor([Y]), min(budgets, key=lambda n: abs(n - LEDGER))
+    y, shown = torch.tensor([Y], device="cpu"), min(budgets, key=lambda n: abs(n - LEDGER))
     exact: list[NoiseConditionalScore] = [p.score] * n_networks
     learned: list[NoiseConditionalScore] = list(networks)
     truth = _truth(p, q)
@@ -199,7 +199,7 @@ def _truth(p: GaussianMixture, q: GaussianMixture) -> Numbers:
     mean = q.weights @ q.means
     off = q.means - mean
     covariance = torch.einsum("k,kij->ij", q.weights, q.covariances + off[:, :, None] * off[:, None, :])
-    along = torch.tensor(A, dtype=torch.float64)
+    along = torch.tensor(A, dtype=torch.float64, device="cpu")
     return {
         "weights": q.weights.tolist(),
         "mean": mean.tolist(),

@@ -56,7 +56,7 @@ def irreducible_between(source: Density, density: Density, shares: Shares) -> fl
         return round_irreducible(source, density, shares)
     raise ValueError(
         f"source is {short(source)} and density {short(density)}: the irreducible loss is known from N(0, I), "
-        "which is the source if none is given, and from a GaussianMixture of round components, such as ring(), to any density, and "
-        "from any GaussianMixture to another one. The error of a velocity is the mean of "
+        "which is the source if none is given, and from a GaussianMixture of round components, such as ring(), to any "
+        "density, and from any GaussianMixture to another one. The error of a velocity is the mean of "
         "1/2 |v(x, t) - path.velocity(p, x, t)|^2 over here = draw(path, p.sample((n,))), at here.x and here.t."
     )
