@@ -202,6 +202,19 @@ def test_the_quadrature_is_right_where_the_closed_form_is_known(A, y, noise):
             torch.testing.assert_close(mine, truth, rtol=1e-10, atol=1e-10, msg=lambda m: f"{method}: {m}")  # noqa: B023
 
 
+class Coarse(Plain):
+    """One that takes itself to be smoother than it is."""
+
+    def length_scale(self, sigma=0.0):
+        return 6 * super().length_scale(sigma)
+
+
+def test_a_length_scale_that_is_too_long_is_found_out():
+    coarse = Coarse(MIXTURE.weights, MIXTURE.means, MIXTURE.covariances)
+    A, y, noise = [0.6, 0.8], 1.5, 0.5
+    assert coarse.log_evidence(A, y, noise) == pytest.approx(MIXTURE.log_evidence(A, y, noise), abs=1e-10)
+
+
 def legendre(low, high, n):
     """Nodes and weights of Gauss-Legendre."""
     t, w = np.polynomial.legendre.leggauss(n)

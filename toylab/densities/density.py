@@ -4,9 +4,9 @@ Names and shapes are those of ``torch.distributions``; two things differ, and bo
 Every evaluation takes ``sigma``, so that one object answers for the law of X + sigma Z at every noise level; and
 ``sample`` takes a ``generator``.
 
-``Noised``, ``Affine`` and ``Truncated`` are in this file too, which makes it long: the base returns them from
-``noised``, ``scaled``, ``shifted``, ``rotated`` and ``truncated``, and they are densities themselves, so that neither
-can be imported without the other.
+``Noised``, ``Affine``, ``Truncated`` and ``Conditioned`` are in this file too, which makes it long: the base returns
+them from ``noised``, ``scaled``, ``shifted``, ``rotated``, ``truncated`` and ``given``, and they are densities
+themselves, so that neither can be imported without the other.
 """
 
 import functools
@@ -755,9 +755,15 @@ def _in_two_regimes(
     found = under_noise(x.double().reshape(-1, 2), noisy.reshape(-1))
     found = found.reshape(x.shape if part == 1 else x.shape[:-1])
     found = (nowhere(x, found) if part == 0 else found).to(x)
-    if readable and bool(above.all()):
+    if not isinstance(sigma, Tensor) or (readable and bool(above.all())):
         return found
-    return torch.where(above[..., None] if part == 1 else above, found, clean())
+    try:
+        at_zero = clean()
+    except validate.NoDensity:
+        if readable:
+            raise
+        return found
+    return torch.where(above[..., None] if part == 1 else above, found, at_zero)
 
 
 def _by_rejection(
