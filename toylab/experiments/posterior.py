@@ -348,14 +348,14 @@ def _cloud(ax: Axes, result: Result, name: str) -> None:
     key = EXACT if name == EXACT else f"exact/{name}"
     row = numbers[EXACT] if name == EXACT else numbers["exact"][name][str(numbers["ledger steps"])]
     x = result.arrays[key][:1000]
-    left, right, bottom, top = _BOX
+    left, right, _, top = _BOX
     ends = np.array([left, right])
     ax.plot(ends, (Y - A[0] * ends) / A[1], color=plotting.NEUTRAL, lw=1, ls="--")
     ax.plot(x[:, 0], x[:, 1], ".", color=_LINES.get(name, (plotting.NEUTRAL, ""))[0], ms=4, alpha=0.45)
     axis = np.linspace(left, right, 200)
     level = result.arrays["density"].max() * np.exp(-2.0)  # two standard deviations of the largest mode
     ax.contour(axis, axis, result.arrays["density"], levels=[level / 30, level], colors="black", linewidths=1.2)
-    ax.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal")
+    ax.set(xlim=(left, right), ylim=(-15, top), xticks=[], yticks=[], aspect="equal")
     ax.set_title("the posterior, drawn" if name == EXACT else name, fontweight="bold")
     within = row["within"]["mean"] / numbers["truth"]["within"]
     ax.set_xlabel(

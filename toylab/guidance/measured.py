@@ -58,7 +58,7 @@ class MeasuredScore:
         vars(self).update(A=A, y=y, noise=noise)
 
     def __call__(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """s(x, sigma) + grad_x log q(y | x), shape of x: one evaluation of s and m derivatives backwards."""
+        """s(x, sigma) + grad_x log q(y | x), shape of x: one evaluation of s, and a backward pass per row of A."""
         twist = self.twist(x, sigma)
         return twist.score + twist.gradient
 

@@ -75,8 +75,8 @@ def smc(
     population falls below a half, it is resampled. Whatever the guess, it is exact for the given times as the
     populations grow; a good guess leaves the weights nearly equal. More times bring p to the law of the data.
 
-    The mean of the weights, ``Particles.log_evidence``, is an unbiased estimate of the evidence p(y) at any size.
-    Particles of a population depend on each other: error bars come from several populations.
+    The mean of the weights, ``Particles.log_evidence``, is an unbiased estimate of the evidence under that p, whatever
+    the size. Particles of a population depend on each other: error bars come from several populations.
 
     Source: Wu et al. 2023, Practical and asymptotically exact conditional sampling in diffusion models
     (arXiv:2306.17775), algorithm 1, there with ancestral kernels; systematic resampling: Carpenter et al. 1999.
@@ -93,7 +93,8 @@ def smc(
         progress: show a progress bar when it takes long.
 
     Returns:
-        The particles; one evaluation of the score with its derivatives per step. Ctrl-C returns what is done so far.
+        The particles; per step one evaluation of the score, and one backward pass per row of A. Ctrl-C returns what is
+        done so far.
 
     Raises:
         TypeError: unless ``guided`` is a score with a measurement.
