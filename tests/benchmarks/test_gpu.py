@@ -29,7 +29,7 @@ N_ROWS = {
     "gpu-chains": 11,
     "gpu-networks": 6,
     "gpu-training": 19,
-    "gpu-figures": 15,
+    "gpu-figures": 16,
 }
 
 
