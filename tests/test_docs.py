@@ -18,7 +18,7 @@ from benchmarks import energies, gpu, speed
 from toylab import museum
 from toylab.cli import _parser
 from toylab.densities import two_modes
-from toylab.experiments import Result, bayes, blame, efficiency, objectives, posterior, reference, samplers
+from toylab.experiments import Result, bayes, blame, efficiency, guidance, objectives, posterior, reference, samplers
 from toylab.experiments.budgeted_samplers import FLOWS, NOISY
 from toylab.experiments.setting import BOX
 from toylab.experiments.trained_objectives import targets
@@ -477,6 +477,24 @@ def test_likelihoods_are_the_recorded_ones():
             f"{row['prior_mismatch']['mean']:.4f} | {row['solver_error']:.1e} | {row['evaluations']} |"
         ) in DIFFUSION_PAGE
         assert row["solver_error"] < 1e-2
+
+
+def test_what_guidance_does_to_a_tree_is_the_recorded_one():
+    """And it is as the page says: w = 4 takes branches away and not points off the support; learned, nothing helps."""
+    page, panels = (ROOT / "docs" / "guidance.md").read_text(), recorded("guidance")["panels"]
+    for name, panel in panels.items():
+        distance, outside = panel["energy_distance"], panel["outside"]
+        cells = f"{distance['value']:.4f} ± {distance['standard_error']:.4f}"
+        cells += f" | {100 * outside['value']:.1f} ± {100 * outside['standard_error']:.1f}"
+        assert f"| {name} | {cells} |" in page
+        assert len(distance["values"]) == 3
+    plain, _, four, interval = (panels[name] for name in guidance.EXACT)
+    assert min(four["energy_distance"]["values"]) > 50 * max(plain["energy_distance"]["values"])
+    assert min(four["energy_distance"]["values"]) > 40 * max(interval["energy_distance"]["values"])
+    assert max(four["outside"]["values"]) < 0.03
+    plain, four, auto, _ = (panels[name]["outside"]["values"] for name in guidance.LEARNED)
+    assert min(four) > max(plain)
+    assert min(auto) < max(plain) and min(plain) < max(auto)  # neither better nor worse
 
 
 def test_the_nats_are_the_recorded_ones():
