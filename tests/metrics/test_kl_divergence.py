@@ -130,6 +130,22 @@ def test_laws_too_narrow_for_a_grid():
     assert kl_divergence(Funnel(1.0), Square()) == math.inf
 
 
+@pytest.mark.parametrize("nu", [2.5, 3.0, 5.0])
+def test_what_a_heavy_tail_has_beyond_its_bounds_is_counted(nu):
+    """H(p, N(0, s^2 I)) = log(2 pi s^2) + E|x|^2 / (2 s^2); at nu = 2.5 a share of 1e-3 of it is out of bounds."""
+    p = StudentTMixture([0.5, 0.5], [[-1.5, 0.0], [1.5, 0.0]], [[[0.1, 0.0], [0.0, 0.1]]] * 2, [nu, nu])
+    second_moment = 1.5**2 + 2 * 0.1 * nu / (nu - 2)
+    exact = math.log(2 * math.pi * 4) + second_moment / 8
+    assert cross_entropy(p, isotropic([[0.0, 0.0]], 2.0)) == pytest.approx(exact, rel=1e-8)
+
+
+def test_a_mean_that_is_infinite_is_told():
+    """-log p of a banana rises like x^4, which Student's t with 3 degrees has no mean of."""
+    p = StudentTMixture([1.0], [[0.0, 0.0]], [[[1.0, 0.0], [0.0, 1.0]]], [3.0])
+    with pytest.raises(ValueError, match="the expectation is infinite, or not known: .* heavy tails"):
+        kl_divergence(p, Banana(2.0, 0.8, 0.25))
+
+
 def test_a_heavy_tail_as_the_model():
     """Of N(0, I) from Student's t with 3 degrees, by SciPy along the radius; r^2 / 2 is exponential."""
     q = StudentTMixture([1.0], [[0.0, 0.0]], [[[1.0, 0.0], [0.0, 1.0]]], [3.0])

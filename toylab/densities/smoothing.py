@@ -27,6 +27,8 @@ from toylab._internal.warn import warn
 from toylab.densities.density import Affine, Density, Noised
 
 _ORDER = 16  # nodes per panel
+_SHARES = (0.125, 0.25, 0.5)  # of the bounds of a law, between which its tails are compared
+_GROWS = 0.9  # shares of an integral that fall by less with each doubling of the bounds do not add up
 _RESOLVED = 1e-9  # of mass and of second moment, that the polynomials of one panel may miss
 _TAILS = 0.1  # weight of the second moment, in units of the spread
 _ROUGHLY = 1e-4  # of an integral, likewise: Gauss-Legendre is exact to twice the degree
@@ -163,6 +165,9 @@ def panel_expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: fl
 
     For laws whose tails are far from their narrowest part, for which no grid of equal steps is affordable, and for f
     with kinks along an axis. Each panel may miss 1e-9 of the value, which is infinite if f is where p is not 0.
+
+    Raises:
+        ValueError: if f is nan, or rises so fast in heavy tails of p that the ``bounds`` of p decide the value.
     """
     place = _place(density)
     infinite: list[float] = []
@@ -181,12 +186,46 @@ def panel_expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: fl
         shape = len(nodes(edges[0])), -1
         return Fields(p.view(shape), p.new_zeros(0), values.view(shape))
 
-    sheet = resolve(fields, _first(density, place, sigma), place, sigma, roughly=_RESOLVED)
+    first, second = (_with_shares(edges) for edges in _first(density, place, sigma))
+    sheet = resolve(fields, (first, second), place, sigma, roughly=_RESOLVED)
     if infinite:
         return infinite[0]
     if sheet is None or not abs((mass := sheet.integral(sheet.fields.density)) - 1) < _MASS:
         return None
-    return sheet.integral(sheet.fields.integrand) / mass
+    return (sheet.integral(sheet.fields.integrand) + _beyond(sheet)) / mass
+
+
+def _with_shares(edges: Tensor) -> Tensor:
+    """Edges of panels, with those of a half, a quarter and an eighth of the whole about its middle."""
+    middle, reach = 0.5 * (edges[-1] + edges[0]), 0.5 * (edges[-1] - edges[0])
+    return torch.cat([edges, *(middle[None] + a * reach for share in _SHARES for a in (-share, share))]).unique()
+
+
+def _beyond(sheet: Sheet) -> float:
+    """What the integral has beyond the bounds of a law, by how it falls with each doubling within them.
+
+    Shares of it lie between an eighth and a quarter of the bounds, a quarter and a half, a half and the whole. In a
+    tail that is a power each is the same part r of the one before, and so are all beyond; in a lighter tail r itself
+    falls, by the same factor each time.
+    """
+    x = [(2 * nodes(e) - e[0] - e[-1]).abs() / (e[-1] - e[0]) for e in sheet.edges]
+    far, values = torch.maximum(x[0][:, None], x[1]), sheet.fields.integrand
+    eighth, quarter, half = (sheet.integral(torch.where((a < far) & (far <= 2 * a), values, 0.0)) for a in _SHARES)
+    if abs(half) <= _NEGLIGIBLE * max(1.0, abs(sheet.integral(values))):
+        return 0.0
+    if abs(half) > _GROWS * abs(quarter):
+        raise ValueError(
+            f"the expectation is infinite, or not known: f rises so fast in the heavy tails of the law that {half:.3g} "
+            f"of it lies between the half and the whole of the bounds, and {quarter:.3g} between a quarter and a half. "
+            "Raise sigma or change the other law: this mean has no number."
+        )
+    beyond, share, r = 0.0, half, half / quarter
+    falls = min(1.0, abs(r / (quarter / eighth)))
+    while abs(share) > _NEGLIGIBLE * abs(half):
+        r *= falls
+        share *= r
+        beyond += share
+    return beyond
 
 
 def resolve(
