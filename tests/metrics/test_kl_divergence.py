@@ -146,6 +146,13 @@ def test_a_mean_that_is_infinite_is_told():
         kl_divergence(p, Banana(2.0, 0.8, 0.25))
 
 
+def test_modes_far_apart_are_no_tail():
+    """All of this law lies in the outer half of its bounds; too narrow for a grid, it is integrated by panels."""
+    p = isotropic([[-5.0, -5.0], [5.0, -5.0], [-5.0, 5.0], [5.0, 5.0]], 0.01)
+    exact = math.log(2 * math.pi) + 0.5 * (50.0 + 2 * 0.01**2)
+    assert cross_entropy(p, NORMAL) == pytest.approx(exact, rel=1e-9)
+
+
 def test_a_heavy_tail_as_the_model():
     """Of N(0, I) from Student's t with 3 degrees, by SciPy along the radius; r^2 / 2 is exponential."""
     q = StudentTMixture([1.0], [[0.0, 0.0]], [[[1.0, 0.0], [0.0, 1.0]]], [3.0])

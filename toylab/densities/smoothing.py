@@ -28,6 +28,7 @@ from toylab.densities.density import Affine, Density, Noised
 
 _ORDER = 16  # nodes per panel
 _SHARES = (0.125, 0.25, 0.5)  # of the bounds of a law, between which its tails are compared
+_TAIL = 1e-12  # of the mass: no more is in heavy tails beyond a half of the bounds, which leave out 1e-15
 _GROWS = 0.9  # shares of an integral that fall by less with each doubling of the bounds do not add up
 _RESOLVED = 1e-9  # of mass and of second moment, that the polynomials of one panel may miss
 _TAILS = 0.1  # weight of the second moment, in units of the spread
@@ -211,8 +212,9 @@ def _beyond(sheet: Sheet) -> float:
     x = [(2 * nodes(e) - e[0] - e[-1]).abs() / (e[-1] - e[0]) for e in sheet.edges]
     far, values = torch.maximum(x[0][:, None], x[1]), sheet.fields.integrand
     eighth, quarter, half = (sheet.integral(torch.where((a < far) & (far <= 2 * a), values, 0.0)) for a in _SHARES)
-    if abs(half) <= _NEGLIGIBLE * max(1.0, abs(sheet.integral(values))):
-        return 0.0
+    mass = sheet.integral(torch.where(far > _SHARES[-1], sheet.fields.density, 0.0))
+    if mass > _TAIL or abs(half) <= _NEGLIGIBLE * max(1.0, abs(sheet.integral(values))):
+        return 0.0  # not tails but the law itself, as of modes far from each other; or nothing
     if abs(half) > _GROWS * abs(quarter):
         raise ValueError(
             f"the expectation is infinite, or not known: f rises so fast in the heavy tails of the law that {half:.3g} "
