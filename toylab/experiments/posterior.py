@@ -33,6 +33,7 @@ A, Y, NOISE = (0.6, 0.8), 4.8, 1.0  # y = A x + noise z
 SDE = VE(0.05, 100.0)
 BUDGETS = (16, 32, 64, 128, 256)
 LEDGER = 128  # steps, of the ledger, the coverage and the pictures
+_RUN_AWAY = 1e3  # a mean distance or variance that is not told
 PARTICLES, DRAWS, LEVEL = 100, 19, 0.9  # per measurement, for the coverage of credible sets
 
 EXACT, IDEAL = "draws of the posterior", "exact posterior score"
@@ -311,13 +312,19 @@ def table(result: Result) -> str:
     for kind in ("exact", "learned"):
         rows += [(name, kind, row[steps]) for name, row in numbers[kind].items()]
     for name, kind, row in rows:
-        cells = [f"{row[key]['mean']:.3f} ± {row[key]['std']:.3f}" for key in ("weights", "mean", "variance")]
-        cells.append(f"{row['within']['mean'] / truth:.2f} ± {row['within']['std'] / truth:.2f}")
+        cells = [_cell(row[key], 3) for key in ("weights", "mean", "variance")]
+        cells.append(_cell(row["within"], 2, unit=truth))
         cells.append(f"{row['kl']['mean']:.3f} ± {row['kl']['std']:.3f}")
         covered = numbers["coverage"].get(name) if kind != "learned" else None
         cells.append(f"{100 * covered['covered']:.1f} ± {100 * covered['standard_error']:.1f} %" if covered else "")
         parts.append(f"| {name} | {kind} | " + " | ".join(cells) + " |")
     return "\n".join([*parts, ""])
+
+
+def _cell(of_runs: Numbers, digits: int, unit: float = 1.0) -> str:
+    """Mean ± standard deviation in a unit; a chain that runs off to 1e20 is not nan, and leaves no moment to tell."""
+    mean, std = of_runs["mean"] / unit, of_runs["std"] / unit
+    return f"{mean:.{digits}f} ± {std:.{digits}f}" if mean < _RUN_AWAY else "chains run away"
 
 
 _LINES = {
@@ -330,8 +337,8 @@ _OF_PARTS = dict(zip(PARTS, (plotting.ERROR, "#E69F00", plotting.LEARNED, "0.7")
 def draw(result: Result) -> Figure:
     """The clouds of every method on the posterior; their errors against the steps; whose errors; coverage."""
     with plotting.look():
-        figure = plt.figure(figsize=(21, 13.5), layout="constrained")
-        clouds, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.25))[:, 0]
+        figure = plt.figure(figsize=(21, 11.6), layout="constrained")
+        clouds, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.5))[:, 0]
         axes = clouds.subplots(1, 1 + len(METHODS))
         for ax, name in zip(axes, (EXACT, *METHODS), strict=True):
             _cloud(ax, result, name)
