@@ -23,6 +23,7 @@ from toylab.densities import GaussianMixture, isotropic
 from toylab.networks import NoiseConditionalMLP, ScoreMLP
 from toylab.objectives import (
     BoundedImplicit,
+    ClassConditional,
     ContrastiveDivergence,
     Denoising,
     Explicit,
@@ -410,10 +411,10 @@ def test_the_gradient_of_a_loss_of_an_energy_vanishes_at_the_truth_and_leads_bac
 
 
 def test_every_objective_has_its_contract():
-    """FlowMatching learns a velocity, and has it in tests/test_testing_velocity.py."""
+    """FlowMatching has it in tests/test_testing_velocity.py, ClassConditional in tests/objectives."""
     public = [getattr(objectives, name) for name in objectives.__all__]
     losses = {
         one for one in public if isinstance(one, type) and "generator" in inspect.signature(one.__call__).parameters
     }
     cases = [*(case.make(DENSITIES["normal"]) for case in OBJECTIVES), *ENERGIES.values()]
-    assert losses - {objectives.Objective} == {FlowMatching, *map(type, cases)}
+    assert losses - {objectives.Objective} == {FlowMatching, ClassConditional, *map(type, cases)}

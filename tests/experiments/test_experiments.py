@@ -56,10 +56,11 @@ def figure_of(quick, tmp_path_factory) -> Callable[[str], Figure]:
     def drawn(name: str) -> Figure:
         folder = tmp_path_factory.mktemp(name.replace(" ", "_"))
         quick(name).save(folder)
-        return EXPERIMENTS[name].draw(Result.load(folder, name))
+        figure = EXPERIMENTS[name].draw(Result.load(folder, name))
+        plt.close(figure)  # pyplot forgets it; it can still be looked at
+        return figure
 
-    yield drawn
-    plt.close("all")
+    return drawn
 
 
 @pytest.fixture(scope="module")

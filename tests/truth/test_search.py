@@ -21,7 +21,7 @@ def test_no_counterexample_in_a_short_run():
 
 
 def test_every_density_is_searched():
-    by_motion = {"Affine", "Noised", "Truncated"}  # of another law
+    by_motion = {"Affine", "Conditioned", "Noised", "Truncated"}  # of another law
     by_function = {"FromEnergy", "FromTorch", "Density", "Example", "catalogue"}
     assert {*densities.__all__} - by_motion - by_function == reference._LAWS.keys() - {*cases.MOTIONS}
 

@@ -648,7 +648,7 @@ class Conditioned(Density):
     >>> from toylab.densities import Circle
     >>> right = Circle().given([1.0, 0.0], 0.8, noise=0.1)  # of the points of a circle those with x_1 about 0.8
     >>> [round(c, 3) for c in right.score(torch.tensor([0.0, 0.5]), 0.2).tolist()]
-    [19.013, 0.0]
+    [17.243, 5.334]
     """
 
     density: Density

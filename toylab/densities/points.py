@@ -33,7 +33,8 @@ class Points(Density):
     weights: Tensor
 
     _log_weights: Tensor = field(init=False)  # log(w / sum w), [N]
-    _noted: ClassVar = Density._noted | {"_log_weights"}
+    _equal: bool = field(init=False)  # the weights: then points are drawn by their number alone
+    _noted: ClassVar = Density._noted | {"_log_weights", "_equal"}
 
     def __init__(self, points: Matrix, weights: Vector | None = None) -> None:
         self._hold(points=points)
@@ -41,7 +42,8 @@ class Points(Density):
         self._hold(weights=[1 / N] * N if weights is None else weights)
         if len(validate.simplex("weights", self.weights)) != N:
             raise ValueError(f"weights has {len(self.weights)} entries for {N} points: give one per point.")
-        vars(self).update(_log_weights=self.weights.log() - self.weights.sum().log())
+        equal = bool((self.weights == self.weights[0]).all())
+        vars(self).update(_log_weights=self.weights.log() - self.weights.sum().log(), _equal=equal)
 
     def log_prob(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """log sum_i w_i N(x; x_i, sigma^2 I), shape [...]; ``ValueError`` at sigma = 0."""
@@ -69,7 +71,7 @@ class Points(Density):
 
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Points drawn with replacement."""
-        if bool((self.weights == self.weights[0]).all()):
+        if self._equal:
             i = integers(len(self.points), sample_shape, device=self.device, generator=generator)
         else:
             i = categorical(self._on_its_device("weights"), sample_shape, generator=generator)
@@ -80,7 +82,7 @@ class Points(Density):
     def given(self, A: Vector | Matrix, y: Vector | float, noise: float) -> "Points":
         """The same points, with weights w_i N(y; A x_i, noise^2 I) / p(y); see ``Mixture.given`` for small ones."""
         after = copy.copy(self)
-        vars(after).update(normalised(self._log_joint_evidence(A, y, noise)))
+        vars(after).update(normalised(self._log_joint_evidence(A, y, noise)), _equal=False)
         return after
 
     def log_evidence(self, A: Vector | Matrix, y: Vector | float, noise: float) -> float:
@@ -109,11 +111,7 @@ class Points(Density):
         return sigma
 
     def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float]:
-        return (
-            self.points,
-            torch.full((len(self.points),), 1 / len(self.points), dtype=torch.float64, device="cpu"),
-            0.0,
-        )
+        return self.points, self.weights / self.weights.sum(), 0.0
 
     def _gaussians(self, like: Tensor) -> _gaussians.Gaussians:
         def make() -> _gaussians.Gaussians:

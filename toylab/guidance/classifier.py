@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.display import short
 from toylab._internal.user_functions import call_field, call_log_prob
 from toylab.score import NoiseConditionalScore, gradient
 
@@ -92,10 +93,10 @@ def class_log_probability(density: HasClasses, k: int) -> LogProbability:
     """
     log_posterior = getattr(density, "log_posterior", None)
     if not callable(log_posterior) or isinstance(density, type):
-        raise TypeError(f"density is {density!r}, which has no log_posterior(x, sigma): give a mixture.")
+        raise TypeError(f"density is {short(density)}, which has no log_posterior(x, sigma): give a mixture.")
     n = log_posterior(torch.zeros(1, 2, device="cpu"), 1.0).shape[-1]
     if validate.count("k", k, 0) >= n:
-        raise ValueError(f"k is {k}: the classes of {density!r} are 0 to {n - 1}.")
+        raise ValueError(f"k is {k}: the classes of {short(density)} are 0 to {n - 1}.")
     return _ClassLogProbability(density, k)
 
 

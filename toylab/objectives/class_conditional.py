@@ -55,8 +55,10 @@ class ClassConditional:
         validate.function("objective", self.objective, "NoiseConditional(sigmas)")
         if not isinstance(self.labels, Density):
             validate.function("labels", self.labels, "lambda x: (x[..., 0] > 0).long()", takes=1)
-        if not 0 <= validate.finite("dropout", self.dropout) <= 1:
-            raise ValueError(f"dropout is {self.dropout}: it is a probability, between 0 and 1.")
+        dropout = validate.finite("dropout", self.dropout)
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"dropout is {dropout}: it is a probability, between 0 and 1.")
+        vars(self).update(dropout=dropout)
 
     def __call__(self, score: ClassConditionalScore, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One loss per point, shape [n], for points x [n, 2]."""
