@@ -4,6 +4,7 @@ PYTHON ?= python3
 OUT    ?= figures
 SEED   ?=
 ARGS   ?=
+MARKS  ?= not nightly
 
 # The environment, and the file of versions that goes into it; `make floors` has an environment of its own.
 VENV        ?= .venv
@@ -18,8 +19,9 @@ CPU_WHEELS := https://download.pytorch.org/whl/cpu
 PIP         = $(BIN)/python -m pip install --disable-pip-version-check
 
 # One process per core, one file at a time, and one thread each: more would only wait for one another. Files go out in
-# the order they are named in, so that the longest come first and both processes end together.
-SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# the order they are named in, so that the longest come first and both processes end together. Of families of tests, one
+# for each public call, some are left to the night: MARKS=nightly runs those alone, MARKS= everything.
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "$(MARKS)"
 
 # Each cell of the notebooks is a test, too: run, and compared with its stored output.
 NOTEBOOKS := --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
@@ -29,7 +31,7 @@ NOTEBOOKS := --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-saniti
 .PHONY: help env figures test suite floors coverage search test-browser bench lab notebooks site lint clean
 
 help: ## list the targets
-	@echo "usage: make TARGET [PYTHON=python3] [TORCH=cpu|cuda] [OUT=figures] [SEED=0] [ARGS='...']"
+	@echo "usage: make TARGET [PYTHON=python3] [TORCH=cpu|cuda] [OUT=figures] [SEED=0] [MARKS=nightly] [ARGS='...']"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 env: $(STAMP) ## create .venv with everything, at the versions of constraints.txt

@@ -193,6 +193,11 @@ def test_ci_runs_the_tests_and_builds_the_site():
     assert commands(workflow("ci.yml")["jobs"]["floors"]) == ["make floors"]
 
 
+def test_what_the_suite_leaves_out_is_run_by_night():
+    assert "MARKS  ?= not nightly" in (ROOT / "Makefile").read_text()
+    assert commands(workflow("nightly.yml")["jobs"]["suite"]) == ["make suite MARKS=nightly"]
+
+
 def test_ci_drives_the_widgets_in_a_browser_and_keeps_the_screenshots():
     job = workflow("ci.yml")["jobs"]["browser"]
     assert commands(job) == ["google-chrome --version", "make test-browser"]

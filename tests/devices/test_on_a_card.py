@@ -403,13 +403,16 @@ def run_tiny(name: str, **settings) -> None:
     assert all(isinstance(array, np.ndarray) for array in result.arrays.values())
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", [
+    name if experiment.drawn_by_default else pytest.param(name, marks=pytest.mark.nightly)
+    for name, experiment in EXPERIMENTS.items()
+])  # fmt: skip
 def test_an_experiment_runs_there_and_is_recorded(here, shortened, name):
     run_tiny(name)
     assert (here.recorded > 0) == (name not in UNRECORDED)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("name", "density"),
     [("objectives", "ring"), ("samplers", "two modes"), ("samplers", "checkerboard")],
