@@ -389,7 +389,7 @@ def _steps(ax: Axes, numbers: Numbers) -> None:
     ax.set_xticks(budgets, labels=[str(n) for n in budgets])
     ax.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5], labels=["0.01", "0.02", "0.05", "0.1", "0.2", "0.5"])
     ax.minorticks_off()
-    ax.set_ylim(0.6 * floor, 1.6)
+    ax.set_ylim(0.6 * floor, 3.2)
     ax.set_title("More steps do not mend an approximation", fontweight="bold")
     ax.legend(frameon=False, ncols=2, loc="upper right", fontsize=12)
 
@@ -402,7 +402,7 @@ def _draw_ledger(ax: Axes, numbers: Numbers) -> None:
             value = rows[part]["mean"]
             base = up if value >= 0 else down
             ax.bar(k, value, bottom=base, color=_OF_PARTS[part], width=0.62, label=part if k == 0 else None)
-            if abs(value) > 0.012:
+            if abs(value) > 0.025:  # there is room for it
                 text = "white" if part in ("approximation", "score") else "black"
                 ax.text(k, base + value / 2, f"{value:.3f}", ha="center", va="center", color=text, fontsize=12)
             up, down = (up + value, down) if value >= 0 else (up, down + value)
