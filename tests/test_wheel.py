@@ -121,6 +121,7 @@ def test_a_figure_is_drawn(fresh, tmp_path):
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"fields.png", "fields.svg", "numbers.json"}
 
 
+@pytest.mark.nightly
 def test_the_lab_copies_the_lessons_and_opens_them_and_one_runs(fresh, tmp_path):
     python, env = fresh
     command = [str(python.with_name("toylab")), "lab", "--no-browser"]

@@ -82,6 +82,7 @@ def test_the_two_sides_are_one_recorded_and_one_not():
     assert not changes_nothing(gpu_networks.kernel_by_kernel(network))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", list(gpu_training.TRAININGS))
 def test_each_training_reaches_the_divergence_that_it_is_timed_for(name):
     """Its numbers on a GPU are others of the same law: here another seed than those that it was found with."""

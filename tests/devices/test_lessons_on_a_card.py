@@ -15,7 +15,7 @@ from tests.devices.card import card
 QUICK = ("01_scores", "02_langevin", "05_noise_levels")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", QUICK)
 @pytest.mark.filterwarnings(*lessons.IGNORED)
 def test_every_call_of_a_lesson_runs_there(name):

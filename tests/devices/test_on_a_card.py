@@ -500,6 +500,7 @@ def small_hardware(monkeypatch):
     monkeypatch.setattr(gpu_figures, "in_a_fresh_process", lambda code, *options: "")  # figures: see above
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("part", gpu.PARTS)
 @pytest.mark.filterwarnings("ignore:.*the chains have hardly moved:RuntimeWarning")
 def test_every_row_of_the_benchmark_is_measured_there(here, small_hardware, part):

@@ -56,11 +56,11 @@ def figure_of(quick, tmp_path_factory) -> Callable[[str], Figure]:
     def drawn(name: str) -> Figure:
         folder = tmp_path_factory.mktemp(name.replace(" ", "_"))
         quick(name).save(folder)
-        figure = EXPERIMENTS[name].draw(Result.load(folder, name))
-        plt.close(figure)  # pyplot forgets it; it can still be looked at
-        return figure
+        return EXPERIMENTS[name].draw(Result.load(folder, name))
 
-    return drawn
+    with matplotlib.rc_context({"figure.max_open_warning": len(EXPERIMENTS) + 1}):
+        yield drawn
+    plt.close("all")
 
 
 @pytest.fixture(scope="module")
