@@ -199,8 +199,9 @@ def panel_expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: fl
 def _with_shares(edges: Tensor) -> Tensor:
     """Edges of panels, with those of a half, a quarter and an eighth of the whole about its middle."""
     middle, reach = 0.5 * (edges[-1] + edges[0]), 0.5 * (edges[-1] - edges[0])
-    with_shares: Tensor = torch.cat([edges, *(middle[None] + a * reach for share in _SHARES for a in (-share, share))]).unique()
-    return with_shares
+    added = (middle[None] + a * reach for share in _SHARES for a in (-share, share))
+    found: Tensor = torch.cat([edges, *added]).unique()
+    return found
 
 
 def _beyond(sheet: Sheet) -> float:
