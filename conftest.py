@@ -1,4 +1,4 @@
-"""What strict nbval leaves out of the comparison, and how it runs a cell.
+"""What is left to the night, what strict nbval leaves out of the comparison, and how it runs a cell.
 
 Pictures are judged by the tests of the figures; widget models have new identities in every run; progress bars
 go to stderr. Nothing else is left out.
@@ -6,6 +6,7 @@ go to stderr. Nothing else is left out.
 
 import importlib.util
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,38 @@ if not importlib.util.find_spec("triton"):
     without = {"__init__.py", "conftest.py", "tangents.py", "test_when.py", "when.py"}
     collect_ignore += [str(path) for room in rooms for path in room.glob("*.py") if path.name not in without]
 
+# Files of long families of cases, of which one in four is run with every change; `make suite MARKS=` runs all
+IN_PART = (
+    "tests/test_testing",
+    "tests/benchmarks",
+    "tests/densities/test_any_parameters",
+    "tests/densities/test_banana",
+    "tests/densities/test_bandwidth",
+    "tests/densities/test_circles",
+    "tests/densities/test_curves",
+    "tests/densities/test_energy",
+    "tests/densities/test_funnel",
+    "tests/densities/test_heavy_tails",
+    "tests/densities/test_torch_distribution",
+    "tests/devices",
+    "tests/fuzz",
+    "tests/kernels",
+    "tests/metrics/test_coverage",
+    "tests/samplers/test_diagnosis",
+    "tests/samplers/test_flow",
+    "tests/samplers/test_likelihood",
+    "tests/samplers/test_orders",
+)
+
 SKIPPED = ("image/png", "application/vnd.jupyter.widget-view+json", "stderr")
+
+
+def pytest_collection_modifyitems(items):
+    """Leave most cases of long families to the night, the same ones every time."""
+    for item in items:
+        in_part = item.nodeid.startswith(IN_PART) and hasattr(item, "callspec")
+        if in_part and zlib.crc32(item.nodeid.encode()) % 4:
+            item.add_marker(pytest.mark.nightly)
 
 
 def pytest_collectstart(collector):

@@ -11,7 +11,7 @@ from torch.distributions import MultivariateNormal
 
 from tests.devices.card import card
 from tests.devices.on_card import on_card
-from tests.fuzz.calls import Call, calls, some_by_day
+from tests.fuzz.calls import Call, calls
 from tests.fuzz.verdict import complaint
 from toylab import cli
 from toylab._internal import devices
@@ -46,7 +46,7 @@ def movable(call: Call) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("call", some_by_day([call for call in CALLS if call.arguments]), ids=str)
+@pytest.mark.parametrize("call", [call for call in CALLS if call.arguments], ids=str)
 def test_one_argument_elsewhere_is_told_or_moved(call, tmp_path, monkeypatch):
     """Each argument by itself on the card, and by itself on the CPU."""
     monkeypatch.chdir(tmp_path)
@@ -60,7 +60,7 @@ def test_one_argument_elsewhere_is_told_or_moved(call, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("call", some_by_day([call for call in CALLS if call.arguments]), ids=str)
+@pytest.mark.parametrize("call", [call for call in CALLS if call.arguments], ids=str)
 def test_what_is_on_apples_gpu_is_told(call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = movable(call)

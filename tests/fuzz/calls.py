@@ -7,7 +7,6 @@ names. An argument that none of the tables knows is an error here: give it a val
 import functools
 import inspect
 import tempfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,6 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-import pytest
 import torch
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
@@ -569,14 +567,6 @@ def instances() -> dict[str, Any]:
         "discrete.GridLaw": GRID,
         "discrete.GridScoreMatching": discrete.GridScoreMatching(2, 3),
     }
-
-
-def some_by_day(all_calls: list[Call]) -> list[Any]:
-    """One call in four, by its name; the others are for the night."""
-    return [
-        call if zlib.crc32(call.name.encode()) % 4 == 0 else pytest.param(call, marks=pytest.mark.nightly)
-        for call in all_calls
-    ]
 
 
 def calls() -> list[Call]:

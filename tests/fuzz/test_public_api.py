@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.calls import calls, some_by_day
+from tests.fuzz.calls import calls
 from tests.fuzz.exhaust import tried
 from tests.fuzz.hostile import strategy
 
@@ -24,7 +24,7 @@ def test_the_valid_arguments_are_valid(call):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded by Linux's RLIMIT_AS")
-@pytest.mark.parametrize("call", some_by_day([call for call in CALLS if call.arguments]), ids=str)
+@pytest.mark.parametrize("call", [call for call in CALLS if call.arguments], ids=str)
 @FEW
 @given(data=st.data())
 def test_misuse_is_told(call, data):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fuzz.calls import P, calls, points, some_by_day
+from tests.fuzz.calls import P, calls, points
 from toylab.densities import Circle, Mixture, fractal_tree
 from toylab.paths import Linear
 
@@ -12,7 +12,7 @@ LONG = [MANY] * 100
 CALLS = [call for call in calls() if call.arguments and not call.name.startswith(("testing.", "widgets.", "plotting."))]
 
 
-@pytest.mark.parametrize("call", some_by_day(CALLS), ids=str)
+@pytest.mark.parametrize("call", CALLS, ids=str)
 def test_a_refusal_is_short(call):
     for name in call.arguments:
         try:

@@ -205,5 +205,8 @@ def test_bad_input_is_refused_before_any_work():
         smc(sde, guided, x, grid, n_populations=3)
     with pytest.raises(ValueError, match="n_populations is 0"):
         smc(sde, guided, x, grid, n_populations=0)
+    several = tmpd(P.score, A, torch.tensor([[1.0], [2.0], [1.0], [2.0]], dtype=DOUBLE), NOISE)
+    with pytest.raises(ValueError, match="y differs within a population of 2 particles"):
+        smc(sde, several, x, grid, n_populations=2)
     with pytest.raises(ValueError, match="does not strictly fall"):
         smc(sde, guided, x, grid.flip(0))

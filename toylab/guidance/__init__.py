@@ -1,6 +1,6 @@
 """Guidance: scores made of other scores, to be handed to any sampler.
 
-The weight is that of the conditional score everywhere: 0 is no guidance, 1 the condition itself, more exaggerates it.
+The weight is that of the conditional score everywhere: 0 is no condition, 1 the condition itself, more exaggerates it.
 """
 
 from toylab.guidance.autoguidance import autoguidance

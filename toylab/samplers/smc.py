@@ -98,7 +98,8 @@ def smc(
 
     Raises:
         TypeError: unless ``guided`` is a score with a measurement.
-        ValueError: if n_populations does not divide the number of particles.
+        ValueError: if n_populations does not divide the number of particles, or those of a population have more than
+            one measurement y.
     """
     if not isinstance(guided, MeasuredScore):
         raise TypeError(
@@ -113,6 +114,7 @@ def smc(
             f"n_populations is {n_populations} for {len(x)} particles: they do not part into populations of one size. "
             f"Give {len(x) // n_populations * n_populations or n_populations} particles."
         )
+    _one_measurement_each(guided.y, len(x), n_populations)
     recorder = Recorder(x, len(grid) - 1, keep_every, label=grid[0], remedy="more times, or another guess")
     sizes: list[Tensor] = []
 
@@ -145,6 +147,18 @@ def smc(
 
 
 _State = tuple[Tensor, Twist, Tensor, Tensor]  # points, what the guess says of them, log weights, log evidence so far
+
+
+def _one_measurement_each(y: Tensor, n: int, n_populations: int) -> None:
+    """Raise ``ValueError`` if the particles of a population, which take each other's place, have several y."""
+    if y.ndim > 1 and len(y) == n:
+        rows = y.view(n_populations, n // n_populations, -1)
+        if not torch.equal(rows, rows[:, :1].expand_as(rows)):
+            raise ValueError(
+                f"y differs within a population of {n // n_populations} particles, which take each other's place: give "
+                "each population one measurement, as y.repeat_interleave(n // n_populations, 0) with n_populations = "
+                "len(y)."
+            )
 
 
 def _twist(sde: SDE, guided: MeasuredScore, x: Tensor, t: Time) -> Twist:
