@@ -491,6 +491,14 @@ def test_every_law_refuses_what_is_no_measurement(p):
                 ask(A, y, noise)
 
 
+@pytest.mark.parametrize(
+    "A", [torch.ones(2, dtype=torch.complex64), np.ones(2, dtype=np.complex128)], ids=["torch", "numpy"]
+)
+def test_complex_numbers_do_not_lose_a_part_in_silence(A):
+    with pytest.raises(TypeError, match="A is .* it must be numbers .and not complex ones"):
+        Circle().given(A, 1.0, 1.0)
+
+
 @pytest.mark.parametrize("p", [Circle(), Circle().noised(0.3), Circle().rotated(0.3)], ids=repr)
 def test_a_law_without_classes_says_so(p):
     with pytest.raises(TypeError, match=r"Circle has no given_class\(k\): it is not a mixture of components"):

@@ -517,9 +517,9 @@ def covariances(name: str, matrices: Tensor) -> Tensor:
 def numbers(name: str, value: Any) -> Tensor:  # noqa: ANN401
     """``value`` as a tensor of float64 on the CPU, or an error unless it is finite numbers."""
     try:
-        given = torch.as_tensor(value, device="cpu") if not isinstance(value, Tensor) else value
-        if given.is_complex():
-            raise TypeError("complex ones have no place on the plane")
+        kind = getattr(value, "dtype", None)
+        if getattr(kind, "is_complex", False) or getattr(kind, "kind", "") == "c":  # torch drops the imaginary part
+            raise TypeError("and not complex ones")
         held = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach().to("cpu", copy=True)
     except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{name} is {short(value)}: it must be numbers ({reason(error)}).") from None
