@@ -7,6 +7,7 @@ import torch
 
 from toylab.densities import GaussianMixture, isotropic, ring
 from toylab.guidance import dps, pigdm, tmpd
+from toylab.guidance.tmpd import _covariance
 from toylab.networks import NoiseConditionalMLP
 from toylab.sde import VE
 
@@ -157,6 +158,17 @@ def test_levels_measurements_and_points_may_come_one_by_one():
         for k in range(5):
             alone = guided(MIXTURE.score, A, y[k], 0.5)(x[k], float(sigma[k]))
             torch.testing.assert_close(together[k], alone)
+
+
+def test_negative_eigenvalues_are_put_to_zero_whatever_their_signs():
+    """Against torch's own decomposition: of 2,000 symmetric matrices some are positive, some negative, some mixed."""
+    S = torch.randn(2000, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    S = S + S.mT + 0.5 * torch.eye(2, dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(S)
+    assert {int(n) for n in (values < 0).sum(-1)} == {0, 1, 2} and bool((values.sum(-1) > 0)[values[:, 0] < 0].any())
+    expected = vectors @ values.clamp(min=0.0).diag_embed() @ vectors.mT
+    torch.testing.assert_close(_covariance(S), expected, rtol=1e-12, atol=1e-12)
+    assert torch.equal(_covariance(2.0 * torch.eye(2)[None]), 2.0 * torch.eye(2)[None])
 
 
 def test_learned_scores_in_single_precision_are_taken_and_their_covariance_is_made_one():

@@ -15,6 +15,7 @@ from toylab.densities import (
     GaussianMixture,
     Laplace,
     Mixture,
+    Points,
     Segment,
     Square,
     StudentTMixture,
@@ -96,6 +97,15 @@ def test_variances_of_laws_that_have_no_density():
     assert variance(Circle(3.0)) == pytest.approx(9.0, rel=1e-9)
     assert variance(Square(-2.0, 2.0)) == pytest.approx(8 / 3, rel=1e-9)
     assert variance(Segment((-1.0, 0.0), (2.0, 4.0))) == pytest.approx(25 / 12, rel=1e-9)
+
+
+def test_points_count_by_their_weights():
+    """A point of weight 2/3 is two points of 1/3 each; between two points the variance is that of a coin."""
+    twice = Points([[0.0, 0.0], [0.0, 0.0], [1.0, 2.0]])
+    once = Points([[0.0, 0.0], [1.0, 2.0]], [2 / 3, 1 / 3])
+    assert variance(once) == pytest.approx(2 / 9 * 5, rel=1e-6)
+    for level in (0.3, 1.0):
+        assert excess(once, level) == pytest.approx(excess(twice, level), rel=1e-9)
 
 
 def test_of_a_funnel():

@@ -328,10 +328,10 @@ def _cell(of_runs: Numbers, digits: int, unit: float = 1.0) -> str:
 
 
 _LINES = {
-    "DPS": (plotting.LEARNED, "o"), "ΠGDM": ("#CC79A7", "s"), "TMPD": (plotting.OTHER, "^"),
+    "DPS": ("#56B4E9", "o"), "ΠGDM": ("#CC79A7", "s"), "TMPD": (plotting.OTHER, "^"),
     REPLACEMENT: ("#E69F00", "D"), SMC: (plotting.EXACT, "P"), IDEAL: (plotting.NEUTRAL, "x"),
 }  # fmt: skip
-_OF_PARTS = dict(zip(PARTS, (plotting.ERROR, "#E69F00", plotting.LEARNED, "0.7"), strict=True))
+_OF_PARTS = dict(zip(PARTS, (plotting.ERROR, plotting.EXACT, plotting.LEARNED, "0.7"), strict=True))
 
 
 def draw(result: Result) -> Figure:

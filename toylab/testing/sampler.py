@@ -41,8 +41,7 @@ def check_sampler(sampler: Callable[..., Any], claim: Claim = _KEEPS, *, n: int 
 
     From 10,000 chains on a right sampler is rejected less than once in 1e6 runs (the threshold z of the N tests of a
     run solves N 2 (1 - Phi(z)) = 1e-7, and means of fourth powers are not quite normal); a pass says how small a slip
-    would have been seen. If that is more than 10 %, the finding
-    is undecided, and the report has not passed.
+    would have been seen. If that is more than 10 %, the finding is undecided, and the report has not passed.
 
     Args:
         sampler: yours, wrapped so that it is called as above:
