@@ -216,6 +216,8 @@ VALUES: dict[str, Callable[[], Any]] = {
     "n_seeds": lambda: 2,
     "held_out": lambda: lambda network: 0.0,
     "report_every": lambda: 2,
+    "callback": lambda: lambda step, loss, network: None,
+    "state": lambda: True,
     "n_batches": lambda: 2,
     "network": network,
     "warm_up": lambda: 0.1,
@@ -406,7 +408,8 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
         "claim": lambda: testing.Langevin(0.1), "n": lambda: 1000,
     },
     "training.one_cycle": {"t": lambda: 0.3},
-    "training.fit": {"rate": lambda: training.cosine},
+    "training.fit": {"rate": lambda: training.cosine, "resume": lambda: None},
+    "training.Fit.save": {"path": lambda: Path(tempfile.gettempdir()) / "toylab-fuzz-fit.pt"},
     "training.save": {"path": lambda: Path(tempfile.gettempdir()) / "toylab-fuzz.pt"},
     "training.load": {"path": lambda: saved()},
     "widgets.animate": {
