@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal.devices import free_bytes
+from toylab._internal.optional import require
 from toylab.metrics.estimate import Estimate
 from toylab.metrics.jackknife import groupable, jackknife, outside_group
 from toylab.samplers.chains import Chains
@@ -95,7 +96,5 @@ def _by_assignment(cost: np.ndarray) -> float:
 
 def _by_simplex(cost: np.ndarray) -> float:
     """The least mean cost of a transport of equal masses, of a table [n, m]."""
-    import ot
-
-    n, m = cost.shape
+    ot, (n, m) = require("ot", "wasserstein", "transport"), cost.shape
     return float(ot.emd2(np.full(n, 1 / n), np.full(m, 1 / m), cost, numItermax=_NO_LIMIT))

@@ -3,16 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from torch import nn
 
 from toylab._internal.display import html_table, text_table
+from toylab._internal.optional import require
 from toylab.training.history import History
 from toylab.training.saving import save, save_training
 from toylab.training.spread import Spread
 from toylab.training.state import TrainingState
 from toylab.training.trial import check_call, measured
+
+if TYPE_CHECKING:
+    import pandas
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -45,6 +49,15 @@ class Fit(Generic[Network]):
         """A number measured on every network, such as ``lambda s: metrics.fisher_divergence(s, p)``."""
         check_call("measure", measure, "lambda s: metrics.fisher_divergence(s, p)")
         return Spread(tuple(measured(measure, network, "measure") for network in self.networks))
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The histories one below the other, the column ``seed`` counting the networks; needs pandas."""
+        pd = require("pandas", "to_pandas", "study")
+        parts = [history.to_pandas() for history in self.histories]
+        for seed, part in enumerate(parts):
+            part.insert(0, "seed", seed)
+        frame: pandas.DataFrame = pd.concat(parts, ignore_index=True)
+        return frame
 
     def save(self, path: str | PathLike[str], *, state: bool = False) -> None:
         """Write the network to a file that ``load`` reads, as ``training.save`` does.

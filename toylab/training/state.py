@@ -104,8 +104,8 @@ def _digest(value: object) -> str:
 def _parts(value: object) -> Iterable[str]:
     """What a value is, in words that are the same in another process: a function is known by its name."""
     if isinstance(value, Tensor):
-        held = value.detach().cpu().contiguous()
-        yield f"{held.dtype} {list(held.shape)} {hashlib.sha256(held.flatten().view(torch.uint8).numpy()).hexdigest()}"
+        entries = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        yield f"{value.dtype} {list(value.shape)} {hashlib.sha256(entries).hexdigest()}"
     elif isinstance(value, nn.Module):  # whatever its weights are
         yield _name(type(value))
         for name, part in (*value.named_parameters(), *value.named_buffers()):
