@@ -11,14 +11,14 @@ from toylab._internal.devices import free_bytes
 from toylab._internal.optional import require
 from toylab.metrics.estimate import Estimate
 from toylab.metrics.jackknife import groupable, jackknife, outside_group
-from toylab.samplers.chains import Chains
+from toylab.metrics.points import PointsLike
 
 _MOST_ASSIGNED = 2000  # points, up to which SciPy takes a second or a few
 _HELD = {"scipy": 2, "ot": 5}  # tables of all pairs that each holds at most, that of the costs included
 _NO_LIMIT = 10**12  # pivots of the simplex, which ends by itself
 
 
-def wasserstein(x: Tensor | Chains, y: Tensor | Chains, *, error_bar: bool = True) -> Estimate:
+def wasserstein(x: PointsLike, y: PointsLike, *, error_bar: bool = True) -> Estimate:
     """The 2-Wasserstein distance of two clouds: sqrt of the least mean |x_i - y_pi(i)|^2 over all matchings pi.
 
     Clouds of different sizes are matched by shares: every x_i has a mass of 1/n, every y_j one of 1/m.
