@@ -4,6 +4,7 @@ import functools
 import inspect
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -185,6 +186,15 @@ def test_another_training_is_refused(other, message):
     fit(resume=part, **settings)
     with pytest.raises(ValueError, match=message):
         fit(resume=part, **settings | other)
+
+
+def test_numbers_are_known_by_their_values():
+    part = run("Denoising", callback=stop_after(7), average=0)
+    settings = {"n_steps": 12, "batch_size": 4, "report_every": 5, "generator": g(7), "progress": False}
+    for average, sigma in ((0.0, np.float32(0.5)), (np.float64(0.0), np.float64(0.5))):
+        fit(score(), O.Denoising(sigma), P, resume=part, average=average, **settings)
+    with pytest.raises(ValueError, match="objective is Denoising"):
+        fit(score(), O.Denoising(np.float32(0.25)), P, resume=part, average=0, **settings)
 
 
 def test_functions_are_known_by_their_names_and_methods_by_what_they_belong_to():

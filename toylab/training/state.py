@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from toylab._internal import validate
 from toylab._internal.display import short
 from toylab._internal.warn import warn
 
@@ -101,7 +103,7 @@ def _digest(value: object) -> str:
     return hashlib.sha256("\n".join(_parts(value)).encode()).hexdigest()
 
 
-def _parts(value: object) -> Iterable[str]:
+def _parts(value: Any) -> Iterable[str]:  # noqa: ANN401
     """What a value is, in words that are the same in another process: a function is known by its name."""
     if isinstance(value, Tensor):
         entries = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
@@ -127,8 +129,12 @@ def _parts(value: object) -> Iterable[str]:
         yield from (*_parts(value.func), *_parts(value.args), *_parts(value.keywords))
     elif inspect.ismethod(value):
         yield from (_name(value.__func__), *_parts(value.__self__))
-    elif value is None or isinstance(value, bool | int | float | complex | str):
+    elif validate.is_number(value) and abs(value) < 2**53:  # of Python or NumPy, whole or not
+        yield repr(float(value))
+    elif value is None or isinstance(value, bool | int | complex | str):
         yield repr(value)
+    elif isinstance(value, np.ndarray):
+        yield f"{value.dtype} {list(value.shape)} {hashlib.sha256(value.tobytes()).hexdigest()}"
     else:
         yield _name(value if hasattr(value, "__qualname__") else type(value))
 
