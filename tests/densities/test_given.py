@@ -30,6 +30,7 @@ from toylab.densities import (
     isotropic,
     two_modes,
 )
+from toylab.densities.density import class_log_weights
 
 KINDS = ("row", "full", "nearly singular", "rank one", "zero row", "nothing")
 MIXTURE = GaussianMixture(
@@ -539,6 +540,39 @@ def test_rows_of_one_length_at_right_angles_measure_all_alike():
 def test_complex_numbers_do_not_lose_a_part_in_silence(A):
     with pytest.raises(TypeError, match="A is .* it must be numbers, and not complex ones"):
         Circle().given(A, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("A", "y", "noise"), MEASUREMENTS)
+def test_a_law_given_y_keeps_its_classes(A, y, noise):
+    """By Bayes' rule over the classes, as the closed form says; clean, y says no more than x."""
+    plain = Plain(MIXTURE.weights, MIXTURE.means, MIXTURE.covariances)
+    found, known = plain.given(A, y, noise), MIXTURE.given(A, y, noise)
+    x = torch.tensor([[0.0, 0.0], [1.0, 1.0], [3.0, -2.0]], dtype=torch.float64)
+    for sigma in (0.0, 0.3, torch.tensor([0.0, 0.05, 5.0], dtype=torch.float64)):
+        for law, exact in (
+            (found, known),
+            (found.rotated(0.4), known.rotated(0.4)),
+            (found.noised(0.2), known.noised(0.2)),
+        ):
+            torch.testing.assert_close(law.log_posterior(x, sigma), exact.log_posterior(x, sigma), rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(law.posterior(x, sigma), exact.posterior(x, sigma), rtol=1e-9, atol=1e-12)
+        for k in range(3):
+            torch.testing.assert_close(
+                found.given_class(k).log_prob(x, sigma), known.given_class(k).log_prob(x, sigma), rtol=1e-9, atol=1e-9
+            )
+    torch.testing.assert_close(class_log_weights(found).exp(), known.weights, rtol=1e-9, atol=1e-12)
+
+
+def test_a_subclass_has_classes_unless_it_is_another_law():
+    class Tilted(GaussianMixture):
+        def log_prob(self, x, sigma=0.0):
+            return 2 * super().log_prob(x, sigma)
+
+    args = MIXTURE.weights, MIXTURE.means, MIXTURE.covariances
+    x = torch.tensor([[0.5, -0.5]], dtype=torch.float64)
+    assert torch.equal(Plain(*args).given_class(2).score(x, 0.3), MIXTURE.given_class(2).score(x, 0.3))
+    with pytest.raises(TypeError, match="Tilted has no given_class"):
+        Tilted(*args).given_class(2)
 
 
 @pytest.mark.parametrize("p", [Circle(), Circle().noised(0.3), Circle().rotated(0.3)], ids=repr)
