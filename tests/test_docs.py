@@ -31,6 +31,7 @@ from toylab.sde import VP
 from toylab.testing import MIXTURE
 from toylab.testing.energy_truth import EnergyTruth, energy_losses
 from toylab.testing.gradient_evidence import GradientEvidence
+from toylab.testing.posterior_truth import problems
 from toylab.testing.run import Draws
 
 ROOT = Path(__file__).parents[1]
@@ -571,6 +572,10 @@ def test_inverse_problems_run_and_the_particles_find_the_evidence():
     evidence = names["evidence"]
     assert abs(evidence.value - math.exp(float(said[1]))) < 6 * evidence.standard_error
     assert not names["approximate"].diverged.any()
+    (words,) = re.findall(r"^# (.+)$", page.split("## Is your sampler")[1].split("\n## ")[0], flags=re.MULTILINE)
+    assert words in out
+    weights = problems(names["sde"])[1].posterior.weights.tolist()
+    assert f"right weights {', '.join(f'{w:.2f}' for w in weights)};" in page
 
 
 def test_the_table_of_inverse_problems_is_the_recorded_one():

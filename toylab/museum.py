@@ -2,6 +2,7 @@
 
 An exhibit says what is seen, which diagnostic reveals it, and which look right all the while. Nothing here is for
 any other use. All exhibits are in one file, to be read like a wall: each is a few lines of code and its label.
+``testing.check_sampler`` rejects the samplers and the score by name, and ``check_objective`` the losses but the trap.
 """
 
 from collections.abc import Callable

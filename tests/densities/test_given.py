@@ -30,6 +30,7 @@ from toylab.densities import (
     isotropic,
     two_modes,
 )
+from toylab.densities.density import class_log_weights
 
 KINDS = ("row", "full", "nearly singular", "rank one", "zero row", "nothing")
 MIXTURE = GaussianMixture(
@@ -458,7 +459,7 @@ def test_draws_that_are_too_rare_are_refused():
         (lambda p: p.given([[1.0], [2.0]], 1.0, 1.0), ValueError, r"A has shape \[2, 1\]: give one row"),
         (lambda p: p.given(1.0, 1.0, 1.0), ValueError, r"A has shape \[\]"),
         (lambda p: p.given([math.nan, 1.0], 1.0, 1.0), ValueError, "A is .*: every entry must be finite"),
-        (lambda p: p.given("A", 1.0, 1.0), TypeError, "A is 'A': it must be numbers"),
+        (lambda p: p.given("A", 1.0, 1.0), TypeError, "^A is 'A': it must be numbers, and 'A' is a str.$"),
         (lambda p: p.given([1.0, 2.0], [1.0, 2.0], 1.0), ValueError, r"y has shape \[2\] for an A of 1 row"),
         (lambda p: p.given([[1.0, 0.0], [0.0, 1.0]], 1.0, 1.0), ValueError, r"y has shape \[\] for an A of 2 rows"),
         (lambda p: p.given([1.0, 2.0], [[1.0]], 1.0), ValueError, "One measurement at a time"),
@@ -491,12 +492,87 @@ def test_every_law_refuses_what_is_no_measurement(p):
                 ask(A, y, noise)
 
 
+@pytest.mark.parametrize("p", [Circle(), MIXED, RING.rotated(0.3)], ids=lambda p: type(p).__name__)
+def test_what_is_told_of_a_measurement_is_told_in_our_words(p):
+    """An error is a ``ValueError`` or a ``TypeError`` itself, and what is wrong is said of A, y and noise."""
+    for A, y, noise, kind, words in (
+        ("ab", 1.0, 1.0, TypeError, "A is 'ab': it must be numbers, and 'ab' is a str"),
+        (None, 1.0, 1.0, TypeError, "A is None: it must be numbers, and None is a NoneType"),
+        ([1.0, "b"], 1.0, 1.0, TypeError, "it must be numbers, and 'b' is a str"),
+        ([1.0, 2j], 1.0, 1.0, TypeError, "it must be numbers, and not complex ones"),
+        ([[1.0, 2.0], [3.0]], [1.0, 1.0], 1.0, TypeError, "it must be numbers, in rows of one length"),
+        ([10**400, 1.0], 1.0, 1.0, TypeError, "none too large for a float"),
+        ([1.0, 0.0], "y", 1.0, TypeError, "y is 'y': it must be numbers, and 'y' is a str"),
+        ([1.0, 0.0], 1e12, 1e-3, ValueError, "y is far from all that the law can give"),
+    ):
+        with pytest.raises(kind, match=words) as caught:
+            p.given(A, y, noise)
+        assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("p", [Circle(), MIXED, RING.rotated(0.3), MIXTURE], ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize("size", [1e-300, 1e-200, 1e-151, 1e-149, 1e-20])
+def test_an_A_that_tells_next_to_nothing_leaves_the_law_as_it_was(p, size):
+    """log p(y) is then log N(y; 0, noise^2), to a rounding of the noise."""
+    y, noise, x = 0.3, 0.1, torch.tensor([[0.5, 0.4], [-1.0, 0.2]], dtype=torch.float64)
+    for A in ([size, -size], [[size, 0.0], [0.0, size]]):
+        m = 1 if isinstance(A[0], float) else 2
+        expected = m * (-0.5 * (y / noise) ** 2 - math.log(noise) - 0.5 * math.log(2 * math.pi))
+        assert p.log_evidence(A, [y] * m, noise) == pytest.approx(expected, abs=1e-9)
+        torch.testing.assert_close(p.given(A, [y] * m, noise).score(x, 0.7), p.score(x, 0.7), rtol=1e-9, atol=1e-9)
+
+
+def test_rows_of_one_length_at_right_angles_measure_all_alike():
+    """Whichever of two equal gains rounding makes the greater: y = c R x + noise z is x seen with noise / c."""
+    p, x = Circle(), torch.tensor([[0.5, 0.4]], dtype=torch.float64)
+    right = p.given([[1.0, 0.0], [0.0, 1.0]], [0.6, 0.5], 0.3).score(x, 0.2)
+    for k in range(60):
+        angle, size = 0.1 * k, 1.1**k
+        c, s = size * math.cos(angle), size * math.sin(angle)
+        A = [[c, -s], [s, c]]
+        y = [0.6 * c - 0.5 * s, 0.6 * s + 0.5 * c]
+        torch.testing.assert_close(p.given(A, y, 0.3 * size).score(x, 0.2), right, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     "A", [torch.ones(2, dtype=torch.complex64), np.ones(2, dtype=np.complex128)], ids=["torch", "numpy"]
 )
 def test_complex_numbers_do_not_lose_a_part_in_silence(A):
-    with pytest.raises(TypeError, match="A is .* it must be numbers .and not complex ones"):
+    with pytest.raises(TypeError, match="A is .* it must be numbers, and not complex ones"):
         Circle().given(A, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("A", "y", "noise"), MEASUREMENTS)
+def test_a_law_given_y_keeps_its_classes(A, y, noise):
+    """By Bayes' rule over the classes, as the closed form says; clean, y says no more than x."""
+    plain = Plain(MIXTURE.weights, MIXTURE.means, MIXTURE.covariances)
+    found, known = plain.given(A, y, noise), MIXTURE.given(A, y, noise)
+    x = torch.tensor([[0.0, 0.0], [1.0, 1.0], [3.0, -2.0]], dtype=torch.float64)
+    for sigma in (0.0, 0.3, torch.tensor([0.0, 0.05, 5.0], dtype=torch.float64)):
+        for law, exact in (
+            (found, known),
+            (found.rotated(0.4), known.rotated(0.4)),
+            (found.noised(0.2), known.noised(0.2)),
+        ):
+            torch.testing.assert_close(law.log_posterior(x, sigma), exact.log_posterior(x, sigma), rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(law.posterior(x, sigma), exact.posterior(x, sigma), rtol=1e-9, atol=1e-12)
+        for k in range(3):
+            torch.testing.assert_close(
+                found.given_class(k).log_prob(x, sigma), known.given_class(k).log_prob(x, sigma), rtol=1e-9, atol=1e-9
+            )
+    torch.testing.assert_close(class_log_weights(found).exp(), known.weights, rtol=1e-9, atol=1e-12)
+
+
+def test_a_subclass_has_classes_unless_it_is_another_law():
+    class Tilted(GaussianMixture):
+        def log_prob(self, x, sigma=0.0):
+            return 2 * super().log_prob(x, sigma)
+
+    args = MIXTURE.weights, MIXTURE.means, MIXTURE.covariances
+    x = torch.tensor([[0.5, -0.5]], dtype=torch.float64)
+    assert torch.equal(Plain(*args).given_class(2).score(x, 0.3), MIXTURE.given_class(2).score(x, 0.3))
+    with pytest.raises(TypeError, match="Tilted has no given_class"):
+        Tilted(*args).given_class(2)
 
 
 @pytest.mark.parametrize("p", [Circle(), Circle().noised(0.3), Circle().rotated(0.3)], ids=repr)

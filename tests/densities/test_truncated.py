@@ -300,6 +300,30 @@ def test_denoising_has_its_constant():
     assert Denoising(sigma).offset(p) == pytest.approx(0.5 * (information + 1 / v) - 1 / sigma**2, rel=1e-10)
 
 
+@pytest.mark.parametrize("box", [(-1.0, 1.5, -2.0, 2.0), (-INF, -1.0, -INF, INF)], ids=repr)
+def test_classes_in_the_box_and_under_noise(box):
+    """Under noise by a sum over the box; a class that lies outside of it, and has 1e-15 of the mass, is still one."""
+    p = GaussianMixture([0.3, 0.5, 0.2], [[-2.0, 0.0], [1.0, 1.0], [9.0, -3.0]], [[0.8, 0.3], [0.3, 1.1]])
+    cut, x = p.truncated(box), torch.tensor([[-1.0, 0.5], [-3.0, 1.0], [2.0, -1.0]], dtype=torch.float64)
+    torch.testing.assert_close(cut.posterior(x[:1]), p.posterior(x[:1]), rtol=1e-12, atol=1e-300)
+    assert cut.posterior(x[2:]).isnan().all()
+    low, high = (torch.tensor(side).clamp(-9.0, 9.0).double() for side in (box[::2], box[1::2]))
+    nodes, weights = (torch.tensor(part) for part in np.polynomial.legendre.leggauss(120))
+    sides = [a + (b - a) * (nodes + 1) / 2 for a, b in zip(low, high, strict=True)]
+    u, mass = torch.cartesian_prod(*sides), torch.outer(weights, weights).flatten()
+    for sigma in (0.4, 2.0):
+        kernel = (-(x[:, None] - u).square().sum(-1) / (2 * sigma**2)).exp() * mass
+        joint = kernel @ (p.posterior(u) * p.log_prob(u).exp()[:, None])
+        torch.testing.assert_close(cut.posterior(x, sigma), joint / joint.sum(-1, True), rtol=1e-6, atol=1e-12)
+        mixed = torch.tensor([0.0, sigma, sigma], dtype=torch.float64)
+        torch.testing.assert_close(cut.log_posterior(x, mixed)[1:], cut.log_posterior(x, sigma)[1:])
+
+
+def test_a_law_without_classes_has_none_in_the_box():
+    with pytest.raises(TypeError, match="Banana has no log_posterior"):
+        Banana().truncated((-1.0, 1.0, -1.0, 1.0)).posterior(torch.zeros(2))
+
+
 def test_moved():
     """The moves of a truncated law are those of any law: -1.5 R X + m, of the points and of the log-density."""
     p = LAWS["quadrant"].to(torch.float64)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from toylab.densities import Circle, Mixture, isotropic
+from toylab.densities import Circle, GaussianMixture, Mixture, isotropic
 from toylab.networks import NoiseConditionalEnergyMLP, NoiseConditionalMLP
 from toylab.objectives import ClassConditional, Denoising, LogUniform, NoiseConditional
 from toylab.training import fit, load, save
@@ -147,8 +147,22 @@ def test_a_function_of_points_gives_the_classes():
     objective = ClassConditional(NoiseConditional(SIGMAS), lambda x: (x[..., 0] > 0).long(), 0.0)
     x = torch.randn(6, 2, generator=generator())
     assert torch.equal(objective.draw(x, generator=generator()), (x[:, 0] > 0).long())
-    with pytest.raises(TypeError, match="labels is a function: the law of each class is known of a Mixture"):
+    with pytest.raises(
+        TypeError, match="labels is a function: the law of each class is known of a density with classes"
+    ):
         objective.offset(P)
+
+
+def test_the_classes_of_any_density_that_has_some_have_an_offset():
+    """A mixture of Gaussians, moved or noised; a law without classes says so."""
+    p = GaussianMixture([0.3, 0.7], [[-1.0, 0.0], [1.0, 0.5]], [[0.5, 0.1], [0.1, 0.8]])
+    inner = NoiseConditional(SIGMAS)
+    for law in (p, p.rotated(0.4), p.noised(0.3)):
+        parts = 0.3 * inner.offset(law.given_class(0)) + 0.7 * inner.offset(law.given_class(1))
+        found = ClassConditional(inner, law, 0.25).offset(law)
+        assert found == pytest.approx(0.25 * inner.offset(law) + 0.75 * parts, rel=1e-9)
+    with pytest.raises(TypeError, match="Circle has no log_posterior"):
+        ClassConditional(inner, Circle()).offset(Circle())
 
 
 def test_a_slip_is_told():

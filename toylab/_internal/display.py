@@ -3,6 +3,7 @@
 import reprlib
 from collections.abc import Sequence
 from html import escape
+from typing import SupportsFloat
 
 _MOST = 100  # characters of a value in a sentence
 _repr = reprlib.Repr()
@@ -19,6 +20,20 @@ def short(value: object) -> str:
     except ValueError:  # of an int with thousands of digits
         return f"a {type(value).__name__} too large to be shown"
     return text if len(text) <= _MOST else f"{text[: _MOST - 15]} ... {text[-10:]}"
+
+
+def why_not_numbers(value: object) -> str:
+    """Why lists are no table of numbers, for the end of a sentence."""
+    return _of_an_entry(value) or "in rows of one length, and none too large for a float"
+
+
+def _of_an_entry(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return next((words for entry in value if (words := _of_an_entry(entry))), "")
+    if isinstance(value, complex) or "complex" in str(getattr(value, "dtype", "")):
+        return "and not complex ones"
+    is_a_number = isinstance(value, SupportsFloat) and not isinstance(value, str)
+    return "" if is_a_number else f"and {short(value)} is a {type(value).__name__}"
 
 
 def reason(error: Exception) -> str:

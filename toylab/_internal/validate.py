@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from toylab._internal import devices, fields
-from toylab._internal.display import reason, short
+from toylab._internal.display import short, why_not_numbers
 from toylab._internal.torch_private import is_batched
 from toylab._internal.uncalled import refuse_class
 from toylab._internal.warn import warn
@@ -519,10 +519,10 @@ def numbers(name: str, value: Any) -> Tensor:  # noqa: ANN401
     try:
         kind = getattr(value, "dtype", None)
         if getattr(kind, "is_complex", False) or getattr(kind, "kind", "") == "c":  # torch drops the imaginary part
-            raise TypeError("and not complex ones")
+            raise TypeError
         held = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach().to("cpu", copy=True)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise TypeError(f"{name} is {short(value)}: it must be numbers ({reason(error)}).") from None
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} is {short(value)}: it must be numbers, {why_not_numbers(value)}.") from None
     if not held.isfinite().all():
         raise ValueError(f"{name} is {short(held.tolist())}: every entry must be finite.")
     return held

@@ -548,6 +548,20 @@ class Truncated(Density):
         """Clean, div grad log p(x) in the box and nan outside; shape [...]."""
         return self._evaluate(x, sigma, 2, lambda: self._inside(x, self.density.divergence(x)))
 
+    def posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """P(class k | x), shape [..., K]; clean, that of p in the box and nan outside."""
+        return self.log_posterior(x, sigma).exp()
+
+    def log_posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """Its logarithm."""
+        return _log_posterior(
+            self.density,
+            x,
+            sigma,
+            lambda: self._inside(x, self.density.log_posterior(x)),
+            lambda part, points, levels: part._noised_in(self.box, points, levels)[0],
+        )
+
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Draws of p, of which those outside the box are thrown away: 1 / P(X in box) for each, at most 10,000."""
         mass = math.exp(self.log_mass)
@@ -679,6 +693,24 @@ class Conditioned(Density):
         bend = sum(gain**2 for gain in self._measurement.gains)
         return self._evaluate(x, sigma, 2, lambda: self.density.divergence(x) - bend)
 
+    def posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """P(class k | x), shape [..., K]; clean, that of p, as y then says no more than x."""
+        return self.log_posterior(x, sigma).exp()
+
+    def log_posterior(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """Its logarithm."""
+        return _log_posterior(
+            self.density,
+            x,
+            sigma,
+            lambda: self.density.log_posterior(x),
+            lambda part, points, levels: noised(part, self._measurement, points, levels, with_divergence=False)[0],
+        )
+
+    def given_class(self, k: int) -> Density:
+        """The k-th class, given y."""
+        return self.density.given_class(k).given(self.A, self.y, self.noise)
+
     def sample(self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Draws of p that pass for draws given y; ``ValueError`` if fewer than 1e-4 do."""
         of = self._measurement
@@ -764,6 +796,49 @@ def _in_two_regimes(
             raise
         return found
     return torch.where(above[..., None] if part == 1 else above, found, at_zero)
+
+
+def _log_posterior(
+    density: Density,
+    x: Tensor,
+    sigma: Tensor | float,
+    clean: Callable[[], Tensor],
+    of_class: Callable[[Density, Tensor, Tensor], Tensor],
+) -> Tensor:
+    """log P(class k | x_sigma) of a density under a condition, [..., K]: ``clean()`` where sigma is 0.
+
+    Where it is not, log w_k + log p_k(x_sigma, condition) of ``of_class(p_k, x [n, 2], levels [n])``, normalised.
+    """
+    sigma = validate.noise_level(sigma, validate.points("x", x))
+    levels = number(sigma, x, torch.float64).expand(x.shape[:-1])
+    above = levels > 0
+    if not bool(above.any()):
+        return clean()
+    points, noisy = x.double().reshape(-1, 2), torch.where(above, levels, 1.0).reshape(-1)
+    log_joint = class_log_weights(density).to(points) + torch.stack(
+        [of_class(part, points, noisy) for part in _classes(density)], -1
+    )
+    found = log_joint.log_softmax(-1).reshape(*x.shape[:-1], -1).to(x)
+    return found if bool(above.all()) else torch.where(above[..., None], found, clean())
+
+
+def _classes(density: Density) -> list[Density]:
+    low, high = density.bounds()
+    n = density.log_posterior((0.5 * (low + high))[None], float((high - low).max())).shape[-1]
+    return [density.given_class(k) for k in range(n)]
+
+
+def class_log_weights(density: Density) -> Tensor:
+    """log w_k, [K] in float64, of a law with classes: log P(k | x) - log p_k(x) + log p(x), at any x.
+
+    Raises:
+        TypeError: if the law has no classes.
+    """
+    low, high = density.bounds()
+    x, sigma = (0.5 * (low + high))[None], float((high - low).max())  # where no class is negligible
+    log_p = density.log_prob(x, sigma)
+    of_each = torch.cat([part.log_prob(x, sigma) for part in _classes(density)])
+    return (density.log_posterior(x, sigma)[0] - of_each + log_p).log_softmax(-1)
 
 
 def _by_rejection(

@@ -28,7 +28,8 @@ from toylab.densities.truncated import Box, gaussian_masses, noised_gaussian
 if TYPE_CHECKING:
     from scipy.stats import gaussian_kde  # slow to load
 
-_CONDITIONING = ("given", "log_evidence", "given_class", "_blurred")
+_CONDITIONING = ("given", "log_evidence", "_blurred")
+_FORMULAS = ("log_prob", "score", "log_prob_and_score", "divergence", "posterior", "log_posterior", "sample")
 
 
 @in_single_precision
@@ -83,7 +84,9 @@ class GaussianMixture(Density):
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Move a subclass by wrappers: a plain mixture with other components would forget what it changes."""
         super().__init_subclass__(**kwargs)
-        for name in ("noised", "scaled", "shifted", "rotated", "_mass_in", "_noised_in", *_CONDITIONING):
+        changed = any(getattr(cls, name) is not getattr(GaussianMixture, name) for name in _FORMULAS)
+        of_classes = ("given_class",) if changed else ()  # of a law that is another one the classes are not known
+        for name in ("noised", "scaled", "shifted", "rotated", "_mass_in", "_noised_in", *_CONDITIONING, *of_classes):
             if getattr(cls, name) is getattr(GaussianMixture, name):
                 setattr(cls, name, getattr(Density, name))
 

@@ -36,6 +36,7 @@ _MOST_HALVINGS = 8
 _BRANCH, _MOST_UNSEARCHED = 8, 128  # parts of a block; nodes of a line that are taken without a search
 _MOST_TOGETHER, _MOST_IN_THE_PLANE = 2**18, 2**23  # nodes of lines that are done together; of a clean law
 _MOST_WIDENINGS, _MOST_DROP = 12, 1e12
+_TELLS_NOTHING = 1e-150  # gains whose squares are no numbers: all points agree with y as well as each other
 _TOO_FAR = 1e8  # noises from y to anything that the law can give
 _LEFT_OUT = 37.0  # e^-37 = 1e-16 of the mass may lie out of bounds
 
@@ -146,7 +147,9 @@ def _in_axes(A: Tensor, y: Tensor, noise: float) -> Measurement:
         gains[1] = float(_gaussians.determinant(*A.flatten())) / length / size / noise
     y1, y2 = torch.cat([y, y.new_zeros(2 - len(y))]).tolist()
     values = (u1 * y1 + u2 * y2) / noise, (u1 * y2 - u2 * y1) / noise
-    return Measurement(((v1, v2), (-v2, v1)), (gains[0], gains[1]), values, log_scale)
+    first, second = (gain if abs(gain) >= _TELLS_NOTHING else 0.0 for gain in gains)
+    second = min(max(second, -first), first)  # rounding may have turned two that are alike round
+    return Measurement(((v1, v2), (-v2, v1)), (first, second), values, log_scale)
 
 
 def updated(of: Measurement, means: Tensor, covariances: Tensor, roots: Tensor) -> Updated:
@@ -235,6 +238,16 @@ def class_label(k: int, n_classes: int) -> int:
 
 def log_evidence(p: Law, of: Measurement) -> tuple[float, float]:
     """log p(y), and an estimate of its error; the law must have ``bounds`` and a ``length_scale``."""
+    try:
+        return _log_evidence(p, of)
+    except _TooMany:
+        raise ValueError(
+            "the integral over the points that agree with y needs too many nodes: noise is narrow against the extent "
+            "of the law, or y is far from all that the law can give. Give a larger noise, or another y."
+        ) from None
+
+
+def _log_evidence(p: Law, of: Measurement) -> tuple[float, float]:
     (b1, b2), (z1, z2) = of.gains, of.values
     if b1 == 0:
         return of.constant - 0.5 * (z1**2 + z2**2), 0.0
@@ -436,14 +449,8 @@ def _integrate(
     return _Integral(log_integral + step.log(), error, in_nothing, score, divergence, covariance)
 
 
-class _TooMany(ValueError):
-    """The nodes of some lines together are too many."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the integral over the points that agree with y needs too many nodes: noise is narrow against the extent "
-            "of the law, or y is far from all that the law can give. Give a larger noise, or another y."
-        )
+class _TooMany(Exception):
+    """The nodes of some lines together are too many; caught in this module."""
 
 
 def _nodes(p: Law, line: _Line, start: Tensor, count: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:

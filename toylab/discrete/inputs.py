@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from toylab._internal import devices, validate
-from toylab._internal.display import reason, short
+from toylab._internal.display import short, why_not_numbers
 
 Vector: TypeAlias = Tensor | Sequence[float]
 Matrix: TypeAlias = Tensor | Sequence[Sequence[float]]
@@ -21,9 +21,9 @@ def numbers(name: str, value: Matrix | Vector) -> Tensor:
         given = (
             value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.get_default_dtype(), device="cpu")
         )
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TypeError(
-            f"{name} is {short(value)}: it must be numbers, as a tensor or as lists ({reason(error)})."
+            f"{name} is {short(value)}: it must be numbers, as a tensor or as lists, {why_not_numbers(value)}."
         ) from None
     check_precision(name, given)
     if validate.readable(given) and not bool((given.abs() <= _LARGEST).all()):  # nan compares false

@@ -10,8 +10,7 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.random import uniform
 from toylab._internal.uncalled import refuse_class
-from toylab.densities import Mixture
-from toylab.densities.density import Density
+from toylab.densities.density import Density, class_log_weights
 from toylab.objectives.inputs import require_density
 from toylab.objectives.objective import HasOffset, Objective
 from toylab.score import NoiseConditionalScore
@@ -41,8 +40,8 @@ class ClassConditional:
 
     Args:
         objective: over noise levels, such as ``NoiseConditional(LogUniform(0.01, 20.0))``.
-        labels: a ``Mixture``, whose parts are the classes: p(k | x) is exact; or a function of points [..., 2] that
-            gives the class of each, whole numbers [...].
+        labels: a density with classes, such as a ``Mixture``, whose parts they are: p(k | x) is exact; or a function of
+            points [..., 2] that gives the class of each, whole numbers [...].
         dropout: probability with which the class of a point is forgotten.
     """
 
@@ -79,22 +78,24 @@ class ClassConditional:
             (1 - dropout) sum_k w_k offset(p_k) + dropout offset(p)
 
         Args:
-            density: p, the mixture that ``labels`` is.
+            density: p, the law that ``labels`` is.
 
         Raises:
-            TypeError: if the labels are no ``Mixture``, whose classes have laws that are known, or the objective knows
-                no offset.
+            TypeError: if the labels are no density with classes, whose laws are known, or the objective knows no
+                offset.
             ValueError: if the density is another one than the labels.
         """
         require_density(density)
-        if not isinstance(self.labels, Mixture):
-            raise TypeError(f"labels is a {type(self.labels).__name__}: the law of each class is known of a Mixture.")
+        if not isinstance(self.labels, Density):
+            raise TypeError(
+                f"labels is a {type(self.labels).__name__}: the law of each class is known of a density with classes, "
+                "such as a Mixture."
+            )
         if not isinstance(self.objective, HasOffset):
             raise TypeError(f"objective is a {type(self.objective).__name__}, which knows no offset.")
         _require_same(density, self.labels)
-        weights: list[float] = (self.labels.weights / self.labels.weights.sum()).tolist()
-        of_each = (self.objective.offset(part) for part in self.labels.densities)
-        of_classes = sum(w * offset for w, offset in zip(weights, of_each, strict=True))
+        weights: list[float] = class_log_weights(self.labels).exp().tolist()
+        of_classes = sum(w * self.objective.offset(self.labels.given_class(k)) for k, w in enumerate(weights))
         return (1 - self.dropout) * of_classes + self.dropout * self.objective.offset(density)
 
     def _classes(self, x: Tensor, generator: torch.Generator | None) -> Tensor:

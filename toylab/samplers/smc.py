@@ -76,7 +76,8 @@ def smc(
     populations grow; a good guess leaves the weights nearly equal. More times bring p to the law of the data.
 
     The mean of the weights, ``Particles.log_evidence``, is an unbiased estimate of the evidence under that p, whatever
-    the size. Particles of a population depend on each other: error bars come from several populations.
+    the size. Particles of a population depend on each other: error bars come from several populations. On a GPU
+    its steps run kernel by kernel, several times slower than as a CUDA graph.
 
     Source: Wu et al. 2023, Practical and asymptotically exact conditional sampling in diffusion models
     (arXiv:2306.17775), algorithm 1, there with ancestral kernels; systematic resampling: Carpenter et al. 1999.

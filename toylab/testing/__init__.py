@@ -7,7 +7,7 @@ Losses of spins, which have no score, are tried by ``check_discrete_loss`` on a 
 True
 """
 
-from toylab.testing.claims import AnnealedLangevin, Claim, Invariant, Langevin, ProbabilityFlow, ReverseSDE
+from toylab.testing.claims import AnnealedLangevin, Claim, Invariant, Langevin, Posterior, ProbabilityFlow, ReverseSDE
 from toylab.testing.objective import check_objective
 from toylab.testing.report import Finding, Report
 from toylab.testing.sampler import check_sampler
@@ -24,6 +24,7 @@ __all__ = [
     "Finding",
     "Invariant",
     "Langevin",
+    "Posterior",
     "ProbabilityFlow",
     "Report",
     "ReverseSDE",

@@ -91,5 +91,30 @@ class ProbabilityFlow:
         require_sde(self.sde)
 
 
-Claim = Invariant | Langevin | AnnealedLangevin | ReverseSDE | ProbabilityFlow
+@dataclass(frozen=True)
+class Posterior:
+    """Draws of X given A X + noise Z = y, X of law p and Z ~ N(0, I): called as sampler(p, A, y, noise, x, times, g).
+
+    A [1, 2] and y [1] are tensors and noise is a number, as in ``p.given(A, y, noise)``, to which the ends are held; x
+    are n draws of that at times[0], where y hardly matters, and the times fall evenly from 1 to sde.t_min. Any method
+    will do whose error falls with the steps, to order 1 or more, or that takes none. One that makes its own times takes
+    len(times) - 1 steps, one that makes its own starts gives len(x) points (a flow had better not: it keeps what is
+    wrong with them). One of ours is wrapped in a line:
+
+        lambda p, A, y, noise, x, times, g: reverse_sde(sde, dps(p.score, A, y, noise), x, times, generator=g)
+
+    Args:
+        sde: gives alpha and sigma; the laws are as wide as the middle of its levels.
+        n_steps: of a first run. A second one takes four times as many, and tells what the steps themselves get wrong.
+    """
+
+    sde: SDE
+    n_steps: int = 32
+
+    def __post_init__(self) -> None:
+        require_sde(self.sde)
+        validate.count("n_steps", self.n_steps)
+
+
+Claim = Invariant | Langevin | AnnealedLangevin | ReverseSDE | ProbabilityFlow | Posterior
 """Any of them."""

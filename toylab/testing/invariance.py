@@ -41,24 +41,32 @@ class Kept:
 
 
 def hermite_means(p: GaussianMixture, start: Tensor, end: Tensor) -> list[Kept]:
-    """Of r_k(x) He_a(w_1) He_b(w_2), w the coordinates along the axes of component k in its standard deviations.
-
-    Under p the mean is the weight of the component for a = b = 0, and 0 else, exactly.
-    """
+    """Those of ``hermite_functions`` after a run."""
+    before, after = hermite_functions(p, start), hermite_functions(p, end)
     found = []
-    shares = [p.posterior(x) for x in (start, end)]
+    for (k, a, b), values in after.items():
+        first = before[k, a, b]
+        memory = float(torch.corrcoef(torch.stack([first, values]))[0, 1])
+        found.append(Kept(k, (a, b), estimate(values, first[:, None]), memory))
+    return found
+
+
+def hermite_functions(p: GaussianMixture, x: Tensor, most_degree: int = 4) -> dict[tuple[int, int, int], Tensor]:
+    """By k, a and b: r_k(x) He_a(w_1) He_b(w_2) less its mean under p, in its standard deviations where p is normal.
+
+    r_k(x) is the probability of component k at x [n, 2], w the coordinates along the axes of the component in its
+    standard deviations. Under p the mean is the weight of the component for a = b = 0, and 0 else, exactly.
+    """
+    found, shares = {}, p.posterior(x)
     for k in range(len(p.weights)):
         variances, axes = torch.linalg.eigh(p.covariances[k])
-        coordinates = [(x - p.means[k]) @ axes / variances.sqrt() for x in (start, end)]
-        polynomials = [_hermite(w) for w in coordinates]  # each [n, 2, 5]
+        h = _hermite((x - p.means[k]) @ axes / variances.sqrt())  # [n, 2, 5]
         for a, b in _DEGREES:
-            if len(p.weights) == 1 and a == b == 0:
+            if a + b > most_degree or (len(p.weights) == 1 and a == b == 0):
                 continue
             size = math.sqrt(math.factorial(a) * math.factorial(b))
-            before, after = (r[:, k] * h[:, 0, a] * h[:, 1, b] / size for r, h in zip(shares, polynomials, strict=True))
             exact = float(p.weights[k]) if a == b == 0 else 0.0
-            memory = float(torch.corrcoef(torch.stack([before, after]))[0, 1])
-            found.append(Kept(k, (a, b), estimate(after - exact, (before - exact)[:, None]), memory))
+            found[k, a, b] = shares[:, k] * h[:, 0, a] * h[:, 1, b] / size - exact
     return found
 
 

@@ -52,10 +52,10 @@ def check_call(run: Run, x: Tensor, how: str) -> Finding:
     return Finding(name, True, "one finite point per chain; the starts are left as they were")
 
 
-def check_draws(run: Run, x: Tensor, noisy: bool) -> list[Finding]:
+def check_draws(run: Run, x: Tensor, noisy: bool | None) -> list[Finding]:
     """All random numbers come from the generator, and each chain has its own; ``noisy`` says whether there are any.
 
-    Half of the chains start at one point, and must part.
+    Half of the chains start at one point, and must part; where ``noisy`` is None, they are noisy if they do.
     """
     few, half = x[:_N].clone(), _N // 2
     few[:half] = few[0]
@@ -71,6 +71,7 @@ def check_draws(run: Run, x: Tensor, noisy: bool) -> list[Finding]:
             "torch.randn(x.shape, generator=g)"
         )
         each = Finding(each.check, False, words)
+    noisy = not alike if noisy is None else noisy
     return [_of_generator(torch.equal(first, again), torch.equal(first, other), touched, noisy), each]
 
 
