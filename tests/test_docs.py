@@ -596,6 +596,22 @@ def test_the_table_of_inverse_problems_is_the_recorded_one():
         assert abs(coverage[name]["covered"] - 0.9) < 3 * coverage[name]["standard_error"]
 
 
+def test_with_its_steps_dps_comes_below_the_other_approximations():
+    """As the page and the lesson say, by the numbers that the lesson printed when it was run."""
+    lesson = "13_inverse_problems"
+    cells = json.loads((ROOT / "notebooks" / f"{lesson}.ipynb").read_text())["cells"]
+    printed = "".join("".join(out.get("text", "")) for cell in cells for out in cell.get("outputs", []))
+    error = {
+        line.split("  ")[0]: dict(re.findall(r"(\d+) steps: ([\d.]+)", line))
+        for line in printed.splitlines()
+        if " steps: " in line
+    }
+    few, many = error["DPS"]["64"], error["DPS"]["1024"]
+    assert f"its error falls from {few} to {many}, *below that of the others*" in text_of_lesson(lesson)
+    assert all(float(many) < float(error[name]["256"]) - 0.03 for name in ("ΠGDM", "TMPD", posterior.REPLACEMENT))
+    assert "At 1,024 steps, in [the lesson]" in (ROOT / "docs" / "inverse_problems.md").read_text()
+
+
 def test_where_the_weight_of_noise_prediction_falls():
     sde = VP()
     level = torch.linspace(1.0, 3.0, 201, dtype=torch.float64)
