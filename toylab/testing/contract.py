@@ -36,7 +36,7 @@ def check_losses(
         return Finding(
             name,
             False,
-            told + (_HANDED if field != "machine" and isinstance(error, TypeError | AttributeError) else ""),
+            told + (_HANDED if call.startswith("objective") and isinstance(error, TypeError | AttributeError) else ""),
         )
     if not isinstance(values, Tensor):
         return Finding(name, False, f"gives a {type(values).__name__} for 7 points: give a tensor of 7 losses")

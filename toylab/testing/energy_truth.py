@@ -36,6 +36,7 @@ class EnergyTruth:
 
     Attributes:
         name: of the true energy.
+        measure: the loss whose curvature is compared with.
         directions: names of the functions.
         carries: whether the loss moves the chains of the model, which is found out at its first call.
 
@@ -44,7 +45,7 @@ class EnergyTruth:
         sigma: noise level of the law whose energy is to be learned.
     """
 
-    name, directions = "E = -log p", DIRECTIONS
+    name, measure, directions = "E = -log p", "-log p", DIRECTIONS
 
     def __init__(self, density: Density, sigma: float) -> None:
         self.carries = False

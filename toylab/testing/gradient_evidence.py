@@ -18,12 +18,14 @@ from toylab.testing.evidence import CONSTANT, N_LOOKS
 
 _N_BATCHES = 100  # of each round: for the slopes, by Student's law of some 95 degrees of freedom
 _N_CURVED = 20  # for the curvatures, which hardly vary
+_N_TRIED = 12  # batches for a guess of what is learned instead
+_SURE = 5.0  # standard errors, of words for what is wrong already
 _STEP = 0.05  # in a coefficient: of likelihood, whose curvature is a variance, that is right to .3 %
 ModelLosses = Callable[[Tensor, Tensor], Tensor]  # of the model of coefficients a [k] at points, with the same draws
 
 
 class ModelTruth(Protocol):
-    """What a loss should be least at: ``EnergyTruth`` or ``SpinTruth``."""
+    """What a loss should be least at: ``EnergyTruth``, ``SpinTruth`` or ``GridTruth``."""
 
     @property
     def name(self) -> str:
@@ -42,7 +44,12 @@ class ModelTruth(Protocol):
 
     @property
     def variances(self) -> dict[str, float]:
-        """The curvature of likelihood along each direction."""
+        """The curvature of ``measure`` along each direction."""
+        ...
+
+    @property
+    def measure(self) -> str:
+        """The loss that others are compared with: likelihood, or the divergence of concrete scores."""
         ...
 
     @property
@@ -128,12 +135,19 @@ class GradientEvidence(Generic[AnyTruth]):
         return {name: together([found[name] for found in self.curved]) for name in self.truth.directions}
 
     def ratios(self) -> dict[str, Estimate]:
-        """Curvature over that of likelihood, which may not know a direction."""
+        """Curvature over that of the truth's measure, which may not know a direction."""
         return {
             name: Estimate(part.mean / variance, part.error / variance, part.n)
             for name, part in self.curvatures().items()
             if (variance := self.truth.variances[name]) > 0
         }
+
+    def slopes_at(self, a: Tensor) -> list[Estimate]:
+        """The mean gradient at other coefficients a, from one batch if nothing is drawn."""
+        each = torch.stack([value_and_slope(losses, x, a)[1] for losses, x in self.batches[:_N_TRIED]])
+        if len(each) == 1:
+            return [Estimate(float(value), 0.0, 1) for value in each[0]]
+        return [estimate(column, column.new_empty(len(column), 0)) for column in each.T]
 
     def off(self) -> list[str]:
         """Along which directions the mean gradient is not 0."""
@@ -199,6 +213,11 @@ class GradientEvidence(Generic[AnyTruth]):
         free = self.free()
         parts = [part for name, part in self.curvatures().items() if name not in free and part.mean != 0]
         return max((((self.z_of_curvature + SEEN) * part.error / part.mean) ** 2 for part in parts), default=0.0)
+
+
+def vanishes(slopes: list[Estimate], slack: list[float]) -> bool:
+    """Whether a guess is right: all slopes are 0, up to noise and what each may be off."""
+    return all(abs(part.mean) <= _SURE * part.error + most for part, most in zip(slopes, slack, strict=True))
 
 
 def value_and_slope(losses: ModelLosses, x: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:

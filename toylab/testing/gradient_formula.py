@@ -44,11 +44,13 @@ def check_rise(found: GradientEvidence[Any], explain: Callable[[], str]) -> Find
     low, high = min(ratios.values()), max(ratios.values())
     if high - low <= _ALIKE * high:
         times = "as" if abs(high - 1) <= _ALIKE else f"{0.5 * (low + high):.3g} times as steeply as"
-        return Finding(name, True, f"the loss rises from the truth {times} -log p does, in all directions")
+        return Finding(
+            name, True, f"the loss rises from the truth {times} {found.truth.measure} does, in all directions"
+        )
     steep, flat_one = max(ratios, key=lambda d: ratios[d]), min(ratios, key=lambda d: ratios[d])
     return Finding(
         name,
         True,
         f"the slope of the loss about the truth is {low:.2g} (along {flat_one}) to {high:.2g} (along {steep}) of that "
-        "of the likelihood",
+        f"of {found.truth.measure}",
     )
