@@ -7,7 +7,7 @@ variates. How the gradient changes from there is a central difference, with the 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -100,13 +100,17 @@ class GradientEvidence(Generic[AnyTruth]):
         values, slopes = (torch.stack(parts) for parts in zip(*found, strict=True))
         controls = torch.stack([self.truth.controls(part, number) for _, part, number in drawn])
         self.batches = self.batches or [(losses, part) for losses, part, _ in drawn]
-        self.at_truth.append(estimate(values, controls))
-        self.rounds.append({name: estimate(slopes[:, k], controls) for k, name in enumerate(self.truth.directions)})
+        self.at_truth.append(_of_points(estimate(values, controls), x))
+        self.rounds.append(
+            {name: _of_points(estimate(slopes[:, k], controls), x) for k, name in enumerate(self.truth.directions)}
+        )
         if not self.off() and self._times_for_curvatures() > 1:
             again = [curvatures(losses_with(seed()), part, self.truth.exact) for part in x.tensor_split(_N_CURVED)]
             changes = torch.stack(again)
             none = changes.new_empty(len(changes), 0)
-            self.curved.append({name: estimate(changes[:, k], none) for k, name in enumerate(self.truth.directions)})
+            self.curved.append(
+                {name: _of_points(estimate(changes[:, k], none), x) for k, name in enumerate(self.truth.directions)}
+            )
         self.n += len(x)
 
     @property
@@ -213,6 +217,11 @@ class GradientEvidence(Generic[AnyTruth]):
         free = self.free()
         parts = [part for name, part in self.curvatures().items() if name not in free and part.mean != 0]
         return max((((self.z_of_curvature + SEEN) * part.error / part.mean) ** 2 for part in parts), default=0.0)
+
+
+def _of_points(part: Estimate, x: Tensor) -> Estimate:
+    """A mean over batches, which counts beside other rounds by its points."""
+    return replace(part, n=len(x))
 
 
 def vanishes(slopes: list[Estimate], slack: list[float]) -> bool:
