@@ -169,7 +169,7 @@ def _check_gradient(losses: ModelLosses, truth: SpinTruth | GridTruth, x: Tensor
         )
     if not exactly:
         return Finding(name, True, f"reaches the {truth.field}")
-    h, steps = 1e-4, torch.eye(len(truth.directions), dtype=torch.float64)
+    h, steps = 1e-4, torch.eye(len(truth.directions), dtype=torch.float64, device="cpu")
     _, slope = value_and_slope(losses, x, truth.exact)
     expected = torch.stack(
         [(losses(h * step, x).detach().mean() - losses(-h * step, x).detach().mean()) / (2 * h) for step in steps]

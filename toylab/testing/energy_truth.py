@@ -57,7 +57,7 @@ class EnergyTruth:
     @property
     def exact(self) -> Tensor:
         """The coefficients of E = -log p, a = 0, shape [5]."""
-        return torch.zeros(len(DIRECTIONS), dtype=torch.float64)
+        return torch.zeros(len(DIRECTIONS), dtype=torch.float64, device="cpu")
 
     @cached_property
     def variances(self) -> dict[str, float]:
@@ -72,11 +72,13 @@ class EnergyTruth:
     @cached_property
     def _sizes(self) -> Tensor:
         deviations = _deviations(self.law)
-        return torch.tensor([1.0, *(deviations[name] for name in (WAVE, SLOPE, TILT)), 1.0], dtype=torch.float64)
+        return torch.tensor(
+            [1.0, *(deviations[name] for name in (WAVE, SLOPE, TILT)), 1.0], dtype=torch.float64, device="cpu"
+        )
 
     @cached_property
     def _shifts(self) -> Tensor:
-        return torch.tensor([*_means(self.law), 0.0], dtype=torch.float64)
+        return torch.tensor([*_means(self.law), 0.0], dtype=torch.float64, device="cpu")
 
     def chains(self, n: int, seed: int) -> Tensor:
         """Persistent chains [n, 2] that have reached the law: draws of it."""

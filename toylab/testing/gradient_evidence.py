@@ -240,6 +240,6 @@ def value_and_slope(losses: ModelLosses, x: Tensor, a: Tensor) -> tuple[Tensor, 
 
 def curvatures(losses: ModelLosses, x: Tensor, a: Tensor) -> Tensor:
     """The change of each slope along its own direction, shape [k]."""
-    steps = _STEP * torch.eye(len(a), dtype=a.dtype)
+    steps = _STEP * torch.eye(len(a), dtype=a.dtype, device=a.device)
     ends = [[value_and_slope(losses, x, a + h * step)[1][k] for h in (1.0, -1.0)] for k, step in enumerate(steps)]
     return torch.stack([(ahead - behind) / (2 * _STEP) for ahead, behind in ends])

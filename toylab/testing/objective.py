@@ -125,7 +125,7 @@ def check_objective(
         return check_domain_objective(objective, free, network_of, draws, n, n_most)
     level = math.nan  # of several
     if single := not isinstance(sigma, Tensor | ContinuousLevels):
-        level = float(validate.noise_level(sigma, torch.zeros(2)))
+        level = float(validate.noise_level(sigma, torch.zeros(2, device="cpu")))
     if single and asks_for_an_energy(objective, draws.density, level, network_of):
         if weight is not None:
             raise ValueError("weight is given for a loss that asks for model.energy, which has none: leave it out.")

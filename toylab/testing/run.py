@@ -31,7 +31,7 @@ class Draws:
 
     def fresh(self) -> int:
         """A seed that was not used before."""
-        return int(torch.randint(2**60, (), generator=self._seeds))
+        return int(torch.randint(2**60, (), generator=self._seeds, device="cpu"))
 
     def points(self, n: int) -> Tensor:
         """Shape [n, 2]."""

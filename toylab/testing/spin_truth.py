@@ -9,7 +9,7 @@ from toylab.discrete import BoltzmannMachine
 from toylab.testing.evidence import OTHER
 from toylab.testing.systematic import systematic
 
-SPINS = BoltzmannMachine.from_vector(torch.tensor([0.5, -0.3, 0.2, 0.1, 0.3, -0.4], dtype=torch.float64))
+SPINS = BoltzmannMachine.from_vector(torch.tensor([0.5, -0.3, 0.2, 0.1, 0.3, -0.4], dtype=torch.float64, device="cpu"))
 """Three spins with couplings and fields: the machine in which losses are tried."""
 
 
@@ -37,7 +37,7 @@ class SpinTruth:
     def directions(self) -> tuple[str, ...]:
         """Names of the parameters."""
         n = self.machine.n_spins
-        i, j = torch.triu_indices(n, n, 1).tolist()
+        i, j = torch.triu_indices(n, n, 1, device="cpu").tolist()
         pairs = [f"W_{a + 1},{b + 1}" for a, b in zip(i, j, strict=True)]
         return (*pairs, *(f"b_{k + 1}" for k in range(n)))
 
