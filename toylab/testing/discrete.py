@@ -67,9 +67,9 @@ def check_discrete_loss(
     """
     validate.function("loss", loss, "discrete.pseudo_likelihood")
     law = GridTruth(truth) if isinstance(truth, GridLaw) else SpinTruth(check_machine("truth", truth))
-    validate.count("n", n, least=100)
-    validate.count("n_most", n_most)
-    validate.count("seed", seed, least=0)
+    n = validate.count("n", n, least=100)
+    n_most = validate.count("n_most", n_most)
+    seed = validate.count("seed", seed, least=0)
     seeds = torch.Generator().manual_seed(seed)
 
     def fresh() -> int:

@@ -37,7 +37,7 @@ def check_sde(sde: SDE, *, seed: int = 0) -> Report:
     True
     """
     require_sde(sde)
-    validate.count("seed", seed, least=0)
+    seed = validate.count("seed", seed, least=0)
     findings = [_check_call(sde)]
     if not findings[-1].passed:
         return Report(tuple(findings))
