@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import toylab
+from benchmarks import __main__ as command
 from toylab.classroom import lab
 from toylab.cli import main
 from toylab.experiments import EXPERIMENTS, Experiment, Result
@@ -39,10 +40,10 @@ def test_version(capsys):
     assert capsys.readouterr() == (f"toylab {toylab.__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["figures", "--help"], ["lab", "--help"], ["handout", "--help"]])
-def test_help_has_an_example(arguments, capsys):
+@pytest.mark.parametrize("command", ["", "figures", "lab", "handout", "bench"])
+def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
-        main(arguments)
+        main([*command.split(), "--help"])
     assert stop.value.code == 0
     assert "example:\n  toylab " in capsys.readouterr().out
 
@@ -63,7 +64,7 @@ def test_help_has_an_example(arguments, capsys):
         (["lab", "no such folder"], "no such folder"),
         (["handout"], "DIR"),
         (["figure"], "figure"),
-        (["bench"], "Speed and memory are measured by `make bench`"),
+        (["bench", "--only", "mala"], "--only"),
         ([], "COMMAND"),
     ],
 )
@@ -232,3 +233,43 @@ def test_a_handout_that_cannot_be_written_is_one_line(tmp_path, capsys):
     for folder in ("a_file", "a_file/below"):
         assert "cannot write there" in refused(capsys, "handout", str(tmp_path / folder))
     assert (tmp_path / "a_file").read_text() == "mine"
+
+
+def test_bench_hands_its_words_to_the_benchmarks_and_their_status_back(monkeypatch):
+    heard = []
+    monkeypatch.setattr(command, "main", lambda words: heard.append(words) or len(words))
+    assert main(["bench", "speed", "--only", "mala", "--share", "0.1"]) == 5
+    assert main(["bench", "seeds"]) == 1
+    assert heard == [["speed", "--only", "mala", "--share", "0.1"], ["seeds"]]
+
+
+@pytest.mark.parametrize(("words", "said"), [((), "memory"), (("speed", "--help"), "--share")])
+def test_bench_lists_what_can_be_measured_and_its_options(words, said, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", *words])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert said in out and out.startswith("usage: python -m benchmarks")
+
+
+def test_bench_takes_the_benchmarks_of_its_checkout_before_others(tmp_path, monkeypatch):
+    for folder, status in (("checkout", 7), ("in the way", 8)):
+        (tmp_path / folder / "benchmarks").mkdir(parents=True)
+        (tmp_path / folder / "benchmarks" / "__init__.py").touch()
+        (tmp_path / folder / "benchmarks" / "__main__.py").write_text(f"def main(words):\n    return {status}\n")
+    (tmp_path / "checkout" / "pyproject.toml").touch()
+    for module in ("benchmarks", "benchmarks.__main__"):
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "in the way"), *sys.path])
+    monkeypatch.setattr(toylab, "__file__", str(tmp_path / "checkout" / "toylab" / "__init__.py"))
+    assert main(["bench", "speed", "--share", "2"]) == 7
+
+
+@pytest.mark.parametrize("there", [(), ("benchmarks/__main__.py",), ("pyproject.toml",)])
+def test_bench_without_a_checkout_says_where_benchmarks_are(there, tmp_path, monkeypatch, capsys):
+    """Among installed packages there may be somebody else's ``benchmarks``."""
+    for name in there:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(toylab, "__file__", str(tmp_path / "toylab" / "__init__.py"))
+    assert "in a checkout of its source" in refused(capsys, "bench", "speed", "--share", "2")

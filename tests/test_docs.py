@@ -253,6 +253,7 @@ def test_the_numbers_of_discrete_laws_are_those_that_the_code_prints():
         last_place = 10.0 ** -len(said_number.partition(".")[2])
         assert float(number) == pytest.approx(float(said_number), rel=0, abs=1.5 * last_place)
     assert "it learns 2 W and 2 b: turning a spin over" in out and ": the 2 is left out\n" in out
+    assert "it learns what belongs to the neighbour behind: at x_i take the number that looks back to x, " in out
     rows = [line for line in out.splitlines() if line.startswith("|")]
     assert len(rows) == 14
     for row in rows:

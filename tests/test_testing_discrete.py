@@ -1,4 +1,4 @@
-"""``check_discrete_loss``: it accepts every estimator of a Boltzmann machine, and names the mistakes of its like."""
+"""``check_discrete_loss``: it accepts every right loss of spins and of cells, and names the mistakes of others."""
 
 import inspect
 import re
@@ -13,6 +13,8 @@ from toylab import discrete
 from toylab.densities import two_modes
 from toylab.discrete import (
     BoltzmannMachine,
+    GridLaw,
+    GridScoreMatching,
     all_spins,
     concrete_score_matching,
     contrastive_divergence,
@@ -21,7 +23,9 @@ from toylab.discrete import (
     pseudo_likelihood,
     ratio_matching,
 )
-from toylab.testing import SPINS, check_discrete_loss, check_objective
+from toylab.discrete.grid_law import neighbours
+from toylab.testing import CELLS, SPINS, check_discrete_loss, check_objective
+from toylab.testing.grid_truth import GridTruth
 from toylab.testing.spin_truth import SpinTruth
 
 N = 20_000  # to begin with: a right loss that draws gets as many states as its check needs
@@ -207,12 +211,12 @@ def test_the_steepness_is_the_curvature_over_that_of_likelihood():
 
 def test_states_come_as_often_as_they_should():
     """Each within one of n p."""
-    truth = SpinTruth(SPINS)
-    p, n = SPINS.probabilities(), 1000
-    for seed in range(5):
-        x = truth.states(n, seed)
-        counts = torch.stack([(x == state).all(-1).sum() for state in SPINS.states])
-        assert bool(((counts - n * p).abs() < 1).all())
+    n = 1000
+    for truth in (SpinTruth(SPINS), GridTruth(CELLS)):
+        for seed in range(5):
+            x = truth.states(n, seed)
+            counts = torch.stack([(x == state).all(-1).sum() for state in truth.every])
+            assert bool(((counts - n * truth.probabilities).abs() < 1).all())
 
 
 def test_a_report_is_reproducible_and_leaves_the_global_stream():
@@ -236,3 +240,114 @@ def test_a_report_is_reproducible_and_leaves_the_global_stream():
 def test_bad_arguments_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# ---------------------------------------------------------------------------------- concrete scores of cells on a grid
+
+STEPS, BACK = [(-1, 0), (1, 0), (0, -1), (0, 1)], [1, 0, 3, 2]
+
+
+def by_sides(score, x, formula=lambda c, back: c**2 + 2 * c - 2 * back, back=BACK, beyond=None):
+    """``formula`` of c_i(x) and the number of the neighbour that looks back, summed over sides, by loops over cells.
+
+    Where there is no neighbour nothing is added, or else that of the cell that ``beyond`` names.
+    """
+    rows, columns = CELLS.probabilities.shape
+    total = torch.zeros(len(x), dtype=torch.float64)
+    for i, (down, right) in enumerate(STEPS):
+        near = [(row + down, column + right) for row, column in x.tolist()]
+        there = [0 <= row < rows and 0 <= column < columns for row, column in near]
+        instead = beyond or (lambda row, column: (0, 0))
+        near = torch.tensor([at if ok else instead(*at) for at, ok in zip(near, there, strict=True)])
+        counts = torch.tensor(there) | (beyond is not None)
+        total = total + torch.where(counts, formula(score(x)[:, i], score(near)[:, back[i]]), 0.0)
+    return total
+
+
+def of(formula, **others):
+    return partial(by_sides, formula=formula, **others)
+
+
+def held_at_0_beyond_the_edge(score, x):
+    beyond = torch.where(CELLS.concrete_score(x) == 0, score(x), 0.0)  # no two neighbours are as likely as each other
+    return by_sides(score, x) + beyond.square().sum(-1)
+
+
+def to_the_log_ratio(score, x):
+    """E[e^c_i(x) - c_i(x) P(x_i) / P(x)], least where e^c is the ratio."""
+    return by_sides(score, x, lambda c, back: c.exp() - back)
+
+
+class GridWithAnOffset(GridScoreMatching):
+    def offset(self, law):
+        return 0.5 * super().offset(law)
+
+
+SOUND_ON_A_GRID = {
+    "concrete score matching": (GridScoreMatching(3, 4), "rises from the truth as |c - c*|^2 does"),
+    "by sides": (by_sides, "rises from the truth as |c - c*|^2 does"),
+    "half of it": (of(lambda c, back: c**2 / 2 + c - back), "rises from the truth 0.5 times as steeply"),
+    "held at 0 beyond the edge": (held_at_0_beyond_the_edge, "as |c - c*|^2 does"),
+}
+
+
+@pytest.mark.parametrize("name", SOUND_ON_A_GRID)
+def test_a_right_loss_of_cells_passes(name):
+    loss, says = SOUND_ON_A_GRID[name]
+    report = check_discrete_loss(loss, truth=CELLS, n=N)
+    assert report.passed, report
+    assert says in str(report) and "would have been seen" in str(report)
+
+
+MUTANTS_ON_A_GRID = {
+    "linear terms once": (of(lambda c, back: c**2 + c - back), "learns c/2: the linear terms count half"),
+    "half of the square": (of(lambda c, back: c**2 / 2 + 2 * c - 2 * back), "learns 2 c: the linear terms count twice"),
+    "signs": (of(lambda c, back: c**2 - 2 * c + 2 * back), "learns -c: sign of the linear terms"),
+    "the square alone": (of(lambda c, back: c**2), "learns 0: the linear terms are left out"),
+    "no neighbour": (of(lambda c, back: c**2 + 2 * c), "learns -1: the neighbour's own number"),
+    "the ratio": (of(lambda c, back: c**2 - 2 * back), "the ratio P(x_i) / P(x) = c + 1: the term 2 c_i(x) is left"),
+    "its logarithm": (to_the_log_ratio, "learns log P(x_i) / P(x)"),
+    "upside down": (of(lambda c, back: (1 + back) ** 2 - 2 * c), "the ratio is upside down"),
+    "not looking back": (of(lambda c, back: c**2 + 2 * c - 2 * back, back=range(4)), "the number that looks back to x"),
+    "clamped at the edge": (
+        partial(by_sides, beyond=lambda row, column: (min(max(row, 0), 2), min(max(column, 0), 3))),
+        "leave out those beyond the edge",
+    ),
+    "around the edge": (
+        partial(by_sides, beyond=lambda row, column: (row % 3, column % 4)), "leave out those beyond the edge"
+    ),
+    "no square": (of(lambda c, back: 2 * c - 2 * back), "c_i(x)^2 is left out"),
+    "the whole": (of(lambda c, back: -(c**2) - 2 * c + 2 * back), "falls from the truth along below (0, 0)"),
+    "no edge": (lambda s, x: s(x + 1).sum(-1), "loss(score, x) raises ValueError: x leaves the grid"),
+    "detached": (of(lambda c, back: c**2 + 2 * c - 2 * back.detach()), "backward gives another gradient"),
+    "an offset": (GridWithAnOffset(3, 4), "offset(law) is"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTANTS_ON_A_GRID)
+def test_a_mutant_of_cells_is_rejected_by_name(name):
+    loss, says = MUTANTS_ON_A_GRID[name]
+    report = check_discrete_loss(loss, truth=CELLS, n=N)
+    assert not report.passed, report
+    assert says in report.wrong, report
+
+
+def test_another_law_on_a_grid_and_a_loss_for_another_grid():
+    law = GridLaw([[0.2, 0.5, 0.3]])
+    assert check_discrete_loss(GridScoreMatching(1, 3), truth=law).passed
+    assert "x leaves the grid" in check_discrete_loss(GridScoreMatching(1, 3), truth=CELLS).wrong
+
+
+@pytest.mark.parametrize(("counts", "says"), [(2, ""), (1, "the gradient does not vanish at the concrete score")])
+def test_a_loss_of_cells_that_draws(counts, says):
+    """Twice the part of two sides, upright or across, drawn for each cell; and with a neighbour that counts half."""
+
+    def loss(score, x, generator=None):
+        near, there = neighbours(x, *law.probabilities.shape)
+        back = score(near)[..., range(4), BACK]
+        parts = torch.where(there, score(x).square() + 2 * score(x) - counts * back, 0.0).view(-1, 2, 2).sum(-1)
+        return 2 * parts.gather(-1, torch.randint(2, (len(x), 1), generator=generator))[:, 0]
+
+    law = GridLaw([[0.3, 0.2], [0.35, 0.15]])
+    report = check_discrete_loss(loss, truth=law, n=N)
+    assert report.passed == (not says) and says in report.wrong, report

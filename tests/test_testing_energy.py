@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 
 import pytest
 import scipy.stats
@@ -315,11 +316,30 @@ def test_a_slip_of_the_size_that_a_pass_rules_out_is_seen():
     assert "the gradient does not vanish at E = -log p" in report.wrong
 
 
-def test_what_cannot_be_told_is_no_pass():
+def needed(report):
+    return int(re.search(r"about ([\d,]+) points would do", report.wrong)[1].replace(",", ""))
+
+
+def test_what_cannot_be_told_is_no_pass_and_the_points_that_it_takes_are_told():
+    """With a fixed seed; a right loss is rejected once in 1e6 runs, and twice the points told suffice by far."""
     report = check_objective(ContrastiveDivergence(mala), density=ONE, n=1000, n_most=1000)
     assert report.undecided, report
     assert "could not tell below" in report.wrong
-    assert "let chains go further" in report.wrong
+    assert "let chains go further" in report.wrong and "hardly leave the data" not in report.wrong
+    n = needed(report)
+    assert check_objective(ContrastiveDivergence(mala), density=ONE, n=1000, n_most=2 * n).passed
+    assert check_objective(ContrastiveDivergence(mala), density=ONE, n=1000, n_most=n // 10).undecided
+
+
+def test_small_steps_are_said_to_need_points_in_inverse_proportion(few=1000):
+    """The gradient is of the order of the step and its noise of the root of it, so that n goes as 1 / step."""
+    told = {}
+    for step_size in (1e-3, 1e-2):
+        step = functools.partial(langevin_step, step_size=step_size)
+        report = check_objective(ContrastiveDivergence(step), density=ONE, n=few, n_most=few)
+        assert report.undecided and "as where chains hardly leave the data" in report.wrong
+        told[step_size] = needed(report)
+    assert 7 < told[1e-3] / told[1e-2] < 14  # told to one digit
 
 
 def test_a_report_is_reproducible_and_leaves_the_global_stream():

@@ -155,3 +155,11 @@ def test_a_handout_needs_no_checkout(fresh, tmp_path):
     python, env = fresh
     run(python.with_name("toylab"), "handout", "class", cwd=tmp_path, env=env)
     assert len([*(tmp_path / "class").glob("*.ipynb")]) == len([*NOTEBOOKS.glob("*.ipynb")])
+
+
+def test_benchmarks_are_said_to_be_elsewhere(fresh, tmp_path):
+    python, env = fresh
+    call = [python.with_name("toylab"), "bench", "speed"]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("toylab: bench: the benchmarks are not installed") and done.stderr.count("\n") == 1

@@ -4,6 +4,7 @@ All subcommands are in this one file: each is a few lines of options and a call 
 """
 
 import argparse
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -21,17 +22,22 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0 done, 2 for a request that cannot be met, 130 after Ctrl-C."""
+    """Run the command.
+
+    Returns:
+        The exit status: 0 done, 2 for a request that cannot be met, 130 after Ctrl-C; of ``bench``, that of the
+        benchmarks, which is 1 if some rows failed.
+    """
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        status: int = options.run(options) or 0
     except UsageError as error:
         print(f"toylab: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("toylab: interrupted; nothing was written.", file=sys.stderr)
         return 130
-    return 0
+    return status
 
 
 class UsageError(Exception):
@@ -44,8 +50,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One line on standard error, exit status 2."""
-        if "invalid choice: 'bench'" in message:
-            message += ". Speed and memory are measured by `make bench`, in a checkout of the source"
         print(f"toylab: {message}. Try: {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
 
@@ -84,6 +88,15 @@ def _parser() -> argparse.ArgumentParser:
             description="Write copies of the notebooks in which each solution is replaced by an empty place for the "
             "answer. Everything else is unchanged, outputs and pictures included.",
             epilog="example:\n  toylab handout class",
+        )
+    )
+    _add_bench(
+        commands.add_parser(
+            "bench",
+            help="measure speed and memory beside other packages, in a checkout of the source",
+            description="Measure, and write the numbers: `python -m benchmarks` with the same words, in the checkout "
+            "that\ntoylab runs from. Without a word, what can be measured is listed.",
+            epilog="example:\n  toylab bench speed --only mala --share 0.1",
         )
     )
     return parser
@@ -126,6 +139,12 @@ def _add_handout(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=_handout)
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", nargs="?", metavar="WHAT", help="what to measure")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="its options: toylab bench WHAT --help names them")
+    parser.set_defaults(run=_bench)
 
 
 def _port(text: str) -> int:
@@ -245,3 +264,17 @@ def _handout(options: argparse.Namespace) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from None
     print("\n".join(map(str, written)))
+
+
+def _bench(options: argparse.Namespace) -> int:
+    """The exit status of the benchmarks, which are outside the wheel: loaded by name, and only where they are."""
+    checkout = Path(toylab.__file__).resolve().parents[1]
+    if not all((checkout / name).is_file() for name in ("pyproject.toml", "benchmarks/__main__.py")):
+        raise UsageError(
+            "bench: the benchmarks are not installed with toylab; they are in a checkout of its source. "
+            "Get one, `make env` there, and run `make bench`, or its .venv/bin/toylab bench."
+        )
+    sys.path.insert(0, str(checkout))  # others, too, have a folder of this name
+    benchmarks = importlib.import_module("benchmarks.__main__")
+    status: int = benchmarks.main([options.what, *options.options] if options.what else ["--help"])
+    return status

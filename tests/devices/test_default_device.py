@@ -14,7 +14,7 @@ from tests.fuzz.calls import calls
 
 FACTORIES = {
     "arange", "as_tensor", "empty", "eye", "full", "linspace", "logspace", "ones", "rand", "randint", "randn",
-    "randperm", "scalar_tensor", "tensor", "zeros",
+    "randperm", "scalar_tensor", "tensor", "tril_indices", "triu_indices", "zeros",
 }  # fmt: skip
 FEW = (
     "densities.GaussianMixture", "densities.Mixture", "densities.Circle.", "densities.Truncated",
@@ -22,10 +22,10 @@ FEW = (
     "densities.StudentTMixture.", "densities.Banana", "densities.isotropic", "densities.ring", "schedules.", "sde.VP",
     "score.", "paths.Linear", "paths.draw", "discrete.BoltzmannMachine", "objectives.NoiseConditional",
     "objectives.FlowMatching", "objectives.LogUniform", "samplers.langevin", "samplers.reverse_sde",
-    "metrics.fisher_divergence", "metrics.histogram", "training.fit",
+    "metrics.fisher_divergence", "metrics.histogram", "testing.", "training.fit",
 )  # fmt: skip
 HOME = Path(toylab.__file__).parent
-FILES = sorted(path for path in HOME.rglob("*.py") if "testing" not in path.parts)
+FILES = sorted(HOME.rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOME)))

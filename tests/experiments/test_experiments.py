@@ -35,8 +35,10 @@ from toylab.experiments import (
     posterior,
     reference,
     samplers,
+    setting,
 )
 from toylab.experiments.budgeted_samplers import FLOWS, NOISY
+from toylab.experiments.run_and_draw import run_and_draw
 from toylab.experiments.trained_objectives import targets, trainings
 from toylab.metrics import grid_points
 from toylab.paths import Linear
@@ -504,3 +506,19 @@ def test_posterior_measures_draws_of_the_truth_as_right():
     assert found["diverged"] == 0
     moved = torch.cat([x, torch.full((20_000, 2), math.nan)])
     assert posterior._measure(moved, p, q)["diverged"] == 0.5
+
+
+@pytest.mark.parametrize("of", [np.int64, torch.tensor])
+def test_a_seed_of_another_library_is_a_seed(of):
+    """It makes the same stream, and is written as a number of Python."""
+    assert setting.generator(of(3), 2).initial_seed() == setting.generator(3, 2).initial_seed()
+    numbers, _ = run_and_draw("fields", EXPERIMENTS["fields"], seed=of(3), progress=False)
+    assert json.loads(json.dumps(numbers["made with"]))["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("seed", "error"), [("3", TypeError), (1.5, TypeError), (True, TypeError), (-1, ValueError), (10**13, ValueError)]
+)
+def test_what_is_no_seed_is_refused_before_any_work(seed, error):
+    with pytest.raises(error, match="seed is"):
+        setting.generator(seed, 0)

@@ -50,9 +50,9 @@ MACHINE = discrete.BoltzmannMachine.from_vector(torch.tensor([0.5, -0.3, 0.2, 0.
 GRID = discrete.GridLaw([[0.1, 0.2, 0.1], [0.3, 0.1, 0.2]])
 
 
-def points(n: int = 6, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Points of two modes."""
-    return P.sample((n,), generator=torch.Generator().manual_seed(0)).to(dtype)
+def points(n: int = 6, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Points of two modes, in torch's default dtype."""
+    return P.sample((n,), generator=torch.Generator().manual_seed(0)).to(dtype or torch.get_default_dtype())
 
 
 def spins() -> torch.Tensor:

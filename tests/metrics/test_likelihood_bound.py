@@ -11,7 +11,7 @@ import pytest
 import scipy.integrate
 import torch
 
-from toylab.densities import Circle, GaussianMixture, isotropic
+from toylab.densities import Circle, GaussianMixture, Square, isotropic
 from toylab.metrics import LikelihoodBound, entropy, flow_kl_divergence, kl_divergence, likelihood_bound
 from toylab.networks import NoiseConditionalMLP
 from toylab.samplers import log_likelihood
@@ -154,6 +154,18 @@ def test_a_law_without_a_density_has_a_bound_where_noise_begins():
     assert bound.prior == pytest.approx(kl_divergence(p.noised(10.0), normal(10.0)), abs=1e-9)
     with pytest.raises(ValueError, match="no density"):
         likelihood_bound(VP(t_min=0.0), p.score, p)
+
+
+@pytest.mark.parametrize("p", [normal().truncated((0.0, 2.0, -1.0, 3.0)), Square(0.0, 2.0).shifted([1.0, 0.0])])
+@pytest.mark.parametrize("measure", [likelihood_bound, flow_kl_divergence])
+def test_a_wall_that_is_too_sharp_is_named(measure, p):
+    with pytest.raises(ValueError, match=r"ends at a wall, which the noise at t_min, of level 0.0001, hardly .* nodes"):
+        measure(VE(1e-4, 10.0), p.score, p)
+
+
+def test_what_has_no_wall_is_not_said_to_have_one():
+    with pytest.raises(ValueError, match=r"^(?!.*wall, which)"):
+        likelihood_bound(VE(), lambda x, sigma: x * math.nan, normal())
 
 
 def test_a_network_in_single_precision():

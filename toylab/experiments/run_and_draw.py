@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from toylab._internal import devices
 from toylab.experiments.experiment import Experiment
-from toylab.experiments.setting import Numbers
+from toylab.experiments.setting import Numbers, check_seed
 from toylab.experiments.versions import versions
 
 
@@ -37,6 +37,7 @@ def run_and_draw(
     Returns:
         Its numbers, with "made with", and its files by name: PNG, SVG and, where there is one, the table.
     """
+    seed = check_seed(seed)
     start = time.perf_counter()
     run = experiment.quick if quick else experiment.run
     if densities is None:

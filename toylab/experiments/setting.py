@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from toylab._internal import validate
 from toylab._internal.devices import stage_generator
 from toylab.densities import GaussianMixture
 from toylab.metrics import Extent
@@ -26,6 +27,9 @@ RING_BOX: Extent = (-6.0, 6.0, -6.0, 6.0)
 SMALL_BOX: Extent = (-5.0, 5.0, -5.0, 5.0)
 """The square of the checkerboard, the circle and the densities of the catalogue."""
 
+LARGEST_SEED = 10**12
+"""Of an experiment: a thousand times that, and the number of a stage, is a seed of torch."""
+
 TRUE_WEIGHT = 0.8
 """The weight of the upper mode of ``two_modes``."""
 
@@ -37,8 +41,18 @@ def generator(seed: int, stage: int, device: torch.device | str = "cpu") -> torc
     """The random stream of one stage of an experiment, so that a change in one stage leaves the others as they are.
 
     On the CPU it gives the same numbers wherever the stage computes; on a GPU it gives others, many times faster.
+
+    Raises:
+        TypeError, ValueError: unless the seed is a whole number from 0 to 10^12.
     """
-    return stage_generator(seed, stage, device)
+    return stage_generator(check_seed(seed), stage, device)
+
+
+def check_seed(seed: int) -> int:
+    """The seed of an experiment as an int, or raise unless it is a whole number from 0 to 10^12."""
+    if (number := validate.count("seed", seed, least=0)) > LARGEST_SEED:
+        raise ValueError(f"seed is {number}: give a whole number (int) from 0 to 10^12.")
+    return number
 
 
 def scaled_count(n: int, share: float, least: int = 1) -> int:

@@ -1,7 +1,8 @@
 """What a score's error costs in nats: the bound of maximum likelihood training, and the divergence that it bounds."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from toylab._internal import validate
 from toylab._internal.display import html_table, text_table
 from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
+from toylab.densities.walls import ends_at_a_wall
 from toylab.metrics.evaluate import Checked, finite
 from toylab.metrics.fisher_divergence import fisher_divergence
 from toylab.metrics.kl_divergence import entropy, kl_divergence
@@ -89,24 +91,25 @@ def likelihood_bound(sde: SDE, score: NoiseConditionalScore, density: Density) -
         density: the truth p_0; it must give ``bounds`` and ``length_scale``.
 
     Raises:
-        ValueError: if the score is nan or inf where the law has mass, if the law has no density at t_min, and if
-            the integral does not settle at 257 levels.
+        ValueError: if the score is nan or inf where the law has mass, if the law has no density at t_min or ends at a
+            wall that is too sharp there for a quadrature, and if the integral does not settle at 257 levels.
     """
     require_sde(sde)
     validate.score("score", score, of_sigma=True)
     law("density", density)
     low, high = (float(sde.sigma(t) / sde.alpha(t)) for t in (sde.t_min, 1.0))
-    h = entropy(density, low) + 2 * math.log(float(sde.alpha(sde.t_min)))
-    prior = kl_divergence(_law_at(sde, density, 1.0), sde.prior)
 
     def error(level: float) -> float:
         return fisher_divergence(at(score, level), density, level)
 
-    rest, start = 0.0, low
-    if low == 0:
-        start = _FROM_NOTHING * density.length_scale()
-        rest = start**2 * error(start)
-    return LikelihoodBound(h, rest + _over_levels(error, start, high), prior)
+    with _walls_named(density, low):
+        h = entropy(density, low) + 2 * math.log(float(sde.alpha(sde.t_min)))
+        prior = kl_divergence(_law_at(sde, density, 1.0), sde.prior)
+        rest, start = 0.0, low
+        if low == 0:
+            start = _FROM_NOTHING * density.length_scale()
+            rest = start**2 * error(start)
+        return LikelihoodBound(h, rest + _over_levels(error, start, high), prior)
 
 
 def flow_kl_divergence(
@@ -126,7 +129,8 @@ def flow_kl_divergence(
         atol: absolute tolerance per step.
 
     Raises:
-        ValueError: if the score is nan or inf where the law has mass, or if the law has no density at t_min.
+        ValueError: if the score is nan or inf where the law has mass, or if the law has no density at t_min or ends at
+            a wall that is too sharp there.
         FloatingPointError: if the score is nan or inf on the way.
     """
     require_sde(sde)
@@ -140,8 +144,22 @@ def flow_kl_divergence(
         found: Tensor = p.log_prob(x) - log_likelihood(sde, checked, x, rtol=rtol, atol=atol).log_prob
         return found
 
-    with torch.no_grad():
+    with torch.no_grad(), _walls_named(density, float(sde.sigma(sde.t_min) / sde.alpha(sde.t_min))):
         return expectation(log_ratio, p, per_length=_NODES_PER_LENGTH)
+
+
+@contextmanager
+def _walls_named(density: Density, level: float) -> Iterator[None]:
+    """Where a quadrature is refused of a law that ends at a wall: say that it is the wall."""
+    try:
+        yield
+    except ValueError as error:
+        if not ends_at_a_wall(density):
+            raise
+        raise ValueError(
+            f"density ends at a wall, which the noise at t_min, of level {level:.3g}, hardly blurs: {error} Here: give "
+            "an SDE whose noise begins higher, by t_min or sigma_min."
+        ) from None
 
 
 def _law_at(sde: SDE, density: Density, t: float) -> Density:
@@ -162,6 +180,7 @@ def _over_levels(error: Callable[[float], float], low: float, high: float) -> fl
             known[share] = 2 * level**2 * error(level)
         return known[share]
 
+    integrand(1.0)  # the lowest level first: where no grid resolves the law, that is told at once
     n, total, change = 8, math.nan, math.inf
     while n < _MOST_LEVELS and not change <= _SETTLED * abs(total) + _NOTHING:
         n *= 2

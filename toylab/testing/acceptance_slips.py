@@ -118,7 +118,7 @@ def _explain(step: Step) -> str:
     pull = -2 * float(weights[1]) / share if abs(share) > 1e-3 else 0.0
     if pull <= 0:
         return told
-    two = torch.tensor([1.0, 1.0])
+    two = torch.tensor([1.0, 1.0], device="cpu")
     return (
         f"{told}: it proposes {_kernel(step.pull, step.noise)}, and accepts as if it had proposed "
         f"{_kernel(pull * two, pull / share * two)}"
@@ -142,9 +142,9 @@ def _fits(step: Step, probability: Tensor) -> bool:
 
 def _fitted(step: Step) -> Tensor:
     """The most likely weights of rise and curve in the log ratio, on ever finer grids."""
-    ones = torch.linspace(-1, 1, 9, dtype=torch.float64)
-    reach = torch.stack([torch.tensor(3.0).double(), 3 * step.back.std() / step.curve.std()])
-    best = torch.zeros(2, dtype=torch.float64)
+    ones = torch.linspace(-1, 1, 9, dtype=torch.float64, device="cpu")
+    reach = torch.stack([torch.tensor(3.0, device="cpu").double(), 3 * step.back.std() / step.curve.std()])
+    best = torch.zeros(2, dtype=torch.float64, device="cpu")
     for _ in range(5):
         grid = best + reach * torch.cartesian_prod(ones, ones)
         best = max(grid, key=lambda weights: _likelihood(step, weights))

@@ -70,7 +70,7 @@ def check_affine(runs: list[Run], problem: Problem, how: str, n: int, seed: int)
     law, noisy = problem.law, bool((problem.right.noise > 0).any())
     mean, std = problem.start
     g = torch.Generator().manual_seed(seed)
-    x = (mean + std * torch.randn(n, 2, dtype=torch.float64, generator=g)) @ law.axes.T
+    x = (mean + std * torch.randn(n, 2, dtype=torch.float64, generator=g, device="cpu")) @ law.axes.T
     findings = [check_call(runs[0], x, how)]
     if not findings[-1].passed:
         return Report(tuple(findings))
@@ -125,7 +125,7 @@ def _forgets(run: Run, x: Tensor) -> str:
     here, there = ends(run, few, 1), ends(run, few.flip(0), 1)
     if torch.equal(here, there):
         return "the starts are not used: it moves points of its own, where x is handed over"
-    moved = ends(run, torch.where(torch.arange(len(few))[:, None] < 1, few + 1.0, few), 1)
+    moved = ends(run, torch.where(torch.arange(len(few), device="cpu")[:, None] < 1, few + 1.0, few), 1)
     changed = (moved != here).any(-1)
     if int(changed.sum()) == 1 and not bool(changed[0]):
         return "chains change places: the end of a chain is that of another's start"
@@ -224,7 +224,7 @@ def reverse_problem(claim: ReverseSDE | ProbabilityFlow) -> tuple[Problem, list[
     alpha, sigma = float(sde.alpha(1.0)), float(sde.sigma(1.0))
     start = _start(alpha * law.mean, alpha**2 * law.variances + sigma**2, right)
     problem = Problem(law, start, right, base, tuple(larger[: 1 + (share == 1)]), slips, explain=explain)
-    return problem, [torch.linspace(1.0, end, n + 1, dtype=torch.float64) for n in N_STEPS]
+    return problem, [torch.linspace(1.0, end, n + 1, dtype=torch.float64, device="cpu") for n in N_STEPS]
 
 
 def _start(mean: Tensor, variances: Tensor, right: AffineLaw) -> tuple[Tensor, Tensor]:

@@ -67,7 +67,7 @@ class AffineEvidence:
     def closest(self, law_of: Callable[[float], AffineLaw]) -> tuple[float, float]:
         """So many times the drift, and the size of the noise, as fit best; ``law_of`` gives the law of a drift."""
         best = (math.inf, 1.0, 1.0)
-        for drift in torch.linspace(-2, 4, 121, dtype=torch.float64).tolist():
+        for drift in torch.linspace(-2, 4, 121, dtype=torch.float64, device="cpu").tolist():
             law = law_of(drift)
             noise = (self.map.mean[[6, 9]] / law.noise.clamp(min=1e-300)).mean().clamp(min=0).sqrt()
             scaled = replace(law, noise=law.noise * noise**2)
@@ -98,14 +98,16 @@ def fit(x: Tensor, y: Tensor, axes: Tensor) -> AffineEvidence:
     n, u, v = len(x), x @ axes, y @ axes
     centre, spread = u.mean(0), u.std(0)
     w = (u - centre) / spread
-    design = torch.cat([torch.ones(n, 1, dtype=w.dtype), w, w.roll(1, 0)], -1)  # and the start of the chain before
+    design = torch.cat(
+        [torch.ones(n, 1, dtype=w.dtype, device=w.device), w, w.roll(1, 0)], -1
+    )  # and the start of the chain before
     gram = design.T @ design
     coefficients = torch.linalg.solve(gram, design.T @ v)  # [5, 2]
     left = v - design @ coefficients
     noise = left.T @ left / n
     errors = torch.linalg.inv(gram).diagonal().sqrt()[:, None] * noise.diagonal().sqrt()
     products = left[:, :, None] * left[:, None, :]
-    mean, error = torch.zeros(10, dtype=w.dtype), torch.zeros(10, dtype=w.dtype)
+    mean, error = torch.zeros(10, dtype=w.dtype, device=w.device), torch.zeros(10, dtype=w.dtype, device=w.device)
     mean[:4], error[:4] = (coefficients[1:3].T / spread).flatten(), (errors[1:3].T / spread).flatten()
     mean[4:6], error[4:6] = coefficients[0], errors[0]
     mean[6:], error[6:] = noise.flatten(), products.std(0).flatten() / math.sqrt(n)
@@ -122,7 +124,7 @@ def fit(x: Tensor, y: Tensor, axes: Tensor) -> AffineEvidence:
     sizes = ((w**2 - 1)[:, :, None] * (e**2 - 1)[:, None, :]).flatten(1)
     return AffineEvidence(
         map=Measured(mean, error),
-        allowance=torch.zeros(10, dtype=w.dtype),
+        allowance=torch.zeros(10, dtype=w.dtype, device=w.device),
         spread=spread,
         centre=centre,
         shape=_measure(torch.cat([_he3(plane), plane**4 - 6 * plane**2 + 3], -1)),

@@ -28,18 +28,18 @@ class Normal:
     @property
     def variances(self) -> Tensor:
         """The eigenvalues of C, [2]."""
-        return torch.tensor([self.variance, RATIO * self.variance], dtype=torch.float64)
+        return torch.tensor([self.variance, RATIO * self.variance], dtype=torch.float64, device="cpu")
 
     @property
     def axes(self) -> Tensor:
         """The eigenvectors of C, in columns, [2, 2]."""
         c, s = math.cos(_ANGLE), math.sin(_ANGLE)
-        return torch.tensor([[c, -s], [s, c]], dtype=torch.float64)
+        return torch.tensor([[c, -s], [s, c]], dtype=torch.float64, device="cpu")
 
     @property
     def mean(self) -> Tensor:
         """m along the axes, [2]."""
-        mean: Tensor = torch.tensor(_MEAN, dtype=torch.float64) @ self.axes
+        mean: Tensor = torch.tensor(_MEAN, dtype=torch.float64, device="cpu") @ self.axes
         return math.sqrt(self.variance) * mean
 
     @property
@@ -81,11 +81,13 @@ def repeated(step: AffineLaw, n: int) -> AffineLaw:
 
 def in_order(steps: AffineLaw) -> AffineLaw:
     """Of many steps, slope, shift and noise each [n, 2], the first one first."""
-    one = torch.ones(1, 2, dtype=torch.float64)
+    one = torch.ones(1, 2, dtype=torch.float64, device="cpu")
     after = torch.cat([steps.slope.flip(0).cumprod(0).flip(0)[1:], one])  # by what follows a step
     return AffineLaw(steps.slope.prod(0), (after * steps.shift).sum(0), (after**2 * steps.noise).sum(0))
 
 
 def towards(pull: Tensor, centre: Tensor, noise: float | Tensor) -> AffineLaw:
     """x' = x - pull (x - centre) + N(0, noise): along a score of -(x - centre) / v, pull is the step over v."""
-    return AffineLaw(1 - pull, pull * centre, torch.as_tensor(noise, dtype=torch.float64).expand(pull.shape))
+    return AffineLaw(
+        1 - pull, pull * centre, torch.as_tensor(noise, dtype=torch.float64, device="cpu").expand(pull.shape)
+    )

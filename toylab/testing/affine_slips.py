@@ -102,10 +102,10 @@ class _Times:
 
 def times_of(sde: SDE, law: Normal, n_steps: int) -> _Times:
     """Those of evenly spaced steps from 1 to t_min, but the last."""
-    times = torch.linspace(1.0, float(sde.t_min), n_steps + 1, dtype=torch.float64)
+    times = torch.linspace(1.0, float(sde.t_min), n_steps + 1, dtype=torch.float64, device="cpu")
     t = times[:-1]
     alpha, sigma, g = (part(t).double()[:, None] for part in (sde.alpha, sde.sigma, sde.diffusion))
-    f = sde.drift(torch.ones(len(t), 2, dtype=torch.float64), t)[:, :1]
+    f = sde.drift(torch.ones(len(t), 2, dtype=torch.float64, device="cpu"), t)[:, :1]
     return _Times(alpha, f, g, -times.diff()[:, None], alpha * law.mean, alpha**2 * law.variances + sigma**2)
 
 
@@ -122,7 +122,7 @@ def flow_law(sde: SDE, law: Normal, t: float, u: float) -> AffineLaw:
     (alpha, sigma), (beta, tau) = ((float(sde.alpha(s)), float(sde.sigma(s))) for s in (t, u))
     before, after = alpha**2 * law.variances + sigma**2, beta**2 * law.variances + tau**2
     slope = (after / before).sqrt()
-    return AffineLaw(slope, (beta - slope * alpha) * law.mean, torch.zeros(2, dtype=torch.float64))
+    return AffineLaw(slope, (beta - slope * alpha) * law.mean, torch.zeros(2, dtype=torch.float64, device="cpu"))
 
 
 Slip = Callable[[_Times], tuple[Tensor | float, Tensor | float, Tensor | float]]

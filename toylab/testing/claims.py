@@ -35,9 +35,11 @@ class Langevin:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        validate.positive("step_size", self.step_size)
-        validate.count("n_steps", self.n_steps)
-        validate.positive("temperature", self.temperature)
+        vars(self).update(
+            step_size=validate.positive("step_size", self.step_size),
+            n_steps=validate.count("n_steps", self.n_steps),
+            temperature=validate.positive("temperature", self.temperature),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +58,10 @@ class AnnealedLangevin:
 
     def __post_init__(self) -> None:
         validate.levels("sigmas", self.sigmas)
-        validate.positive("step_size", self.step_size)
-        validate.count("n_steps", self.n_steps)
+        vars(self).update(
+            step_size=validate.positive("step_size", self.step_size),
+            n_steps=validate.count("n_steps", self.n_steps),
+        )
 
 
 @dataclass(frozen=True)

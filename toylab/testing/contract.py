@@ -36,7 +36,7 @@ def check_losses(
         return Finding(
             name,
             False,
-            told + (_HANDED if field != "machine" and isinstance(error, TypeError | AttributeError) else ""),
+            told + (_HANDED if call.startswith("objective") and isinstance(error, TypeError | AttributeError) else ""),
         )
     if not isinstance(values, Tensor):
         return Finding(name, False, f"gives a {type(values).__name__} for 7 points: give a tensor of 7 losses")
@@ -89,7 +89,7 @@ def check_independence(losses: Losses, truth: NoiseConditionalScore, x: Tensor) 
     def half(y: Tensor, level: Tensor | float) -> Tensor:  # not the truth, whose loss may be 0 at every point
         return 0.5 * truth(y, level)
 
-    few, first = x[:50], torch.arange(50) < 25
+    few, first = x[:50], torch.arange(50, device="cpu") < 25
     here = losses(half, few)
     if bool((here == here[0]).all()):
         return Finding(
@@ -118,7 +118,7 @@ def check_independence(losses: Losses, truth: NoiseConditionalScore, x: Tensor) 
 def check_gradient(losses: Losses, truth: NoiseConditionalScore, x: Tensor, field: str) -> Finding:
     """Automatic gradient against a central difference, exact up to rounding since the loss is quadratic."""
     name, few = "gradient", x[:200]
-    theta = torch.tensor([0.7, 0.3, -0.2, 0.1], dtype=torch.float64)
+    theta = torch.tensor([0.7, 0.3, -0.2, 0.1], dtype=torch.float64, device="cpu")
 
     def mean_loss(theta: Tensor) -> Tensor:
         def combined(y: Tensor, level: Tensor | float) -> Tensor:
@@ -132,7 +132,7 @@ def check_gradient(losses: Losses, truth: NoiseConditionalScore, x: Tensor, fiel
     if not loss.requires_grad:
         return Finding(name, False, f"the loss carries no gradient to the {field}: no detach, no no_grad in the loss")
     (gradient,) = torch.autograd.grad(loss, parameters)
-    h, steps = 1e-3, torch.eye(4, dtype=torch.float64)
+    h, steps = 1e-3, torch.eye(4, dtype=torch.float64, device="cpu")
     expected = torch.stack([(mean_loss(theta + h * e) - mean_loss(theta - h * e)).detach() / (2 * h) for e in steps])
     right = torch.allclose(gradient, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
     message = "is that of the loss" if right else (

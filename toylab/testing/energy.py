@@ -87,7 +87,7 @@ def _check_batch(losses: ModelLosses, exact: Tensor, x: Tensor) -> Finding:
             False,
             "all losses of a batch are one number, its mean or the loss of one point: give each point its own",
         )
-    moved = torch.eye(len(x), dtype=x.dtype)[..., None]
+    moved = torch.eye(len(x), dtype=x.dtype, device=x.device)[..., None]
     counts = [not torch.equal(losses(exact, x + one), here) for one in moved]
     if sum(counts) <= 1:
         return Finding(name, False, "only one point of each batch is used, in the losses of all: take x, not a row")

@@ -60,7 +60,7 @@ def look_at_energies(losses: Callable[[Tensor, Tensor, list[Asked]], Tensor], tr
         asked_for = [a, *(asked.value for asked in calls)]
         slopes = torch.autograd.grad(mean, asked_for, allow_unused=True)
     whole, *weights = (torch.zeros_like(at) if g is None else g for at, g in zip(asked_for, slopes, strict=True))
-    data, others, others_weights = torch.zeros(len(x), dtype=x.dtype), [x[:0]], [x[:0, 0]]
+    data, others, others_weights = torch.zeros(len(x), dtype=x.dtype, device=x.device), [x[:0]], [x[:0, 0]]
     explicit, refuses = torch.zeros_like(a), False
     for asked, weight in zip(calls, weights, strict=True):
         if asked.score:

@@ -36,6 +36,7 @@ class EnergyTruth:
 
     Attributes:
         name: of the true energy.
+        measure: the loss whose curvature is compared with.
         directions: names of the functions.
         carries: whether the loss moves the chains of the model, which is found out at its first call.
 
@@ -44,7 +45,7 @@ class EnergyTruth:
         sigma: noise level of the law whose energy is to be learned.
     """
 
-    name, directions = "E = -log p", DIRECTIONS
+    name, measure, directions = "E = -log p", "-log p", DIRECTIONS
 
     def __init__(self, density: Density, sigma: float) -> None:
         self.carries = False
@@ -56,7 +57,7 @@ class EnergyTruth:
     @property
     def exact(self) -> Tensor:
         """The coefficients of E = -log p, a = 0, shape [5]."""
-        return torch.zeros(len(DIRECTIONS), dtype=torch.float64)
+        return torch.zeros(len(DIRECTIONS), dtype=torch.float64, device="cpu")
 
     @cached_property
     def variances(self) -> dict[str, float]:
@@ -71,11 +72,13 @@ class EnergyTruth:
     @cached_property
     def _sizes(self) -> Tensor:
         deviations = _deviations(self.law)
-        return torch.tensor([1.0, *(deviations[name] for name in (WAVE, SLOPE, TILT)), 1.0], dtype=torch.float64)
+        return torch.tensor(
+            [1.0, *(deviations[name] for name in (WAVE, SLOPE, TILT)), 1.0], dtype=torch.float64, device="cpu"
+        )
 
     @cached_property
     def _shifts(self) -> Tensor:
-        return torch.tensor([*_means(self.law), 0.0], dtype=torch.float64)
+        return torch.tensor([*_means(self.law), 0.0], dtype=torch.float64, device="cpu")
 
     def chains(self, n: int, seed: int) -> Tensor:
         """Persistent chains [n, 2] that have reached the law: draws of it."""

@@ -63,7 +63,7 @@ def estimate(values: Tensor, controls: Tensor) -> Estimate:
     design = torch.cat([torch.ones_like(values)[:, None], controls[:, usable] / size[usable]], -1)
     if n <= 10 * design.shape[1]:
         design = design[:, :1]
-    normal = design.T @ design / n + 1e-10 * torch.eye(design.shape[1], dtype=values.dtype)
+    normal = design.T @ design / n + 1e-10 * torch.eye(design.shape[1], dtype=values.dtype, device=values.device)
     coefficients = torch.linalg.solve(normal, design.T @ values / n)
     left = values - design[:, 1:] @ coefficients[1:]
     return Estimate(float(left.mean()), float(left.std()) / math.sqrt(n), n)

@@ -50,7 +50,7 @@ def _snapped(levels: Tensor, truth: Truth) -> Tensor:
     """The levels, freed of rounding where they come from a ladder."""
     if not truth.rungs:
         return levels
-    rungs = torch.tensor([group.low for group in truth.groups], dtype=levels.dtype).sort().values
+    rungs = torch.tensor([group.low for group in truth.groups], dtype=levels.dtype, device=levels.device).sort().values
     nearest = rungs[torch.bucketize(levels, (rungs[1:] * rungs[:-1]).sqrt())]
     return torch.where((levels / nearest - 1).abs() < 1e-3, nearest, levels)
 
@@ -61,7 +61,7 @@ def _constant(a: float, b: float, *, over_root: bool = False) -> NoiseConditiona
     def field(x: Tensor, sigma: Tensor | float, /) -> Tensor:
         value = x.new_tensor([a, b])
         if over_root:
-            value = value * torch.as_tensor(sigma).to(x).rsqrt().expand(x.shape[:-1])[..., None]
+            value = value * torch.as_tensor(sigma, device=x.device).to(x).rsqrt().expand(x.shape[:-1])[..., None]
         return value + 0 * x
 
     return field
@@ -121,7 +121,7 @@ def expand(losses: Losses, truth: Truth, x: Tensor, name: str, seed: int, multip
     unit = 1 / known if truth.least > 0 else (2 * truth_m).sqrt()
     noise, constants = target.loss / (weight * unit**2), target.slope / (weight * unit)[:, None]
 
-    z = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(seed))
+    z = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(seed), device=x.device)
     own = x + known[:, None] * z  # points of p_sigma that owe nothing to the loss
     own_square = 0.5 * f(own, known).square().sum(-1) / m - 1
     at_x = f(x, known)

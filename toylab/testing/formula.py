@@ -118,7 +118,7 @@ def check_scale(found: Evidence) -> Finding:
 
 
 def check_constant(
-    offset: float | None, mean: Estimate, z: float, tolerance: float, noise_slip: float = 0.0
+    offset: float | None, mean: Estimate, z: float, tolerance: float, noise_slip: float = 0.0, of: str = "density"
 ) -> Finding:
     """Mean loss + offset must be 0 at the truth, to ``z`` standard errors and the tolerance.
 
@@ -127,14 +127,14 @@ def check_constant(
     """
     name = "constant"
     if offset is None:
-        return Finding(name, True, f"not checked: the loss has no offset(density); {-mean.mean:.4g} by Monte Carlo")
+        return Finding(name, True, f"not checked: the loss has no offset({of}); {-mean.mean:.4g} by Monte Carlo")
     size = max(abs(offset), abs(mean.mean))
     slip = ((z + SEEN) * mean.error / size if size > 0 else 0.0) + noise_slip
     if not abs(mean.mean + offset) <= z * mean.error + tolerance:
         return Finding(
             name,
             False,
-            f"offset(density) is {offset:.4g}, and mean loss + offset = 0 at the truth needs {-mean.mean:.4g}",
+            f"offset({of}) is {offset:.4g}, and mean loss + offset = 0 at the truth needs {-mean.mean:.4g}",
             slip,
         )
     message = f"mean loss + offset is 0 at the truth (offset {offset:.4g}; {percent(slip)} of it would have been seen)"

@@ -7,7 +7,7 @@ variates. How the gradient changes from there is a central difference, with the 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -18,12 +18,14 @@ from toylab.testing.evidence import CONSTANT, N_LOOKS
 
 _N_BATCHES = 100  # of each round: for the slopes, by Student's law of some 95 degrees of freedom
 _N_CURVED = 20  # for the curvatures, which hardly vary
+_N_TRIED = 12  # batches for a guess of what is learned instead
+_SURE = 5.0  # standard errors, of words for what is wrong already
 _STEP = 0.05  # in a coefficient: of likelihood, whose curvature is a variance, that is right to .3 %
 ModelLosses = Callable[[Tensor, Tensor], Tensor]  # of the model of coefficients a [k] at points, with the same draws
 
 
 class ModelTruth(Protocol):
-    """What a loss should be least at: ``EnergyTruth`` or ``SpinTruth``."""
+    """What a loss should be least at: ``EnergyTruth``, ``SpinTruth`` or ``GridTruth``."""
 
     @property
     def name(self) -> str:
@@ -42,7 +44,12 @@ class ModelTruth(Protocol):
 
     @property
     def variances(self) -> dict[str, float]:
-        """The curvature of likelihood along each direction."""
+        """The curvature of ``measure`` along each direction."""
+        ...
+
+    @property
+    def measure(self) -> str:
+        """The loss that others are compared with: likelihood, or the divergence of concrete scores."""
         ...
 
     @property
@@ -93,13 +100,17 @@ class GradientEvidence(Generic[AnyTruth]):
         values, slopes = (torch.stack(parts) for parts in zip(*found, strict=True))
         controls = torch.stack([self.truth.controls(part, number) for _, part, number in drawn])
         self.batches = self.batches or [(losses, part) for losses, part, _ in drawn]
-        self.at_truth.append(estimate(values, controls))
-        self.rounds.append({name: estimate(slopes[:, k], controls) for k, name in enumerate(self.truth.directions)})
+        self.at_truth.append(_of_points(estimate(values, controls), x))
+        self.rounds.append(
+            {name: _of_points(estimate(slopes[:, k], controls), x) for k, name in enumerate(self.truth.directions)}
+        )
         if not self.off() and self._times_for_curvatures() > 1:
             again = [curvatures(losses_with(seed()), part, self.truth.exact) for part in x.tensor_split(_N_CURVED)]
             changes = torch.stack(again)
             none = changes.new_empty(len(changes), 0)
-            self.curved.append({name: estimate(changes[:, k], none) for k, name in enumerate(self.truth.directions)})
+            self.curved.append(
+                {name: _of_points(estimate(changes[:, k], none), x) for k, name in enumerate(self.truth.directions)}
+            )
         self.n += len(x)
 
     @property
@@ -128,12 +139,19 @@ class GradientEvidence(Generic[AnyTruth]):
         return {name: together([found[name] for found in self.curved]) for name in self.truth.directions}
 
     def ratios(self) -> dict[str, Estimate]:
-        """Curvature over that of likelihood, which may not know a direction."""
+        """Curvature over that of the truth's measure, which may not know a direction."""
         return {
             name: Estimate(part.mean / variance, part.error / variance, part.n)
             for name, part in self.curvatures().items()
             if (variance := self.truth.variances[name]) > 0
         }
+
+    def slopes_at(self, a: Tensor) -> list[Estimate]:
+        """The mean gradient at other coefficients a, from one batch if nothing is drawn."""
+        each = torch.stack([value_and_slope(losses, x, a)[1] for losses, x in self.batches[:_N_TRIED]])
+        if len(each) == 1:
+            return [Estimate(float(value), 0.0, 1) for value in each[0]]
+        return [estimate(column, column.new_empty(len(column), 0)) for column in each.T]
 
     def off(self) -> list[str]:
         """Along which directions the mean gradient is not 0."""
@@ -201,6 +219,16 @@ class GradientEvidence(Generic[AnyTruth]):
         return max((((self.z_of_curvature + SEEN) * part.error / part.mean) ** 2 for part in parts), default=0.0)
 
 
+def _of_points(part: Estimate, x: Tensor) -> Estimate:
+    """A mean over batches, which counts beside other rounds by its points."""
+    return replace(part, n=len(x))
+
+
+def vanishes(slopes: list[Estimate], slack: list[float]) -> bool:
+    """Whether a guess is right: all slopes are 0, up to noise and what each may be off."""
+    return all(abs(part.mean) <= _SURE * part.error + most for part, most in zip(slopes, slack, strict=True))
+
+
 def value_and_slope(losses: ModelLosses, x: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
     """The mean loss of the points x at coefficients a, and its gradient [k]."""
     with torch.enable_grad():
@@ -212,6 +240,6 @@ def value_and_slope(losses: ModelLosses, x: Tensor, a: Tensor) -> tuple[Tensor, 
 
 def curvatures(losses: ModelLosses, x: Tensor, a: Tensor) -> Tensor:
     """The change of each slope along its own direction, shape [k]."""
-    steps = _STEP * torch.eye(len(a), dtype=a.dtype)
+    steps = _STEP * torch.eye(len(a), dtype=a.dtype, device=a.device)
     ends = [[value_and_slope(losses, x, a + h * step)[1][k] for h in (1.0, -1.0)] for k, step in enumerate(steps)]
     return torch.stack([(ahead - behind) / (2 * _STEP) for ahead, behind in ends])

@@ -1,5 +1,6 @@
 """What the formula of a loss of a model must be: its gradient vanishes at the truth, and it rises from there."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,8 @@ from toylab.testing.gradient_evidence import GradientEvidence
 from toylab.testing.report import Finding
 
 _ALIKE = 0.01  # curvatures of a loss that draws nothing, found by central differences
+_FLAT = 0.1  # of the curvature of the truth's measure: so much less is a reason why nothing could be told
+_FURTHER = "or let chains go further, by more steps or larger ones"
 
 
 def check_vanishing(found: GradientEvidence[Any], explain: Callable[[], str]) -> Finding:
@@ -19,8 +22,9 @@ def check_vanishing(found: GradientEvidence[Any], explain: Callable[[], str]) ->
     visible = found.visible()
     worst, seen = max(visible.values(), default=0.0), truth.told(visible)
     if any(slip > truth.goal(d) * 1.02 for d, slip in visible.items()):
-        told = f"could not tell below {percent(worst)}: {seen}. {MORE}, or let chains go further"
-        return Finding(name, False, told, worst, True)
+        told = f"could not tell below {percent(worst)}: {seen}. {_why_flat(found)}{MORE}, {_FURTHER}"
+        n = float(f"{found.needed(math.nan) * found.n:.1g}")
+        return Finding(name, False, f"{told}; as it is, about {n:,.0f} points would do", worst, True)
     return Finding(name, True, f"{truth.name}, in all {len(truth.directions)} directions tried; {seen}", worst)
 
 
@@ -38,17 +42,30 @@ def check_rise(found: GradientEvidence[Any], explain: Callable[[], str]) -> Find
         return Finding(name, False, f"the loss {words}{': ' if why else ''}{why}")
     unsure = [d for d, part in curvatures.items() if d not in free and not part.mean > z * part.error]
     if unsure:
-        told = f"could not tell: whether the loss rises along {', '.join(unsure)}. {MORE}, or let chains go further"
+        told = f"could not tell: whether the loss rises along {', '.join(unsure)}. {MORE}, {_FURTHER}"
         return Finding(name, False, told, undecided=True)
     ratios = {d: part.mean for d, part in found.ratios().items()}
     low, high = min(ratios.values()), max(ratios.values())
     if high - low <= _ALIKE * high:
         times = "as" if abs(high - 1) <= _ALIKE else f"{0.5 * (low + high):.3g} times as steeply as"
-        return Finding(name, True, f"the loss rises from the truth {times} -log p does, in all directions")
+        return Finding(
+            name, True, f"the loss rises from the truth {times} {found.truth.measure} does, in all directions"
+        )
     steep, flat_one = max(ratios, key=lambda d: ratios[d]), min(ratios, key=lambda d: ratios[d])
     return Finding(
         name,
         True,
         f"the slope of the loss about the truth is {low:.2g} (along {flat_one}) to {high:.2g} (along {steep}) of that "
-        "of the likelihood",
+        f"of {found.truth.measure}",
+    )
+
+
+def _why_flat(found: GradientEvidence[Any]) -> str:
+    """A sentence on a gradient that is far less than that of likelihood, as with chains of a few small steps."""
+    ratios = [part.mean for part in found.ratios().values()] if found.curved else []
+    if not ratios or max(ratios) > _FLAT:
+        return ""
+    return (
+        f"The gradient about the truth is only {min(ratios):.1g} to {max(ratios):.1g} of that of "
+        f"{found.truth.measure}, as where chains hardly leave the data, and so does not stand out from its noise. "
     )

@@ -8,7 +8,7 @@ from toylab.testing.affine_slips import langevin_law
 from toylab.testing.claims import Langevin
 
 _NEAR = 0.05  # relative, of a factor to a known one
-_DRIFTS = torch.linspace(-3, 6, 9001, dtype=torch.float64)
+_DRIFTS = torch.linspace(-3, 6, 9001, dtype=torch.float64, device="cpu")
 _SHAPES = (
     (-1.2, "a uniform number, rand for randn"),
     (-2.0, "a sign, where a normal number is meant"),

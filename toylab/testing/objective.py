@@ -107,9 +107,9 @@ def check_objective(
     if not isinstance(density, Density):
         raise TypeError(f"density is a {type(density).__name__}: give a density, such as densities.two_modes().")
     validate.function("objective", objective, "objectives.Sliced()")
-    validate.count("n", n, least=100)
-    validate.count("n_most", n_most)
-    validate.count("seed", seed, least=0)
+    n = validate.count("n", n, least=100)
+    n_most = validate.count("n_most", n_most)
+    seed = validate.count("seed", seed, least=0)
     draws = Draws(density.to("cpu"), seed)  # where all of this is computed
     if path is not None:
         if isinstance(sigma, Tensor | ContinuousLevels) or sigma != 0:
@@ -125,7 +125,7 @@ def check_objective(
         return check_domain_objective(objective, free, network_of, draws, n, n_most)
     level = math.nan  # of several
     if single := not isinstance(sigma, Tensor | ContinuousLevels):
-        level = float(validate.noise_level(sigma, torch.zeros(2)))
+        level = float(validate.noise_level(sigma, torch.zeros(2, device="cpu")))
     if single and asks_for_an_energy(objective, draws.density, level, network_of):
         if weight is not None:
             raise ValueError("weight is given for a loss that asks for model.energy, which has none: leave it out.")

@@ -31,7 +31,7 @@ class Draws:
 
     def fresh(self) -> int:
         """A seed that was not used before."""
-        return int(torch.randint(2**60, (), generator=self._seeds))
+        return int(torch.randint(2**60, (), generator=self._seeds, device="cpu"))
 
     def points(self, n: int) -> Tensor:
         """Shape [n, 2]."""
@@ -133,7 +133,7 @@ def _left_there(finding: Finding) -> Finding:
     """Where something else is wrong, what was not examined further counts as it stands: nothing was found."""
     if not finding.undecided:
         return finding
-    seen = finding.message.split(": ", 1)[1].removesuffix(f". {MORE}")
+    seen = finding.message.split(": ", 1)[1].partition(f" {MORE}")[0].removesuffix(".")
     return replace(finding, passed=True, undecided=False, message=f"nothing found in these points; {seen}")
 
 

@@ -84,8 +84,8 @@ def check_sampler(sampler: Callable[..., Any], claim: Claim = _KEEPS, *, n: int 
     refuse_class("claim", claim)
     if not isinstance(claim, Invariant | Langevin | AnnealedLangevin | ReverseSDE | ProbabilityFlow | Posterior):
         raise TypeError(f"claim is a {type(claim).__name__}: give what the sampler is to be, such as Invariant().")
-    validate.count("n", n, least=1000)
-    validate.count("seed", seed, least=0)
+    n = validate.count("n", n, least=1000)
+    seed = validate.count("seed", seed, least=0)
     with torch.no_grad():
         return _check(sampler, claim, n, seed)
 

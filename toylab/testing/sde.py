@@ -37,7 +37,7 @@ def check_sde(sde: SDE, *, seed: int = 0) -> Report:
     True
     """
     require_sde(sde)
-    validate.count("seed", seed, least=0)
+    seed = validate.count("seed", seed, least=0)
     findings = [_check_call(sde)]
     if not findings[-1].passed:
         return Report(tuple(findings))
@@ -57,8 +57,8 @@ def _check_formulas(sde: SDE) -> list[Finding]:
 def _check_call(sde: SDE) -> Finding:
     """Values of the shape and dtype of t, and a drift of those of x."""
     name = "call"
-    x = torch.randn(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    t = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
+    x = torch.randn(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0), device="cpu")
+    t = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64, device="cpu")
     calls: list[tuple[str, Any, Tensor, list[int]]] = []
     try:
         if not 0 <= float(sde.t_min) < 1:
@@ -104,7 +104,7 @@ def _check_growth(rates: Rates) -> Finding:
 
 def _check_linear(sde: SDE, rates: Rates) -> Finding:
     name, t = "linear drift", rates.t
-    x = torch.randn(len(t), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(len(t), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1), device="cpu")
     left, right = sde.drift(x, t), rates.f[:, None] * x
     if torch.allclose(left, right, rtol=1e-9, atol=1e-12):
         return Finding(name, True, "f(t) x, with one f for both coordinates")

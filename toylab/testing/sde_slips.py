@@ -41,13 +41,13 @@ class Rates:
 
 def rates_of(sde: SDE) -> Rates:
     """At times of [t_min, 1], by central differences of order 4."""
-    t = torch.linspace(float(sde.t_min) + 3 * _H, 1 - 3 * _H, _N_TIMES, dtype=torch.float64)
+    t = torch.linspace(float(sde.t_min) + 3 * _H, 1 - 3 * _H, _N_TIMES, dtype=torch.float64, device="cpu")
 
     def rate(part: Callable[[Tensor], Tensor]) -> Tensor:
         values = torch.stack([weight * part(t + k * _H) for k, weight in _STENCIL])
         return values.sum(0) / _H
 
-    f = sde.drift(torch.ones(len(t), 2, dtype=torch.float64), t)[:, 0]
+    f = sde.drift(torch.ones(len(t), 2, dtype=torch.float64, device="cpu"), t)[:, 0]
     return Rates(
         t, sde.alpha(t), sde.sigma(t), f, sde.diffusion(t),
         rate(sde.alpha), rate(sde.sigma), rate(lambda t: sde.sigma(t) ** 2),

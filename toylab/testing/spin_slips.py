@@ -6,13 +6,11 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from toylab.testing.estimate import Estimate, estimate
-from toylab.testing.gradient_evidence import GradientEvidence, value_and_slope
+from toylab.testing.estimate import Estimate
+from toylab.testing.gradient_evidence import GradientEvidence, vanishes
 from toylab.testing.spin_truth import SpinTruth
 
 _MULTIPLES = (1.0, 0.5, 2.0, -1.0, 0.25, 4.0, 0.0)  # of couplings and of fields, the usual ones first
-_N_TRIED = 12  # batches in which they are tried
-_SURE = 5.0  # standard errors, of words for what is wrong already
 _SLACK = 1e-3  # of a slope
 _HINTS = {
     (0.5, 1.0): "each pair counts twice in the energy, which is -1/2 x^T W x - b^T x",
@@ -46,17 +44,13 @@ def explain_spins(found: GradientEvidence[SpinTruth], draws: bool) -> str:
 
 
 def _slopes(found: GradientEvidence[SpinTruth], couplings: float, fields: float) -> list[Estimate]:
-    """The mean gradient at multiples of the couplings and of the fields, from one batch if nothing is drawn."""
+    """The mean gradient at multiples of the couplings and of the fields."""
     theta, n = found.truth.theta, found.truth.machine.n_spins
-    a = torch.cat([(couplings - 1) * theta[:-n], (fields - 1) * theta[-n:]])
-    each = torch.stack([value_and_slope(losses, x, a)[1] for losses, x in found.batches[:_N_TRIED]])
-    if len(each) == 1:
-        return [Estimate(float(value), 0.0, 1) for value in each[0]]
-    return [estimate(column, column.new_empty(len(column), 0)) for column in each.T]
+    return found.slopes_at(torch.cat([(couplings - 1) * theta[:-n], (fields - 1) * theta[-n:]]))
 
 
 def _vanishes(slopes: list[Estimate]) -> bool:
-    return all(abs(part.mean) <= _SURE * part.error + _SLACK for part in slopes)
+    return vanishes(slopes, [_SLACK] * len(slopes))
 
 
 def _multiple(found: GradientEvidence[SpinTruth]) -> float | None:

@@ -1,18 +1,15 @@
 """What a loss of spins stands for: a Boltzmann machine, and machines about it."""
 
-from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from toylab.discrete import BoltzmannMachine
-from toylab.objectives.objective import takes_generator
 from toylab.testing.evidence import OTHER
-from toylab.testing.gradient_evidence import ModelLosses
+from toylab.testing.systematic import systematic
 
-SPINS = BoltzmannMachine.from_vector(torch.tensor([0.5, -0.3, 0.2, 0.1, 0.3, -0.4], dtype=torch.float64))
+SPINS = BoltzmannMachine.from_vector(torch.tensor([0.5, -0.3, 0.2, 0.1, 0.3, -0.4], dtype=torch.float64, device="cpu"))
 """Three spins with couplings and fields: the machine in which losses are tried."""
 
 
@@ -21,23 +18,26 @@ class SpinTruth:
 
     Attributes:
         name: of the true machine.
+        measure: the loss whose curvature is compared with.
+        field: what the loss is called with.
         n_controls: none, since batches hold every state as often as they should.
 
     Args:
         machine: the law of the data.
     """
 
-    name, n_controls = "the true couplings and fields", 0
+    name, measure, field, n_controls = "the true couplings and fields", "-log p", "machine", 0
 
     def __init__(self, machine: BoltzmannMachine) -> None:
         self.theta = machine.to_vector().detach().to("cpu", torch.float64)
-        self.machine = BoltzmannMachine.from_vector(self.theta)
+        self.machine = self.model(self.exact)
+        self.every, self.probabilities = self.machine.states, self.machine.probabilities()
 
     @cached_property
     def directions(self) -> tuple[str, ...]:
         """Names of the parameters."""
         n = self.machine.n_spins
-        i, j = torch.triu_indices(n, n, 1).tolist()
+        i, j = torch.triu_indices(n, n, 1, device="cpu").tolist()
         pairs = [f"W_{a + 1},{b + 1}" for a, b in zip(i, j, strict=True)]
         return (*pairs, *(f"b_{k + 1}" for k in range(n)))
 
@@ -49,8 +49,12 @@ class SpinTruth:
     @cached_property
     def variances(self) -> dict[str, float]:
         """Of each statistic: the Fisher information of its parameter."""
-        p, f = self.machine.probabilities(), self.machine.statistics(self.machine.states)
+        p, f = self.probabilities, self.machine.statistics(self.every)
         return dict(zip(self.directions, (p @ f.square() - (p @ f).square()).tolist(), strict=True))
+
+    def model(self, a: Tensor) -> BoltzmannMachine:
+        """The machine of the parameters theta + a."""
+        return BoltzmannMachine.from_vector(self.theta + a)
 
     def controls(self, x: Tensor, seed: int) -> Tensor:
         """None, shape [0]."""
@@ -65,27 +69,5 @@ class SpinTruth:
         return f"an error of {max(visible.values(), default=0.0):.2g} in any of them would have been seen"
 
     def states(self, n: int, seed: int) -> Tensor:
-        """n states, each as often as its probability says, to one: by systematic sampling, and in random order."""
-        g = torch.Generator().manual_seed(seed)
-        offset = torch.rand((), dtype=torch.float64, generator=g)
-        at = (torch.arange(n, dtype=torch.float64) + offset) / n
-        k = torch.searchsorted(self.machine.probabilities().cumsum(0), at).clamp(max=2**self.machine.n_spins - 1)
-        return self.machine.states[k[torch.randperm(n, generator=g)]]
-
-
-def spin_losses(loss: Callable[..., Any], truth: SpinTruth) -> Callable[[int], ModelLosses]:
-    """The losses by seed, with the same random numbers at every call."""
-    draws = takes_generator(loss)
-
-    def with_seed(seed: int) -> ModelLosses:
-        def losses(a: Tensor, x: Tensor) -> Tensor:
-            machine = BoltzmannMachine.from_vector(truth.theta + a)
-            with torch.enable_grad():
-                found: Tensor = (
-                    loss(machine, x, generator=torch.Generator().manual_seed(seed)) if draws else loss(machine, x)
-                )
-                return found
-
-        return losses
-
-    return with_seed
+        """n states, each as often as its probability says, to one, in random order."""
+        return self.every[systematic(self.probabilities, n, seed)]

@@ -76,7 +76,7 @@ class Truth:
         if isinstance(sigma, Tensor | ContinuousLevels):
             self.levels = check_levels("sigma", sigma)
         else:
-            self.single = float(validate.noise_level(sigma, torch.zeros(2)))
+            self.single = float(validate.noise_level(sigma, torch.zeros(2, device="cpu")))
         if callable(weight):
             validate.function("weight", weight, "torch.square")
         elif weight is not None:
@@ -87,7 +87,7 @@ class Truth:
         self.least, self.largest = min(ends), max(ends)
         self.rungs = all(group.low == group.high for group in self.groups)
         for level in ends:
-            if self.weights(torch.tensor([level], dtype=torch.float64)).min() <= 0:
+            if self.weights(torch.tensor([level], dtype=torch.float64, device="cpu")).min() <= 0:
                 raise ValueError(
                     f"weight is not positive at the level {level:.4g}: a loss that does not count cannot be checked "
                     "there. Leave the level out of sigma."
@@ -95,16 +95,18 @@ class Truth:
 
     def weights(self, levels: Tensor) -> Tensor:
         """lambda at the levels [n], shape [n]."""
-        return torch.as_tensor(weights_at(self.weight, levels), dtype=levels.dtype).expand_as(levels)
+        return torch.as_tensor(weights_at(self.weight, levels), dtype=levels.dtype, device=levels.device).expand_as(
+            levels
+        )
 
     def group_of(self, levels: Tensor) -> Tensor:
         """The number of the group of each level [n]; -1 for a level that none has."""
         if len(self.groups) == 1 and self.single is not None:
             return torch.zeros_like(levels, dtype=torch.long)
         order = sorted(range(len(self.groups)), key=lambda k: self.groups[k].low)
-        lows = torch.tensor([self.groups[k].low for k in order], dtype=levels.dtype)
+        lows = torch.tensor([self.groups[k].low for k in order], dtype=levels.dtype, device=levels.device)
         place = (torch.searchsorted(lows, levels, right=True) - 1).clamp(min=0)  # a law's ends are those of a sample
-        found = torch.tensor(order)[place]
+        found = torch.tensor(order, device="cpu")[place]
         foreign = (levels != lows[place]) if self.rungs else levels.isnan()
         return torch.where(foreign, torch.full_like(found, -1), found)
 
@@ -143,14 +145,14 @@ class Truth:
         middle, half = 0.5 * math.log(self.least * self.largest), 0.5 * math.log(self.largest / self.least)
         series = half_square_series(name, self.density, middle, half, self._centre(name))
         at = ((levels.log() - middle) / half).clamp(-1, 1)
-        return torch.as_tensor(np.exp(chebyshev.chebval(at.numpy(), np.array(series))))
+        return torch.as_tensor(np.exp(chebyshev.chebval(at.numpy(), np.array(series))), device="cpu")
 
     def _centre(self, name: str) -> tuple[float, float]:
         return centre(name, self.density, self.least)
 
 
 def _is_level(found: Tensor | float, level: float) -> bool:
-    return bool(((torch.as_tensor(found) - level).abs() <= 1e-3 * level).all())
+    return bool(((torch.as_tensor(found, device="cpu") - level).abs() <= 1e-3 * level).all())
 
 
 def in_words(names: Sequence[str], chosen: Sequence[int], what: str) -> str:
@@ -169,7 +171,7 @@ def _groups(levels: Levels | None, single: float | None) -> tuple[Group, ...]:
     if isinstance(levels, Tensor):
         rungs = levels.double().tolist()
         return tuple(Group(f"sigma = {rung:.4g}", rung, rung, 1 / len(rungs)) for rung in rungs)
-    draws = levels.draw(torch.zeros(_N_DRAWS, 2, dtype=torch.float64), torch.Generator().manual_seed(0))
+    draws = levels.draw(torch.zeros(_N_DRAWS, 2, dtype=torch.float64, device="cpu"), torch.Generator().manual_seed(0))
     values, counts = draws.unique(return_counts=True)
     if len(values) <= _MOST_RUNGS:
         shares = (counts / _N_DRAWS).tolist()
@@ -199,7 +201,7 @@ def fields(x: Tensor, sigma: Tensor | float) -> dict[str, Tensor]:
 
 def _width(x: Tensor, sigma: Tensor | float) -> Tensor:
     """sqrt(1 + sigma^2) at each point, [..., 1]."""
-    return torch.as_tensor(1 + sigma**2).to(x).sqrt().expand(x.shape[:-1])[..., None]
+    return torch.as_tensor(1 + sigma**2, device=x.device).to(x).sqrt().expand(x.shape[:-1])[..., None]
 
 
 def direction_of(name: str, density: Density, middle: tuple[float, float] = (0.0, 0.0)) -> NoiseConditionalScore:

@@ -60,7 +60,7 @@ def _of_times(field: VelocityField) -> VelocityField:
     def velocity(x: Tensor, t: Tensor | float | None = None, /) -> Tensor:
         if t is None:
             raise ValueError("the objective calls velocity(x) without a time, and path says that it learns v(x, t)")
-        time = torch.as_tensor(t).to(x)
+        time = torch.as_tensor(t, device=x.device).to(x)
         time = time[..., 0] if time.ndim == x.ndim and time.shape[-1] == 1 else time
         outside = time[(time < 0) | (time > 1)]
         if outside.numel():

@@ -27,7 +27,9 @@ def check_times(losses: Losses, other: Losses, truth: VelocityTruth, x: Tensor, 
         seen: what the loss did with them, if that is known.
     """
     name = "times"
-    t = torch.cat([torch.zeros(0, dtype=x.dtype), *(time.flatten().to(x) for _, time in calls_of(losses, x))])
+    t = torch.cat(
+        [torch.zeros(0, dtype=x.dtype, device=x.device), *(time.flatten().to(x) for _, time in calls_of(losses, x))]
+    )
     if len(t) == 0:
         return Finding(name, False, "the loss never asks for the velocity")
     if bool((t == t[0]).all()):
@@ -69,7 +71,7 @@ def _shared(what: str, remedy: str) -> Finding:
 
 def _share(truth: VelocityTruth, low: float, high: float) -> float:
     """Of the integral of the weight over time, that from low to high."""
-    t = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
+    t = (torch.arange(10_000, dtype=torch.float64, device="cpu") + 0.5) / 10_000
     part = truth.weights(low + (high - low) * t).mean() * (high - low)
     return float(part / truth.weights(t).mean())
 

@@ -49,7 +49,7 @@ def calls_of(losses: Losses, x: Tensor) -> list[Call]:
     calls: list[Call] = []
 
     def velocity(y: Tensor, t: Tensor | float, /) -> Tensor:
-        calls.append((y.detach(), torch.as_tensor(t).detach().to(y).expand(y.shape[:-1])))
+        calls.append((y.detach(), torch.as_tensor(t, device=y.device).detach().to(y).expand(y.shape[:-1])))
         return torch.zeros_like(y)
 
     losses(velocity, x)
@@ -58,7 +58,7 @@ def calls_of(losses: Losses, x: Tensor) -> list[Call]:
 
 def look_at(losses: Losses, truth: VelocityTruth, x: Tensor) -> Seen | None:
     """What the loss did with x [n, 2], or None if it does not have the usual form."""
-    step = torch.tensor([1.0, 0.5], dtype=x.dtype)
+    step = torch.tensor([1.0, 0.5], dtype=x.dtype, device=x.device)
     found = []
     for x1 in (x, x + step):
         calls = calls_of(losses, x1)
@@ -114,14 +114,19 @@ class _Shares:
     """x_t = data x_1 + noise x_0 and its derivative, on a path that is linear in both, each of shape [n]."""
 
     def __init__(self, path: Path, t: Tensor) -> None:
-        zero, one = torch.zeros(len(t), 2, dtype=t.dtype), torch.ones(len(t), 2, dtype=t.dtype)
+        zero, one = (
+            torch.zeros(len(t), 2, dtype=t.dtype, device=t.device),
+            torch.ones(len(t), 2, dtype=t.dtype, device=t.device),
+        )
         self.data, self.noise = path.point(zero, one, t)[:, 0], path.point(one, zero, t)[:, 0]
         self.data_rate, self.noise_rate = path.derivative(zero, one, t)[:, 0], path.derivative(one, zero, t)[:, 0]
 
 
 def _explain_source(t: Tensor, b: Tensor, noise: Tensor, path: Path) -> str:
     """What is wrong with the law of x_0, if b = noise x_0; found in the earlier and in the later half of the times."""
-    expected = _std(path.start(torch.zeros(100_000, 2, dtype=b.dtype), torch.Generator().manual_seed(0)))
+    expected = _std(
+        path.start(torch.zeros(100_000, 2, dtype=b.dtype, device=b.device), torch.Generator().manual_seed(0))
+    )
     halves = (t < t.median(), t >= t.median())
     plain, rooted = (
         [_std(b[half] / shares[half]) for half in halves] for shares in (noise[:, None], noise[:, None] ** 0.5)
@@ -206,7 +211,7 @@ def explain_weight(seen: Seen, truth: VelocityTruth) -> str:
     if _close(ratio, torch.full_like(ratio, factor)):
         if abs(factor - 1) > 0.01:
             return _explain_factor(factor)
-        ranks = (torch.arange(len(seen.t), dtype=seen.t.dtype) + 0.5) / len(seen.t)
+        ranks = (torch.arange(len(seen.t), dtype=seen.t.dtype, device=seen.t.device) + 0.5) / len(seen.t)
         uneven = float((seen.t.sort().values - ranks).abs().max()) > _UNEVEN
         return "times are not drawn uniformly; if that is meant, say so by weight=, the density of t" if uneven else ""
     here, t = _Shares(truth.path, seen.t), seen.t

@@ -51,7 +51,7 @@ class VelocityTruth:
         elif weight is not None:
             self.weight = validate.positive("weight", weight)
         self._kept: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=_MOST_KEPT)
-        t = (torch.arange(100, dtype=torch.float64) + 0.5) / 100
+        t = (torch.arange(100, dtype=torch.float64, device="cpu") + 0.5) / 100
         if not bool((self.weights(t) > 0).all()):
             raise ValueError(
                 f"weight is {float(self.weights(t).min()):.4g} at a time between 0 and 1: a loss that does not count "
@@ -61,7 +61,7 @@ class VelocityTruth:
         t, x = self.draw(density.to(torch.float64).sample((_N_POINTS,), generator=generator), generator)
         t, order = t.sort()
         grown = (self.weights(t) * self.exact(x[order], t).square().sum(-1)).cumsum(0)
-        shares = torch.arange(1, _N_STRETCHES, dtype=t.dtype) / _N_STRETCHES
+        shares = torch.arange(1, _N_STRETCHES, dtype=t.dtype, device=t.device) / _N_STRETCHES
         inner = [round(float(edge), 3) for edge in t[torch.searchsorted(grown / grown[-1], shares)]]
         self.stretches = tuple(zip([0.0, *inner], [*inner, 1.0], strict=True))
 
@@ -72,11 +72,11 @@ class VelocityTruth:
 
     def weights(self, t: Tensor) -> Tensor:
         """w at the times [n], shape [n]."""
-        return torch.as_tensor(weights_at(self.weight, t), dtype=t.dtype).expand_as(t)
+        return torch.as_tensor(weights_at(self.weight, t), dtype=t.dtype, device=t.device).expand_as(t)
 
     def exact(self, x: Tensor, t: Tensor | float) -> Tensor:
         """v*(x, t), shape of x [..., 2]; remembered, since a loss asks for it at the same points again and again."""
-        time = torch.as_tensor(t).to(x).expand(x.shape[:-1])
+        time = torch.as_tensor(t, device=x.device).to(x).expand(x.shape[:-1])
         for at, when, found in self._kept:
             if torch.equal(at, x) and torch.equal(when, time):
                 return found
@@ -90,7 +90,7 @@ class VelocityTruth:
         low, high = self.stretches[stretch]
 
         def field(x: Tensor, t: Tensor | float, /) -> Tensor:
-            time = torch.as_tensor(t).to(x).expand(x.shape[:-1])
+            time = torch.as_tensor(t, device=x.device).to(x).expand(x.shape[:-1])
             inside = (time >= low) & ((time < high) | (high == 1))
             return torch.where(inside[..., None], self.exact(x, time), 0.0)
 
