@@ -69,7 +69,7 @@ class Means:
     def visible_slip(self) -> float:
         """The largest that may be missed: of a weight; of means and variances, as shares of standard deviations."""
         seen = (self.z + SEEN) * self.error + self.allowance
-        units = torch.tensor([math.sqrt(max(a, b, 1)) for _, a, b in self.keys], dtype=seen.dtype)
+        units = torch.tensor([math.sqrt(max(a, b, 1)) for _, a, b in self.keys], dtype=seen.dtype, device="cpu")
         return float((seen * units).max())
 
 
@@ -77,7 +77,7 @@ def check_posterior(conditioned: Conditioned, claim: Posterior, n: int, seed: in
     """Report on a sampler."""
     of_laws = problems(claim.sde)
     times = [
-        torch.linspace(1.0, float(claim.sde.t_min), k * claim.n_steps + 1, dtype=torch.float64) for k in (1, _FINER)
+        torch.linspace(1.0, float(claim.sde.t_min), k * claim.n_steps + 1, dtype=torch.float64, device="cpu") for k in (1, _FINER)
     ]
     run, x = conditioned(of_laws[0], times[0]), _starts(of_laws[0], claim, n, seed)
     findings = [check_call(run, x, _HOW)]
