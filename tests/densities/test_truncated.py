@@ -16,6 +16,7 @@ from toylab.densities import (
     Density,
     Funnel,
     GaussianMixture,
+    Laplace,
     Points,
     Square,
     Truncated,
@@ -24,6 +25,7 @@ from toylab.densities import (
     isotropic,
     two_modes,
 )
+from toylab.densities import truncated as making
 from toylab.metrics import expectation
 from toylab.objectives import Denoising
 
@@ -411,3 +413,15 @@ def test_the_class_refuses_what_is_no_density():
 def test_an_energy_is_cut_where_it_is_smooth():
     p = from_energy(lambda x: x.square().sum(-1) / 2, (-9.0, 9.0, -9.0, 9.0)).truncated((0.3, INF, -INF, INF))
     assert p.log_mass == pytest.approx(scipy.stats.norm.logsf(0.3), abs=1e-9)
+
+
+def test_a_mass_that_takes_long_is_announced(monkeypatch):
+    """The time that is told is that of the first points, times their number: here every wait is a long one."""
+    slow, box = Laplace().noised(0.1), (-2.0, 2.0, -2.0, 2.0)
+    monkeypatch.setattr(making, "_LONG_WAIT", 0.0)
+    with pytest.warns(
+        RuntimeWarning, match=r"the mass in the box is a sum over [\d.e+]+ points, which takes about \d+ s"
+    ):
+        slow.truncated(box)
+    monkeypatch.setattr(making, "_LONG_WAIT", math.inf)
+    slow.truncated(box)  # and nothing is said of one that is not
