@@ -35,7 +35,7 @@ class Moments(NamedTuple):
         variances, axes = torch.linalg.eigh(q.covariances[0])
         to = axes / variances.sqrt()
         d = (self.mean - q.means[0]) @ to
-        S = to.mT @ self.covariance @ to + torch.outer(d, d) - torch.eye(2, dtype=d.dtype)
+        S = to.mT @ self.covariance @ to + torch.outer(d, d) - torch.eye(2, dtype=d.dtype, device="cpu")
         half = math.sqrt(0.5)
         return torch.stack([d[1], half * S[1, 1], d[0], S[0, 1], half * S[0, 0]])
 
@@ -264,4 +264,5 @@ def _follow(
         )
 
     x, y, S11, S12, S22 = odeint(rate, start, [-math.log(first), -math.log(last)], rtol=1e-7, atol=1e-9)[-1].tolist()
-    return torch.tensor([x, y], dtype=torch.float64), torch.tensor([[S11, S12], [S12, S22]], dtype=torch.float64)
+    covariance = torch.tensor([[S11, S12], [S12, S22]], dtype=torch.float64, device="cpu")
+    return torch.tensor([x, y], dtype=torch.float64, device="cpu"), covariance

@@ -90,7 +90,8 @@ def problems(sde: SDE) -> list[Problem]:
     for name, unit in _UNITS.items():
         noise = max((scale * part for part in unit.noises), key=lambda noise: abs(math.log(noise)))
         prior = unit.prior.to(torch.float64).scaled(scale)
-        A, y = torch.tensor([unit.A], dtype=torch.float64), torch.tensor([scale * unit.y], dtype=torch.float64)
+        A = torch.tensor([unit.A], dtype=torch.float64, device="cpu")
+        y = torch.tensor([scale * unit.y], dtype=torch.float64, device="cpu")
         q = prior.given(A, y, noise)
         found.append(Problem(name, prior, A, y, noise, q, (first, last), float(sde.alpha(end))))
     return found
