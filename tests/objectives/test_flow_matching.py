@@ -21,6 +21,7 @@ CASES = {
     "linear, circle": (Linear(), Circle(2.0)),
     "linear, points": (Linear(), Points([[0.0, 1.0], [2.0, 0.0], [-3.0, -1.0]])),
     "linear, between mixtures": (Linear(SOURCE), MIXTURE),
+    "linear, from two Gaussians to a circle": (Linear(isotropic([[-1.0, 0.0], [1.0, 0.5]], 1.0)), Circle(1.0)),
     "cosine": (cosine(), MIXTURE),
     "cosine, between mixtures": (cosine(SOURCE), MIXTURE),
     "of an SDE": (of_sde(VP(0.5, 5.0, t_min=0.01)), MIXTURE),

@@ -10,7 +10,11 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.random import normal
 from toylab.densities import latent
+from toylab.densities.parts import Parts
 from toylab.densities.two_regime import TwoRegimeDensity
+
+_REACH, _STEP = 7.0, 0.6  # of X_1, in scales; of the trapezoid rule
+_FLAT, _NEWTON = 1e-6, 20
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,6 +62,33 @@ class Banana(TwoRegimeDensity):
         """The least standard deviation of its parts, narrowed by the slope of the parabola at two scales."""
         slope = 4 * abs(self.bend) * self.scale
         return math.hypot(min(self.scale, self.width / math.hypot(1, slope)), sigma)
+
+    def _as_gaussians(self, sigma: float) -> Parts:
+        """One for each of the steps of X_1, half as long as the place of X_1 is known where noise is about the step.
+
+        X_1 = u is known to 1 / sqrt(A + (B u)^2) from both coordinates: the trapezoid rule is in the integral of that
+        root, tau(u), found from u by Newton's method.
+        """
+        B = 2 * abs(self.bend) / math.hypot(self.width, sigma)
+        A = 1 / sigma**2 + 1 / self.scale**2 + 3 * B  # with 3 B the nearest singularity is far enough for the rule
+
+        def rate(u: Tensor) -> Tensor:
+            return (A + (B * u) ** 2).sqrt()
+
+        def tau(u: Tensor) -> Tensor:
+            z = B / math.sqrt(A) * u
+            return 0.5 * u * (rate(u) + math.sqrt(A) * torch.where(z.abs() > _FLAT, z.asinh() / z, 1.0))
+
+        end = torch.tensor(_REACH * self.scale, dtype=torch.float64, device="cpu")
+        n = math.ceil(float(tau(end)) / _STEP)
+        places = tau(end) * torch.linspace(-1, 1, 2 * n + 1, dtype=torch.float64, device="cpu")
+        u = places / math.sqrt(A)
+        for _ in range(_NEWTON):  # tau is convex for u > 0: the first step goes too far inward, all others fall to it
+            u = u - (tau(u) - places) / rate(u)
+        weights = (-0.5 * (u / self.scale) ** 2).exp() / rate(u)
+        means = torch.stack([u, self.bend * (u**2 - self.scale**2)], -1)
+        across = torch.tensor([0.0, self.width**2], dtype=torch.float64, device="cpu").diag()
+        return Parts(weights / weights.sum(), means, across.expand(len(u), 2, 2), 2 * self.length_scale(), order=2)
 
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x1, x2 = x.unbind(-1)

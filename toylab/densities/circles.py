@@ -16,8 +16,10 @@ from toylab.densities._mixture import mixture, nowhere
 from toylab.densities.density import Density, in_single_precision
 from toylab.densities.mills import anywhere
 from toylab.densities.parameters import Vector
+from toylab.densities.parts import Parts, point_parts
 from toylab.densities.two_regime import TwoRegimeDensity
 
+_LEAST, _LEAST_NODES = 0.05, 32  # radii: noise below which what is unknown is continued; of a circle
 # of Hankel's expansion: e^-kappa I_0(kappa) sqrt(2 pi kappa) = sum_k a_k / kappa^k, a_k / a_(k-1) = (2k - 1)^2 / 8k
 _HANKEL = list(itertools.accumulate(range(1, 17), lambda a, k: a * (2 * k - 1) ** 2 / (8 * k), initial=1.0))
 
@@ -80,6 +82,9 @@ class Circle(Density):
         """The noise level."""
         return sigma
 
+    def _as_gaussians(self, sigma: float) -> Parts:
+        return _parts_of_circle(self.radius, self.center, sigma)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ConcentricCircles(TwoRegimeDensity):
@@ -121,10 +126,25 @@ class ConcentricCircles(TwoRegimeDensity):
         """The noise level."""
         return sigma
 
+    def _as_gaussians(self, sigma: float) -> Parts:
+        least = _LEAST * float(self.radii.min())
+        circles = [_parts_of_circle(radius, (0.0, 0.0), sigma) for radius in self.radii.tolist()]
+        shares = self.weights / self.weights.sum()
+        masses = torch.cat([share * each.weights for share, each in zip(shares, circles, strict=True)])
+        return point_parts(torch.cat([each.means for each in circles]), masses, least)
+
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         radii, log_weights = self._cast(x, lambda: (self.radii, (self.weights / self.weights.sum()).log()))
         log_p, s, div = _circle(x[:, None], radii, sigma[:, None])
         return mixture(log_p + log_weights, s, div)
+
+
+def _parts_of_circle(radius: float, center: tuple[float, float], sigma: float) -> Parts:
+    """Equal masses, 0.6 noise levels apart or less: the trapezoid rule, exact to rounding for a periodic function."""
+    n = max(math.ceil(2 * math.pi * radius / (0.6 * sigma)), _LEAST_NODES)
+    angle = 2 * math.pi / n * torch.arange(n, dtype=torch.float64, device="cpu")
+    points = radius * torch.stack([angle.cos(), angle.sin()], -1) + constant(center, angle)
+    return point_parts(points, torch.full_like(angle, 1 / n), _LEAST * radius)
 
 
 def _circle(x: Tensor, radius: Tensor | float, sigma: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:

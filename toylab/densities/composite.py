@@ -15,6 +15,7 @@ from toylab.densities._mixture import mixture, too_far
 from toylab.densities.density import Density, in_single_precision
 from toylab.densities.given import class_label, evidence, normalised
 from toylab.densities.parameters import Matrix, Vector
+from toylab.densities.parts import Parts
 
 
 @in_single_precision
@@ -136,13 +137,13 @@ class Mixture(Density):
         """The least of all parts."""
         return min(part.length_scale(sigma) for part in self.densities)
 
-    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float] | None:
-        parts = [known for part in self.densities if (known := part._as_points(sigma)) is not None]
-        if len(parts) < len(self.densities) or len({std for _, _, std in parts}) > 1:
+    def _as_gaussians(self, sigma: float) -> Parts | None:
+        known = [parts for part in self.densities if (parts := part._as_gaussians(sigma)) is not None]
+        if len(known) < len(self.densities):
             return None
-        shares = self.weights / self.weights.sum()
-        masses = [share * own for share, (_, own, _) in zip(shares, parts, strict=True)]
-        return torch.cat([points for points, _, _ in parts]), torch.cat(masses), parts[0][2]
+        weights, means, covariances, leasts, orders = zip(*known, strict=True)
+        shares = [share * own for share, own in zip(self._log_weights.exp(), weights, strict=True)]
+        return Parts(torch.cat(shares), torch.cat(means), torch.cat(covariances), max(leasts), min(orders))
 
     def _log_weights_as(self, like: Tensor) -> Tensor:
         log_weights: Tensor = self._cast(like, lambda: (self._log_weights,), "log_weights")[0]

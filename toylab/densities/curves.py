@@ -14,11 +14,13 @@ from toylab._internal.random import integers, uniform
 from toylab.densities import interval, latent
 from toylab.densities._mixture import mixture
 from toylab.densities.parameters import Vector
+from toylab.densities.parts import Parts, point_parts
 from toylab.densities.two_regime import TwoRegimeDensity
 
 _NODES, _WEIGHTS = (
     tuple((part + shift) / 2) for part, shift in zip(np.polynomial.legendre.leggauss(48), (1, 0), strict=True)
 )
+_LEAST = 0.05  # radii: noise below which what is unknown of the curves is continued
 _DEPTH = 60.0  # e^-60 = 1e-26 of the largest value is left out
 
 
@@ -55,6 +57,12 @@ class Segment(TwoRegimeDensity):
         """The noise level."""
         return sigma
 
+    def _as_gaussians(self, sigma: float) -> Parts:
+        length = math.dist(self.start, self.end)
+        share, masses = _panels(0.0, 1.0, sigma / length)
+        start, end = torch.tensor([self.start, self.end], dtype=torch.float64, device="cpu")
+        return point_parts(start + share[:, None] * (end - start), masses, _LEAST * length)
+
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         start, end = constant(self.start, x), constant(self.end, x)
         length = torch.linalg.vector_norm(end - start)
@@ -89,11 +97,11 @@ class TwoMoons(TwoRegimeDensity):
         """The noise level."""
         return sigma
 
-    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float]:
+    def _as_gaussians(self, sigma: float) -> Parts:
         angle, masses = _panels(0.0, math.pi, sigma)
         upper = torch.stack([angle.cos(), angle.sin()], -1)
         lower = torch.tensor([1.0, 0.5], dtype=torch.float64, device="cpu") - upper
-        return torch.cat([upper, lower]), 0.5 * masses.repeat(2), 0.0
+        return point_parts(torch.cat([upper, lower]), 0.5 * masses.repeat(2), _LEAST)
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         upper = _arc(x, 1.0, 0.0, math.pi, sigma)
@@ -142,9 +150,10 @@ class Spiral(TwoRegimeDensity):
         """The noise level."""
         return sigma
 
-    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float]:
+    def _as_gaussians(self, sigma: float) -> Parts:
+        least = _LEAST * self.rate * min(self.end, math.pi)  # the turns are 2 pi rate apart
         angle, masses = _panels(self.start, self.end, sigma / (self.rate * math.hypot(1, self.end)))
-        return (self.rate * angle)[:, None] * torch.stack([angle.cos(), angle.sin()], -1), masses, 0.0
+        return point_parts((self.rate * angle)[:, None] * torch.stack([angle.cos(), angle.sin()], -1), masses, least)
 
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rate = self.rate
@@ -197,8 +206,8 @@ class Spiral(TwoRegimeDensity):
 
 
 def _panels(start: float, end: float, scale: float) -> tuple[Tensor, Tensor]:
-    """Gauss-Legendre nodes on an interval, 48 to 16 scales or less, and their masses under the uniform law."""
-    n = math.ceil((end - start) / (16 * scale))
+    """Gauss-Legendre nodes on an interval, 48 to 24 scales or less, and their masses under the uniform law."""
+    n = math.ceil((end - start) / (24 * scale))
     places = (
         torch.arange(n, dtype=torch.float64, device="cpu")[:, None]
         + torch.tensor(_NODES, dtype=torch.float64, device="cpu")

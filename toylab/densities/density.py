@@ -27,6 +27,7 @@ from toylab._internal.random import normal_like, uniform
 from toylab.densities._mixture import nowhere
 from toylab.densities.given import Measurement, checked, known, log_evidence, measurement, noised, support, together
 from toylab.densities.parameters import Matrix, Parameters, Vector
+from toylab.densities.parts import Parts
 from toylab.densities.truncated import LEAST_MASS, Box, mass_by_quadrature, nodes
 from toylab.score import at, divergence, gradient
 
@@ -223,8 +224,8 @@ class Density(Parameters, ABC):
             "0, or noise before cutting: p.noised(0.1).truncated(box). Cut mixtures of Gaussians are known under noise."
         )
 
-    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float] | None:
-        """Points [J, 2], masses [J] and a std: masses with noise of it that stand for the law under noise of sigma."""
+    def _as_gaussians(self, sigma: float) -> Parts | None:
+        """A mixture of Gaussians that stands for the law under noise of sigma > 0 or more."""
         return None
 
     def _mass_in(self, box: Box) -> tuple[float, float]:
@@ -371,9 +372,13 @@ class Noised(Density):
     def _blurred(self, std: float) -> Density:
         return self.density._blurred(math.hypot(self.std, std))
 
-    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float] | None:
-        known = self.density._as_points(math.hypot(self.std, sigma))
-        return None if known is None else (known[0], known[1], math.hypot(known[2], self.std))
+    def _as_gaussians(self, sigma: float) -> Parts | None:
+        known = self.density._as_gaussians(math.hypot(self.std, sigma))
+        if known is None:
+            return None
+        least = math.sqrt(max(known.least**2 - self.std**2, 0.0))
+        round_ones = self.std**2 * torch.eye(2, dtype=torch.float64, device="cpu")
+        return known._replace(covariances=known.covariances + round_ones, least=least, order=2)
 
     def __repr__(self) -> str:
         return f"{self.density!r}.noised({self.std!r})"
@@ -462,9 +467,13 @@ class Affine(Density):
         validate.points("x", x)
         return self.factor * x @ self._rotation(x).T + constant(self.shift, x)
 
-    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float] | None:
-        known = self.density._as_points(sigma / abs(self.factor))
-        return None if known is None else (self.forward(known[0]), known[1], abs(self.factor) * known[2])
+    def _as_gaussians(self, sigma: float) -> Parts | None:
+        known = self.density._as_gaussians(sigma / abs(self.factor))
+        if known is None:
+            return None
+        turn = self.factor * self._rotation(known.means)
+        means, covariances = self.forward(known.means), turn @ known.covariances @ turn.T
+        return known._replace(means=means, covariances=covariances, least=abs(self.factor) * known.least)
 
     def __repr__(self) -> str:
         motions = {

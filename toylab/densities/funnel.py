@@ -10,7 +10,10 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.random import normal
 from toylab.densities import latent
+from toylab.densities.parts import Parts
 from toylab.densities.two_regime import TwoRegimeDensity
+
+_REACH, _STEP, _LEAST = 7.0, 0.7, 0.1  # of V, in scales; of the trapezoid rule; noise, against the unit of V
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,6 +49,14 @@ class Funnel(TwoRegimeDensity):
     def length_scale(self, sigma: float = 0.0) -> float:
         """The standard deviation of Y at the least V that matters, or the noise level."""
         return math.hypot(math.exp(-4.5 * self.scale), sigma)
+
+    def _as_gaussians(self, sigma: float) -> Parts:
+        """The trapezoid rule over V, in steps of 0.7 of what noise of sigma tells of V, and of 1 at most."""
+        n = math.ceil(_REACH * self.scale * math.sqrt(1 / sigma**2 + 1 / self.scale**2 + 1) / _STEP)
+        v = _REACH * self.scale * torch.linspace(-1, 1, 2 * n + 1, dtype=torch.float64, device="cpu")
+        weights = (-0.5 * (v / self.scale) ** 2).exp()
+        covariances = torch.stack([torch.zeros_like(v), v.exp()], -1).diag_embed()
+        return Parts(weights / weights.sum(), torch.stack([v, torch.zeros_like(v)], -1), covariances, _LEAST)
 
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         v, y = x.unbind(-1)

@@ -23,12 +23,13 @@ from toylab.densities._mixture import mixture
 from toylab.densities.density import Density, in_single_precision
 from toylab.densities.given import class_label, measurement, normalised, updated
 from toylab.densities.parameters import Matrices, Matrix, Vector
+from toylab.densities.parts import Parts
 from toylab.densities.truncated import Box, gaussian_masses, noised_gaussian
 
 if TYPE_CHECKING:
     from scipy.stats import gaussian_kde  # slow to load
 
-_CONDITIONING = ("given", "log_evidence", "_blurred")
+_CONDITIONING = ("given", "log_evidence", "_blurred", "_as_gaussians")
 _FORMULAS = ("log_prob", "score", "log_prob_and_score", "divergence", "posterior", "log_posterior", "sample")
 
 
@@ -341,6 +342,9 @@ class GaussianMixture(Density):
         """Nine standard deviations around every mean."""
         reach = 9 * (self.covariances.diagonal(dim1=-2, dim2=-1) + sigma**2).sqrt()
         return (self.means - reach).amin(0), (self.means + reach).amax(0)
+
+    def _as_gaussians(self, sigma: float) -> Parts:
+        return Parts(self._log_weights.exp(), self.means, self.covariances, 0.0)
 
     def length_scale(self, sigma: float = 0.0) -> float:
         """The least standard deviation of any component along any direction."""

@@ -15,8 +15,10 @@ from toylab.densities import _gaussians, latent
 from toylab.densities._mixture import mixture
 from toylab.densities.given import Measurement
 from toylab.densities.parameters import Matrices, Matrix, Vector
+from toylab.densities.parts import Parts
 from toylab.densities.two_regime import TwoRegimeDensity
 
+_DEPTH, _STEP, _LEAST_DFS = 26.0, 0.35, 2.2  # e^-26 = 5e-12 is left out of the variance; of log lambda
 _NEAR = 0.1  # the range of the series of ``_excess``
 
 
@@ -84,6 +86,23 @@ class StudentTMixture(TwoRegimeDensity):
         """The width of the narrowest peak."""
         width = torch.linalg.eigvalsh(self.scales).amin(-1) * self.dfs / (self.dfs + 2)
         return math.hypot(math.sqrt(float(width.min())), sigma)
+
+    def _as_gaussians(self, sigma: float) -> Parts:
+        """The trapezoid rule over u = log lambda, of which the integrand is entire; its tail is a power of lambda."""
+        if float(self.dfs.min()) < _LEAST_DFS:
+            raise ValueError(
+                f"dfs is {short(self.dfs.tolist())}: with 2 degrees of freedom or fewer the second moment of the law "
+                "is infinite, and with it the mean square of x_1 - x_0; with hardly more, its tails go too far for a "
+                f"quadrature. Give {_LEAST_DFS} or more, or truncate the law."
+            )
+        half = 0.5 * self.dfs
+        low, high = -_DEPTH / (half - 1), (1 + _DEPTH / half).log() + 2.0
+        n = math.ceil(float((high - low).max()) / _STEP)
+        u = low[:, None] + (high - low)[:, None] * torch.linspace(0, 1, n + 1, dtype=torch.float64, device="cpu")
+        weights = (half[:, None] * (u - u.expm1())).softmax(-1) * (self.weights / self.weights.sum())[:, None]
+        covariances = self.scales[:, None] * (-u).exp()[..., None, None]
+        means = self.locations[:, None].expand(-1, n + 1, 2)
+        return Parts(weights.flatten(), means.flatten(0, 1), covariances.flatten(0, 1), 0.0)
 
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         variances, axes, offset, nu = self._in_axes(x)

@@ -15,6 +15,7 @@ from toylab.densities.density import Density, in_single_precision
 from toylab.densities.gaussian_mixture import GaussianMixture
 from toylab.densities.given import class_label, evidence, measurement, normalised
 from toylab.densities.parameters import Matrix, Vector
+from toylab.densities.parts import Parts, point_parts
 
 
 @in_single_precision
@@ -110,8 +111,8 @@ class Points(Density):
         """The noise level."""
         return sigma
 
-    def _as_points(self, sigma: float) -> tuple[Tensor, Tensor, float]:
-        return self.points, self.weights / self.weights.sum(), 0.0
+    def _as_gaussians(self, sigma: float) -> Parts:
+        return point_parts(self.points, self._log_weights.exp())
 
     def _gaussians(self, like: Tensor) -> _gaussians.Gaussians:
         def make() -> _gaussians.Gaussians:

@@ -11,13 +11,15 @@ Gauss-Legendre nodes, short where p_l varies fast and long in its tails. Between
 them, whose integral against a Gaussian is taken to rounding however narrow this is; and it may end where the grid does,
 as a truncated law does. Panels are cut until they resolve the law. Each fourfold level has a grid of its own, from
 which those between are made.
+
+A law that is a mixture of Gaussians under noise needs no grid: see the module ``parts``.
 """
 
 import math
 import time
 from collections.abc import Callable
 from functools import cache, lru_cache, partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -25,6 +27,7 @@ from torch import Tensor
 
 from toylab._internal.warn import warn
 from toylab.densities.density import Affine, Density, Noised
+from toylab.densities.parts import Parts, unknown
 
 _ORDER = 16  # nodes per panel
 _SHARES = (0.125, 0.25, 0.5)  # of the bounds of a law, between which its tails are compared
@@ -48,6 +51,13 @@ _CONTINUED = (1.0, 1.15, 1.3, 1.5, 1.75)  # times the least level, from which th
 _UNSURE, _HALVINGS = 1e-4, 1  # by which two continuations may differ; of the least level, until they do not
 _CANCELS = 0.9998  # level^2 I / 2, beyond which 1 less it has lost too many digits
 _RUNG = 4.0  # ratio of the levels of two grids
+_NORMAL = Parts(
+    torch.ones(1, dtype=torch.float64, device="cpu"),
+    torch.zeros(1, 2, dtype=torch.float64, device="cpu"),
+    torch.eye(2, dtype=torch.float64, device="cpu")[None],
+    0.0,
+)
+_MOST_HALVINGS, _LOST = 3, 1e-6  # of the least ratio; of what is left, by continuation
 _CHUNK = 8192  # points, of which the law is asked at once
 _LONG_WAIT = 30.0  # seconds that are announced
 
@@ -128,6 +138,8 @@ def excess(density: Density, level: float) -> float:
     if isinstance(density, Noised):
         total = math.hypot(level, density.std)
         return (density.std / total) ** 2 + (level / total) ** 2 * excess(density.density, total)
+    if (by_parts := left(None, density, level)) is not None:
+        return by_parts
     known = law(density)
     least = known.base.level
     if level >= least:
@@ -139,19 +151,85 @@ def variance(density: Density) -> float:
     """E|x_1 - E x_1|^2; raises as ``excess``."""
     if isinstance(density, Affine):
         return density.factor**2 * variance(density.density)
-    return law(density).variance
+    low, high = density.bounds()
+    parts = density._as_gaussians(float((high - low).max()) or 1.0)
+    return law(density).variance if parts is None else parts.variance
 
 
-def continued(level: float, least: float, f: Callable[[float], float]) -> tuple[float, float]:
+def left(source: Density | None, density: Density, ratio: float) -> float | None:
+    """1/2 E|x_0 - E[x_0 | x_1 + ratio x_0]|^2, x_1 from the density, or None if that is no mixture of Gaussians.
+
+    Args:
+        source: the law of x_0, a mixture of Gaussians; None is N(0, I).
+        density: the law of x_1.
+        ratio: at least 0.
+    """
+    known = _of(density, float(torch.sub(*density.bounds()).abs().max()) or 1.0)
+    if known is None:
+        return None
+    least = _least(source, density) if known.least > 0 else 0.0
+    return _left(source, density, ratio) if ratio >= least else _continued_left(source, density, ratio, least)[0]
+
+
+def _of(density: Density | None, sigma: float) -> Parts | None:
+    return _NORMAL if density is None else density._as_gaussians(sigma)
+
+
+def _both(source: Density | None, density: Density, ratio: float) -> tuple[Parts, Parts]:
+    """The source and the law under its noise, of which the parts are known to exist."""
+    of_source = cast(Parts, _of(source, 0.0))
+    sigma = ratio * float(torch.linalg.eigvalsh(of_source.covariances).min().sqrt())
+    return of_source, cast(Parts, density._as_gaussians(sigma or 1.0))
+
+
+@lru_cache(maxsize=4096)
+def _left(source: Density | None, density: Density, ratio: float) -> float:
+    return unknown(*_both(source, density, ratio), ratio)
+
+
+def _continued_left(source: Density | None, density: Density, ratio: float, least: float) -> tuple[float, float]:
+    """What is left at ratios below the least one; a law with a density leaves all of the source at 0."""
+    of_source, parts = _both(source, density, least)
+    at_zero = 0.5 * of_source.variance if parts.has_density else None
+    return continued(ratio, least, partial(_left, source, density), at_zero, parts.order)
+
+
+@lru_cache(maxsize=256)
+def _least(source: Density | None, density: Density) -> float:
+    """The ratio below which what is left is continued.
+
+    The error of a continuation counts over the ratios up to the least one, against what is left at the ratio at which
+    source and data are equally wide.
+    """
+    of_source, parts = _both(source, density, 1.0)
+    least = parts.least / math.sqrt(0.5 * of_source.variance)
+    alike = math.sqrt(parts.variance / of_source.variance)
+    for _ in range(_MOST_HALVINGS):
+        found, error = _continued_left(source, density, 0.25 * least, least)
+        if error * least < _LOST * abs(found) * alike:
+            break
+        least *= 0.5
+    return least
+
+
+def continued(
+    level: float, least: float, f: Callable[[float], float], at_zero: float | None = None, order: int = 1
+) -> tuple[float, float]:
     """f(level) below the least level, by the polynomial through five larger ones, and its distance from a simpler one.
+
+    Both go through f(0), too, where it is known; they are polynomials in the level to a power, the order.
 
     For laws that have edges, or lie on a curve: what noise leaves of them, in units of the level, is smooth in the
     level down to 0, with a term for edges, one for corners, ..
     """
     known = [(factor * least, f(factor * least)) for factor in _CONTINUED]
+    start = [] if at_zero is None else [(0.0, at_zero)]
     found, simpler = (
-        sum(value * math.prod((level - b) / (a - b) for b, _ in points if b != a) for a, value in points)
-        for points in (known, known[:-1])
+        sum(
+            value * math.prod((level**order - b**order) / (a**order - b**order) for b, _ in points if b != a)
+            for a, value in points
+        )
+        for points in (start + known, start + known[:-1])
     )
     return found, abs(found - simpler)
 
@@ -358,12 +436,7 @@ def _place(density: Density) -> Place:
 
 def _fields(density: Density, place: Place, level: float) -> Callable[[Places], Fields]:
     """Those of the law itself, at a level of which it has a density."""
-    known = density._as_points(level)
-    evaluate = (
-        _Panels(density, level).evaluate
-        if known is None
-        else partial(_of_points, *known[:2], math.hypot(known[2], level))
-    )
+    evaluate = _Panels(density, level).evaluate
 
     def fields(edges: Places) -> Fields:
         p, gradient = evaluate(edges)
@@ -372,14 +445,6 @@ def _fields(density: Density, place: Place, level: float) -> Callable[[Places], 
         return Fields(p, moment, over((level**2 or 1.0) * gradient.square().sum(0), p, edges))
 
     return fields
-
-
-def _of_points(points: Tensor, masses: Tensor, std: float, edges: Places) -> tuple[Tensor, Tensor]:
-    """The density of point masses with noise and its gradient, two products of matrices each."""
-    gaps = [nodes(e)[:, None] - part for e, part in zip(edges, points.T, strict=True)]
-    first, second = (_normal(gap, std) for gap in gaps)
-    p, g1, g2 = first * masses @ second.T, (gaps[0] * first) * masses @ second.T, first * masses @ (gaps[1] * second).T
-    return p, -torch.stack([g1, g2]) / std**2
 
 
 def _first(density: Density, place: Place, level: float) -> Places:

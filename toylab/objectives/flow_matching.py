@@ -54,11 +54,13 @@ class FlowMatching:
     def offset(self, density: Density) -> float:
         """Minus the irreducible loss, by quadrature over t and x: mean loss + offset is the mean of 1/2 |v - v*|^2.
 
-        It is right to about 1e-6 of itself, in seconds; what takes half a minute or more is announced by a warning.
+        It is right to about 1e-6 of itself: in seconds from N(0, I), or from one Gaussian; from several Gaussians to a
+        curve it may take half a minute. What takes that long or longer is announced by a warning.
 
         Raises:
             ValueError: if the coupling is not independent, as the exact velocity is then not known, where the path does
-                not know its own (see its ``irreducible``), and if the mean over t does not exist.
+                not know its own (see its ``irreducible``), before any work if that is due to source and density
+                together, and if the mean over t does not exist.
         """
         require_density(density)
         if self.coupling is not independent:

@@ -22,7 +22,7 @@ from toylab.paths.posterior import posterior
 from toylab.paths.times import time_like
 
 _STEP, _SETTLED = 1e-4, 1e-6  # in t, from an end where sigma has an infinite slope; of the product's continuation
-_NOTHING = 1e-150  # alpha against sigma: one over its square would overflow
+NOTHING = 1e-150  # alpha against sigma: one over its square would overflow
 
 
 def marginal_velocity(path: NoisePath, density: Density, x: Tensor, t: Tensor | float) -> Tensor:
@@ -52,7 +52,7 @@ def unexplained(path: NoisePath, density: Density, t: float) -> float:
     rates = require_finite(time, *path.rates(time))
     alpha, sigma, alpha_rate, sigma_rate = (float(each) for each in (path.alpha(time), path.sigma(time), *rates))
     change = alpha_rate * sigma - sigma_rate * alpha
-    if alpha <= _NOTHING * sigma:
+    if alpha <= NOTHING * sigma:
         return 0.5 * (change / sigma) ** 2 * variance(density)
     return (change / alpha) ** 2 * excess(density, sigma / alpha)
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from toylab.densities import GaussianMixture
-from toylab.densities.quadrature import expectation
 from toylab.paths.shares import Shares
 
 
@@ -32,17 +31,6 @@ def pair_velocity(source: GaussianMixture, density: GaussianMixture, x: Tensor, 
     slope = a * a_rate * D + b * b_rate * C  # S' / 2
     each = drift + (slope @ whitened[..., None])[..., 0]
     return (r[..., None] * each).sum(-2)
-
-
-def pair_irreducible(source: GaussianMixture, density: GaussianMixture, shares: Shares) -> float:
-    """1/2 E|x'_t|^2 - 1/2 E|v(x_t, t)|^2, the first in closed form, the second by quadrature."""
-    weights, n, D, m, C = _pairs(source, density)
-    a, b, a_rate, b_rate = (float(share) for share in shares)
-    spread = (a_rate**2 * D + b_rate**2 * C).diagonal(dim1=-2, dim2=-1).sum(-1)
-    second_moment = (a_rate * n + b_rate * m).square().sum(-1) + spread
-    law = GaussianMixture(weights, a * n + b * m, a**2 * D + b**2 * C)
-    explained = expectation(lambda x: pair_velocity(source, density, x, shares).square().sum(-1), law)
-    return 0.5 * (float((weights * second_moment).sum()) - explained)
 
 
 def _pairs(source: GaussianMixture, density: GaussianMixture) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

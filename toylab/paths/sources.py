@@ -1,4 +1,9 @@
-"""From which sources to which data the velocity of x_t = a x_0 + b x_1 is known exactly."""
+"""From which sources to which data the velocity of x_t = a x_0 + b x_1 is known exactly, and what it leaves.
+
+Given x_t, x'_t varies with x_0 alone, by the factor a' - b' a / b, so that with r = a / b
+
+    1/2 E|x'_t - v|^2 = (b' a - a' b)^2 / b^2 B(r),   B(r) = 1/2 E|x_0 - E[x_0 | x_1 + r x_0]|^2.
+"""
 
 import torch
 from torch import Tensor
@@ -6,10 +11,11 @@ from torch import Tensor
 from toylab._internal.display import short
 from toylab.densities import GaussianMixture
 from toylab.densities.density import Density
-from toylab.paths.marginal import marginal_velocity, require_finite, unexplained
-from toylab.paths.pairs import pair_irreducible, pair_velocity
+from toylab.densities.smoothing import excess, left, variance
+from toylab.paths.marginal import NOTHING, marginal_velocity, require_finite, unexplained
+from toylab.paths.pairs import pair_velocity
 from toylab.paths.path import NoisePath
-from toylab.paths.round_source import is_round, round_irreducible, round_velocity
+from toylab.paths.round_source import is_round, round_velocity
 from toylab.paths.shares import Shares
 from toylab.paths.times import time_like
 
@@ -50,13 +56,20 @@ def velocity_between(source: Density, density: Density, x: Tensor, shares: Share
 
 def irreducible_between(source: Density, density: Density, shares: Shares) -> float:
     """1/2 E|x'_t - v(x_t, t)|^2, by quadrature."""
-    if isinstance(source, GaussianMixture) and isinstance(density, GaussianMixture):
-        return pair_irreducible(source, density, shares)
-    if isinstance(source, GaussianMixture) and is_round(source):
-        return round_irreducible(source, density, shares)
+    if isinstance(source, GaussianMixture):
+        a, b, a_rate, b_rate = (float(share) for share in shares)
+        change = b_rate * a - a_rate * b
+        if b <= NOTHING * a:
+            return 0.5 * (change / a) ** 2 * variance(density)
+        if (known := left(source, density, a / b)) is not None:
+            return (change / b) ** 2 * known
+        if len(source.weights) == 1 and is_round(source):
+            width = float(source.covariances[0, 0, 0].sqrt())
+            return (width * change / b) ** 2 * excess(density, width * a / b)
     raise ValueError(
-        f"source is {short(source)} and density {short(density)}: the irreducible loss is known from N(0, I), "
-        "which is the source if none is given, and from a GaussianMixture of round components, such as ring(), to any "
-        "density, and from any GaussianMixture to another one. The error of a velocity is the mean of "
-        "1/2 |v(x, t) - path.velocity(p, x, t)|^2 over here = draw(path, p.sample((n,))), at here.x and here.t."
+        f"source is {short(source)} and density {short(density)}: the irreducible loss is known from N(0, I), which is "
+        "the source if none is given, and from one round Gaussian to any density, and from any GaussianMixture to laws "
+        "that are, given at most one number, Gaussians or points: mixtures of Gaussians and of Student's t, curves, "
+        "points, bananas and funnels. The error of a velocity is the mean of 1/2 |v(x, t) - path.velocity(p, x, t)|^2 "
+        "over here = draw(path, p.sample((n,))), at here.x and here.t."
     )
