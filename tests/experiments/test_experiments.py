@@ -473,19 +473,26 @@ def test_annealing_recovers_the_weights_now():
 
 def test_posterior_writes_its_numbers_and_its_parts_add_up(quick, texts):
     result, written = quick("posterior"), texts("posterior")
-    numbers = result.numbers
+    numbers, tables = result.numbers, EXPERIMENTS["posterior"].table(result)
     steps = str(numbers["ledger steps"])
-    for name in posterior.METHODS:
-        rows = numbers["ledger"][name]
-        for k, total in enumerate(rows["all"]["values"]):
-            assert sum(rows[part]["values"][k] for part in posterior.PARTS) == pytest.approx(total, abs=1e-12)
-        assert total == numbers["learned"][name][steps]["weights"]["values"][k]
+    for name, method in posterior.METHODS.items():
+        for measure, parts in numbers["ledger"].items():
+            for k, total in enumerate(parts[name]["all"]["values"]):
+                assert sum(parts[name][part]["values"][k] for part in posterior.PARTS) == pytest.approx(total)
+                assert total == numbers["learned"][name][steps][measure]["values"][k]
+            limit = numbers["exact"][name][str(numbers["limit"])][measure]["mean"]
+            chains = numbers[posterior.EXACT][measure]["mean"]
+            assert parts[name]["approximation"]["mean"] == pytest.approx(limit - chains)
         row = numbers["exact"][name][steps]
         assert f"weights off by {row['weights']['mean']:.3f}" in written
-        assert f"{rows['all']['mean']:.3f}" in written
-        assert f"{100 * numbers['coverage'][name]['covered']:.1f} %" in written
-        assert sum(numbers["coverage"][name]["ranks"]) == numbers["coverage"]["measurements"]
-        assert f"| {name} | exact | {row['weights']['mean']:.3f} ±" in posterior.table(result)
+        assert f"in unlikely modes: {100 * row['unlikely']['mean']:.1f} %" in written
+        assert f"{numbers['ledger']['weights'][name]['all']['mean']:.3f}" in written
+        for kind in ("exact", "learned"):
+            calibrated = numbers["calibration"][kind][name][steps]
+            assert all(sum(of["ranks"]) == numbers["calibration"]["measurements"] for of in calibrated.values())
+            assert f"| {name} | {kind} | {steps} | {numbers[kind][name][steps]['weights']['mean']:.3f} ±" in tables
+        assert f"{100 * numbers['calibration']['exact'][name][steps]['density']['covered']:.1f} %" in written
+        assert f"| {name} | {method.bias} |" in tables
         assert result.arrays[f"exact/{name}"].shape == (numbers["chains"], 2)
 
 
@@ -496,16 +503,37 @@ def test_posterior_measures_draws_of_the_truth_as_right():
     q = p.given(posterior.A, posterior.Y, posterior.NOISE)
     x = q.sample((20_000,), generator=torch.Generator().manual_seed(0))
     found, truth = posterior._measure(x, p, q), posterior._truth(p, q)
-    assert truth["within"] == pytest.approx(0.5)
-    assert abs(found["within"] / 0.5 - 1) < 6 * math.sqrt(2 / 20_000)
+    assert truth["of a mode"] == [pytest.approx([0.82, -0.24]), pytest.approx([-0.24, 0.68])]  # I - A A^T / 2
+    assert all(abs(found[name] - 1) < 6 * math.sqrt(2 / 20_000) for name in ("within", "across", "variance"))
     variance = sum(truth["variance"])
     assert found["mean"] < 6 * math.sqrt(variance / 20_000)
-    assert abs(found["variance"] - 1) < 6 * math.sqrt(2 / 20_000)
     w = torch.tensor(truth["weights"])
     assert found["weights"] < 6 * float((w * (1 - w) / 20_000).sqrt().sum()) / 2
-    assert found["diverged"] == 0
-    moved = torch.cat([x, torch.full((20_000, 2), math.nan)])
-    assert posterior._measure(moved, p, q)["diverged"] == 0.5
+    unlikely = float(w[w < 0.1].sum())
+    assert truth["unlikely"] == pytest.approx(unlikely)
+    assert abs(found["unlikely"] - unlikely) < 6 * math.sqrt(unlikely * (1 - unlikely) / 20_000)
+    assert found["lost"] == 0
+
+
+def test_posterior_measures_what_is_wrong_as_wrong():
+    """Chains that ran off count as weight in no mode, wherever they are; narrow modes as narrow, though they moved."""
+    p = posterior.prior()
+    q = p.given(posterior.A, posterior.Y, posterior.NOISE)
+    x = q.sample((20_000,), generator=torch.Generator().manual_seed(0)).double()
+    right = posterior._measure(x, p, q)
+    for far in (math.nan, math.inf, 1e20, 150.0):
+        found = posterior._measure(torch.cat([x, torch.full_like(x, far)]), p, q)
+        assert found["lost"] == 0.5
+        assert found["weights"] == pytest.approx(0.5, abs=1e-3)  # and more by rare modes hit too often
+        assert [found[k] for k in ("mean", "variance")] == pytest.approx([right[k] for k in ("mean", "variance")])
+        assert found["kl"] > 1
+    assert posterior._measure(torch.full_like(x, math.nan), p, q)["mean"] is None
+    along = x.new_tensor(posterior.A)
+    own = q.means[p.posterior(x).argmax(-1)]
+    narrow = x + (0.3 - 0.1 * (x - own) @ along)[:, None] * along  # .9 times as wide along A, and .3 further
+    found = posterior._measure(narrow, p, q)
+    assert found["within"] == pytest.approx(0.81 * right["within"], rel=1e-3)
+    assert found["across"] == pytest.approx(right["across"], rel=1e-3)
 
 
 @pytest.mark.parametrize("of", [np.int64, torch.tensor])

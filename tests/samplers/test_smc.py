@@ -10,7 +10,7 @@ from toylab.guidance import Twist, dps, pigdm, tmpd
 from toylab.samplers import reverse_sde, smc
 from toylab.samplers.smc import _resampled, systematic
 from toylab.schedules import karras
-from toylab.sde import VE, VP
+from toylab.sde import VE, VP, plain_noise
 
 DOUBLE = torch.float64
 QUIET = {"progress": False}
@@ -47,6 +47,10 @@ def law_at_the_end(sde, grid, start):
         mean, spread = step @ mean + h * g2 * inverse @ (alpha * m), step @ spread @ step.T + h * g2 * one
     alpha = float(sde.alpha(grid[-1]))
     return mean / alpha, spread / alpha**2
+
+
+def log_normal(x, mean, variance):
+    return -0.5 * ((x - mean) ** 2 / variance + math.log(2 * math.pi * variance))
 
 
 def start_of(sde, t):
@@ -92,6 +96,35 @@ def test_evidence_and_moments_of_gaussian_data_are_without_bias(name, guess):
         assert error < 0.2 * max(1.0, abs(truth))  # or nothing would have been measured
     assert found.chains.n_evaluations == 8
     assert found.effective_size.shape == (8, populations)
+
+
+@pytest.mark.parametrize("guess", GUESSES)
+@pytest.mark.parametrize("name", SDES)
+def test_the_weight_of_a_path_is_the_ratio_of_its_kernels_times_the_likelihood(name, guess):
+    """Exactly, point by point: the evidence of a population of one is the weight of its only path.
+
+    With it the mean of the weights times f is that of the unguided paths whatever the guess, and the bias of a weighted
+    mean falls as 1 / particles.
+    """
+    sde, n = SDES[name], 40
+    grid = times(sde, 6, highest=5.0, lowest=0.8)
+    x = start_of(sde, float(grid[0])).sample((n,), generator=seeded()).double()
+    guided, noise = GUESSES[guess]
+    guided = guided(P.score, A, Y, noise)
+    found = smc(sde, guided, x, grid, n_populations=n, keep_every=1, generator=seeded(1), **QUIET)
+    path = found.chains.path
+    log_w = log_normal(path[-1] @ A / float(sde.alpha(grid[-1])), Y, noise**2)
+    for k, (t, u) in enumerate(zip(grid.tolist(), grid.tolist()[1:], strict=False)):
+        h, g2, alpha = t - u, float(sde.diffusion(t)) ** 2, float(sde.alpha(t))
+
+        def log_kernel(score, k=k, t=t, h=h, g2=g2, alpha=alpha):
+            s = score(*plain_noise(sde, path[k], t)) / alpha
+            mean = path[k] - h * sde.drift(path[k], t) + h * g2 * s
+            return log_normal(path[k + 1], mean, h * g2).sum(-1)
+
+        log_w = log_w + log_kernel(P.score) - log_kernel(guided)
+    torch.testing.assert_close(found.log_evidence, log_w, rtol=1e-9, atol=1e-9)
+    assert float(log_w.std()) > 0.1  # they differ, or nothing would have been weighed
 
 
 def test_of_a_mixture_it_has_the_law_of_the_weighted_reverse_sde():

@@ -23,6 +23,7 @@ from toylab.experiments import (
     nats,
     objectives,
     posterior,
+    posterior_tables,
     reference,
     samplers,
 )
@@ -142,8 +143,9 @@ EXPERIMENTS = {
     "posterior": Experiment(
         "a measurement, and what samplers that know of it really sample, beside the exact posterior; with its table",
         posterior.run,
-        partial(posterior.run, n_chains=60, n_networks=2, n_training_steps=20, n_repeats=8, budgets=(8,)),
-        posterior.draw, table=posterior.table,
+        partial(posterior.run, n_chains=60, n_networks=2, n_training_steps=20, n_repeats=8, budgets=(8,),
+                n_reference_steps=16),
+        posterior.draw, table=posterior_tables.tables,
     ),
     "objectives": Experiment(
         "every objective trained on three densities and measured exactly; with its table",

@@ -1,122 +1,47 @@
 """What measurement-conditioned samplers really sample, beside the exact posterior, and whose error is which."""
 
-import math
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from toylab import plotting
-from toylab._internal.random import normal, permutation
-from toylab._internal.warn import ToylabWarning
-from toylab.densities import GaussianMixture, grid
+from toylab.densities import GaussianMixture
+from toylab.experiments.calibration import calibration, error_bars
+from toylab.experiments.measured_samplers import (
+    METHODS,
+    NOISE,
+    REPLACEMENT,
+    SDE,
+    SMC,
+    A,
+    Method,
+    Y,
+    data_std,
+    prior,
+    reverse_to,
+)
 from toylab.experiments.result import Arrays, Result
 from toylab.experiments.setting import Numbers, generator, spread
-from toylab.guidance import dps, pigdm, tmpd
 from toylab.metrics import Extent, grid_points, histogram_divergence
 from toylab.networks import NoiseConditionalMLP
 from toylab.objectives import LogUniform, NoiseConditional
-from toylab.samplers import replacement, reverse_sde, smc
-from toylab.schedules import karras
 from toylab.score import NoiseConditionalScore
-from toylab.sde import VE
 from toylab.training import fit
 
-A, Y, NOISE = (0.6, 0.8), 4.8, 1.0  # y = A x + noise z
-SDE = VE(0.05, 100.0)
-BUDGETS = (16, 32, 64, 128, 256)
-LEDGER = 128  # steps, of the ledger, the coverage and the pictures
-_RUN_AWAY = 1e3  # a mean distance or variance that is not told
-PARTICLES, DRAWS, LEVEL = 100, 19, 0.9  # per measurement, for the coverage of credible sets
+BUDGETS = (32, 128, 512)
+LEDGER = 128  # steps, of the ledger, the calibration and the pictures
+LIMIT = 1024  # steps after which more change nothing: what is then wrong is the approximation
 
 EXACT, IDEAL = "draws of the posterior", "exact posterior score"
-REPLACEMENT, SMC = "replacement", "SMC"
 PARTS = ("approximation", "discretisation", "score", "finite chains")
 
 _BOX: Extent = (-20.0, 20.0, -20.0, 20.0)
-
-
-def prior() -> GaussianMixture:
-    """25 modes of unit variance, 8 apart."""
-    return grid(5, spacing=8.0, std=1.0)
-
-
-def data_std() -> float:
-    """Of ``prior`` along an axis."""
-    p = prior()
-    return math.sqrt(float((p.covariances[:, 0, 0] + p.means[:, 0].square()) @ p.weights))
-
-
-def times(n_steps: int) -> Tensor:
-    """Times at which sigma runs down the grid of Karras et al."""
-    found = SDE.time_of(karras(SDE.sigma_max, SDE.sigma_min, n_steps + 1).double())
-    found[0], found[-1] = 1.0, 0.0
-    return found
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to sample the posterior.
-
-    Attributes:
-        run: called with the score of the prior, a start, measurements, the number of steps and a generator, it gives
-            the points at the end.
-        bias: what it takes for true that is not.
-        cost: of one step.
-    """
-
-    run: Callable[[NoiseConditionalScore, Tensor, Tensor, int, torch.Generator], Tensor]
-    bias: str
-    cost: str
-
-
-def _guided(guidance: Callable[..., NoiseConditionalScore]) -> Callable[..., Tensor]:
-    def run(score: NoiseConditionalScore, x: Tensor, y: Tensor, n: int, g: torch.Generator) -> Tensor:
-        guided = guidance(score, A, y, NOISE)
-        return reverse_sde(SDE, guided, x, times(n), generator=g, progress=False).samples
-
-    return run
-
-
-def _replacement(score: NoiseConditionalScore, x: Tensor, y: Tensor, n: int, g: torch.Generator) -> Tensor:
-    return replacement(SDE, score, x, times(n), A, y, NOISE, generator=g, progress=False).samples
-
-
-def _smc(score: NoiseConditionalScore, x: Tensor, y: Tensor, n: int, g: torch.Generator) -> Tensor:
-    """One population per measurement."""
-    populations = 1 if y.ndim == 1 else len(y) // PARTICLES
-    guided = tmpd(score, A, y, NOISE)
-    return smc(SDE, guided, x, times(n), n_populations=populations, generator=g, progress=False).chains.samples
-
-
-METHODS = {
-    "DPS": Method(
-        _guided(dps), "x₀ is known, at its mean: the likelihood is too sharp, and modes come out too narrow",
-        "1 evaluation, forth and back",
-    ),
-    "ΠGDM": Method(
-        _guided(lambda *args: pigdm(*args, data_std=data_std())),
-        "x₀ is as uncertain as data without modes would be: the weights of the modes are off",
-        "1 evaluation, forth and back",
-    ),
-    "TMPD": Method(
-        _guided(tmpd), "several modes are taken for one wide one: their weights are off",
-        "1 evaluation, forth and back",
-    ),
-    REPLACEMENT: Method(
-        _replacement, "the noise of y is drawn anew at each step: what was not measured hears of y too weakly",
-        "1 evaluation",
-    ),
-    SMC: Method(_smc, "none but that of finitely many particles", "1 evaluation, forth and back"),
-}  # fmt: skip
-"""Every sampler that knows the posterior by the score of the prior alone."""
+_LOST = 100.0  # from the origin, beyond which a chain is lost; the modes lie within 25
+_UNLIKELY = 0.1  # a mode of less weight
 
 
 def run(
@@ -127,204 +52,150 @@ def run(
     n_chains: int = 1000,
     n_networks: int = 5,
     n_training_steps: int = 3000,
-    n_repeats: int = 400,
+    n_repeats: int = 50,
     budgets: tuple[int, ...] = BUDGETS,
+    n_reference_steps: int = LIMIT,
 ) -> Result:
     """Condition 25 modes, 8 apart, on (.6, .8) x + z = 4.8 in every way, and measure what comes out.
 
-    Each method runs at every budget with the exact score and with learned ones, beside the reverse SDE with the score
-    of the posterior itself, whose error is that of the steps, and beside independent draws of the posterior, whose
-    error is that of finitely many chains.
-
-    The coverage is measured with the exact score over measurements drawn from the prior: of each, the true point has a
-    rank by posterior density among 19 draws, and lies in their 90 % credible set if it beats two of them.
+    Each method runs in every number of steps with the exact score and with learned ones, beside the reverse SDE with
+    the score of the posterior itself, whose error is that of the steps, and beside independent draws of the posterior,
+    whose error is that of finitely many chains. The exact scores run in many more steps as well, which leaves the
+    approximation alone.
 
     Args:
         seed: of the whole experiment.
         device: where it runs.
         progress: show progress bars.
         n_chains: points per cloud.
-        n_networks: networks, and runs of whatever has the exact score; over them the numbers have their spread.
+        n_networks: networks, and clouds of whatever has the exact score; over them the numbers have their spread.
         n_training_steps: optimiser steps, of 512 points each.
-        n_repeats: measurements for the coverage.
-        budgets: steps of the reverse SDE.
+        n_repeats: measurements for the calibration, and runs of SMC with an error bar.
+        budgets: steps of the reverse SDE, one evaluation of the score each.
+        n_reference_steps: steps that leave the approximation alone.
     """
     p = prior().to(device)
     q = p.given(A, Y, NOISE)
-    gen = generator(seed, 0, device)
-    networks = fit(
-        NoiseConditionalMLP(128, 3, data_std=data_std(), gain=3.0, generator=gen),
-        NoiseConditional(LogUniform(SDE.sigma_min, SDE.sigma_max)), p, n_steps=n_training_steps, batch_size=512,
-        learning_rate=3e-3, average=0.998, n_seeds=n_networks, generator=gen, device=device, progress=progress,
-    ).networks  # fmt: skip
+    networks = _networks(p, n_networks, n_training_steps, seed, device, progress)
+    scores: dict[str, list[NoiseConditionalScore]] = {"exact": [p.score], "learned": list(networks)}
     y, shown = torch.tensor([Y], device="cpu"), min(budgets, key=lambda n: abs(n - LEDGER))
-    exact: list[NoiseConditionalScore] = [p.score] * n_networks
-    learned: list[NoiseConditionalScore] = list(networks)
     truth = _truth(p, q)
+    draws = q.sample((n_networks, n_chains), generator=generator(seed, 1, device))
     numbers: Numbers = {
         "truth": truth, "chains": n_chains, "networks": n_networks, "budgets": list(budgets), "ledger steps": shown,
-        EXACT: _collect([
-            _measure(q.sample((n_chains,), generator=generator(seed, 10 + k, device)), p, q)
-            for k in range(n_networks)
-        ]),
+        "limit": n_reference_steps, EXACT: _collect([_measure(cloud, p, q) for cloud in draws]),
     }  # fmt: skip
-    arrays: Arrays = {"density": q.log_prob(grid_points(_BOX, 200)).exp().numpy().reshape(200, 200)}
-    arrays[EXACT] = q.sample((n_chains,), generator=generator(seed, 1, device)).cpu().numpy()
-    jobs = [
-        (kind, name, method, scores)
-        for kind, scores in (("exact", exact), ("learned", learned))
-        for name, method in METHODS.items()
-    ]
-    ideal = Method(lambda _, x, y, n, g: reverse_sde(SDE, q.score, x, times(n), generator=g, progress=False).samples,
-                   "", "")  # fmt: skip
-    jobs = [("exact", IDEAL, ideal, exact), *jobs]
-    for kind, name, method, scores in tqdm(jobs, desc="posterior", unit="method", disable=not progress):
+    arrays: Arrays = {
+        "density": q.log_prob(grid_points(_BOX, 200)).exp().numpy().reshape(200, 200), EXACT: draws[0].cpu().numpy(),
+    }  # fmt: skip
+    ideal = Method(lambda _, x, y, n, population, g: reverse_to(q.score, x, n, g), "")
+    jobs = [("exact", IDEAL, ideal), *((kind, name, method) for kind in scores for name, method in METHODS.items())]
+    for kind, name, method in tqdm(jobs, desc="posterior", unit="method", disable=not progress):
         rows = numbers.setdefault(kind, {}).setdefault(name, {})
-        for n in budgets:
-            found = []
-            for k, score in enumerate(scores):
-                g = generator(seed, 20 + k, device)
-                start = SDE.prior.to(device).sample((n_chains,), generator=g)
-                points = _quietly(method.run, score, start, y, n, g)
-                found.append(_measure(points, p, q))
-                if k == 0 and n == shown:
-                    arrays[f"{kind}/{name}"] = points.cpu().numpy()
-            rows[str(n)] = _collect(found)
-    numbers["ledger"] = {name: _ledger(numbers, name, str(shown)) for name in METHODS}
-    numbers["coverage"] = _coverages(p, shown, n_repeats, seed, device, progress)
+        for n in (*budgets, n_reference_steps) if kind == "exact" else budgets:
+            g, each = generator(seed, 2, device), n_networks * n_chains // len(scores[kind])
+            points = torch.cat([method.points(score, each, y, n, n_chains, g) for score in scores[kind]])
+            clouds = points.view(n_networks, n_chains, 2)
+            rows[str(n)] = _collect([_measure(cloud, p, q) for cloud in clouds])
+            if n == shown:
+                arrays[f"{kind}/{name}"] = clouds[0].cpu().numpy()
+    numbers["ledger"] = {
+        measure: {name: _ledger(numbers, name, measure) for name in METHODS} for measure in ("weights", "kl")
+    }
+    numbers["calibration"] = calibration(
+        p, scores, budgets, n_repeats=n_repeats, seed=seed, device=device, progress=progress
+    )
+    numbers["error bars"] = error_bars(p, truth, budgets, n_runs=n_repeats, seed=seed, device=device)
     return Result("posterior", numbers, arrays)
 
 
+def _networks(
+    p: GaussianMixture, n_networks: int, n_steps: int, seed: int, device: torch.device | str, progress: bool
+) -> tuple[nn.Module, ...]:
+    """Scores of the prior, learned side by side."""
+    g = generator(seed, 0, device)
+    return fit(
+        NoiseConditionalMLP(128, 3, data_std=data_std(), gain=3.0, generator=g),
+        NoiseConditional(LogUniform(SDE.sigma_min, SDE.sigma_max)), p, n_steps=n_steps, batch_size=512,
+        learning_rate=3e-3, average=0.998, n_seeds=n_networks, generator=g, device=device, progress=progress,
+    ).networks  # fmt: skip
+
+
 def _truth(p: GaussianMixture, q: GaussianMixture) -> Numbers:
-    """Of the posterior: the weights of its modes, its moments, and its variance along A within a mode."""
+    """Of the posterior: the weights of its modes, its moments, and the covariance that all its modes have."""
     mean = q.weights @ q.means
     off = q.means - mean
     covariance = torch.einsum("k,kij->ij", q.weights, q.covariances + off[:, :, None] * off[:, None, :])
-    along = torch.tensor(A, dtype=torch.float64, device="cpu")
     return {
         "weights": q.weights.tolist(),
+        "unlikely": float(q.weights[q.weights < _UNLIKELY].sum()),
         "mean": mean.tolist(),
         "variance": covariance.diagonal().tolist(),
-        "within": float(along @ q.covariances[0] @ along),
+        "of a mode": q.covariances[0].tolist(),
         "log evidence": p.log_evidence(A, Y, NOISE),
     }
 
 
 def _measure(points: Tensor, p: GaussianMixture, q: GaussianMixture) -> Numbers:
-    """How far a cloud is from the posterior; chains that diverged are left out and counted.
+    """How far a cloud is from the posterior.
 
-    ``weights`` is half the sum of |share - weight| over the modes, a point belonging to the nearest; ``mean`` a
-    distance; ``variance`` that of the cloud over the true one, both axes together; ``within`` the mean square distance
-    along A from the posterior mean of the own mode.
+    ``weights`` is half the sum of |share - weight| over the modes, a point belonging to the nearest, and the share
+    that is lost, farther out than 100 from the origin; ``unlikely`` the share in modes of less weight than .1; ``kl``
+    that of the cloud from the posterior, in nats, on 20 x 20 cells and the rest of the plane. Of the points that are
+    not lost, and None where too few are left: ``mean`` the distance of their mean, ``variance`` theirs over the true
+    one, both axes together, ``within`` and ``across`` the variance about the mean of their own mode, over the true one,
+    along A and across it.
     """
-    alive = points[points.isfinite().all(-1)].double()
-    mode = p.posterior(alive).argmax(-1)
-    weights, means = q.weights.to(alive), q.means.to(alive)
-    mean = weights @ means
-    variance = (weights @ (means - mean).square()).sum() + q.covariances[0].trace().to(alive)
-    share = torch.bincount(mode, minlength=len(weights)) / len(alive)
-    along = alive.new_tensor(A)
+    points = points.cpu().double()
+    lost = ~(points.norm(dim=-1) < _LOST)  # nan is lost
+    kept = points[~lost]
+    p, q = p.to("cpu"), q.to("cpu")
+    mode = p.posterior(kept).argmax(-1)
+    mean = q.weights @ q.means
+    variance = (q.weights @ (q.means - mean).square()).sum() + q.covariances[0].trace()
+    counts = torch.bincount(mode, minlength=len(q.weights))
+    share, astray = counts / len(points), float(lost.double().mean())
+    centres = torch.zeros_like(q.means).index_add(0, mode, kept) / counts.clamp(min=1)[:, None]
+    freedom = len(kept) - int((counts > 0).sum())
+    moments: dict[str, float | None] = dict.fromkeys(("mean", "variance", "within", "across"))
+    if freedom > 0:
+        moments["mean"] = float((kept.mean(0) - mean).norm())
+        moments["variance"] = float(kept.var(0).sum() / variance)
+        for name, row in (("within", A), ("across", (-A[1], A[0]))):
+            v = kept.new_tensor(row)
+            spread_along = ((kept - centres[mode]) @ v).square().sum() / freedom
+            moments[name] = float(spread_along / (v @ q.covariances[0] @ v))
+    far = torch.where(lost[:, None], _LOST, points)  # outside the cells, wherever it is
     return {
-        "weights": float((share - weights).abs().sum() / 2),
-        "largest": float(share[weights.argmax()]),
-        "mean": float((alive.mean(0) - mean).norm()),
-        "variance": float(alive.var(0).sum() / variance),
-        "within": float(((alive - means[mode]) @ along).square().mean()),
-        "kl": histogram_divergence(alive.cpu(), q.to("cpu"), _BOX, n=20).value,
-        "diverged": 1 - len(alive) / len(points),
+        "weights": (float((share - q.weights).abs().sum()) + astray) / 2,
+        "unlikely": float(share[q.weights < _UNLIKELY].sum()),
+        **moments,
+        "kl": histogram_divergence(far, q, _BOX, n=20).value,
+        "lost": astray,
     }
 
 
 def _collect(rows: list[Numbers]) -> Numbers:
-    return {key: spread([row[key] for row in rows]) for key in rows[0]}
+    """Mean, spread and values of each measure; None where a cloud has none."""
+    values = {key: [row[key] for row in rows] for key in rows[0]}
+    none = {"mean": None, "std": None}
+    return {key: {**none, "values": of} if None in of else spread(of) for key, of in values.items()}
 
 
-def _quietly(run: Callable[..., Tensor], *args: object) -> Tensor:
-    """Without the warnings of chains that go astray in few steps: that they do is what is measured."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ToylabWarning)
-        return run(*args)
+def _ledger(numbers: Numbers, name: str, measure: str) -> Numbers:
+    """An error with learned scores in parts, as differences of measured errors, which add up to it.
 
-
-def _ledger(numbers: Numbers, name: str, budget: str) -> Numbers:
-    """The error of the weights in parts, as differences of measured errors, which add up to that with learned scores.
-
-    finite chains = that of independent draws; discretisation = that of the exact posterior score in as many steps, less
-    that; approximation = that of the method with the exact score, less both; score = what learned scores add.
+    finite chains = that of independent draws; approximation = that of the method with the exact score in so many steps
+    that more change nothing, less that; discretisation = what fewer steps add; score = what learned scores add.
     """
-    chains = np.array(numbers[EXACT]["weights"]["values"])
-    steps = np.array(numbers["exact"][IDEAL][budget]["weights"]["values"])
-    exact, learned = (np.array(numbers[kind][name][budget]["weights"]["values"]) for kind in ("exact", "learned"))
-    parts = (exact - steps, steps - chains, learned - exact, chains)
+
+    def of(kind: str, steps: int) -> np.ndarray:
+        return np.array(numbers[kind][name][str(steps)][measure]["values"])
+
+    chains, limit = np.array(numbers[EXACT][measure]["values"]), of("exact", numbers["limit"])
+    exact, learned = (of(kind, numbers["ledger steps"]) for kind in ("exact", "learned"))
+    parts = (limit - chains, exact - limit, learned - exact, chains)
     return {part: spread(values.tolist()) for part, values in zip((*PARTS, "all"), (*parts, learned), strict=True)}
-
-
-def _coverages(
-    p: GaussianMixture, n_steps: int, n_repeats: int, seed: int, device: torch.device | str, progress: bool
-) -> Numbers:
-    """Of each method with the exact score: how often its credible sets hold the point that was measured."""
-    g = generator(seed, 3, device)
-    truth = p.sample((n_repeats,), generator=g)
-    along = truth.new_tensor(A)
-    z = normal((n_repeats,), dtype=truth.dtype, device=truth.device, generator=g)
-    y = (truth @ along + NOISE * z)[:, None]
-
-    def log_posterior(x: Tensor) -> Tensor:
-        """Of x [repeats, draws, 2], up to a constant of each measurement."""
-        return p.log_prob(x) - (y - x @ along).square() / (2 * NOISE**2)
-
-    def ranks(draws: Tensor) -> Tensor:
-        return (log_posterior(draws) < log_posterior(truth[:, None])).sum(-1)
-
-    found: Numbers = {"measurements": n_repeats, "level": LEVEL, "draws": DRAWS}
-    least = round((1 - LEVEL) * (DRAWS + 1))
-    posteriors = [p.given(A, one, NOISE) for one in y[:, 0].tolist()]
-    clouds = {EXACT: torch.stack([one.sample((DRAWS,), generator=g) for one in posteriors])}
-    for name, method in tqdm(METHODS.items(), desc="coverage", unit="method", disable=not progress):
-        g = generator(seed, 4, device)
-        per = PARTICLES if name == SMC else DRAWS
-        start = SDE.prior.to(device).sample((n_repeats * per,), generator=g)
-        points = _quietly(method.run, p.score, start, y.repeat_interleave(per, 0), n_steps, g)
-        some = permutation(per, device=points.device, generator=g)[:DRAWS]  # resampled particles stand beside their own
-        clouds[name] = points.view(n_repeats, per, 2)[:, some]
-    for name, draws in clouds.items():
-        rank = ranks(draws)
-        share = float((rank >= least).double().mean())
-        found[name] = {
-            "covered": share,
-            "standard_error": (LEVEL * (1 - LEVEL) / n_repeats) ** 0.5,
-            "ranks": torch.bincount(rank.cpu(), minlength=DRAWS + 1).tolist(),
-        }
-    return found
-
-
-def table(result: Result) -> str:
-    """The numbers as Markdown, at the steps of the ledger: mean ± standard deviation over the runs."""
-    numbers = result.numbers
-    steps = str(numbers["ledger steps"])
-    parts = [
-        f"| {steps} steps | score | error of the weights | distance of the mean | variance, of the true one "
-        "| within a mode, along A | KL, nats | in the 90 % set |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    truth = numbers["truth"]["within"]
-    rows = [(EXACT, "", numbers[EXACT])]
-    for kind in ("exact", "learned"):
-        rows += [(name, kind, row[steps]) for name, row in numbers[kind].items()]
-    for name, kind, row in rows:
-        cells = [_cell(row[key], 3) for key in ("weights", "mean", "variance")]
-        cells.append(_cell(row["within"], 2, unit=truth))
-        cells.append(f"{row['kl']['mean']:.3f} ± {row['kl']['std']:.3f}")
-        covered = numbers["coverage"].get(name) if kind != "learned" else None
-        cells.append(f"{100 * covered['covered']:.1f} ± {100 * covered['standard_error']:.1f} %" if covered else "")
-        parts.append(f"| {name} | {kind} | " + " | ".join(cells) + " |")
-    return "\n".join([*parts, ""])
-
-
-def _cell(of_runs: Numbers, digits: int, unit: float = 1.0) -> str:
-    """Mean ± standard deviation in a unit; a chain that runs off to 1e20 is not nan, and leaves no moment to tell."""
-    mean, std = of_runs["mean"] / unit, of_runs["std"] / unit
-    return f"{mean:.{digits}f} ± {std:.{digits}f}" if mean < _RUN_AWAY else "chains run away"
 
 
 _LINES = {
@@ -332,20 +203,25 @@ _LINES = {
     REPLACEMENT: ("#E69F00", "D"), SMC: (plotting.EXACT, "P"), IDEAL: (plotting.NEUTRAL, "x"),
 }  # fmt: skip
 _OF_PARTS = dict(zip(PARTS, (plotting.ERROR, plotting.EXACT, plotting.LEARNED, "0.7"), strict=True))
+_MARKERS = {"density": "o", "along A": "^", "across A": "s"}
+_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def draw(result: Result) -> Figure:
-    """The clouds of every method on the posterior; their errors against the steps; whose errors; coverage."""
+    """The clouds of every method on the posterior; their errors against the evaluations; whose errors; calibration."""
     with plotting.look():
-        figure = plt.figure(figsize=(21, 11.6), layout="constrained")
-        clouds, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.5))[:, 0]
+        figure = plt.figure(figsize=(21, 16.5), layout="constrained")
+        clouds, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 2.6))[:, 0]
         axes = clouds.subplots(1, 1 + len(METHODS))
         for ax, name in zip(axes, (EXACT, *METHODS), strict=True):
             _cloud(ax, result, name)
-        steps, ledger, coverage = below.subplots(1, 3, width_ratios=(1.15, 1.1, 0.9))
-        _steps(steps, result.numbers)
+        (weights, kl), (ledger, calibrated) = below.subplots(2, 2)
+        _against_evaluations(weights, result.numbers, "weights")
+        weights.set(ylabel="error of the mode weights")
+        _against_evaluations(kl, result.numbers, "kl")
+        kl.set(ylabel="KL from the posterior, nats")
         _draw_ledger(ledger, result.numbers)
-        _coverage(coverage, result.numbers["coverage"])
+        _draw_calibration(calibrated, result.numbers)
     return figure
 
 
@@ -364,39 +240,43 @@ def _cloud(ax: Axes, result: Result, name: str) -> None:
     ax.contour(axis, axis, result.arrays["density"], levels=[level / 30, level], colors="black", linewidths=1.2)
     ax.set(xlim=(left, right), ylim=(-15, top), xticks=[], yticks=[], aspect="equal")
     ax.set_title("the posterior, drawn" if name == EXACT else name, fontweight="bold")
-    within = row["within"]["mean"] / numbers["truth"]["within"]
     ax.set_xlabel(
-        f"weights off by {row['weights']['mean']:.3f}\nvariance along A in a mode: {within:.2f}\nof the true one"
+        f"weights off by {row['weights']['mean']:.3f}\nin unlikely modes: {100 * row['unlikely']['mean']:.1f} %\n"
+        f"variance along A in a mode: {row['within']['mean']:.2f}\nof the true one"
     )
 
 
-def _steps(ax: Axes, numbers: Numbers) -> None:
-    """The error of the weights against the steps: exact scores as full lines, learned ones dashed."""
-    budgets = numbers["budgets"]
+def _against_evaluations(ax: Axes, numbers: Numbers, measure: str) -> None:
+    """An error against the steps: exact scores as full lines, learned ones dashed; that of independent draws."""
     for kind, ls in (("exact", "-"), ("learned", "--")):
         for name, rows in numbers[kind].items():
             color, marker = _LINES[name]
-            means, stds = ([rows[str(n)]["weights"][key] for n in budgets] for key in ("mean", "std"))
+            means, stds = ([row[measure][key] for row in rows.values()] for key in ("mean", "std"))
             ax.errorbar(
-                budgets, means, yerr=stds, color=color, marker=marker, ms=8, lw=2.2, ls=ls, capsize=3,
+                [int(n) for n in rows], means, yerr=stds, color=color, marker=marker, ms=8, lw=2.2, ls=ls, capsize=3,
                 label=name if kind == "exact" else None,
             )  # fmt: skip
-    floor = numbers[EXACT]["weights"]["mean"]
-    ax.axhline(floor, color="black", lw=1.5, ls=":")
-    ax.text(budgets[0], 0.93 * floor, f"{numbers['chains']:,} draws: {floor:.3f}", va="top", fontsize=12)
+    floor, n = numbers[EXACT][measure], numbers["chains"]
+    ax.axhspan(floor["mean"] - floor["std"], floor["mean"] + floor["std"], color="0.85", lw=0)
+    ax.axhline(floor["mean"], color="black", lw=1.5, ls=":", label=f"{n:,} draws of the posterior")
     ax.plot([], [], color="0.4", ls="--", lw=2.2, label="the same, learned score")
-    ax.set(xscale="log", yscale="log", xlabel="steps, each an evaluation of the score", ylabel="error of mode weights")
-    ax.set_xticks(budgets, labels=[str(n) for n in budgets])
-    ax.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5], labels=["0.01", "0.02", "0.05", "0.1", "0.2", "0.5"])
+    steps = [*numbers["budgets"], numbers["limit"]]
+    ax.set(xscale="log", xlabel="evaluations of the score", xticks=steps, xticklabels=[str(n) for n in steps])
+    if measure == "weights":
+        ax.set(yscale="log", ylim=(0.01, 5.0), yticks=_TICKS[:7], yticklabels=[f"{y:g}" for y in _TICKS[:7]])
+        ax.legend(frameon=False, ncols=3, loc="upper right", fontsize=12)
+        ax.set_title("More steps mend their own error, and no approximation", fontweight="bold")
+    else:  # it may be negative, chance being subtracted
+        ax.set_yscale("symlog", linthresh=0.02)
+        ax.set(ylim=(-0.02, 20), yticks=(0, *_TICKS), yticklabels=[f"{y:g}" for y in (0, *_TICKS)])
+        ax.set_title("In nats", fontweight="bold")
     ax.minorticks_off()
-    ax.set_ylim(0.6 * floor, 3.2)
-    ax.set_title("More steps do not mend an approximation", fontweight="bold")
-    ax.legend(frameon=False, ncols=2, loc="upper right", fontsize=12)
 
 
 def _draw_ledger(ax: Axes, numbers: Numbers) -> None:
     """The error of the weights in parts, which add up to the error with learned scores; one may be negative."""
-    for k, rows in enumerate(numbers["ledger"].values()):
+    of_weights = numbers["ledger"]["weights"]
+    for k, rows in enumerate(of_weights.values()):
         up = down = 0.0
         for part in PARTS:
             value = rows[part]["mean"]
@@ -411,25 +291,37 @@ def _draw_ledger(ax: Axes, numbers: Numbers) -> None:
         ax.text(k, max(up, total["mean"] + total["std"]), f"{total['mean']:.3f}", ha="center", va="bottom",
                 fontweight="bold")  # fmt: skip
     ax.axhline(0, color="black", lw=1)
-    ax.set_xticks(range(len(numbers["ledger"])), list(numbers["ledger"]))
+    ax.set_xticks(range(len(of_weights)), list(of_weights))
     ax.set_ylim(top=1.3 * ax.get_ylim()[1])
-    ax.set(ylabel="error of mode weights", xlabel=f"learned score, {numbers['ledger steps']} steps")
+    ax.set(ylabel="error of the mode weights", xlabel=f"learned score, {numbers['ledger steps']} steps")
     ax.set_title("Whose error?", fontweight="bold")
     ax.legend(frameon=False, ncols=2, loc="upper right")
 
 
-def _coverage(ax: Axes, numbers: Numbers) -> None:
-    """How often the credible sets hold the truth, with the error bars of as many fair ones."""
+def _draw_calibration(ax: Axes, numbers: Numbers) -> None:
+    """How often 90 % sets hold the truth: exact scores as full markers, learned ones as open ones."""
+    found, steps = numbers["calibration"], str(numbers["ledger steps"])
     names = [EXACT, *METHODS]
+    level, error, least = 100 * found["level"], 200 * found["standard error"], 80.0
+    ax.axvspan(level - error, level + error, color="0.85", lw=0)
+    ax.axvline(level, color="black", lw=1.5, ls=":")
     for k, name in enumerate(names):
-        row = numbers[name]
+        rows = [found["posterior"]] if name == EXACT else [found[kind][name][steps] for kind in ("exact", "learned")]
         color = _LINES.get(name, (plotting.NEUTRAL, ""))[0]
-        ax.barh(-k, 100 * row["covered"], color=color, height=0.6, alpha=0.85)
-        ax.text(2, -k, f"{100 * row['covered']:.1f} %", va="center", color="white", fontweight="bold")
-    error = 200 * numbers[EXACT]["standard_error"]
-    level = 100 * numbers["level"]
-    ax.axvspan(level - error, level + error, color="0.8", zorder=0)
-    ax.axvline(level, color="black", lw=2)
+        for row, fill, up in zip(rows, (color, "none"), (0.14, -0.14), strict=False):
+            for quantity, marker in _MARKERS.items():
+                share = 100 * row[quantity]["covered"]
+                least = min(least, share)
+                ax.plot(share, up - k, marker, markerfacecolor=fill, color=color, ms=11, mew=2)
+        ax.text(101, -k, f"{100 * rows[0]['density']['covered']:.1f} %", va="center", color=color, fontweight="bold")
+    for quantity, marker in _MARKERS.items():
+        ax.plot([], [], marker, color="0.4", ms=11, ls="", label=quantity)
+    ax.plot([], [], "o", color="0.4", markerfacecolor="none", mew=2, ms=11, ls="", label="learned score")
     ax.set_yticks([-k for k in range(len(names))], ["the posterior", *METHODS])
-    ax.set(xlim=(0, 100), xlabel=f"truth in the {level:.0f} % credible set, of {numbers['measurements']} measurements")
+    ticks = [n for n in (20, 40, 60, 80, 85, 90, 95, 100) if n > least - 2]
+    ax.set(
+        xlim=(least - 2, 107), xticks=ticks, ylim=(0.5 - len(names), 1.6),
+        xlabel=f"truth in the {level:.0f} % set, of {found['measurements']} measurements, {steps} steps",
+    )  # fmt: skip
     ax.set_title("Who knows what it does not know?", fontweight="bold")
+    ax.legend(frameon=False, ncols=4, loc="upper center", fontsize=12)
