@@ -77,7 +77,8 @@ def check_posterior(conditioned: Conditioned, claim: Posterior, n: int, seed: in
     """Report on a sampler."""
     of_laws = problems(claim.sde)
     times = [
-        torch.linspace(1.0, float(claim.sde.t_min), k * claim.n_steps + 1, dtype=torch.float64, device="cpu") for k in (1, _FINER)
+        torch.linspace(1.0, float(claim.sde.t_min), k * claim.n_steps + 1, dtype=torch.float64, device="cpu")
+        for k in (1, _FINER)
     ]
     run, x = conditioned(of_laws[0], times[0]), _starts(of_laws[0], claim, n, seed)
     findings = [check_call(run, x, _HOW)]
