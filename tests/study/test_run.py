@@ -62,7 +62,8 @@ def test_order_workers_and_threads_of_the_caller_change_no_bit(tmp_path):
     torch.set_num_threads(2)
     try:
         run(cell, {"seed": [2, 0, 1], "a": [2.0, 0.5]}, tmp_path / "out", n=2)
-        assert torch.get_num_threads() == 2
+        with ThreadPoolExecutor(1) as fresh:
+            assert torch.get_num_threads() == fresh.submit(torch.get_num_threads).result() == 2
         run(cell, GRID, tmp_path / "out", n=2)
     finally:
         torch.set_num_threads(before)
