@@ -39,7 +39,9 @@ def test_version(capsys):
     assert capsys.readouterr() == (f"toylab {toylab.__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["figures", "--help"], ["lab", "--help"], ["handout", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["figures", "--help"], ["lab", "--help"], ["handout", "--help"], ["study", "--help"]]
+)
 def test_help_has_an_example(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)

@@ -17,6 +17,7 @@ import torch
 
 from toylab import ToylabWarning, study
 from toylab._internal import study_worker
+from toylab._internal.folder import write_whole
 from toylab.study import folder as folder_module
 from toylab.study.plan import plan_of, seed_of
 
@@ -293,6 +294,21 @@ def test_two_runs_share_a_folder(tmp_path):
         thread.join()
     assert len(tables) == 2
     assert files(tmp_path / "both") == files(tmp_path / "alone")
+
+
+def test_a_file_that_is_written_while_it_is_written_is_whole(tmp_path, monkeypatch):
+    write, depth = Path.write_bytes, []
+
+    def twice(self, content):
+        n = write(self, content)
+        if not depth:
+            depth.append(self)
+            write_whole(tmp_path, {"a": b"the same"})
+        return n
+
+    monkeypatch.setattr(Path, "write_bytes", twice)
+    write_whole(tmp_path, {"a": b"the same"})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"the same"}
 
 
 def test_what_a_killed_run_left_half_written_is_swept_away_a_day_later(tmp_path):
