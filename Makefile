@@ -113,6 +113,6 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	    $(PIP) --no-deps --extra-index-url $(CPU_WHEELS) --retries 3 --timeout 60 "$$wanted"; \
 	fi || { echo "make: no $(TORCH) build of PyTorch $$version was found for this Python and machine." \
 	             "Is $(CPU_WHEELS) in reach? TORCH=cuda takes the package index's own build." >&2; exit 1; }
-	$(PIP) -c $(CONSTRAINTS) -e ".[lab,test,docs]"
+	$(PIP) -c $(CONSTRAINTS) -e ".[lab,study,transport,test,docs]"
 	@echo "$(TORCH)" > $(VENV)/.torch
 	@touch $@

@@ -7,9 +7,11 @@ import inspect
 import io
 import itertools
 import json
+import linecache
 import math
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +19,7 @@ import pytest
 import torch
 
 from benchmarks import energies, gpu, speed
-from toylab import museum
+from toylab import museum, study
 from toylab.cli import _parser
 from toylab.densities import two_modes
 from toylab.experiments import (
@@ -73,8 +75,10 @@ def run(name):
     text = (ROOT / "docs" / name).read_text()
     out, names = io.StringIO(), {"__name__": name}
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
-        for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
-            exec(compile(code, name, "exec", dont_inherit=True), names)
+        for k, code in enumerate(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)):
+            file = f"{name}, block {k}"
+            linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)  # its source can be had
+            exec(compile(code, file, "exec", dont_inherit=True), names)
     return out.getvalue(), names
 
 
@@ -280,6 +284,22 @@ def test_the_decomposition_blames_the_sampler():
         assert abs(noising) < 1e-3
         assert abs(sampler + 0.3) < 5 * error + 0.02
         assert abs(score) < 0.05
+
+
+def test_the_study_of_the_page_has_the_exact_variances(tmp_path, monkeypatch):
+    """Those that it computes and those that the page shows, within six standard errors v sqrt(2 / 20,000)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys.modules[study.run.__module__], "Processes", ThreadPoolExecutor)  # which start at once
+    out, names = run("study.md")
+    page = (ROOT / "docs" / "study.md").read_text()
+    shown = re.findall(r"^\d +(\S+) +5 +(\S+) +\S+$", page, flags=re.MULTILINE)
+    exact = [1 / (1 - float(step) / 4) for step, _ in shown]
+    assert f"{exact[0]:.4f}, {exact[1]:.4f} and {exact[2]:.4f}." in page
+    for found in (names["study"].summary(names["table"])["variance"], [float(number) for _, number in shown]):
+        assert len(found) == 3
+        assert all(abs(v - e) < 6 * e * math.sqrt(2 / 20_000) for v, e in zip(found, exact, strict=True))
+    assert dict(names["data"].sizes) == {"step_size": 3, "seed": 5}
+    assert re.search(r"^done +15$", out, flags=re.MULTILINE)
 
 
 def test_how_fast_the_widgets_answer_is_the_recorded_one():

@@ -87,11 +87,12 @@ def test_conda_installs_what_users_need_and_pip_the_rest():
     assert environment["name"] == "toylab"  # which Binder reads
     assert environment["channels"] == ["conda-forge"]
     (by_pip,) = (entry for entry in environment["dependencies"] if not isinstance(entry, str))
-    assert by_pip == {"pip": ["-e .[lab,test]"]}
+    assert by_pip == {"pip": ["-e .[lab,study,test]"]}
     by_conda = parsed(entry for entry in environment["dependencies"] if isinstance(entry, str))
     assert str(by_conda.pop("pip")) == "pip"
     assert by_conda.pop("python").specifier == SpecifierSet(project()["requires-python"])
-    wanted = parsed([*project()["dependencies"], *project()["optional-dependencies"]["lab"]])
+    extras = project()["optional-dependencies"]
+    wanted = parsed([*project()["dependencies"], *extras["lab"], *extras["study"]])
     assert {name: r.specifier for name, r in by_conda.items()} == {
         canonicalize_name(CONDA_NAMES.get(name, name)): r.specifier for name, r in wanted.items()
     }
@@ -164,13 +165,13 @@ def test_make_floors_installs_the_floors_beside_the_environment():
     plan = make("-n", "-B", "floors").stdout  # -B: also where that environment is there already
     torch = pins("constraints-floors.txt")["torch"]
     assert "version=$(sed -n 's/^torch==//p' constraints-floors.txt)" in plan and torch
-    assert re.search(r'-m pip install .*-c constraints-floors\.txt -e "\.\[lab,test,docs\]"$', plan, re.MULTILINE)
+    assert re.search(r'-m pip install .*-c constraints-floors\.txt -e "\.\[lab,study,test,docs\]"$', plan, re.MULTILINE)
     assert ".venv-floors/bin/python -m pytest" in plan
     assert ".venv/" not in plan
 
 
 def test_make_installs_no_peer_of_the_benchmarks():
-    assert '-e ".[lab,test,docs]"' in (ROOT / "Makefile").read_text()
+    assert '-e ".[lab,study,test,docs]"' in (ROOT / "Makefile").read_text()
 
 
 def test_make_refuses_an_unknown_build_of_torch():

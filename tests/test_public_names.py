@@ -9,7 +9,7 @@ import toylab
 
 ROOMS = [
     "densities", "discrete", "experiments", "guidance", "metrics", "museum", "networks", "objectives", "paths",
-    "plotting", "samplers", "schedules", "score", "sde", "testing", "training", "widgets",
+    "plotting", "samplers", "schedules", "score", "sde", "study", "testing", "training", "widgets",
 ]  # fmt: skip
 
 CODE = """
@@ -19,7 +19,8 @@ import toylab
 def loaded(*names):
     return [name for name in names if name in sys.modules]
 
-slow = ("arviz_stats", "matplotlib", "ipywidgets", "toylab.museum", "toylab.plotting", "toylab.widgets")
+slow = ("arviz_stats", "matplotlib", "ipywidgets", "pandas", "toylab.museum", "toylab.plotting", "toylab.study",
+        "toylab.widgets")
 print(loaded(*slow))
 print(callable(toylab.plotting.score_field), loaded(*slow))
 sys.modules["ipywidgets"] = None  # as where it is not installed
@@ -27,6 +28,12 @@ try:
     from toylab import widgets
 except ModuleNotFoundError as error:
     print(error)
+for name in ("xarray", "pandas"):
+    sys.modules[name] = None
+    try:
+        import toylab.study
+    except ModuleNotFoundError as error:
+        print(error)
 """
 
 
@@ -41,6 +48,8 @@ def test_pictures_and_widgets_are_loaded_when_asked_for_and_name_their_extra():
         "[]",
         "True ['matplotlib', 'toylab.plotting']",
         'toylab.widgets needs ipywidgets: pip install "toylab[lab]"',
+        'toylab.study needs xarray: pip install "toylab[study]"',
+        'toylab.study needs pandas: pip install "toylab[study]"',
     ], done.stderr
 
 

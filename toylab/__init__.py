@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from toylab import experiments as experiments
     from toylab import museum as museum
     from toylab import plotting as plotting
+    from toylab import study as study
     from toylab import widgets as widgets
 
 __version__ = version("toylab")
@@ -48,7 +49,7 @@ __all__ = [
 ]
 
 # not in __all__, so that `from toylab import *` loads no matplotlib either and needs no extra
-_LOADED_WHEN_ASKED_FOR = ("experiments", "museum", "plotting", "widgets")
+_LOADED_WHEN_ASKED_FOR = ("experiments", "museum", "plotting", "study", "widgets")
 _EXTRAS = {"IPython": "lab", "anywidget": "lab", "ipywidgets": "lab"}
 
 

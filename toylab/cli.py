@@ -7,8 +7,9 @@ import argparse
 import importlib
 import json
 import sys
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -90,6 +91,15 @@ def _parser() -> argparse.ArgumentParser:
             epilog="example:\n  toylab handout class",
         )
     )
+    _add_study(
+        commands.add_parser(
+            "study",
+            help="run a function over a grid of settings, on all cores or a cluster",
+            description="Call the function cell of FILE.py for each combination of its grid, and write the table to "
+            "DIR/table.parquet.\nThe same line goes on where a run was killed.",
+            epilog="example:\n  toylab study sweep.py --out sweep --workers 4",
+        )
+    )
     _add_bench(
         commands.add_parser(
             "bench",
@@ -139,6 +149,18 @@ def _add_handout(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=_handout)
+
+
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE.py", help="a file that defines cell and grid")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=int, metavar="N", help="processes on this machine (one for each core)")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="the Dask scheduler of a cluster instead")
+    parser.add_argument("--retry-failed", action="store_true", help="try again what failed in an earlier run")
+    parser.add_argument("--list", action="store_true", help="list the cells, done, failed or missing, and run nothing")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no report")
+    parser.set_defaults(run=_study)
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
@@ -264,6 +286,37 @@ def _handout(options: argparse.Namespace) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from None
     print("\n".join(map(str, written)))
+
+
+def _study(options: argparse.Namespace) -> None:
+    try:
+        from toylab.study import from_file, run, states
+
+        cell, grid = from_file.load(options.file)
+        if options.list:
+            print("\n".join(from_file.listing(cell, grid, options.out)))
+            return
+        with (
+            from_file.cluster(options.scheduler) if options.scheduler else nullcontext() as executor,
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore", toylab.ToylabWarning)  # what failed is said below
+            run(
+                cell, grid, out=options.out, executor=executor, workers=options.workers,
+                retry_failed=options.retry_failed, progress=not options.quiet,
+            )  # fmt: skip
+    except (ValueError, TypeError, RuntimeError, ModuleNotFoundError) as error:
+        raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(error.strerror or str(error)) from None
+    counts = states(options.out)["state"].value_counts()
+    if not options.quiet:
+        print(options.out / "table.parquet")
+    failed, missing, n = counts.get("failed", 0), counts.get("missing", 0), counts.sum()
+    if missing:
+        raise UsageError(f"interrupted with {missing} of {n} cells missing. The same line goes on.")
+    if failed:
+        raise UsageError(f"{failed} of {n} cells failed. --list says why, --retry-failed tries them again.")
 
 
 def _bench(options: argparse.Namespace) -> int:

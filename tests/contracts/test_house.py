@@ -22,7 +22,7 @@ FLOORS = {
     3: ("schedules", "sde", "networks"),
     3.5: ("paths",),  # beside sde, one of which it can follow
     4: ("objectives", "samplers"),
-    5: ("training", "metrics", "testing", "museum"),
+    5: ("training", "metrics", "testing", "museum", "study"),
     5.5: ("",),  # the package itself: the public names of the floors below, and no picture
     6: ("plotting",),
     7: ("experiments",),

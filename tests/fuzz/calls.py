@@ -8,6 +8,7 @@ import functools
 import inspect
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
@@ -36,6 +38,7 @@ from toylab import (
     schedules,
     score,
     sde,
+    study,
     testing,
     training,
     widgets,
@@ -295,6 +298,10 @@ VALUES: dict[str, Callable[[], Any]] = {
     "dropout": lambda: 0.1,
     **{name: lambda: P.score for name in ("conditional", "unconditional", "good", "bad", "guided", "plain")},
     "log_probability": lambda: guidance.class_log_probability(P, 1),
+    "out": lambda: studied()[0],
+    "table": lambda: studied()[1].copy(),
+    "over": lambda: "seed",
+    "combination": lambda: {"seed": 1},
 }
 
 OF_SPINS = (
@@ -480,6 +487,19 @@ NOT_FOR_THESE = {
 }  # fmt: skip
 
 
+def drawn_once(seed: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """A cell of a study."""
+    return {"x": torch.randn((), generator=generator), "y": torch.randn(2, generator=generator)}
+
+
+@functools.cache
+def studied() -> tuple[Path, pd.DataFrame]:
+    """A short study: its folder and its table."""
+    out = Path(tempfile.mkdtemp())
+    with ThreadPoolExecutor(1) as threads:
+        return out, study.run(drawn_once, {"seed": range(3)}, out=out, executor=threads, progress=False)
+
+
 @functools.cache
 def film() -> widgets.Film:
     """A short one."""
@@ -587,6 +607,7 @@ def calls() -> list[Call]:
         for name in _public(module)
     ]  # fmt: skip
     found.append(_call("museum.of_kind", museum.of_kind))
+    found += [_call(f"study.{name}", getattr(study, name)) for name in ("arrays", "states", "summary", "to_xarray")]
     found += [_call(f"densities.GaussianMixture.{name}", getattr(densities.GaussianMixture, name)) for name in FROM]
     for made in (discrete.BoltzmannMachine.from_vector, discrete.GridLaw.from_logits):
         found.append(_call(f"discrete.{made.__qualname__}", made))

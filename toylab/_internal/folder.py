@@ -1,6 +1,7 @@
 """Writing to a folder: asked about before a long computation, and whole files or none after it."""
 
 import os
+import secrets
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +17,16 @@ def require_writable(folder: Path) -> None:
 
 
 def write_whole(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write each file whole or not at all, over one of the same name; the folder is made if need be."""
+    """Write each file whole or not at all, over one of the same name; the folder is made if need be.
+
+    Two processes may write the same file at once: one of the two is there in the end. What is not whole is taken away.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        part = folder / f".{name}.part"
-        part.write_bytes(content)
-        os.replace(part, folder / name)
+        part = folder / f".{name}.{secrets.token_hex(6)}.part"
+        try:
+            part.write_bytes(content)
+            os.replace(part, folder / name)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
