@@ -77,11 +77,16 @@ def run(*, seed: int = 0, share: float = 1.0, progress: bool = True) -> list[Lin
             Line(
                 f"squared W₂ of 10,000 points, {name} coupling",
                 f"{published.value:.3f} ± {published.standard_error:.3f} (as W₂)", ours, floor, True,
-                f"a squared distance, {(published.value - floor.value) / published.standard_error:.1f} of its own "
-                "deviations above the floor",
+                f"a squared distance, {_above(published, floor)}",
             )
         )  # fmt: skip
     return lines
+
+
+def _above(published: Estimate, floor: Estimate) -> str:
+    """Where a result with its deviation from run to run lies, in words."""
+    n = (published.value - floor.value) / published.standard_error
+    return f"{abs(n):.1f} of its own deviations {'above' if n > 0 else 'below'} the floor"
 
 
 def _mean(values: list[float]) -> Estimate:

@@ -42,7 +42,7 @@ def run(*, seed: int = 0, share: float = 1.0, progress: bool = True) -> list[Lin
 
 PAPER = Paper(
     "Lipman et al. 2024, Flow Matching Guide and Code (arXiv:2412.06264), its example in two dimensions",
-    "checkerboard of side 4 / 0.45, x_t = (1 - t) x_0 + t x_1, squared error averaged over both coordinates, batches "
+    "Checkerboard of side 4 / 0.45, x_t = (1 - t) x_0 + t x_1, squared error averaged over both coordinates, batches "
     "of 4,096; ours: 2,000 steps of three networks",
     run,
 )

@@ -39,6 +39,6 @@ def _of(panels: Mapping[str, Numbers], name: str, what: str) -> Estimate:
 
 PAPER = Paper(
     "Karras et al. 2024, Guiding a Diffusion Model with a Bad Version of Itself (arXiv:2406.02507), figure 1",
-    "as `toylab figures --only guidance`: three networks of width 64 and three worse ones, 1,000 points each, 32 steps",
+    "As `toylab figures --only guidance`: three networks of width 64 and three worse ones, 1,000 points each, 32 steps",
     run,
 )

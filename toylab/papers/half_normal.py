@@ -37,6 +37,6 @@ def _price(fits: torch.Tensor) -> Estimate:
 
 PAPER = Paper(
     "Hyvärinen 2007, Some extensions of score matching (Computational Statistics & Data Analysis 51), section 3",
-    "|N(0, 1)|, 1,000 points a fit, 20,000 fits; the variance for large n is exact",
+    "The law of |z|, 1,000 points a fit, 20,000 fits; the variance for large n is exact",
     run,
 )

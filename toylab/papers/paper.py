@@ -1,9 +1,9 @@
 """What a published toy result is held against: the exact value or the floor, and what we measure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
+from toylab.experiments.setting import Numbers
 from toylab.metrics import Estimate
 
 N_ERRORS = 4.0  # error bars beyond which two numbers count as different
@@ -83,21 +83,14 @@ def _exponent(x: float) -> int:
     return int(f"{x:.0e}".split("e")[1])
 
 
-def to_json(line: Line) -> dict[str, Any]:
+def to_json(line: Line) -> Numbers:
     """The line as ``papers.json`` holds it."""
-    estimates = {
-        name: {"value": e.value, "standard_error": e.standard_error}
-        for name, e in (("ours", line.ours), ("truth", line.truth))
-    }
-    return {
-        "what": line.what, "published": line.published, **estimates, "is_floor": line.is_floor,
-        "verdict": line.verdict,
-    }  # fmt: skip
+    return asdict(line)
 
 
-def from_json(line: dict[str, Any]) -> Line:
+def from_json(line: Numbers) -> Line:
     """The inverse of ``to_json``."""
-    return Line(**{**line, **{name: Estimate(**line[name]) for name in ("ours", "truth")}})
+    return Line(**{**line, "ours": Estimate(**line["ours"]), "truth": Estimate(**line["truth"])})
 
 
 def table(lines: Sequence[Line]) -> str:

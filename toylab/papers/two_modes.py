@@ -25,7 +25,7 @@ def _learned(seed: int, share: float, progress: bool) -> Line:
     inside, rest = (_mean([getattr(j, part) for j in found]) for part in ("inside", "outside_area"))
     unseen = rest.value / inside.value
     return Line(
-        "½|s - s*|² where 95 % of the data are", "a picture: small near the modes, large elsewhere", inside,
+        "half the mean squared error where 95 % of the data are", "a picture: small near the modes, large elsewhere", inside,
         exactly(0.0), False,
         f"{'right' if differs(rest, inside) else 'not seen'}: averaged over the rest of the square it is {rest:.1f}, "
         f"{unseen:,.0f} times as much",
@@ -56,7 +56,7 @@ def _mean(values: list[float]) -> Estimate:
 PAPER = Paper(
     "Song & Ermon 2019, Generative Modeling by Estimating Gradients of the Data Distribution (arXiv:1907.05600), "
     "figures 2 and 3",
-    "sliced score matching, 10,000 steps of three networks; 20 runs of 1,280 chains with the exact scores, whose "
+    "Sliced score matching, 10,000 steps of three networks; 20 runs of 1,280 chains with the exact scores, whose "
     "noised form replaces variances as in the original code",
     run,
 )
