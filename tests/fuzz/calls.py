@@ -201,6 +201,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "data_mean": lambda: (0.0, 0.0),
     "antithetic": lambda: True,
     "control_variate": lambda: True,
+    "error_bar": lambda: True,
     "variance_reduced": lambda: False,
     "step": lambda: 0.01,
     "n_slices": lambda: 2,
@@ -393,6 +394,9 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "metrics.fisher_divergence_by_region": {"n": lambda: 50, "extent": lambda: (-9.0, 9.0, -9.0, 9.0)},
     "metrics.mode_weight_trace": {"chains": lambda: chains(1)},
     "metrics.sliced_wasserstein": {"x": lambda: points(12), "y": lambda: points(14) + 0.1},
+    "metrics.two_sample_floor": {
+        "n": lambda: 12, "n_repetitions": lambda: 2, "distance": lambda: lambda x, y: (x - y).square().mean(),
+    },
     "metrics.wasserstein": {"x": lambda: points(12), "y": lambda: points(12) + 0.1},
     "metrics.convergence": {"path": lambda: chains(1).path},
     "testing.check_discrete_loss": {"n": lambda: 200},

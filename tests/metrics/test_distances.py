@@ -20,6 +20,7 @@ from toylab.metrics import (
     maximum_mean_discrepancy,
     sliced_wasserstein,
     two_sample,
+    two_sample_floor,
     wasserstein,
 )
 from toylab.metrics.jackknife import jackknife
@@ -221,6 +222,80 @@ def test_wasserstein_is_the_least_over_all_matchings():
     assert wasserstein(x, x.flip(0) + v).value == pytest.approx(5.0, rel=1e-12)
 
 
+MATCHING = sys.modules[wasserstein.__module__]
+
+
+@pytest.mark.parametrize(("n", "m"), [(20, 20), (20, 30), (28, 12)])
+def test_the_simplex_is_the_assignment_of_shares(monkeypatch, n, m):
+    """Each point repeated until both clouds are of one size: then shares are points, and an assignment matches them."""
+    pytest.importorskip("ot")
+    x, y = normal(n, 0), normal(m, 1, 0.5, 2.0)
+    monkeypatch.setattr(MATCHING, "_MOST_ASSIGNED", 0)
+    found = wasserstein(x, y)
+    monkeypatch.undo()
+    common = math.lcm(n, m)
+    by_hand = wasserstein(x.repeat_interleave(common // n, 0), y.repeat_interleave(common // m, 0), error_bar=False)
+    assert found.value == pytest.approx(by_hand.value, rel=1e-10)
+    if n == m:
+        assert found.standard_error == pytest.approx(wasserstein(x, y).standard_error, rel=1e-8)
+
+
+def test_a_matching_is_solved_by_what_its_size_asks_for(monkeypatch):
+    monkeypatch.setattr(MATCHING, "find_spec", lambda name: name)
+    assert [MATCHING._solver(*sizes) for sizes in ((2000, 2000), (2001, 2001), (30, 40))] == ["scipy", "ot", "ot"]
+    monkeypatch.setattr(MATCHING, "find_spec", lambda name: None)
+    assert MATCHING._solver(2001, 2001) == "scipy"
+    with pytest.raises(ModuleNotFoundError, match=r'30 and 40 points: .* "toylab\[transport\]", or give equally many'):
+        wasserstein(normal(30, 0), normal(40, 0))
+
+
+def test_a_matching_that_does_not_fit_into_memory_is_refused_with_the_size_that_does(monkeypatch):
+    monkeypatch.setattr(MATCHING, "free_bytes", lambda device: 16 * 50**2)
+    assert wasserstein(normal(50, 0), normal(50, 1)).value > 0
+    with pytest.raises(ValueError, match=r"x and y have 51 and 51 points: .* Give at most 50 points each"):
+        wasserstein(normal(51, 0), normal(51, 1))
+
+
+def test_an_error_bar_that_is_not_wanted_is_not_computed(monkeypatch):
+    x, y = normal(30, 0), normal(30, 1)
+    whole = wasserstein(x, y)
+    monkeypatch.setattr(MATCHING, "jackknife", None)
+    alone = wasserstein(x, y, error_bar=False)
+    assert alone.value == whole.value
+    assert math.isnan(alone.standard_error)
+
+
+def test_the_floor_of_a_distance_is_that_of_independent_clouds_of_n_points():
+    """|mean of X - mean of Y|^2 n / 2 is chi-squared with 2 degrees of freedom: 200 of them, false alarms 1e-6."""
+    n, repetitions = 30, 200
+    before = torch.get_rng_state()
+    found = two_sample_floor(
+        NORMAL, n, lambda x, y: (x.mean(0) - y.mean(0)).square().sum(), n_repetitions=repetitions, generator=g()
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+    low, high = scipy.stats.chi2.ppf([5e-7, 1 - 5e-7], 2 * repetitions) * 2 / n / repetitions
+    assert low < found.value < high
+    assert found.standard_error == pytest.approx(4 / n / math.sqrt(repetitions), rel=0.5)  # 5 of its own errors, 10 %
+
+
+def test_the_floor_takes_every_distance_of_two_clouds():
+    distances = [
+        lambda x, y: energy_distance(x, y, n_permutations=0),
+        lambda x, y: maximum_mean_discrepancy(x, y, n_permutations=0),
+        lambda x, y: sliced_wasserstein(x, y, n_directions=4, generator=g()),
+        wasserstein,
+    ]
+    for distance in distances:
+        clouds = g(1)
+        pairs = [[NORMAL.sample((12,), generator=clouds) for _ in range(2)] for _ in range(3)]
+        values = [distance(x, y).value for x, y in pairs]
+        found = two_sample_floor(NORMAL, 12, distance, n_repetitions=3, generator=g(1))
+        assert found.value == pytest.approx(np.mean(values), rel=1e-12)
+        assert found.standard_error == pytest.approx(np.std(values, ddof=1) / math.sqrt(3), rel=1e-12)
+    with pytest.raises(TypeError, match=r"distance gives 'near': it must give one number, or a result with a value"):
+        two_sample_floor(NORMAL, 12, lambda x, y: "near")
+
+
 @pytest.mark.parametrize(
     ("distance", "share"), [(wasserstein, 1.0), (lambda x, y: sliced_wasserstein(x, y, generator=g()), 0.5)]
 )
@@ -345,8 +420,7 @@ BAD = torch.tensor([[0.0, 1.0], [math.nan, 0.0], [1.0, 1.0]])
         (lambda: energy_distance(normal(15_000, 0), normal(6000, 0)), "all pairs"),
         (lambda: sliced_wasserstein(BAD, normal(30, 0)), "nan"),
         (lambda: sliced_wasserstein(normal(9, 0), normal(30, 0)), "x has 9 points"),
-        (lambda: wasserstein(normal(30, 0), normal(40, 0)), "equally many"),
-        (lambda: wasserstein(normal(2001, 0), normal(2001, 0)), "at most 2000"),
+        (lambda: wasserstein(normal(10**6, 0), normal(10**6, 0)), "a matching looks at all pairs"),
         (lambda: kernel_stein_discrepancy(BAD, NORMAL.score), "nan"),
         (lambda: kernel_stein_discrepancy(normal(9, 0), NORMAL.score, scale=0.0), "scale"),
         (lambda: log_density_calibration(BAD, NORMAL), "nan"),

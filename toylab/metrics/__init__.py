@@ -27,6 +27,7 @@ from toylab.metrics.mode_weights import mode_weights
 from toylab.metrics.posterior import posterior_covariance, posterior_covariance_at, posterior_mean, posterior_mean_at
 from toylab.metrics.sliced_wasserstein import sliced_wasserstein
 from toylab.metrics.two_sample import TwoSample
+from toylab.metrics.two_sample_floor import two_sample_floor
 from toylab.metrics.wasserstein import wasserstein
 
 __all__ = [
@@ -74,5 +75,6 @@ __all__ = [
     "posterior_mean",
     "posterior_mean_at",
     "sliced_wasserstein",
+    "two_sample_floor",
     "wasserstein",
 ]
