@@ -1,5 +1,9 @@
-"""Published toy results, run in their settings, beside the exact value or the floor. ``PAPERS`` lists them all."""
+"""Published toy results, run in their settings, beside the exact value or the floor.
 
+``PAPERS`` lists them all.
+"""
+
+import sys
 import time
 from collections.abc import Sequence
 
@@ -45,7 +49,7 @@ def results(names: Sequence[str], *, seed: int = 0, share: float = 1.0, progress
     found: Numbers = {}
     for name in names:
         if progress:
-            tqdm.write(f"papers: {name}")
+            tqdm.write(f"papers: {name}", file=sys.stderr)  # the page alone goes to standard output
         start = time.perf_counter()
         lines = PAPERS[name].run(seed=seed, share=share, progress=progress)
         made_with = {"seed": seed, "share": share, **versions(), "seconds": time.perf_counter() - start}

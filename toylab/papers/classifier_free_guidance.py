@@ -51,6 +51,7 @@ def _variance(samples: Tensor) -> Estimate:
 
 PAPER = Paper(
     "Bradley & Nakkiran 2024, Classifier-Free Guidance is a Predictor-Corrector (arXiv:2408.09000)",
-    "The laws p(x|c) = N(0, 1) and p(x) = N(0, 2) along each axis, noise from 1000 to 0.001 in 400 steps, 20,000 points",
+    "The laws p(x|c) = N(0, 1) and p(x) = N(0, 2) along each axis, noise from 1000 to 0.001 in 400 "
+    "steps, 20,000 points",
     run,
 )

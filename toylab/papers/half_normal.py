@@ -13,7 +13,7 @@ N_POINTS = 1000
 def run(*, seed: int = 0, share: float = 1.0, progress: bool = True) -> list[Line]:
     """n times the mean square error of both estimators of the precision, 1, over 20,000 fits."""
     n_fits = scaled_count(20_000, share, least=10)
-    squares = normal((n_fits, N_POINTS), dtype=torch.float64, device="cpu", generator=generator(seed, 0)).square()
+    squares = normal((n_fits, N_POINTS), dtype=torch.float64, device=torch.device("cpu"), generator=generator(seed, 0)).square()
     second, fourth = squares.mean(-1), squares.square().mean(-1)
     by_matching, by_likelihood = _price(3 * second / fourth), _price(1 / second)
     matching, likelihood = exactly(14 / 3), exactly(2.0)

@@ -1,5 +1,6 @@
 """What a published toy result is held against: the exact value or the floor, and what we measure."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -52,10 +53,10 @@ def exactly(value: float) -> Estimate:
 
 def gap(a: Estimate, b: Estimate) -> float:
     """(a - b) in error bars; inf for different numbers that both are exact."""
-    error = (a.standard_error**2 + b.standard_error**2) ** 0.5
+    error = math.hypot(a.standard_error, b.standard_error)
     difference = a.value - b.value
     if error == 0.0:
-        return 0.0 if difference == 0.0 else float("inf") * difference
+        return 0.0 if difference == 0.0 else math.copysign(math.inf, difference)
     return difference / error
 
 

@@ -25,7 +25,8 @@ def _learned(seed: int, share: float, progress: bool) -> Line:
     inside, rest = (_mean([getattr(j, part) for j in found]) for part in ("inside", "outside_area"))
     unseen = rest.value / inside.value
     return Line(
-        "half the mean squared error where 95 % of the data are", "a picture: small near the modes, large elsewhere", inside,
+        "half the mean squared error where 95 % of the data are",
+        "a picture: small near the modes, large elsewhere", inside,
         exactly(0.0), False,
         f"{'right' if differs(rest, inside) else 'not seen'}: averaged over the rest of the square it is {rest:.1f}, "
         f"{unseen:,.0f} times as much",
