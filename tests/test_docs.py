@@ -9,7 +9,9 @@ import itertools
 import json
 import math
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -85,6 +87,44 @@ def test_the_questions_are_answered_with_the_numbers_that_their_code_prints():
         for number, said_number in zip(found, expected, strict=True):
             last_place = 10.0 ** -len(said_number.partition(".")[2])
             assert float(number) == pytest.approx(float(said_number), rel=0, abs=1.5 * last_place), comment
+
+
+class Writer:
+    """Stands for the writers of TensorBoard and of Weights & Biases: keeps what it is given."""
+
+    def __init__(self, *_, **__):
+        self.seen = []
+
+    def add_scalar(self, name, value, step):
+        self.seen.append((step, name, value))
+
+    def log(self, values, step):
+        self.seen += [(step, name, value) for name, value in values.items()]
+
+    def finish(self):
+        self.seen.append("finished")
+
+
+def test_a_training_is_watched_stopped_and_gone_on_with(monkeypatch, tmp_path):
+    """What the page prints is what it says, to 1 in the last digit."""
+    pytest.importorskip("pandas")
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=Writer))
+    monkeypatch.chdir(tmp_path)
+    out, names = run("in_and_out.md")
+    page = (ROOT / "docs" / "in_and_out.md").read_text()
+    said = re.findall(r"^print\(.*\)  # (.+)$", page, flags=re.MULTILINE)
+    for comment, printed in zip(said, out.splitlines(), strict=True):
+        numbers = [[float(n) for n in re.findall(r"\d+\.\d+", line)] for line in (comment, printed)]
+        assert numbers[1] == pytest.approx(numbers[0], abs=0.015)
+        assert re.sub(r"\d", "", comment) == re.sub(r"\d", "", printed)
+    assert [(step, name) for step, name, _ in names["writer"].seen] == [
+        (step, name) for step in (20, 40, 60) for name in ("loss", "J")
+    ]
+    *losses, end = names["run"].seen
+    assert [step for step, _, _ in losses] == list(range(1, 61))
+    assert end == "finished"
+    assert names["stopped"].history.steps.tolist() == [25]
 
 
 def test_density_examples_run():

@@ -1,4 +1,4 @@
-"""Every metric and every plot that takes points or a path takes the chains of a sampler, with the same answer."""
+"""Every metric and every plot that takes points or a path takes chains and arrays, with the same answer."""
 
 import dataclasses
 import inspect
@@ -132,3 +132,104 @@ def test_chains_that_diverged_are_refused_as_points_are():
         metrics.convergence(chains)
     kept = chains.samples[~chains.diverged]
     assert sum(e.value for e in metrics.mode_weights(kept, P)) == pytest.approx(1)
+
+
+class Foreign:
+    """An array of another package, which NumPy can read, and may not write to."""
+
+    def __init__(self, values):
+        self.values = values.copy()
+        self.values.flags.writeable = False
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+def table(values):
+    return pytest.importorskip("pandas").DataFrame(values, columns=["x1", "x2"])
+
+
+# an array [.., 2] of double precision in other memory
+FORMS = {
+    "contiguous": lambda values: values,
+    "Fortran-ordered": np.asfortranarray,
+    "read-only": lambda values: Foreign(values).values,
+    "strided": lambda values: np.repeat(values, 2, axis=-2)[..., ::2, :],
+    "backwards": lambda values: values[::-1, ..., ::-1].copy()[::-1, ..., ::-1],
+    "of the other byte order": lambda values: values.astype(values.dtype.newbyteorder()),
+    "of more than double precision": lambda values: values.astype(np.longdouble),
+    "of another package": Foreign,
+}
+OF_ARRAYS = {key: (f, CHAINS.samples) for key, f in OF_POINTS.items()} | {
+    key: (f, CHAINS.path) for key, f in OF_A_PATH.items()
+}
+
+
+@pytest.mark.parametrize("key", OF_ARRAYS, ids=" of ".join)
+def test_arrays_are_the_tensors_of_their_numbers(key):
+    f, x = OF_ARRAYS[key]
+    values = x.numpy()
+    kept, in_double, in_single = values.copy(), f(x), f(x.float())
+    for form in FORMS.values():
+        assert same(f(form(values)), in_double)
+    assert same(f(values.astype(np.float32)), in_single)
+    assert np.array_equal(values, kept)
+
+
+@pytest.mark.parametrize("key", OF_POINTS, ids=" of ".join)
+def test_tables_are_points(key):
+    f, x = OF_ARRAYS[key]
+    assert same(f(table(x.numpy())), f(x))
+
+
+@pytest.mark.parametrize("key", OF_ARRAYS, ids=" of ".join)
+def test_arrays_of_jax_are_points(key):
+    jax = pytest.importorskip("jax")
+    f, x = OF_ARRAYS[key]
+    assert same(f(jax.numpy.asarray(x.float().numpy())), f(x.float()))
+
+
+class Closed:
+    """An array on a GPU of a package that copies nothing by itself."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("no implicit conversion. Call get().")
+
+
+@pytest.mark.parametrize("key", OF_ARRAYS, ids=" of ".join)
+def test_other_arrays_are_refused_in_a_sentence(key):
+    f, x = OF_ARRAYS[key]
+    values, name = x.numpy(), key[1]
+    hidden = np.ma.array(values, mask=values > 1)
+    for wrong, message in (
+        (values.astype(int), rf"{name} is a ndarray of int64: give floating-point numbers, as {name}.astype\(float\)"),
+        (values.astype(complex), f"{name} is a ndarray of complex128"),
+        (values.astype(str), f"{name} is a ndarray of <U"),
+        (hidden, f"{name} is an array with masked entries: give those that are left, or nan in their place"),
+        (Closed(), rf"{name} is a Closed, which NumPy cannot read \(no implicit conversion. Call get\(\)\)"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            f(wrong)
+    assert same(f(np.ma.array(values)), f(x))
+
+
+# what is drawn of values on a grid, and these
+OF_VALUES = {
+    "density_map": (lambda values: plotting.density_map(values, EXTENT), ()),
+    "error_heat_map": (lambda values: plotting.error_heat_map(values, EXTENT), ()),
+    "score_field": (lambda values: plotting.score_field(values, EXTENT), (2,)),
+}
+
+
+@pytest.mark.parametrize(("draw", "last"), OF_VALUES.values(), ids=OF_VALUES)
+def test_values_on_a_grid_may_be_arrays_of_any_kind(draw, last):
+    values = np.random.default_rng(0).random((6, 6, *last))
+
+    def drawn(values):
+        ax = draw(values)
+        found = [*ax.images, *(part for part in ax.collections if not ax.images)]
+        return np.asarray(found[0].get_array() if not last else found[0].U)
+
+    expected = drawn(torch.as_tensor(values))
+    for given in (values, np.asfortranarray(values), Foreign(values), np.repeat(values, 2, axis=0)[::2]):
+        np.testing.assert_array_equal(drawn(given), expected)

@@ -252,4 +252,7 @@ def test_clouds_of_two_dtypes_are_compared_in_double_precision():
     by_hand = metrics.energy_distance(x.float().double(), y, n_permutations=0)
     assert metrics.energy_distance(x.float(), y, n_permutations=0) == by_hand
     assert isinstance(by_hand, TwoSample)
+    assert metrics.wasserstein(x.float(), y.repeat(2, 1)[:30]) == metrics.wasserstein(
+        x.float().double(), y.repeat(2, 1)[:30]
+    )
     assert metrics.wasserstein(x.requires_grad_(), y[:20].repeat(2, 1)[:30]).value > 0

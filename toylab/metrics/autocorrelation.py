@@ -10,7 +10,7 @@ from toylab._internal import validate
 from toylab._internal.display import html_table, text_table
 from toylab.metrics.convergence import draws_of
 from toylab.metrics.estimate import Estimate
-from toylab.samplers.chains import Chains
+from toylab.metrics.points import PointsLike
 
 _SHOWN_LAGS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
@@ -41,7 +41,7 @@ class Autocorrelation:
         return rows
 
 
-def autocorrelation(path: Tensor | Chains, max_lag: int = 100) -> Autocorrelation:
+def autocorrelation(path: PointsLike, max_lag: int = 100) -> Autocorrelation:
     """Autocorrelation of each coordinate along the chains.
 
     Each chain's own mean is subtracted, so that short chains look less correlated than they are. On a Gaussian of

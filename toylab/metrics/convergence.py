@@ -11,8 +11,7 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.display import html_table
 from toylab.metrics.evaluate import call_log_prob, callable_with, finite
-from toylab.metrics.points import path_of
-from toylab.samplers.chains import Chains
+from toylab.metrics.points import PointsLike, path_of
 from toylab.score import LogProb
 
 
@@ -46,7 +45,7 @@ class Convergence:
         return html_table([("draws", f"{self.n_draws}"), *shown])
 
 
-def convergence(path: Tensor | Chains, log_prob: LogProb | None = None) -> Convergence:
+def convergence(path: PointsLike, log_prob: LogProb | None = None) -> Convergence:
     """R-hat and effective sample sizes of recorded chains (Vehtari et al. 2021, arXiv:1903.08008).
 
     Args:
@@ -83,7 +82,7 @@ def convergence(path: Tensor | Chains, log_prob: LogProb | None = None) -> Conve
     )
 
 
-def draws_of(path: Tensor | Chains, log_prob: LogProb | None = None) -> list[np.ndarray]:
+def draws_of(path: PointsLike, log_prob: LogProb | None = None) -> list[np.ndarray]:
     """x1, x2 and, if asked for, log p along a path of at least 4 frames, each an array [chains, frames]."""
     frames = path_of(path)
     if log_prob is not None:

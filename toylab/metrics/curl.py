@@ -5,13 +5,12 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab.metrics.evaluate import Checked, warn_of_nan
-from toylab.metrics.points import points_of
-from toylab.samplers.chains import Chains
+from toylab.metrics.points import PointsLike, points_of
 from toylab.score import Score, value_and_jacobian
 
 
 @torch.no_grad()
-def curl(score: Score, x: Tensor | Chains) -> Tensor:
+def curl(score: Score, x: PointsLike) -> Tensor:
     """d s_2 / d x_1 - d s_1 / d x_2, shape [...], by forward mode: 0 everywhere if and only if s is a gradient.
 
     Args:

@@ -1,14 +1,13 @@
 """The energy distance of two clouds."""
 
 import torch
-from torch import Tensor
 
+from toylab.metrics.points import PointsLike
 from toylab.metrics.two_sample import TwoSample, permutation_test, pool
-from toylab.samplers.chains import Chains
 
 
 def energy_distance(
-    x: Tensor | Chains, y: Tensor | Chains, *, n_permutations: int = 999, generator: torch.Generator | None = None
+    x: PointsLike, y: PointsLike, *, n_permutations: int = 999, generator: torch.Generator | None = None
 ) -> TwoSample:
     """2 E|X - Y| - E|X - X'| - E|Y - Y'|, zero only for equal laws, with a permutation p-value.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from toylab._internal.arrays import HasArray, tensor_of
 from toylab._internal.display import html_table
 
 _NUMBER_FORMATS = tuple("eEfFgGn%")
@@ -44,11 +45,12 @@ class Estimate:
         return html_table([("value", f"{self.value:.6g}"), ("standard error", f"{self.standard_error:.2g}")])
 
 
-def mean_of(values: Tensor) -> Estimate:
+def mean_of(values: Tensor | HasArray) -> Estimate:
     """The mean of independent values [n], n >= 2, with standard error sd / sqrt(n).
 
     For few values, (mean - truth) / error follows Student's law with n - 1 degrees of freedom.
     """
+    values = tensor_of("values", values)
     if not isinstance(values, Tensor) or values.layout is not torch.strided or values.is_meta or values.is_complex():
         raise TypeError(f"values is {type(values).__name__}: give a dense tensor of numbers, shape [n].")
     if values.ndim != 1 or len(values) < 2:

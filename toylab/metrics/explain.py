@@ -13,7 +13,7 @@ from toylab.densities.quadrature import expectation
 from toylab.metrics.error_decomposition import ErrorDecomposition, ErrorTerms
 from toylab.metrics.estimate import Estimate, mean_of
 from toylab.metrics.evaluate import callable_with, numbers
-from toylab.metrics.points import law, level, points_of
+from toylab.metrics.points import PointsLike, law, level, points_of
 from toylab.samplers.chains import Chains
 from toylab.score import NoiseConditionalScore, Score
 
@@ -25,7 +25,7 @@ def explain(
     density: Density,
     scores: Mapping[str, AnyScore],
     sampler: Sampler,
-    start: Tensor | Chains,
+    start: PointsLike,
     *,
     exact: AnyScore,
     quantity: Callable[[Tensor], Tensor],
@@ -57,7 +57,7 @@ def explain(
     law("density", density)
     callable_with("sampler", sampler, "score", "x", "generator")
     callable_with("quantity", quantity, "x")
-    x = validate.cloud("start", points_of(start))
+    x = validate.cloud("start", points_of(start, "start"))
     validate.field("exact", exact, fields.SCORE, fields.LEVEL_SCORE)
     sigma = level(sigma)
     if (seed := validate.count("seed", seed, least=0)) >= 2**63:

@@ -7,12 +7,11 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.devices import at_hand, number
 from toylab.metrics.evaluate import Checked, warn_of_nan
-from toylab.metrics.points import noise, points_of
-from toylab.samplers.chains import Chains
+from toylab.metrics.points import PointsLike, noise, points_of
 from toylab.score import NoiseConditionalScore, at, gradient, value_and_divergence
 
 
-def fokker_planck_residual(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tensor | float) -> Tensor:
+def fokker_planck_residual(score: NoiseConditionalScore, x: PointsLike, sigma: Tensor | float) -> Tensor:
     """d s / d(sigma^2) - grad (1/2 div s + 1/2 |s|^2), shape of x: 0 if s is the score of one law at all noise levels.
 
     It is the gradient of the heat equation, d log p / d(sigma^2) = 1/2 (div s + |s|^2). It cannot see which law that

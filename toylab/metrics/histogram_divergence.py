@@ -4,15 +4,13 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from toylab._internal import validate
 from toylab.densities.density import Density
 from toylab.metrics.estimate import Estimate
 from toylab.metrics.grid import Extent, cells_per_side
 from toylab.metrics.histogram import cell_counts
-from toylab.metrics.points import finite_points, law, level
-from toylab.samplers.chains import Chains
+from toylab.metrics.points import PointsLike, finite_points, law, level
 
 _MANY = 100  # samples expected in a cell: from there on an expansion in their inverse is exact to 1e-4
 _MOST_NODES = 40_000_000  # at which the density is asked for the masses of the cells
@@ -27,7 +25,7 @@ _ALL = 1 - 1e-9
 
 
 def histogram_divergence(
-    samples: Tensor | Chains, density: Density, extent: Extent, *, n: int = 32, sigma: float = 0.0
+    samples: PointsLike, density: Density, extent: Extent, *, n: int = 32, sigma: float = 0.0
 ) -> Estimate:
     """KL(histogram of the samples || the law on the same cells), less its mean for samples from the law itself.
 

@@ -7,13 +7,12 @@ import numpy as np
 from torch import Tensor
 
 from toylab.metrics.estimate import Estimate
-from toylab.metrics.points import finite_points
-from toylab.samplers.chains import Chains
+from toylab.metrics.points import PointsLike, finite_points
 
 GROUPS = 10
 
 
-def groupable(name: str, x: Tensor | Chains) -> Tensor:
+def groupable(name: str, x: PointsLike) -> Tensor:
     """The finite points of a cloud, enough for one in each group, or raise."""
     points = finite_points(name, x)
     if len(points) < GROUPS:

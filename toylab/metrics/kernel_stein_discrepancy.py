@@ -3,21 +3,19 @@
 import math
 
 import torch
-from torch import Tensor
 
 from toylab._internal import validate
 from toylab.metrics.estimate import Estimate
 from toylab.metrics.evaluate import call_score, finite
-from toylab.metrics.points import finite_points
+from toylab.metrics.points import PointsLike, finite_points
 from toylab.metrics.two_sample import MOST_PAIRED
-from toylab.samplers.chains import Chains
 from toylab.score import Score
 
 _ROWS = 50  # of the matrix of pairs at once: few enough for the cache
 
 
 @torch.no_grad()
-def kernel_stein_discrepancy(x: Tensor | Chains, score: Score, *, scale: float = 1.0) -> Estimate:
+def kernel_stein_discrepancy(x: PointsLike, score: Score, *, scale: float = 1.0) -> Estimate:
     """KSD^2 = E u(X, X'), with u made of the score and an inverse multiquadric kernel: no sample of the law is needed.
 
         u(x, y) = s(x).s(y) k + s(x).grad_y k + s(y).grad_x k + tr grad_x grad_y k,   k = (c^2 + |x - y|^2)^(-1/2)

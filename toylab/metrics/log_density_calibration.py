@@ -1,18 +1,16 @@
 """Is log p at the samples as large as it should be on average?"""
 
 import torch
-from torch import Tensor
 
 from toylab.densities.density import Density
 from toylab.densities.quadrature import expectation
 from toylab.metrics.estimate import Estimate, mean_of
 from toylab.metrics.evaluate import finite
-from toylab.metrics.points import finite_points, law, level
-from toylab.samplers.chains import Chains
+from toylab.metrics.points import PointsLike, finite_points, law, level
 
 
 @torch.no_grad()
-def log_density_calibration(samples: Tensor | Chains, density: Density, sigma: float = 0.0) -> Estimate:
+def log_density_calibration(samples: PointsLike, density: Density, sigma: float = 0.0) -> Estimate:
     """E log p(X) over the samples + the entropy of p: 0 for samples from p, below 0 for too wide a cloud.
 
     Args:

@@ -1,16 +1,15 @@
 """The maximum mean discrepancy of two clouds."""
 
 import torch
-from torch import Tensor
 
 from toylab._internal import validate
+from toylab.metrics.points import PointsLike
 from toylab.metrics.two_sample import TwoSample, median_distance, permutation_test, pool
-from toylab.samplers.chains import Chains
 
 
 def maximum_mean_discrepancy(
-    x: Tensor | Chains,
-    y: Tensor | Chains,
+    x: PointsLike,
+    y: PointsLike,
     *,
     bandwidth: float | None = None,
     n_permutations: int = 999,

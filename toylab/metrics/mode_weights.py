@@ -3,16 +3,14 @@
 import math
 
 import torch
-from torch import Tensor
 
 from toylab.densities.density import Density
 from toylab.metrics.estimate import Estimate
 from toylab.metrics.evaluate import finite
-from toylab.metrics.points import finite_points, law, level
-from toylab.samplers.chains import Chains
+from toylab.metrics.points import PointsLike, finite_points, law, level
 
 
-def mode_weights(samples: Tensor | Chains, density: Density, sigma: float = 0.0) -> list[Estimate]:
+def mode_weights(samples: PointsLike, density: Density, sigma: float = 0.0) -> list[Estimate]:
     """The share of the samples that belongs to each component of a mixture.
 
     A sample is assigned to the component of the highest posterior probability under p_sigma. The standard error is

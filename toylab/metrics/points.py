@@ -1,29 +1,39 @@
-"""Metrics and plots take the chains of a sampler wherever they take points or a path: decided here for all of them."""
+"""Metrics and plots take chains and arrays wherever they take points or a path: decided here for all of them."""
+
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from toylab._internal import validate
+from toylab._internal.arrays import HasArray, tensor_of
 from toylab._internal.uncalled import refuse_class
 from toylab.densities.density import Density
 from toylab.samplers.chains import Chains
 
 _FARTHEST = 1e100
 
-
-def points_of(x: Tensor | Chains) -> Tensor:
-    """Where chains ended, ``Chains.samples``; a tensor is passed on as it is, unless its numbers cannot be read."""
-    return _readable(x.samples if isinstance(x, Chains) else x)
+# a tensor; the chains of a sampler; or an array of NumPy's, JAX's, pandas' or others, of floating-point numbers
+PointsLike: TypeAlias = Tensor | Chains | HasArray
 
 
-def path_of(x: Tensor | Chains) -> Tensor:
-    """The recorded frames of chains, ``Chains.path``; a tensor is passed on as it is.
+def points_of(x: PointsLike, name: str = "x") -> Tensor:
+    """Where chains ended, ``Chains.samples``; a tensor is passed on as it is, an array becomes one.
+
+    Raises:
+        TypeError: if the numbers cannot be read.
+    """
+    return _readable(x.samples if isinstance(x, Chains) else tensor_of(name, x))
+
+
+def path_of(x: PointsLike) -> Tensor:
+    """The recorded frames of chains, ``Chains.path``; a tensor is passed on as it is, an array becomes one.
 
     Raises:
         ValueError: for chains that were not recorded.
     """
     if not isinstance(x, Chains):
-        return _readable(x)
+        return _readable(tensor_of("path", x))
     if len(x.path) == 0:
         raise ValueError(
             "the chains hold no path: run the sampler with keep_every=1, or keep_every=n_steps for one frame per level."
@@ -31,9 +41,9 @@ def path_of(x: Tensor | Chains) -> Tensor:
     return x.path
 
 
-def finite_points(name: str, x: Tensor | Chains) -> Tensor:
+def finite_points(name: str, x: PointsLike) -> Tensor:
     """``points_of`` x, or raise unless they are a cloud [n, 2] without nan, inf or numbers whose squares overflow."""
-    points = validate.cloud(name, points_of(x)).detach()
+    points = validate.cloud(name, points_of(x, name)).detach()
     finite = points.isfinite().all(-1)
     if not bool(finite.all()):
         raise ValueError(

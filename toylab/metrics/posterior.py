@@ -9,15 +9,14 @@ from torch import Tensor
 
 from toylab._internal import validate
 from toylab.metrics.evaluate import Checked, warn_of_nan
-from toylab.metrics.points import noise, points_of
+from toylab.metrics.points import PointsLike, noise, points_of
 from toylab.samplers import clean_point, denoised
-from toylab.samplers.chains import Chains
 from toylab.score import NoiseConditionalScore, at, value_and_jacobian
 from toylab.sde import SDE, plain_noise, require_sde
 
 
 @torch.no_grad()
-def posterior_mean(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tensor | float) -> Tensor:
+def posterior_mean(score: NoiseConditionalScore, x: PointsLike, sigma: Tensor | float) -> Tensor:
     """E[X | X + sigma Z = x] = x + sigma^2 s(x, sigma), shape of x: ``samplers.denoised``, checked.
 
     Args:
@@ -34,7 +33,7 @@ def posterior_mean(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tens
 
 
 @torch.no_grad()
-def posterior_covariance(score: NoiseConditionalScore, x: Tensor | Chains, sigma: Tensor | float) -> Tensor:
+def posterior_covariance(score: NoiseConditionalScore, x: PointsLike, sigma: Tensor | float) -> Tensor:
     """Cov[X | X + sigma Z = x] = sigma^2 (I + sigma^2 grad s(x, sigma)), shape [..., 2, 2], by forward mode.
 
     For a field that is not a gradient it is asymmetric, and for a poor one not positive: no law has such a covariance.
@@ -61,7 +60,7 @@ def posterior_covariance(score: NoiseConditionalScore, x: Tensor | Chains, sigma
 
 
 @torch.no_grad()
-def posterior_mean_at(sde: SDE, score: NoiseConditionalScore, x: Tensor | Chains, t: Tensor | float) -> Tensor:
+def posterior_mean_at(sde: SDE, score: NoiseConditionalScore, x: PointsLike, t: Tensor | float) -> Tensor:
     """E[x_0 | x_t = x] = (x + sigma^2 s_t(x)) / alpha, shape of x: ``samplers.clean_point``, checked.
 
     Args:
@@ -76,7 +75,7 @@ def posterior_mean_at(sde: SDE, score: NoiseConditionalScore, x: Tensor | Chains
     return warn_of_nan("the posterior mean", mean, points)
 
 
-def posterior_covariance_at(sde: SDE, score: NoiseConditionalScore, x: Tensor | Chains, t: Tensor | float) -> Tensor:
+def posterior_covariance_at(sde: SDE, score: NoiseConditionalScore, x: PointsLike, t: Tensor | float) -> Tensor:
     """Cov[x_0 | x_t = x] = sigma^2 / alpha^2 (I + sigma^2 grad s_t(x)), shape [..., 2, 2].
 
     Arguments as for ``posterior_mean_at``; the score must treat each point by itself.

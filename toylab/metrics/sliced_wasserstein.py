@@ -9,14 +9,14 @@ from toylab._internal import validate
 from toylab._internal.random import uniform
 from toylab.metrics.estimate import Estimate
 from toylab.metrics.jackknife import GROUPS, groupable, jackknife, outside_group
-from toylab.samplers.chains import Chains
+from toylab.metrics.points import PointsLike
 
 _AT_ONCE = 4_000_000  # projected points: 64 MB, sorted
 
 
 def sliced_wasserstein(
-    x: Tensor | Chains,
-    y: Tensor | Chains,
+    x: PointsLike,
+    y: PointsLike,
     *,
     n_directions: int = 256,
     generator: torch.Generator | None = None,

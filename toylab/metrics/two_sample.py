@@ -9,8 +9,7 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.display import html_table
 from toylab._internal.random import permutation
-from toylab.metrics.points import finite_points
-from toylab.samplers.chains import Chains
+from toylab.metrics.points import PointsLike, finite_points
 
 MOST_PAIRED = 20_000  # points of which all pairs are compared
 _PAIRS_AT_ONCE = 4_000_000  # 32 MB
@@ -39,7 +38,7 @@ class TwoSample:
         return html_table([("distance", f"{self.value:.4f}"), ("p-value", f"{self.p_value:.3f}")])
 
 
-def pool(x: Tensor | Chains, y: Tensor | Chains) -> tuple[Tensor, int]:
+def pool(x: PointsLike, y: PointsLike) -> tuple[Tensor, int]:
     """All points of two clouds, those of x first, in float64 [n + m, 2], and n."""
     x, y = finite_points("x", x), finite_points("y", y)
     for name, cloud in (("x", x), ("y", y)):

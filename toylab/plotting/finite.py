@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from toylab._internal.arrays import array_of, is_array
 from toylab._internal.warn import warn
 from toylab.plotting.style import NEUTRAL
 
@@ -19,6 +20,8 @@ def field_values(name: str, values: object, instead: str, last: tuple[int, ...] 
     """
     if isinstance(values, Tensor):
         values = values.detach().cpu().numpy()
+    elif is_array(values):
+        values = array_of(name, values)
     if not isinstance(values, np.ndarray):
         raise TypeError(f"{name} is a {type(values).__name__}: give {instead}, or its values {_shape(last)}.")
     if values.ndim != 2 + len(last) or values.shape[2:] != last or 0 in values.shape:

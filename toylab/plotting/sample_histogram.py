@@ -1,22 +1,18 @@
 """Samples as an image, on the colour scale of a density."""
 
-import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
-from torch import Tensor
 
 from toylab._internal import validate
 from toylab.metrics import Extent, histogram
-from toylab.metrics.points import points_of
+from toylab.metrics.points import PointsLike, points_of
 from toylab.plotting.density_map import density_map
 from toylab.plotting.finite import note_left_out
 from toylab.plotting.style import DENSITY_MAP
-from toylab.samplers.chains import Chains
 
 
 def sample_histogram(
-    samples: Tensor | Chains | np.ndarray,
+    samples: PointsLike,
     extent: Extent,
     *,
     n: int = 64,
@@ -37,7 +33,7 @@ def sample_histogram(
         vmax: the top of the colour scale: give the density's maximum to compare with it.
         ax: where to draw; None makes a figure.
     """
-    points = points_of(torch.as_tensor(samples, device="cpu") if isinstance(samples, np.ndarray) else samples)
+    points = points_of(samples, "samples")
     bad = int((~validate.cloud("samples", points).isfinite().all(-1)).sum())
     ax = density_map(histogram(points, extent, n), extent, cmap=cmap, vmax=vmax, ax=ax)
     note_left_out(ax, bad, len(points), "samples")

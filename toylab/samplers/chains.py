@@ -1,10 +1,18 @@
 """What every sampler returns."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor
 
+from toylab._internal import user_functions, validate
 from toylab._internal.display import html_table, text_table
+from toylab._internal.optional import require
+from toylab.score import LogProb
+
+if TYPE_CHECKING:
+    import xarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +39,38 @@ class Chains:
     diverged_at: Tensor
     n_evaluations: int
 
+    def to_arviz(self, log_prob: LogProb | None = None) -> "xarray.DataTree":
+        """The recorded path as ArviZ takes it: its functions and its plots are called with what this returns.
+
+        The group ``posterior`` holds x (chain, draw, coordinate), the coordinates being x1 and x2, the group
+        ``sample_stats`` the ``acceptance_rate`` of each chain, which chains ``diverged``, and ``lp`` = log p if asked
+        for. Draws are numbered, and have the ``label`` of their frame beside the number. The start is draw 0: leave out
+        the warm-up, as in ``tree.isel(draw=slice(100, None))``.
+
+        Args:
+            log_prob: log p, to be evaluated along the path.
+
+        Raises:
+            ValueError: for chains that were not recorded.
+            ModuleNotFoundError: without xarray.
+        """
+        xr = require("xarray", "to_arviz", "study")
+        if len(self.path) == 0:
+            raise ValueError("the chains hold no path: run the sampler with keep_every=1.")
+        draw = {"draw": np.arange(len(self.path)), "label": ("draw", _array(self.labels))}
+        axes = {"chain": np.arange(self.path.shape[1]), **draw}
+        x = _array(self.path.movedim(0, 1))
+        stats: dict[str, Any] = {
+            "acceptance_rate": ("chain", _array(self.acceptance)), "diverged": ("chain", _array(self.diverged)),
+        }  # fmt: skip
+        if log_prob is not None:
+            validate.function("log_prob", log_prob, "p.log_prob", takes=1)
+            lp = user_functions.call_log_prob("log_prob", log_prob, self.path)
+            stats["lp"] = (("chain", "draw"), _array(lp.T))
+        posterior = xr.Dataset({"x": (("chain", "draw", "coordinate"), x)}, {**axes, "coordinate": ["x1", "x2"]})
+        tree: xarray.DataTree = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": xr.Dataset(stats, axes)})
+        return tree
+
     def __repr__(self) -> str:
         return text_table("Chains", self._summary())
 
@@ -50,6 +90,11 @@ class Chains:
         rows.append(("diverged", _diverged(self.diverged, self.diverged_at)))
         rows.append(("evaluations", f"{self.n_evaluations:,} per chain"))
         return rows
+
+
+def _array(x: Tensor) -> np.ndarray:
+    """A copy as an array of NumPy's."""
+    return x.detach().cpu().numpy().copy()
 
 
 def _point(x: Tensor) -> str:

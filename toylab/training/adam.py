@@ -29,6 +29,11 @@ class Adam:
         self._first, self._second = ([torch.zeros_like(w) for w in self._weights] for _ in range(2))  # m and v
         self._steps = [torch.zeros((), dtype=torch.float32, device=w.device) for w in self._weights]  # k
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that it remembers: m, v and k of every weight."""
+        return [*self._first, *self._second, *self._steps]
+
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for w in self._weights:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from os import PathLike
 from typing import Any
 
 import torch
@@ -18,13 +19,15 @@ from toylab.objectives.objective import Objective
 from toylab.training.adam import Adam
 from toylab.training.averaging import WeightAverage, in_one_piece
 from toylab.training.batches import batches
-from toylab.training.ensemble import Ensemble, redrawn
+from toylab.training.ensemble import Ensemble, redrawn, single_networks
 from toylab.training.history_builder import HistoryBuilder
 from toylab.training.learning_rates import one_cycle
 from toylab.training.memory import Memory
 from toylab.training.outcome import warn_no_better_than_zero
 from toylab.training.result import Fit, Network
+from toylab.training.resume import Standing, state_of
 from toylab.training.scale import loss_scale, warn_scale
+from toylab.training.state import call_of
 from toylab.training.trial import (
     check_call,
     check_counts,
@@ -53,6 +56,8 @@ def fit(
     n_seeds: int = 1,
     held_out: Callable[[Network], float] | None = None,
     report_every: int = 100,
+    callback: Callable[[int, Tensor, Any], object] | None = None,
+    resume: Fit[Network] | str | PathLike[str] | None = None,
     generator: torch.Generator | None = None,
     device: torch.device | str | None = None,
     progress: bool = True,
@@ -80,6 +85,14 @@ def fit(
         held_out: a number to record at each report from the averaged network, such as the exact
             ``lambda s: metrics.fisher_divergence(s, p)``, to compare with the loss.
         report_every: steps between two entries of the history.
+        callback: called after every step as callback(step, loss, network), with how many steps were taken, the mean
+            loss of the last, a tensor of no dimension, and the averaged network in evaluation mode: to be looked at,
+            and copied to be kept. Of several networks these are losses [n_seeds] and a tuple. If it returns True, the
+            training ends there. Its errors are not caught. On a GPU, ``float(loss)`` waits for the step.
+        resume: a training to go on with, a ``Fit`` or the file of ``Fit.save(path, state=True)``, from whose weights it
+            starts instead. n_steps counts its steps, too. With the same other arguments the result is to the bit that
+            of one call, on one machine, wherever the training was stopped by its callback; Ctrl-C falls inside a step,
+            and what draws from torch's global stream goes on from where that is.
         generator: source of randomness for data and objective; None is torch's global stream.
         device: where to train; None is where the network is. On a CUDA device a step is recorded as a CUDA graph and
             replayed, if the generator is there and the objective a frozen dataclass, as all of ``toylab.objectives``
@@ -91,12 +104,15 @@ def fit(
 
     Warns:
         RuntimeWarning: before the first step, if the objective differentiates a piecewise linear network (ReLU), the
-            data have another scale than the network, or ``Implicit`` or a sliced objective is to learn a density that
-            ends at a wall; after the last, if it is no better than s = 0.
+            data have another scale than the network, ``Implicit`` or a sliced objective is to learn a density that ends
+            at a wall, or the training to resume had other learning rates; after the last, if it is no better than
+            s = 0.
 
     Raises:
-        ValueError, TypeError: for bad input, before the first step; a ``ValueError``, too, if there is not enough free
-            memory (on a CUDA device, and on the CPU under Linux), with the largest n_seeds and batch_size that fit.
+        ValueError, TypeError: for bad input, before the first step; a ``ValueError``, too, for a training to resume
+            with another network, objective, data, batch_size, average, n_seeds, report_every or device of the
+            generator; and if there is not enough free memory (on a CUDA device, and on the CPU under Linux), with the
+            largest n_seeds and batch_size that fit.
         TrainingDiverged: when the loss is nan or inf, naming the step; its ``fit`` holds the last finite result.
     """
     check_pair(objective, network)
@@ -108,6 +124,9 @@ def fit(
     learning_rate = validate.positive("learning_rate", learning_rate)
     if held_out is not None:
         check_call("held_out", held_out, "lambda s: metrics.fisher_divergence(s, p)")
+    if callback is not None:
+        validate.function("callback", callback, "lambda step, loss, network: None", takes=3)
+    begun = None if resume is None else state_of(resume)
 
     loss: Objective[Any] = objective
     first = next(network.parameters())
@@ -128,7 +147,8 @@ def fit(
     in_one_piece(trained)  # so that the average of all weights is one kernel
     optimiser, averaged = Adam(trained.parameters()), WeightAverage(trained, average)
     averaged.network.eval()
-    schedule = _schedule(averaged, [learning_rate * share_of(rate, k / n_steps) for k in range(n_steps)])
+    rates = [learning_rate * share_of(rate, k / n_steps) for k in range(n_steps)]
+    schedule = _schedule(averaged, rates)
     slope = torch.full_like(losses[0], loss_scale(network)) / batch_size  # of scale * mean loss, along each loss
 
     def step(now: Tensor) -> Tensor:
@@ -143,20 +163,40 @@ def fit(
     step = capture_step(step, like.device, generator=generator, uses=[objective, data])
     keep_freed_memory()
     history = HistoryBuilder(offset, held_out)
-    with tqdm(total=n_steps, desc="fit", unit="step", disable=not progress) as shown:
+    call = call_of(
+        uncompiled(network), objective, data, generator,
+        batch_size=batch_size, average=average, n_seeds=n_seeds, report_every=report_every,
+    )  # fmt: skip
+    standing = Standing(call, trained, averaged, optimiser, history, rates, generator)
+    if begun is not None:
+        standing.go_on_from(begun)
+    interrupted = False
+    with tqdm(total=n_steps, initial=history.n_steps, desc="fit", unit="step", disable=not progress) as shown:
         try:
-            for k in range(n_steps):
-                history.add(step(schedule[k]))
+            for k in range(history.n_steps, n_steps):
+                last = history.add(step(schedule[k]))
+                enough = callback is not None and callback(k + 1, last, _seen(averaged.network)) is True
                 shown.update()
-                if (k + 1) % report_every == 0 or k + 1 == n_steps:
+                if (k + 1) % report_every == 0:
                     shown.set_postfix_str(history.report(averaged.network, learning_rate))
+                if enough:
+                    break
         except KeyboardInterrupt:
-            history.report(averaged.network, learning_rate)
-            warn(f"fit was interrupted after {history.n_steps} steps: what is learned so far is returned.")
-            return history.result(averaged.network)
-    result = history.result(averaged.network)
-    warn_no_better_than_zero(result.network, loss, data, n_steps)
+            interrupted = True
+        state = standing.now()
+        if history.pending:
+            shown.set_postfix_str(history.report(averaged.network, learning_rate))
+    result = history.result(averaged.network, state)
+    if interrupted:
+        warn(f"fit was interrupted after {history.n_steps} steps: what is learned so far is returned.")
+    else:
+        warn_no_better_than_zero(result.network, loss, data, history.n_steps)
     return result
+
+
+def _seen(network: nn.Module) -> nn.Module | tuple[nn.Module, ...]:
+    """The one network as it is, or copies of several."""
+    return single_networks(network) if isinstance(network, Ensemble) else network
 
 
 def _schedule(averaged: WeightAverage, rates: list[float]) -> Tensor:

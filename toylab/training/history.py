@@ -1,10 +1,15 @@
 """What happened during a training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from toylab._internal.display import html_table, text_table
+from toylab._internal.optional import require
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,6 +32,12 @@ class History:
     fisher_divergence: Tensor
     held_out: Tensor
     seconds: Tensor
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """A row per report, a column per attribute; needs pandas."""
+        columns = {field.name: getattr(self, field.name).numpy().copy() for field in fields(self)}
+        frame: pandas.DataFrame = require("pandas", "to_pandas", "study").DataFrame(columns)
+        return frame
 
     def __repr__(self) -> str:
         return text_table("History", self._summary())

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from toylab.training.ensemble import single_networks
 from toylab.training.history import History
 from toylab.training.result import Fit, TrainingDiverged
+from toylab.training.state import Row, TrainingState
 from toylab.training.trial import measured
 
 
@@ -27,13 +28,19 @@ class HistoryBuilder:
         self.offset, self.held_out = offset, held_out
         self.n_steps, self.start, self.aside = 0, time.perf_counter(), 0.0
         self.pending: list[Tensor] = []
-        self.rows: list[tuple[int, list[float], list[float], float]] = []
+        self.rows: list[Row] = []
         self.last_finite: nn.Module | None = None
 
-    def add(self, losses: Tensor) -> None:
-        """Add the mean loss of one step, per network."""
+    def go_on(self, state: TrainingState, device: torch.device) -> None:
+        """Take over the histories of a training that stands there."""
+        self.n_steps, self.rows, self.start = state.n_steps, list(state.rows), self.start - state.seconds
+        self.pending = list(state.pending.to(device))
+
+    def add(self, losses: Tensor) -> Tensor:
+        """Add the mean loss of one step, per network, and return it, in memory of its own."""
         self.n_steps += 1
         self.pending.append(losses.clone())  # a replay writes the next into the same memory
+        return self.pending[-1]
 
     def report(self, network: nn.Module, learning_rate: float) -> str:
         """Write an entry, for the averaged network as it is now, and return a line for the progress bar.
@@ -58,8 +65,13 @@ class HistoryBuilder:
         value = sum(mean) / len(mean)
         return f"loss {value:.4f}" if math.isnan(self.offset) else f"Fisher divergence {value + self.offset:.4f}"
 
-    def result(self, network: nn.Module) -> Fit[Any]:
-        """The networks, one by one, each with its history."""
+    @property
+    def seconds(self) -> float:
+        """Time since the start, without that spent on ``held_out``."""
+        return time.perf_counter() - self.start - self.aside
+
+    def result(self, network: nn.Module, state: TrainingState | None = None) -> Fit[Any]:
+        """The networks, one by one, each with its history; and where their training stands, to go on from."""
         networks = single_networks(network)
         steps = torch.tensor([row[0] for row in self.rows], dtype=torch.int64, device="cpu")
         loss, held_out = (
@@ -72,6 +84,7 @@ class HistoryBuilder:
         return Fit(
             networks,
             tuple(History(steps, a, a + self.offset, b, seconds) for a, b in zip(loss, held_out, strict=True)),
+            state,
         )
 
     def _diverged(self, losses: Tensor, learning_rate: float) -> TrainingDiverged:

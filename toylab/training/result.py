@@ -2,14 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from torch import nn
 
 from toylab._internal.display import html_table, text_table
+from toylab._internal.optional import require
 from toylab.training.history import History
+from toylab.training.saving import save, save_training
 from toylab.training.spread import Spread
+from toylab.training.state import TrainingState
 from toylab.training.trial import check_call, measured
+
+if TYPE_CHECKING:
+    import pandas
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -21,10 +28,12 @@ class Fit(Generic[Network]):
     Attributes:
         networks: as many as ``n_seeds``.
         histories: one per network.
+        state: what ``fit(..., resume=...)`` goes on from; None of a training that diverged.
     """
 
     networks: tuple[Network, ...]
     histories: tuple[History, ...]
+    state: TrainingState | None = None
 
     @property
     def network(self) -> Network:
@@ -40,6 +49,39 @@ class Fit(Generic[Network]):
         """A number measured on every network, such as ``lambda s: metrics.fisher_divergence(s, p)``."""
         check_call("measure", measure, "lambda s: metrics.fisher_divergence(s, p)")
         return Spread(tuple(measured(measure, network, "measure") for network in self.networks))
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The histories one below the other, the column ``seed`` counting the networks; needs pandas."""
+        pd = require("pandas", "to_pandas", "study")
+        parts = [history.to_pandas() for history in self.histories]
+        for seed, part in enumerate(parts):
+            part.insert(0, "seed", seed)
+        frame: pandas.DataFrame = pd.concat(parts, ignore_index=True)
+        return frame
+
+    def save(self, path: str | PathLike[str], *, state: bool = False) -> None:
+        """Write the network to a file that ``load`` reads, as ``training.save`` does.
+
+        With ``state`` the file also holds all that ``fit(..., resume=path)`` goes on from, of all networks, of whatever
+        kind they are. It is written whole, or not at all.
+
+        Args:
+            path: of the file.
+            state: whether to write where the training stands, four times as much as the network.
+
+        Raises:
+            TypeError: without ``state``, for a network that ``training.save`` does not write.
+            ValueError: without ``state`` for several networks; with it for a training that diverged, which has none.
+        """
+        if state:
+            save_training(self.network, self.state, path)
+        elif len(self.networks) > 1:
+            raise ValueError(
+                f"the fit holds {len(self.networks)} networks, and load reads one: save each by "
+                "training.save(network, path), or all to be trained on by save(path, state=True)."
+            )
+        else:
+            save(self.network, path)
 
     def __repr__(self) -> str:
         return text_table("Fit", self._summary())
