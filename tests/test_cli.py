@@ -40,7 +40,7 @@ def test_version(capsys):
     assert capsys.readouterr() == (f"toylab {toylab.__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["", "figures", "lab", "handout", "bench", "study"])
+@pytest.mark.parametrize("command", ["", "figures", "papers", "lab", "handout", "bench", "study"])
 def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*command.split(), "--help"])

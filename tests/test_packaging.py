@@ -87,7 +87,7 @@ def test_conda_installs_what_users_need_and_pip_the_rest():
     assert environment["name"] == "toylab"  # which Binder reads
     assert environment["channels"] == ["conda-forge"]
     (by_pip,) = (entry for entry in environment["dependencies"] if not isinstance(entry, str))
-    assert by_pip == {"pip": ["-e .[lab,study,test]"]}
+    assert by_pip == {"pip": ["-e .[lab,study,transport,test]"]}
     by_conda = parsed(entry for entry in environment["dependencies"] if isinstance(entry, str))
     assert str(by_conda.pop("pip")) == "pip"
     assert by_conda.pop("python").specifier == SpecifierSet(project()["requires-python"])
@@ -165,13 +165,15 @@ def test_make_floors_installs_the_floors_beside_the_environment():
     plan = make("-n", "-B", "floors").stdout  # -B: also where that environment is there already
     torch = pins("constraints-floors.txt")["torch"]
     assert "version=$(sed -n 's/^torch==//p' constraints-floors.txt)" in plan and torch
-    assert re.search(r'-m pip install .*-c constraints-floors\.txt -e "\.\[lab,study,test,docs\]"$', plan, re.MULTILINE)
+    assert re.search(
+        r'-m pip install .*-c constraints-floors\.txt -e "\.\[lab,study,transport,test,docs\]"$', plan, re.MULTILINE
+    )
     assert ".venv-floors/bin/python -m pytest" in plan
     assert ".venv/" not in plan
 
 
 def test_make_installs_no_peer_of_the_benchmarks():
-    assert '-e ".[lab,study,test,docs]"' in (ROOT / "Makefile").read_text()
+    assert '-e ".[lab,study,transport,test,docs]"' in (ROOT / "Makefile").read_text()
 
 
 def test_make_refuses_an_unknown_build_of_torch():
