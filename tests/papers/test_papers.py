@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scipy.stats import chi2, kstest, norm, uniform
 from toylab.cli import main
 from toylab.metrics import Estimate, entropy
 from toylab.papers import PAPERS, eight_gaussians_to_moons, forty_modes, page, results
-from toylab.papers.paper import Line, exactly, from_json, gap, number, of_ours, table, to_json
+from toylab.papers.paper import N_ERRORS, Line, differs, exactly, from_json, gap, number, of_ours, table, to_json
 
 RATE = 1e-7  # of false alarms
 SLOW = ("two_modes", "fractal_tree")
@@ -89,6 +90,19 @@ def test_the_variances_of_guidance_are_the_derived_ones():
     for line in (flow, sde):
         low, high = (chi2.ppf(q, 40_000) / 40_000 for q in (RATE / 2, 1 - RATE / 2))
         assert low - 0.01 < line.ours.value / line.truth.value < high + 0.01  # 400 steps are off by less than a percent
+
+
+def test_the_page_is_the_recorded_one():
+    """In full; where a truth is exact, and no network has to learn it, ours is it."""
+    root = Path(__file__).parents[2]
+    found = json.loads((root / "benchmarks" / "results" / "papers.json").read_text())
+    assert page(found) in (root / "docs" / "papers.md").read_text()
+    assert list(found) == list(PAPERS) and all(of_one["made with"]["share"] == 1 for of_one in found.values())
+    for name in ("half_normal", "classifier_free_guidance", "forty_modes"):
+        assert all(not differs(line.ours, line.truth) for line in map(from_json, found[name]["lines"]))
+    for name, of_one in found.items():
+        for line in map(from_json, of_one["lines"]):
+            assert gap(line.ours, line.truth) > -N_ERRORS or not line.is_floor, name  # nothing is below its floor
 
 
 def test_words_follow_numbers():
