@@ -204,14 +204,14 @@ def particles(p, A, y, noise, x, times, g):
 
 @pytest.mark.nightly
 def test_particles_pass_though_they_depend_on_each_other():
-    report = check_sampler(lambda *args: particles(*args).chains, Posterior(SDE, 24), n=24_000)
+    report = check_sampler(particles, Posterior(SDE, 24), n=24_000)
     assert report.passed, report
     report = check_sampler(lambda *args: particles(*args).points, Posterior(SDE, 24), n=24_000)
     assert not report.passed and not report.undecided
 
 
 def test_of_few_particles_nothing_is_wrong_and_nothing_proved():
-    report = check_sampler(lambda *args: particles(*args).chains, Posterior(SDE, 6), n=1000)
+    report = check_sampler(particles, Posterior(SDE, 6), n=1000)
     assert report.undecided, report
 
 

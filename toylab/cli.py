@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
             help="draw the gallery of densities and the three reference figures, and write their numbers",
             description="Draw the gallery and the reference figures (PNG and SVG) and write numbers.json beside them. "
             "The other figures are drawn with --only; on two cores bugs and reference\ntake seconds, samplers ten "
-            "minutes, objectives forty, the others one to four.",
+            "minutes, posterior six, objectives forty, the others one to four.",
             epilog="example:\n  toylab figures --only annealing --out figures --seed 1",
         )
     )

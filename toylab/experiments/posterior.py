@@ -52,7 +52,7 @@ def run(
     n_chains: int = 1000,
     n_networks: int = 5,
     n_training_steps: int = 3000,
-    n_repeats: int = 50,
+    n_repeats: int = 200,
     budgets: tuple[int, ...] = BUDGETS,
     n_reference_steps: int = LIMIT,
 ) -> Result:
@@ -276,13 +276,15 @@ def _against_evaluations(ax: Axes, numbers: Numbers, measure: str) -> None:
 def _draw_ledger(ax: Axes, numbers: Numbers) -> None:
     """The error of the weights in parts, which add up to the error with learned scores; one may be negative."""
     of_weights = numbers["ledger"]["weights"]
+    chance = next(iter(of_weights.values()))["finite chains"]["mean"]
+    labels = {part: part for part in PARTS} | {"finite chains": f"finite chains, {chance:.3f} each"}
     for k, rows in enumerate(of_weights.values()):
         up = down = 0.0
         for part in PARTS:
             value = rows[part]["mean"]
             base = up if value >= 0 else down
-            ax.bar(k, value, bottom=base, color=_OF_PARTS[part], width=0.62, label=part if k == 0 else None)
-            if abs(value) > 0.025:  # there is room for it
+            ax.bar(k, value, bottom=base, color=_OF_PARTS[part], width=0.62, label=labels[part] if k == 0 else None)
+            if abs(value) > 0.05:  # there is room for it
                 text = "white" if part in ("approximation", "score") else "black"
                 ax.text(k, base + value / 2, f"{value:.3f}", ha="center", va="center", color=text, fontsize=12)
             up, down = (up + value, down) if value >= 0 else (up, down + value)
@@ -313,14 +315,15 @@ def _draw_calibration(ax: Axes, numbers: Numbers) -> None:
                 share = 100 * row[quantity]["covered"]
                 least = min(least, share)
                 ax.plot(share, up - k, marker, markerfacecolor=fill, color=color, ms=11, mew=2)
-        ax.text(101, -k, f"{100 * rows[0]['density']['covered']:.1f} %", va="center", color=color, fontweight="bold")
+        ax.text(101, -k, f"{100 * rows[0]['density']['covered']:.1f} %", va="center")
+    ax.text(101, 0.75, "by density", va="center")
     for quantity, marker in _MARKERS.items():
         ax.plot([], [], marker, color="0.4", ms=11, ls="", label=quantity)
     ax.plot([], [], "o", color="0.4", markerfacecolor="none", mew=2, ms=11, ls="", label="learned score")
     ax.set_yticks([-k for k in range(len(names))], ["the posterior", *METHODS])
     ticks = [n for n in (20, 40, 60, 80, 85, 90, 95, 100) if n > least - 2]
     ax.set(
-        xlim=(least - 2, 107), xticks=ticks, ylim=(0.5 - len(names), 1.6),
+        xlim=(least - 2, 108), xticks=ticks, ylim=(0.5 - len(names), 1.6),
         xlabel=f"truth in the {level:.0f} % set, of {found['measurements']} measurements, {steps} steps",
     )  # fmt: skip
     ax.set_title("Who knows what it does not know?", fontweight="bold")

@@ -30,8 +30,8 @@ def check_sampler(sampler: Callable[..., Any], claim: Claim = _KEEPS, *, n: int 
     """Check that a sampler is what it claims to be, and say in words what is wrong.
 
     What differs from sampler to sampler is its claim, and how it is called with a density p, starts x [n, 2] in float64
-    and a generator g; it returns the last points, or ``Chains``. p has log_prob, score(x, sigma=0) and all else that a
-    ``GaussianMixture`` has.
+    and a generator g; it returns the last points, ``Chains`` or
+    ``Particles``. p has log_prob, score(x, sigma=0) and all else that a ``GaussianMixture`` has.
 
     =====================================  ============================  ==========================================
     claim                                  called as                     right is

@@ -20,11 +20,12 @@ def ends(run: Run, x: Tensor, seed: int) -> Tensor:
         ValueError: in words, if that is not points [n, 2], or not all are finite.
     """
     given = run(x.clone(), torch.Generator().manual_seed(seed))
-    y = getattr(given, "samples", given)  # of Chains
+    chains = getattr(given, "chains", given)  # of Particles
+    y = getattr(chains, "samples", chains)
     if not isinstance(y, Tensor):
         raise ValueError(
-            f"gives a {type(given).__name__}: give the last points, a tensor [n, 2], or Chains. Of a tuple take the "
-            "points, as in lambda p, x, g: mine(p.score, x, generator=g)[0]"
+            f"gives a {type(given).__name__}: give the last points, a tensor [n, 2], or Chains or Particles. Of a "
+            "tuple take the points, as in lambda p, x, g: mine(p.score, x, generator=g)[0]"
         )
     if y.shape != x.shape:
         raise ValueError(f"gives shape {list(y.shape)} from starts {list(x.shape)}: give the last point of each chain")
