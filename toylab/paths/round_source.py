@@ -10,6 +10,7 @@ what it leaves within the components, sum_j P(j) d_j^2 excess(r d_j), and betwee
 E[x_0 | x_t, j], which is that of E[x_1 | x_t, j] / r.
 """
 
+import math
 from functools import lru_cache, partial
 
 import torch
@@ -33,6 +34,7 @@ from toylab.densities.smoothing import (
 from toylab.paths.posterior import posterior
 from toylab.paths.shares import Shares
 
+_DROWNED = 200.0  # widths of the data, to the share of 2e-5
 _UNSURE = 1e-4  # relative difference of two continuations towards the end of the path
 
 
@@ -59,7 +61,10 @@ def round_left(source: GaussianMixture, density: Density, ratio: float) -> float
     if len(source.weights) == 1:
         width = float(source.covariances[0, 0, 0].sqrt())
         return width**2 * excess(density, width * ratio)
-    least = law(density).base.level / float(source.covariances[:, 0, 0].min().sqrt())
+    known, narrowest = law(density), float(source.covariances[:, 0, 0].min().sqrt())
+    if ratio * narrowest > _DROWNED * math.sqrt(known.variance):
+        return 0.5 * known.variance / ratio**2  # x_1 + ratio x_0 tells nothing of x_1
+    least = known.base.level / narrowest
     if ratio >= least:
         return _left(source, density, ratio)
     left, error = continued(ratio, least, partial(_left, source, density), _left(source, density, 0.0))
