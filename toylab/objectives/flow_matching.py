@@ -20,7 +20,7 @@ from toylab.paths.draw import draw, require_path
 from toylab.paths.path import Path, VelocityField
 
 _CHANGE = 1e-6  # of the mean over t, relative, that twice as many nodes would still bring
-_LUCK = 0.5  # of the last change: what is to come is taken for no less
+_LUCK = 0.45  # of the last change: what is to come is taken for no less
 _MOST_NODES = 1024
 _FIRST_LOOK, _USUAL_NODES, _LONG_WAIT = 8, 33, 30.0  # nodes after which a long wait, in seconds, is announced
 
@@ -77,7 +77,7 @@ def _mean_over_time(f: Callable[[float], float]) -> float:
     """int_0^1 f(t) dt by Clenshaw-Curtis at 4, 8, 16 .. nodes, each among the next, until the next would change little.
 
     The change that is to come is the last one, times the ratio of the last two: they fall at least geometrically. It is
-    taken for a half of the last one at least, as a small change may be luck.
+    taken for about half of the last one at least, as a small change may be luck.
     """
     known: dict[float, float] = {}
     n, before, total, change, to_come = 4, math.nan, math.nan, math.nan, math.inf
