@@ -20,7 +20,8 @@ from toylab.paths.draw import draw, require_path
 from toylab.paths.path import Path, VelocityField
 
 _CHANGE = 1e-6  # of the mean over t, relative, that twice as many nodes would still bring
-_MOST_NODES = 256
+_LUCK = 0.45  # of the last change: what is to come is taken for no less
+_MOST_NODES = 1024
 _FIRST_LOOK, _USUAL_NODES, _LONG_WAIT = 8, 33, 30.0  # nodes after which a long wait, in seconds, is announced
 
 
@@ -55,7 +56,8 @@ class FlowMatching:
         """Minus the irreducible loss, by quadrature over t and x: mean loss + offset is the mean of 1/2 |v - v*|^2.
 
         It is right to about 1e-6 of itself: in seconds from N(0, I), or from one Gaussian; from several Gaussians to a
-        curve it may take half a minute. What takes that long or longer is announced by a warning.
+        curve, or to a density that is no mixture of Gaussians, it may take half a minute. What takes that long or
+        longer is announced by a warning.
 
         Raises:
             ValueError: if the coupling is not independent, as the exact velocity is then not known, where the path does
@@ -74,7 +76,8 @@ class FlowMatching:
 def _mean_over_time(f: Callable[[float], float]) -> float:
     """int_0^1 f(t) dt by Clenshaw-Curtis at 4, 8, 16 .. nodes, each among the next, until the next would change little.
 
-    The change that is to come is the last one, times the ratio of the last two: they fall at least geometrically.
+    The change that is to come is the last one, times the ratio of the last two: they fall at least geometrically. It is
+    taken for about half of the last one at least, as a small change may be luck.
     """
     known: dict[float, float] = {}
     n, before, total, change, to_come = 4, math.nan, math.nan, math.nan, math.inf
@@ -83,7 +86,8 @@ def _mean_over_time(f: Callable[[float], float]) -> float:
         if n > _MOST_NODES:
             raise ValueError(
                 f"the mean of the irreducible loss over t is {total:.3g} with {n // 2} nodes and {before:.3g} with "
-                f"{n // 4}: it may not exist. Let alpha and sigma of the path have finite derivatives on [0, 1]."
+                f"{n // 4}: it may not exist, or lie too near the end of the path. Let alpha and sigma of the path "
+                "have finite derivatives on [0, 1], and give data that are no narrower than a hundredth of the source."
             )
         nodes = np.cos(np.pi * np.arange(n + 1) / n)
         for node in nodes.tolist():
@@ -95,6 +99,6 @@ def _mean_over_time(f: Callable[[float], float]) -> float:
         integral = chebyshev.chebint(chebyshev.chebfit(nodes, [known[node] for node in nodes.tolist()], n), lbnd=-1)
         before, total = total, 0.5 * float(chebyshev.chebval(1.0, integral))
         earlier, change = change, abs(total - before)
-        to_come = change * min(change / max(earlier, math.ulp(0.0)), 1.0)
+        to_come = change * min(max(change / max(earlier, math.ulp(0.0)), _LUCK), 1.0)
         n *= 2
     return total

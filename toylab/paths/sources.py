@@ -11,11 +11,11 @@ from torch import Tensor
 from toylab._internal.display import short
 from toylab.densities import GaussianMixture
 from toylab.densities.density import Density
-from toylab.densities.smoothing import excess, left, variance
+from toylab.densities.smoothing import left, variance
 from toylab.paths.marginal import NOTHING, marginal_velocity, require_finite, unexplained
 from toylab.paths.pairs import pair_velocity
 from toylab.paths.path import NoisePath
-from toylab.paths.round_source import is_round, round_velocity
+from toylab.paths.round_source import is_round, round_left, round_velocity
 from toylab.paths.shares import Shares
 from toylab.paths.times import time_like
 
@@ -63,13 +63,13 @@ def irreducible_between(source: Density, density: Density, shares: Shares) -> fl
             return 0.5 * (change / a) ** 2 * variance(density)
         if (known := left(source, density, a / b)) is not None:
             return (change / b) ** 2 * known
-        if len(source.weights) == 1 and is_round(source):
-            width = float(source.covariances[0, 0, 0].sqrt())
-            return (width * change / b) ** 2 * excess(density, width * a / b)
+        if is_round(source) and (len(source.weights) == 1 or density.length_scale() > 0):
+            return (change / b) ** 2 * round_left(source, density, a / b)
     raise ValueError(
         f"source is {short(source)} and density {short(density)}: the irreducible loss is known from N(0, I), which is "
-        "the source if none is given, and from one round Gaussian to any density, and from any GaussianMixture to laws "
-        "that are, given at most one number, Gaussians or points: mixtures of Gaussians and of Student's t, curves, "
-        "points, bananas and funnels. The error of a velocity is the mean of 1/2 |v(x, t) - path.velocity(p, x, t)|^2 "
+        "the source if none is given, and from one round Gaussian to any density, from several round ones to a density "
+        "without edges and kinks inside of its bounds, and from any GaussianMixture to laws that are, given at most "
+        "one number, Gaussians or points: mixtures of Gaussians and of Student's t, curves, points, bananas and "
+        "funnels. The error of a velocity is the mean of 1/2 |v(x, t) - path.velocity(p, x, t)|^2 "
         "over here = draw(path, p.sample((n,))), at here.x and here.t."
     )
