@@ -21,7 +21,8 @@ _SDE, _N_STEPS = VE(0.01, 80.0), 64
 
 def law() -> GaussianMixture:
     """The 40 modes: means uniform in [-40, 40]^2, from torch's seed 0; standard deviation log(1 + e)."""
-    means = (torch.rand((40, 2), generator=torch.Generator().manual_seed(0)) - 0.5) * 80
+    stream = torch.Generator(device="cpu").manual_seed(0)
+    means = (torch.rand((40, 2), generator=stream, dtype=torch.float32, device="cpu") - 0.5) * 80
     return isotropic(means.tolist(), math.log(1 + math.e))
 
 

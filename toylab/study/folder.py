@@ -19,6 +19,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TypeVar
 
+from toylab._internal.display import short
 from toylab._internal.folder import require_writable, write_whole
 from toylab._internal.study_worker import Number, Outcome
 from toylab.study.plan import Axis, Plan, difference
@@ -62,7 +63,7 @@ def open_folder(out: str | PathLike[str], plan: Plan, *, write: bool = True) -> 
 def path_of(out: str | PathLike[str]) -> Path:
     """The folder as a path, or raise TypeError."""
     if not isinstance(out, str | PathLike) or not str(out):
-        raise TypeError(f"out is {out!r}, a {type(out).__name__}: give the name of a folder, such as 'study'.")
+        raise TypeError(f"out is {short(out)}, a {type(out).__name__}: give the name of a folder, such as 'study'.")
     return Path(os.fspath(out))
 
 

@@ -117,7 +117,7 @@ class Posterior:
 
     def __post_init__(self) -> None:
         require_sde(self.sde)
-        validate.count("n_steps", self.n_steps)
+        vars(self).update(n_steps=validate.count("n_steps", self.n_steps))
 
 
 Claim = Invariant | Langevin | AnnealedLangevin | ReverseSDE | ProbabilityFlow | Posterior
