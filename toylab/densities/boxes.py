@@ -23,6 +23,8 @@ from toylab.densities.two_regime import TwoRegimeDensity
 # the columns and the rows of the squares of a board
 _BLACK = tuple(zip(*((i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0), strict=True))
 
+_LINES = (-4.0, -2.0, 0.0, 2.0, 4.0)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Square(TwoRegimeDensity):
@@ -61,6 +63,9 @@ class Square(TwoRegimeDensity):
         """The noise level: the clean law jumps."""
         return sigma
 
+    def _smooth_between(self) -> tuple[Sequence[float], Sequence[float]]:
+        return (self.low, self.high), (self.low, self.high)
+
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         inside = ((x >= self.low) & (x <= self.high)).all(-1)
         return _flat(x, inside, -2 * math.log(self.high - self.low))
@@ -96,6 +101,9 @@ class Checkerboard(TwoRegimeDensity):
     def length_scale(self, sigma: float = 0.0) -> float:
         """The noise level: the clean law jumps."""
         return sigma
+
+    def _smooth_between(self) -> tuple[Sequence[float], Sequence[float]]:
+        return _LINES, _LINES
 
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         on_board = ((x >= -4) & (x < 4)).all(-1)

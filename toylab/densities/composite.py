@@ -137,6 +137,14 @@ class Mixture(Density):
         """The least of all parts."""
         return min(part.length_scale(sigma) for part in self.densities)
 
+    def _smooth_between(self) -> tuple[Sequence[float], Sequence[float]] | None:
+        """Where every part says so, the lines of all."""
+        known = [lines for part in self.densities if (lines := part._smooth_between()) is not None]
+        if len(known) < len(self.densities):
+            return None
+        first, second = (sorted({line for lines in along for line in lines}) for along in zip(*known, strict=True))
+        return first, second
+
     def _as_gaussians(self, sigma: float) -> Parts | None:
         known = [parts for part in self.densities if (parts := part._as_gaussians(sigma)) is not None]
         if len(known) < len(self.densities):

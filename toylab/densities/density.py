@@ -228,6 +228,10 @@ class Density(Parameters, ABC):
         """A mixture of Gaussians that stands for the law under noise of sigma > 0 or more."""
         return None
 
+    def _smooth_between(self) -> tuple[Sequence[float], Sequence[float]] | None:
+        """The lines x = .. and y = .. between which the clean law is smooth, if it has edges or kinks along these."""
+        return None
+
     def _mass_in(self, box: Box) -> tuple[float, float]:
         """P(X in the box) and an estimate of its relative error."""
         low, high = _corners(self, box)

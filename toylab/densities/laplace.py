@@ -50,6 +50,13 @@ class Laplace(TwoRegimeDensity):
         """The noise level: the clean law has a kink."""
         return sigma
 
+    def _smooth_between(self) -> tuple[Sequence[float], Sequence[float]]:
+        """From the kink outwards, by steps that grow as the density falls."""
+        out = (0.0, 1.0, 2.0, 4.0, 7.0, 12.0, 20.0, 37.0)
+        lines = (*(-step for step in reversed(out[1:])), *out)
+        first, second = self.scales
+        return [first * step for step in lines], [second * step for step in lines]
+
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         b = constant(self.scales, x)
         missing = torch.where(x.isnan(), math.nan, 0.0).to(x)

@@ -1,8 +1,9 @@
 """Expectations under a density as sums on a grid."""
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from toylab._internal.warn import warn
 from toylab.densities.density import Affine, Density, Truncated
 from toylab.densities.energy import FromEnergy
 from toylab.densities.smoothing import panel_expectation
+from toylab.densities.truncated import panels as gauss_panels
 
 # The trapezoid rule on a smooth function that vanishes at the edges converges exponentially: with six nodes to the
 # narrowest standard deviation the rule itself is exact to rounding for a Gaussian, and for the squared score of a
@@ -21,6 +23,7 @@ _MOST_REFINED = 16_000_000
 _MOST_PER_LENGTH = 192
 _SETTLED, _NEARLY_SETTLED = 1e-8, 3e-5  # change by half the step, of max(1, |value|): to stop at; to accept at the end
 _CHUNK = 250_000
+_ORDER = 8  # nodes of a panel that ends at edges or kinks
 _NEGLIGIBLE = 1e-24  # a node of such probability adds nothing, whatever f is there
 _MOST_UNSURE = 4e-2  # error of the normaliser that is accepted of a law that integrates itself
 _LOOK, _LONG_WAIT = 64, 30.0  # blocks that tell how long many will take, about; seconds that are announced
@@ -57,12 +60,16 @@ def refined_expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: 
     It is ``expectation`` on grids of 3, 6, 12 .. nodes to a ``length_scale``, until the value changes by less than 1e-8
     (of it, where it is greater than 1). Where 192 nodes, or 16 million together, are not enough for that, as where f
     has kinks, a change below 3e-5 will do: the error is then about a third of it, below 1e-5. f may be infinite: so is
-    the value. A law too narrow against its extent for two such grids is integrated by panels that resolve p f, to 1e-8.
+    the value. A law too narrow against its extent for two such grids is integrated by panels that resolve p f, to 1e-8;
+    so is a clean law with edges or kinks along its axes, such as ``Square``, by panels that end at these.
 
     Raises:
         ValueError: as ``expectation``, if f is nan, if the value does not settle, and if the law itself is so narrow
             that there is no second grid to tell.
     """
+    pieces = _by_pieces(f, density) if sigma == 0 else None
+    if pieces is not None:
+        return pieces
     per_length = _NODES_PER_LENGTH // 2
     panels = density.length_scale(sigma) > 0 and not _has_nodes(density, sigma)
     if panels and _n_nodes(density, sigma, 2 * per_length) > _MOST_REFINED:
@@ -100,6 +107,53 @@ def refined_expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: 
             "f varies much faster there. Raise sigma, or estimate by Monte Carlo."
         )
     return before
+
+
+def _by_pieces(f: Callable[[Tensor], Tensor], density: Density) -> float | None:
+    """E f(X) of a clean law with edges or kinks along its axes, by Gauss panels that end at these; else None."""
+    moves = []
+    while isinstance(density, Affine):
+        moves.append(density)
+        density = density.density
+    lines = density._smooth_between()
+    if lines is None:
+        return None
+    n_panels, before, change = 1, math.nan, math.inf
+    while change > _SETTLED and math.prod(_ORDER * n_panels * (len(along) - 1) for along in lines) < _MOST_REFINED:
+        value = 0.0
+        for x, weights in _pieces(lines, n_panels):
+            p = weights * density.log_prob(x).exp()
+            x, p = x[p > _NEGLIGIBLE], p[p > _NEGLIGIBLE]
+            for move in reversed(moves):
+                x = move.forward(x)
+            value += float((p * _one_per_point(f(x), x).to(p)).sum())
+        if math.isinf(value):
+            return value
+        if math.isnan(value):
+            raise ValueError("f is nan at a point of the grid, or both inf and -inf: its expectation is nothing.")
+        change, before, n_panels = abs(value - before) / max(1.0, abs(value)), value, 2 * n_panels
+        change = math.inf if math.isnan(change) else change
+    if change > _NEARLY_SETTLED:
+        raise ValueError(
+            f"the expectation has not settled: {before:.8g} still changes by {change * max(1.0, abs(before)):.1g}, "
+            "since f varies much faster than the law. Raise sigma, or estimate by Monte Carlo."
+        )
+    return before
+
+
+def _pieces(lines: tuple[Sequence[float], Sequence[float]], n_panels: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Nodes [n, 2] and their weights [n], in parts: panels between neighbouring lines, ``n_panels`` each."""
+    (x1, w1), (x2, w2) = (
+        (torch.cat(parts) for parts in zip(*_along(places, n_panels), strict=True)) for places in lines
+    )
+    rows = max(1, _CHUNK // len(x2))
+    for x, weights in zip(x1.split(rows), w1.split(rows), strict=True):
+        yield torch.cartesian_prod(x, x2), torch.outer(weights, w2).flatten()
+
+
+def _along(places: Sequence[float], n_panels: int) -> Iterator[tuple[Tensor, Tensor]]:
+    for start, end in itertools.pairwise(places):
+        yield gauss_panels(start, end - start, n_panels, _ORDER)
 
 
 def _expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: float, per_length: int) -> float:

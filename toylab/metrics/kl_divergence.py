@@ -25,8 +25,7 @@ def kl_divergence(p: Density, q: Density, sigma: float = 0.0) -> float:
         sigma: noise level of both.
 
     Raises:
-        ValueError: at sigma = 0 if p or q has no density of its own (points, curves), if p jumps or has kinks
-            (``Square``, ``Laplace``: build them by ``from_energy``), or if no grid resolves log q.
+        ValueError: at sigma = 0 if p or q has no density of its own (points, curves), or if no grid resolves log q.
 
     >>> from toylab.densities import isotropic
     >>> round(kl_divergence(isotropic([[0.0, 0.0]], 1.0), isotropic([[3.0, 4.0]], 1.0)), 9)
