@@ -12,7 +12,19 @@ from scipy.stats import chi2, kstest, norm, uniform
 from toylab.cli import main
 from toylab.metrics import Estimate, entropy
 from toylab.papers import PAPERS, eight_gaussians_to_moons, forty_modes, page, results
-from toylab.papers.paper import N_ERRORS, Line, differs, exactly, from_json, gap, number, of_ours, table, to_json
+from toylab.papers.paper import (
+    N_ERRORS,
+    Line,
+    differs,
+    exactly,
+    from_json,
+    gap,
+    judged,
+    number,
+    of_ours,
+    table,
+    to_json,
+)
 
 RATE = 1e-7  # of false alarms
 SLOW = ("two_modes", "fractal_tree")
@@ -105,8 +117,24 @@ def test_the_page_is_the_recorded_one():
             assert gap(line.ours, line.truth) > -N_ERRORS or not line.is_floor, name  # nothing is below its floor
 
 
+def test_the_fits_of_the_half_normal_law_have_the_derived_variances():
+    """20,000 of them, at six standard errors; a variance at n = 1,000 is nearer than one of these to its limit."""
+    for line, limit in zip(PAPERS["half_normal"].run(progress=False), (14 / 3, 2.0), strict=True):
+        assert line.truth.value == pytest.approx(limit)
+        assert abs(gap(line.ours, line.truth)) < 6
+
+
+def test_what_is_called_a_squared_distance_is_one(monkeypatch):
+    """Of clouds that are matched at a distance of 3 the floor is 9."""
+    constant = lambda x, y, error_bar: Estimate(3.0, 0.0)  # noqa: E731
+    monkeypatch.setattr(eight_gaussians_to_moons.metrics, "wasserstein", constant)
+    for line in PAPERS["eight_gaussians_to_moons"].run(share=0.003, progress=False):
+        assert (line.ours.value, line.truth.value) == (9.0, 9.0)
+
+
 def test_words_follow_numbers():
     truth = exactly(2.0)
+    assert [judged(Estimate(value, 0.1), truth) for value in (2.3, 2.5)] == ["right", "wrong"]
     assert of_ours(Estimate(2.3, 0.1), truth) == "ours agrees with it"
     assert of_ours(Estimate(2.5, 0.1), truth) == "ours is 5 error bars from it"
     assert gap(Estimate(1.0, 0.3), Estimate(2.0, 0.4)) == pytest.approx(-2.0)

@@ -6,7 +6,7 @@ from toylab.densities import isotropic
 from toylab.experiments.setting import generator, scaled_count
 from toylab.guidance import classifier_free
 from toylab.metrics import Estimate
-from toylab.papers.paper import Line, Paper, exactly, of_ours
+from toylab.papers.paper import Line, Paper, exactly, judged, of_ours
 from toylab.samplers import probability_flow, reverse_sde
 from toylab.schedules import geometric
 from toylab.sde import VE
@@ -33,11 +33,11 @@ def run(*, seed: int = 0, share: float = 1.0, progress: bool = True) -> list[Lin
     return [
         Line(
             f"variance by the probability flow, weight {WEIGHT:g}", "2^(1 - γ)", flow, by_the_flow, False,
-            f"right; {of_ours(flow, by_the_flow)}, and the tilted law has {TILTED:g}",
+            f"{judged(flow, by_the_flow)}; {of_ours(flow, by_the_flow)}, and the tilted law has {TILTED:g}",
         ),
         Line(
             f"variance by the reverse SDE, weight {WEIGHT:g}", "(2 - 2^(2 - 2γ)) / (2γ - 1)", sde, by_the_sde, False,
-            f"right; {of_ours(sde, by_the_sde)}, and the tilted law has {TILTED:g}",
+            f"{judged(sde, by_the_sde)}; {of_ours(sde, by_the_sde)}, and the tilted law has {TILTED:g}",
         ),
     ]  # fmt: skip
 

@@ -5,7 +5,7 @@ import torch
 from toylab._internal.random import normal
 from toylab.experiments.setting import generator, scaled_count
 from toylab.metrics import Estimate, mean_of
-from toylab.papers.paper import Line, Paper, exactly, of_ours
+from toylab.papers.paper import Line, Paper, exactly, judged, of_ours
 
 N_POINTS = 1000
 
@@ -22,7 +22,7 @@ def run(*, seed: int = 0, share: float = 1.0, progress: bool = True) -> list[Lin
     return [
         Line(
             "n Var of the precision, score matching", "consistent", by_matching, matching, False,
-            f"right, and at an efficiency of 3/7 ({likelihood.value / matching.value:.3f}); "
+            f"{judged(by_matching, matching)}, and at an efficiency of 3/7 ({likelihood.value / matching.value:.3f}); "
             f"{of_ours(by_matching, matching)}",
         ),
         Line(

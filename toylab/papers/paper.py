@@ -65,6 +65,11 @@ def differs(a: Estimate, b: Estimate) -> bool:
     return abs(gap(a, b)) > N_ERRORS
 
 
+def judged(found: Estimate, truth: Estimate) -> str:
+    """What a number that was published, or stands for a formula, is in the light of the truth, in a word."""
+    return "wrong" if differs(found, truth) else "right"
+
+
 def of_ours(ours: Estimate, truth: Estimate) -> str:
     """Whether our own number is the true one, in words."""
     if differs(ours, truth):

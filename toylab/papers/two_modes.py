@@ -1,5 +1,7 @@
 """Two modes of weight 0.2 and 0.8: a learned score off the data, and the weights that Langevin dynamics finds."""
 
+from collections.abc import Sequence
+
 import torch
 
 from toylab.densities import two_modes
@@ -7,7 +9,7 @@ from toylab.experiments import reference
 from toylab.experiments.reference_training import train_as_the_reference
 from toylab.experiments.setting import BOX, TRUE_WEIGHT, generator, scaled_count
 from toylab.metrics import Estimate, fisher_divergence_by_region, mean_of
-from toylab.papers.paper import Line, Paper, differs, exactly, of_ours
+from toylab.papers.paper import Line, Paper, differs, exactly, judged, of_ours
 
 
 def run(*, seed: int = 0, share: float = 1.0, progress: bool = True) -> list[Line]:
@@ -43,14 +45,14 @@ def _sampled(seed: int, share: float, progress: bool) -> list[Line]:
             Line(
                 f"upper mode's weight, {name}", "its own code: " + ", ".join(f"{value:.3f}" for value in measured),
                 ours, law, False,
-                f"right: this is the sampler's own exact law, where the density has {TRUE_WEIGHT:g}; "
-                f"{of_ours(ours, law)}",
+                f"{judged(_mean(measured), law)}: this is the sampler's own exact law, where the density has "
+                f"{TRUE_WEIGHT:g}; {of_ours(ours, law)}",
             )
         )  # fmt: skip
     return lines
 
 
-def _mean(values: list[float]) -> Estimate:
+def _mean(values: Sequence[float]) -> Estimate:
     return mean_of(torch.tensor(values, dtype=torch.float64, device="cpu"))
 
 
