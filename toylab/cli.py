@@ -20,6 +20,7 @@ from toylab.classroom import handout, lab, lessons
 
 if TYPE_CHECKING:
     from toylab.experiments.experiment import Experiment
+    from toylab.studies import Study
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -106,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
             "study",
             help="run a function over a grid of settings, on all cores or a cluster",
             description="Call the function cell of FILE.py for each combination of its grid, and write the table to "
-            "DIR/table.parquet.\nThe same line goes on where a run was killed.",
+            "DIR/table.parquet.\nThe same line goes on where a run was killed. In place of FILE.py "
+            "a study of ours can be named,\nobjectives, which also writes table.md and figure.png.",
             epilog="example:\n  toylab study sweep.py --out sweep --workers 4",
         )
     )
@@ -172,7 +174,9 @@ def _add_papers(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_study(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE.py", help="a file that defines cell and grid")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE.py", help="a file that defines cell and grid, or the name of a study of ours"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workers", type=int, metavar="N", help="processes on this machine (one for each core)")
@@ -341,7 +345,8 @@ def _study(options: argparse.Namespace) -> None:
     try:
         from toylab.study import from_file, run, states
 
-        cell, grid = from_file.load(options.file)
+        ours = None if options.file.exists() else _study_of_ours(str(options.file))
+        cell, grid = from_file.load(options.file) if ours is None else (ours.cell, ours.grid)
         if options.list:
             print("\n".join(from_file.listing(cell, grid, options.out)))
             return
@@ -350,7 +355,7 @@ def _study(options: argparse.Namespace) -> None:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore", toylab.ToylabWarning)  # what failed is said below
-            run(
+            table = run(
                 cell, grid, out=options.out, executor=executor, workers=options.workers,
                 retry_failed=options.retry_failed, progress=not options.quiet,
             )  # fmt: skip
@@ -359,13 +364,29 @@ def _study(options: argparse.Namespace) -> None:
     except OSError as error:
         raise UsageError(error.strerror or str(error)) from None
     counts = states(options.out)["state"].value_counts()
+    written = ["table.parquet"]
+    if ours is not None and counts.get("done", 0) == counts.sum():
+        files = ours.files(table)
+        with _writing_to(f"--out {options.out}"):
+            write_whole(options.out, files)
+        written += files
     if not options.quiet:
-        print(options.out / "table.parquet")
+        print("\n".join(str(options.out / name) for name in written))
     failed, missing, n = counts.get("failed", 0), counts.get("missing", 0), counts.sum()
     if missing:
         raise UsageError(f"interrupted with {missing} of {n} cells missing. The same line goes on.")
     if failed:
         raise UsageError(f"{failed} of {n} cells failed. --list says why, --retry-failed tries them again.")
+
+
+def _study_of_ours(name: str) -> "Study | None":
+    """The study of this name, if it is one; matplotlib, which it draws with, without a window system."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from toylab.studies import STUDIES
+
+    return STUDIES.get(name)
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -129,7 +129,7 @@ def trainings(density: Density, sigma: float, gen: torch.Generator) -> dict[str,
         return at(network, level)
 
     def of_velocity(network: nn.Module) -> Score:
-        return partial(_score_of_velocity, network, level)
+        return partial(score_of_velocity, network, level)
 
     low, high = (corner.tolist() for corner in density.bounds(0.0))
     step = partial(langevin_step, step_size=0.5 * density.length_scale(0.0) ** 2)
@@ -171,7 +171,7 @@ def trainings(density: Density, sigma: float, gen: torch.Generator) -> dict[str,
     }
 
 
-def _score_of_velocity(velocity: nn.Module, sigma: float, x: Tensor) -> Tensor:
+def score_of_velocity(velocity: nn.Module, sigma: float, x: Tensor) -> Tensor:
     """The score of p_sigma from a velocity of the linear path, s(x; sigma) = t s_t(t x) at t = 1/(1 + sigma)."""
     t = 1 / (1 + sigma)
     return t * velocity_to_score(Linear(), velocity(t * x, t), t * x, t)
