@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional
@@ -61,18 +62,20 @@ from toylab.paths import Linear
 from toylab.samplers import langevin_step
 from toylab.schedules import geometric
 from toylab.score import NoiseConditionalScore, Score, at
-from toylab.training import TrainingDiverged, fit
+from toylab.training import Spread, TrainingDiverged, fit
 
 if TYPE_CHECKING:
     import pandas
 
 N_NETWORKS, BATCH_SIZE, WIDTH = 5, 512, 64
 SIGMA = 0.1  # at which objectives that add noise are measured
-_N_DATA, _N_CHAINS, _N_CELLS = 1000, 256, 24
+_N_DATA, _N_CHAINS, _N_CELLS = 1000, 256, 16
 _MOST_NODES, _N_POINTS = 100_000, 5000
-_COARSEST = 1.0  # distance of the nodes at which a normaliser is still one
+_COARSEST = 0.6  # distance of its nodes up to which a normaliser is trusted
 _LEVELS = geometric(8.0, SIGMA, 20)
 NO_SCORE, NO_WALLS, NO_CLASSES, NO_BOX = "no score", "no walls", "no classes", "no box"
+_COLUMNS = 7  # of one table
+_LEAST, _DARK = 0.1, 0.25  # the percentage of the brightest colour; the share from which on text is white
 TOO_SLOW, DIVERGED, BIASED = "too slow", "diverged", "biased"
 _SLOW = (Banana, Funnel, StudentTMixture, TwoMoons, Spiral)
 """Whose noised score is a quadrature at each point: a training on it takes an hour."""
@@ -243,11 +246,11 @@ def _likelihood(density: Density, _: Tensor) -> Objective[Any] | str:
 
 
 def _contrastive(density: Density, _: Tensor) -> Objective[Any]:
-    return ContrastiveDivergence(_step(density), 10)
+    return ContrastiveDivergence(_step(density), 5)
 
 
 def _persistent(density: Density, _: Tensor) -> Objective[Any]:
-    return PersistentContrastiveDivergence(_step(density), 10)
+    return PersistentContrastiveDivergence(_step(density), 5)
 
 
 def _step(density: Density) -> Callable[..., Tensor]:
@@ -255,7 +258,7 @@ def _step(density: Density) -> Callable[..., Tensor]:
 
 
 def _noise_contrastive(_: Density, x: Tensor) -> Objective[Any]:
-    return NoiseContrastive(GaussianMixture([1.0], x.mean(0, keepdim=True), x.mT.cov()[None]), 8)
+    return NoiseContrastive(GaussianMixture([1.0], x.mean(0, keepdim=True), x.mT.cov()[None]), 4)
 
 
 def _noised(objective: Objective[Any], _: Density, generator: torch.Generator) -> Made:
@@ -277,7 +280,10 @@ def _conditional(objective: Objective[Any], _: Density, generator: torch.Generat
 
 
 def _conditional_explicit(density: Density, generator: torch.Generator) -> Made:
-    if isinstance(density.density if isinstance(density, Affine) else density, _SLOW):
+    inner = density
+    while isinstance(inner, Affine):
+        inner = inner.density
+    if isinstance(inner, _SLOW):
         return TOO_SLOW
     return _conditional(NoiseConditionalExplicit(density.score, _LEVELS), density, generator)
 
@@ -292,8 +298,14 @@ def _class_conditional(density: Density, generator: torch.Generator) -> Made:
         n_classes = density.log_posterior(torch.zeros(2), SIGMA).shape[-1]
     except TypeError:
         return NO_CLASSES
-    objective = ClassConditional(NoiseConditional(_LEVELS, antithetic=True), density)
+    labels = density if _has_score(density) else partial(_nearest_class, density)
+    objective = ClassConditional(NoiseConditional(_LEVELS, antithetic=True), labels)
     return Recipe(objective, NoiseConditionalMLP(WIDTH, gain=3.0, n_classes=n_classes, generator=generator), SIGMA)
+
+
+def _nearest_class(density: Density, x: Tensor) -> Tensor:
+    """Of a law on points, which has no density to tell the classes by."""
+    return density.log_posterior(x, SIGMA).argmax(-1)
 
 
 def _flow_matching(_: Density, generator: torch.Generator) -> Made:
@@ -327,7 +339,10 @@ OBJECTIVES: dict[str, Callable[[Density, torch.Generator], Made]] = {
     "class-conditional": _class_conditional,
     "flow matching": _flow_matching,
 }
-"""How each is made for a density, by its name in the table; those up to denoising learn the clean score."""
+"""How each is made for a density, by its name in the table."""
+
+CLEAN = tuple(OBJECTIVES)[: list(OBJECTIVES).index("denoising")]
+"""Those that learn the score of the clean law."""
 
 grid: Mapping[str, Any] = {
     "objective": list(OBJECTIVES),
@@ -337,20 +352,111 @@ grid: Mapping[str, Any] = {
 
 
 def tables(table: "pandas.DataFrame") -> str:
-    """One row per objective, one column per density: what is not learned, in percent, with its standard error."""
+    """Markdown, a row per objective and a column per density: what is not learned in percent, and its standard error.
+
+    Where an objective has its least loss at another field than its target, the row below says how far that is off.
+    """
+    cells = _cells(table)
     densities = list(dict.fromkeys(table["density"]))
-    lines = ["| | " + " | ".join(densities) + " |", "|---" * (len(densities) + 1) + "|"]
-    for objective, rows in table.groupby("objective", sort=False):
-        lines.append(f"| {objective} | " + " | ".join(_text(row) for row in rows.to_dict("records")) + " |")
-    return "\n".join(lines)
+    parts = []
+    for k in range(0, len(densities), _COLUMNS):
+        columns = densities[k : k + _COLUMNS]
+        parts.append("| % | " + " | ".join(columns) + " |\n" + "|---" * (len(columns) + 1) + "|")
+        for objective in dict.fromkeys(table["objective"]):
+            row = [cells[objective, density] for density in columns]
+            parts[-1] += f"\n| {objective} | " + " | ".join(map(_text, row)) + " |"
+            if any(one.floor is not None for one in row):
+                parts[-1] += "\n| *at best* | " + " | ".join(map(_floor, row)) + " |"
+    return "\n\n".join(parts)
 
 
-def _text(row: Mapping[str, Any]) -> str:
-    return str(row["words"])
+@dataclass(frozen=True)
+class _Cell:
+    """What the table says of one objective on one density.
+
+    Attributes:
+        share: what is not learned, by each network; none where there is no number.
+        floor: the same of the field of least loss.
+        words: instead of a number, or beside it.
+    """
+
+    share: Spread | None
+    floor: float | None
+    words: str
+
+
+def _cells(table: "pandas.DataFrame") -> dict[tuple[str, str], _Cell]:
+    found = {}
+    for row in table.to_dict("records"):
+        shares = [row.get(f"share_{k}", math.nan) for k in range(N_NETWORKS)]
+        floor, words = row.get("floor", math.nan), row["words"]
+        found[row["objective"], row["density"]] = _Cell(
+            None if math.isnan(shares[0]) else Spread(tuple(shares)),
+            None if math.isnan(floor) else floor,
+            words if isinstance(words, str) else "",  # an empty one that was written to a file
+        )
+    return found
+
+
+def _text(one: _Cell) -> str:
+    if one.share is None:
+        return one.words
+    mean, error = 100 * one.share.mean, 100 * one.share.std / math.sqrt(N_NETWORKS)
+    digits = max(0, _digits(error) - 1)
+    return f"{mean:.{digits}f} ± {error:.{digits}f}" + (f" ({one.words})" if one.words else "")
+
+
+def _floor(one: _Cell) -> str:
+    return "" if one.floor is None else f"{100 * one.floor:.{_digits(100 * one.floor)}f}"
+
+
+def _digits(percent: float) -> int:
+    """Decimals with which two digits of a number are seen."""
+    return max(0, 1 - math.floor(math.log10(percent))) if percent > 0 else 0
 
 
 def draw(table: "pandas.DataFrame") -> Figure:
-    """The same as a heat map."""
+    """The same as a heat map, the darker the less is learned, with words where there is no number."""
+    cells = _cells(table)
+    objectives, densities = (list(dict.fromkeys(table[name])) for name in ("objective", "density"))
     with plotting.look():
-        figure, _ = plt.subplots()
+        figure, ax = plt.subplots(
+            figsize=(3.5 + 0.92 * len(densities), 2.4 + 0.5 * len(objectives)), layout="constrained"
+        )
+        percent = torch.full((len(objectives), len(densities)), math.nan)
+        for (objective, density), one in cells.items():
+            i, j = objectives.index(objective), densities.index(density)
+            if one.share is not None:
+                percent[i, j] = 100 * one.share.mean
+            seen = one.words if one.share is None else _short(100 * one.share.mean) + ("*" if one.words else "")
+            dark = one.share is not None and one.share.mean > _DARK
+            ax.text(
+                j, i, seen.replace(" ", "\n"), ha="center", va="center", linespacing=0.95,
+                size=10 if one.share is None else 13,
+                color=plotting.NEUTRAL if one.share is None else "white" if dark else "black",
+            )  # fmt: skip
+        image = ax.imshow(percent.numpy(), cmap=plotting.ERROR_MAP, norm=LogNorm(_LEAST, 100.0), aspect="auto")
+        ax.set_xticks(range(len(densities)), [name.replace("_", " ") for name in densities], rotation=40, ha="right")
+        ax.set_yticks(range(len(objectives)), objectives)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        ax.set_xticks([j - 0.5 for j in range(1, len(densities))], minor=True)
+        ax.set_yticks([i - 0.5 for i in range(1, len(objectives))], minor=True)
+        ax.grid(which="minor", color="white", lw=2)
+        ax.tick_params(which="minor", length=0)
+        bar = figure.colorbar(image, ax=ax, extend="both", pad=0.01, ticks=[0.1, 1, 10, 100])
+        bar.ax.set_yticklabels(["0.1", "1", "10", "100"])
+        bar.set_label("% of the Fisher information not learned; 100 is s = 0")
+        if (n_clean := sum(objective in CLEAN for objective in objectives)) < len(objectives):
+            ax.axhline(n_clean - 0.5, color=plotting.NEUTRAL, lw=2.5)
+        ax.set_title(
+            f"What {N_NETWORKS} networks have not learned of the clean score (above the line) and of that at noise "
+            f"{SIGMA:g} (below); *: {BIASED}"
+        )
     return figure
+
+
+def _short(percent: float) -> str:
+    if percent >= 1000:
+        return f"{percent:.0e}".replace("e+0", "e")
+    return f"{percent:.{_digits(percent)}f}"
