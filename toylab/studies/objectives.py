@@ -354,7 +354,7 @@ grid: Mapping[str, Any] = {
 def tables(table: "pandas.DataFrame") -> str:
     """Markdown, a row per objective and a column per density: what is not learned in percent, and its standard error.
 
-    Where an objective has its least loss at another field than its target, the row below says how far that is off.
+    Where an objective has its least loss at another field than its target, the row below says how far off that is.
     """
     cells = _cells(table)
     densities = list(dict.fromkeys(table["density"]))
@@ -366,7 +366,7 @@ def tables(table: "pandas.DataFrame") -> str:
             row = [cells[objective, density] for density in columns]
             parts[-1] += f"\n| {objective} | " + " | ".join(map(_text, row)) + " |"
             if any(one.floor is not None for one in row):
-                parts[-1] += "\n| *at best* | " + " | ".join(map(_floor, row)) + " |"
+                parts[-1] += "\n| *its minimiser* | " + " | ".join(map(_floor, row)) + " |"
     return "\n\n".join(parts)
 
 
