@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
             help="run a function over a grid of settings, on all cores or a cluster",
             description="Call the function cell of FILE.py for each combination of its grid, and write the table to "
             "DIR/table.parquet.\nThe same line goes on where a run was killed. In place of FILE.py "
-            "a study of ours can be named,\nobjectives, which also writes table.md and figure.png.",
+            "a study of ours can be named,\nobjectives or samplers, which also writes table.md and figure.png.",
             epilog="example:\n  toylab study sweep.py --out sweep --workers 4",
         )
     )
