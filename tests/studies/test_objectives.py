@@ -1,8 +1,10 @@
 """The study of objectives: its cells are plain calls, what it measures is right, and its page is the recorded one."""
 
 import math
+import statistics
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +29,7 @@ from toylab.training import fit
 ROOT = Path(__file__).parents[2]
 RATE = 1e-7  # of false alarms
 DENSITIES = {name: example.density for name, example in catalogue().items()}
+WALLS = ("square", "checkerboard")
 SHARES = [f"share_{k}" for k in range(N_NETWORKS)]
 
 
@@ -71,8 +74,11 @@ def test_the_truth_has_nothing_left_to_learn_and_the_trivial_field_all(name, sig
 
 
 def test_points_tell_what_a_grid_tells(monkeypatch):
-    """Of a field that is wrong by 20 %: 0.04 for any law; and by a constant, against quadrature, at 1e-7."""
-    p, made = DENSITIES["correlated"], Recipe(Denoising(SIGMA), ScoreMLP(), SIGMA)
+    """Of a field that is wrong by 20 %: 0.04 for any law; and by a constant, against quadrature, at 1e-7.
+
+    The noise is as wide as the modes, so that points without it would tell something else.
+    """
+    p, made = DENSITIES["ring"].scaled(0.3), Recipe(Denoising(SIGMA), ScoreMLP(), SIGMA)
     off = torch.tensor([0.3, -0.4])
     exact = objectives._share(made, lambda x: p.score(x, SIGMA) + off, p, seeded())
     assert exact == pytest.approx(0.25 / fisher_information(p, SIGMA), rel=1e-5)
@@ -158,10 +164,12 @@ def test_the_table_in_words():
     table = table_of(
         ("sliced", "ring", 0.2, "", math.nan), ("sliced", "circle", math.nan, "no score", math.nan),
         ("implicit", "ring", 5.0, BIASED, 0.1234), ("implicit", "circle", 0.002, None, math.nan),
+        ("denoising", "ring", 9e-6, BIASED, math.nan), ("denoising", "circle", 1.1e-5, "", math.nan),
     )  # fmt: skip
     assert objectives.tables(table).splitlines() == [
         "| % | ring | circle |", "|---|---|---|", "| sliced | 20 ± 1 | no score |",
         "| implicit | 500 ± 35 (biased) | 0.20 ± 0.01 |", "| *its minimiser* | 12 |  |",
+        "| denoising | <0.001 (biased) | 0.00110 ± 0.00008 |",
     ]  # fmt: skip
 
 
@@ -196,3 +204,53 @@ def test_every_study_is_named_by_the_help(capsys):
         main(["study", "--help"])
     said = capsys.readouterr().out
     assert all(name in said for name in STUDIES)
+
+
+def recorded():
+    return pd.read_csv(ROOT / "benchmarks" / "results" / "study_objectives.csv")
+
+
+def said(table):
+    """What the page says of the table, sentence by sentence, with its numbers."""
+    cells = objectives._cells(table)
+    smooth = [name for name, example in catalogue().items() if example.least_sigma == 0 and name not in WALLS]
+
+    def median(objective, names=tuple(DENSITIES)):
+        shares = [cells[objective, name].share for name in names]
+        return f"{100 * statistics.median(share.mean for share in shares if share is not None):.1f} %"
+
+    def share(objective, name):
+        return f"{objectives._short(100 * cells[objective, name].share.mean)} %"
+
+    trained = {key: one.share.mean for key, one in cells.items() if one.share is not None}
+    trivial = sum(mean >= 1 for mean in trained.values())
+    hardest = max(DENSITIES, key=lambda name: min(mean for (_, density), mean in trained.items() if density == name))
+    least = min(mean for (_, density), mean in trained.items() if density == hardest)
+    return [
+        f"Of {len(cells)} combinations {len(trained)} have a number, and {trivial} of these are no better than s = 0.",
+        f"On the {len(smooth)} densities with a score and without walls, explicit matching leaves "
+        f"{median('explicit', smooth)} (the median over them), implicit {median('implicit', smooth)}, sliced "
+        f"{median('sliced', smooth)}, and {median('sliced, plain', smooth)} without variance reduction; contrastive "
+        f"divergence {median('contrastive divergence', smooth)}, persistent chains "
+        f"{median('persistent chains', smooth)} and noise-contrastive estimation "
+        f"{median('noise-contrastive', smooth)}.",
+        f"Under noise of 0.1, on all {len(DENSITIES)}, denoising leaves {median('denoising')}, and "
+        f"{median('denoising, antithetic')} or {median('denoising, control variate')} when its noise is cancelled; "
+        f"noise prediction {median('noise prediction')}, a noise-conditional network {median('noise-conditional')}, "
+        f"its energy {median('noise-conditional energy')}, and flow matching {median('flow matching')}.",
+        f"Between the walls of the square implicit matching is wrong by {share('implicit', 'square')}, and with a "
+        f"weight that vanishes there by {share('implicit, bounded', 'square')}.",
+        f"On the concentric circles the noise-conditional energy leaves "
+        f"{share('noise-conditional energy', 'concentric_circles')}, and the network of scores "
+        f"{share('noise-conditional', 'concentric_circles')}.",
+        f"The hardest density is the {hardest.replace('_', ' ')}: no objective gets below {100 * least:.1f} %.",
+    ]
+
+
+def test_the_page_is_the_recorded_one():
+    table, page = recorded(), (ROOT / "docs" / "studies.md").read_text()
+    assert objectives.tables(table) in page
+    assert " ".join(said(table)) in page
+    pairs = [*product(objectives.grid["objective"], objectives.grid["density"])]
+    assert [*zip(table["objective"], table["density"], strict=True)] == pairs and {*table["n_steps"]} == {1000}
+    assert all(one.share is not None or one.words for one in objectives._cells(table).values())

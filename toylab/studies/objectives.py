@@ -75,6 +75,7 @@ _COARSEST = 0.6  # distance of its nodes up to which a normaliser is trusted
 _LEVELS = geometric(8.0, SIGMA, 20)
 NO_SCORE, NO_WALLS, NO_CLASSES, NO_BOX = "no score", "no walls", "no classes", "no box"
 _COLUMNS = 7  # of one table
+_NOTHING = 0.001  # the percentage below which it does not matter
 _LEAST, _DARK = 0.1, 0.25  # the percentage of the brightest colour; the share from which on text is white
 TOO_SLOW, DIVERGED, BIASED = "too slow", "diverged", "biased"
 _SLOW = (Banana, Funnel, StudentTMixture, TwoMoons, Spiral)
@@ -403,7 +404,8 @@ def _text(one: _Cell) -> str:
         return one.words
     mean, error = 100 * one.share.mean, 100 * one.share.std / math.sqrt(N_NETWORKS)
     digits = max(0, _digits(error) - 1)
-    return f"{mean:.{digits}f} ± {error:.{digits}f}" + (f" ({one.words})" if one.words else "")
+    seen = f"{mean:.{digits}f} ± {error:.{digits}f}" if mean >= _NOTHING else _short(mean)
+    return seen + (f" ({one.words})" if one.words else "")
 
 
 def _floor(one: _Cell) -> str:
@@ -457,6 +459,8 @@ def draw(table: "pandas.DataFrame") -> Figure:
 
 
 def _short(percent: float) -> str:
+    if percent < _NOTHING:
+        return f"<{_NOTHING:g}"
     if percent >= 1000:
         return f"{percent:.0e}".replace("e+0", "e")
     return f"{percent:.{_digits(percent)}f}"
