@@ -20,6 +20,7 @@ from benchmarks import (
     row,
     scaling,
     seeds,
+    spins,
     step,
 )
 from benchmarks.hardware_limit import HardwareLimit
@@ -32,6 +33,7 @@ COMPARISONS: dict[str, Comparison] = {
     "step": step.rows,
     "flow": flow_matching.rows,
     "objectives": objective_steps.rows,
+    "spins": spins.rows,
     "seeds": seeds.rows,
     "mala": chains.mala_rows,
     "langevin": chains.langevin_rows,

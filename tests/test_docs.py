@@ -29,6 +29,7 @@ from toylab.experiments import (
     efficiency,
     guidance,
     objectives,
+    own_errors,
     posterior,
     posterior_tables,
     reference,
@@ -384,6 +385,16 @@ def test_the_table_of_objectives_is_the_recorded_one():
     later = recorded["made with"]["rows added later"]
     assert all([*recorded[name]][-6:] == later["rows"] for name in targets())
     assert later["cpu_threads"] == 1
+    added = recorded["made with"]["densities added later"]
+    assert added["densities"] == [*own_errors.targets()] and added["cpu_threads"] == 1
+    own = {
+        label: sum(row["error"]) / 5 / row["error_of_nothing"]
+        for name in own_errors.targets()
+        for label, row in recorded[name].items()
+    }
+    assert f"implicit matching is left with {100 * own['implicit']:.0f} % of the error" in page
+    assert f"with the weight {100 * own['bounded implicit']:.2g} % are left" in page
+    assert f"which is {100 * own['denoising 0.5']:.0f} % away from it" in page
 
     def left(label, name):
         row = recorded[name][label]
@@ -391,6 +402,8 @@ def test_the_table_of_objectives_is_the_recorded_one():
 
     shares = [f"{left('maximum likelihood', name):.0%}".replace("%", " %") for name in targets()]
     assert f"Maximum likelihood is left with {shares[0]}, {shares[1]} and {shares[2]} of ½ I" in page
+    eight, one = own["class-conditional, at 0.1"], left("noise-conditional, at 0.1", "ring")
+    assert f"left with {100 * eight:.1f} %, where one of all alone is left with {100 * one:.1f} % of its own" in page
     assert left("persistent chains, 10 steps", "ring") == pytest.approx(1, abs=0.02)
     assert left("persistent chains, 10 steps", "checkerboard") > 2
 
@@ -704,7 +717,9 @@ def test_the_excess_of_flow_matching_is_the_recorded_one():
     assert said in (ROOT / "docs" / "objectives.md").read_text()
 
 
-@pytest.mark.parametrize(("name", "n_rows"), [("speed", 21), ("speed_flow", 7), ("speed_objectives", 5)])
+@pytest.mark.parametrize(
+    ("name", "n_rows"), [("speed", 21), ("speed_flow", 7), ("speed_objectives", 18), ("speed_spins", 6)]
+)
 def test_speed_is_the_recorded_one(name, n_rows):
     found = speed.Speed.from_json(recorded(name))
     assert speed.tables(found) in (ROOT / "docs" / "speed.md").read_text()

@@ -1,5 +1,6 @@
 """Both sides of each comparison do the same work; what they take is not tested."""
 
+import inspect
 import itertools
 import math
 
@@ -18,6 +19,7 @@ from benchmarks import (
     quality,
     scaling,
     seeds,
+    spins,
     step,
 )
 from benchmarks.fresh_process import in_a_fresh_process
@@ -25,13 +27,15 @@ from benchmarks.hardware_limit import HardwareLimit, hardware_limit
 from benchmarks.measurement import measured
 from benchmarks.peak import peak_gb
 from benchmarks.row import Row
+from toylab import discrete, objectives
 from toylab.densities import fractal_tree, ring, two_modes
 from toylab.experiments.setting import generator
 from toylab.metrics import fisher_divergence, mean_of
 from toylab.networks import ScoreMLP, VelocityMLP
-from toylab.objectives import Denoising, FlowMatching, Implicit, Sliced
+from toylab.objectives import Denoising, FlowMatching, Implicit, NoiseConditional, Sliced
 from toylab.paths import Linear, draw
 from toylab.samplers import annealed_langevin
+from toylab.sde import VP
 from toylab.training import fit
 
 N, EPS, V = 20_000, 0.05, 0.09
@@ -95,28 +99,63 @@ def test_the_excess_of_flow_matching_is_the_error_of_the_velocity(monkeypatch):
     assert abs(excess - error.value) < 5 * math.hypot(found.standard_error, error.standard_error)
 
 
-def test_steps_stand_beside_those_of_denoising_of_a_network_of_the_same_size(monkeypatch):
-    """Networks that differ in their time, or noise level, alone count as of one size."""
-    asked = []
+def test_steps_stand_beside_those_of_denoising_of_a_network_of_the_same_size_and_no_objective_is_left_out(monkeypatch):
+    """Networks that differ in their inputs alone, a time, a level or classes, count as of one size."""
+    asked, trained, x = [], set(), two_modes().sample((8,), generator=generator(0, 0))
 
     def noted(network, objective, batch_size, n_steps):
-        asked.append((type(objective).__name__, sum(p.numel() for p in network.parameters()), batch_size))
-        return flow_matching.fit(
-            network, objective, two_modes(), n_steps=n_steps, batch_size=batch_size, generator=generator(0, 1),
-            progress=False,
-        ).history.seconds[-1] / n_steps  # fmt: skip
+        asked.append((type(objective), sum(p.numel() for p in network.parameters()), batch_size))
+        if asked[-1] not in trained:  # each once: it can be
+            objective(network, x, generator=generator(0, 1)).mean().backward()
+        trained.add(asked[-1])
+        return 1.0
 
-    for module, n in ((objective_steps, 5), (flow_matching, 4)):
+    others = {"denoising": Denoising, "denoising at every level": NoiseConditional}
+    for module, n in ((objective_steps, len(objective_steps.trained())), (flow_matching, 4)):
         monkeypatch.setattr(module, "step", noted)
         asked.clear()
         found = rows_of(itertools.islice(module.rows(0.01), n))
         assert all(len(row.ours) == len(row.theirs) == 2 and row.work.startswith("one training step") for row in found)
         pairs = list(zip(asked[::2], asked[1::2], strict=True))
         assert len(pairs) == 3 * n  # once unmeasured and twice measured
-        assert all(ours[1:] == theirs[1:] for ours, theirs in pairs)
-        assert {theirs[0] for _, theirs in pairs} == {"Denoising" if module is objective_steps else "NoiseConditional"}
-        assert not {ours[0] for ours, _ in pairs} & {"Denoising", "NoiseConditional"}
-        assert len({ours[0] for ours, _ in pairs}) == (5 if module is objective_steps else 1)
+        for row, (ours, theirs) in zip(found, pairs[::3], strict=True):
+            assert theirs[0] is others[row.peer] and ours[0] is not Denoising
+            assert abs(ours[1] - theirs[1]) <= 2 * 128 and ours[2] == theirs[2]
+    public = [getattr(objectives, name) for name in objectives.__all__]
+    losses = {
+        one for one in public if isinstance(one, type) and "generator" in inspect.signature(one.__call__).parameters
+    }
+    assert {kind for kind, *_ in trained} == losses - {objectives.Objective}
+
+
+def test_weightings_and_mixtures_of_likelihood_have_a_row():
+    """What of ``toylab.objectives`` says which levels to draw and how to weigh them, beside those drawn as they are."""
+    cases = {name: case.ours.objective for name, case in objective_steps.trained().items()}
+    assert isinstance(cases["likelihood weighting, uniform times"].weighting, objectives.LikelihoodWeighting)
+    assert isinstance(cases["likelihood weighting, uniform times"].sigmas, objectives.UniformTimes)
+    assert cases["likelihood, importance-sampled times"].sigmas == objectives.likelihood_levels(VP())
+    weight = cases["mixture of ELBOs"].weighting(torch.tensor([0.5, 10.0]))
+    torch.testing.assert_close(weight, torch.tensor([0.25 * 0.2 / (100 / 101), 100.0]))
+
+
+def test_every_estimator_of_spins_has_a_row_that_a_wrong_one_fails(monkeypatch):
+    found = {row.work.removeprefix("one training step of spins, "): row for row in rows_of(spins.rows(0.01))}
+    assert all(row.near_enough for row in found.values())
+    for name in discrete.__all__:
+        first = [*inspect.signature(getattr(discrete, name)).parameters][:2]
+        if first == ["machine", "x"] and not name.startswith("gibbs"):
+            assert sum(work.startswith(name.replace("_", " ")) for work in found) == 1
+    assert any(work.startswith("score matching on a grid") for work in found)
+
+    def without_the_two(machine, x):
+        return torch.nn.functional.softplus(-0.5 * machine.log_odds(x)).sum(-1)
+
+    for name in ("maximum_likelihood", "pseudo_likelihood", "ratio_matching", "concrete_score_matching"):
+        monkeypatch.setattr(discrete, name, without_the_two)
+    gradients = discrete.contrastive_divergence_gradients
+    monkeypatch.setattr(discrete, "contrastive_divergence_gradients", lambda machine: 1.01 * gradients(machine) + 0.01)
+    monkeypatch.setattr(spins.GridScoreMatching, "offset", lambda self, law: 0.0)
+    assert not any(row.near_enough for row in rows_of(spins.rows(0.01)))
 
 
 def test_torchebm_samples_the_same_law_at_the_same_step():

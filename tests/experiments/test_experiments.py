@@ -17,7 +17,9 @@ import torch
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
+import toylab.objectives
 from toylab.densities import catalogue, fractal_tree, from_energy
+from toylab.densities.quadrature import expectation, fisher_information
 from toylab.experiments import (
     EXPERIMENTS,
     Result,
@@ -32,6 +34,7 @@ from toylab.experiments import (
     guidance,
     nats,
     objectives,
+    own_errors,
     posterior,
     reference,
     samplers,
@@ -41,6 +44,7 @@ from toylab.experiments.budgeted_samplers import FLOWS, NOISY
 from toylab.experiments.run_and_draw import run_and_draw
 from toylab.experiments.trained_objectives import targets, trainings
 from toylab.metrics import grid_points
+from toylab.objectives import BoundedImplicit, ClassConditional, MultiscaleDenoising, Objective
 from toylab.paths import Linear
 
 
@@ -257,6 +261,89 @@ def test_energies_are_normalised_where_all_data_are_and_told_from_noise_of_their
     data = p.sample((1000,), generator=torch.Generator().manual_seed(0)).to(noise.means)
     torch.testing.assert_close(noise.means[0], data.mean(0), rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(noise.covariances[0], data.T.cov(), rtol=1e-6, atol=1e-6)
+
+
+def own_rows(name):
+    """Those of a law whose objectives stand for an error of their own, and the law."""
+    target = own_errors.targets()[name]
+    return target.trainings(target.density, target.sigma, torch.Generator().manual_seed(0)), target.density
+
+
+def one_of(rows, kind):
+    return next(row for row in rows.values() if isinstance(row.objective, kind))
+
+
+def tilted(x, *_):
+    """A score that is not right anywhere."""
+    return torch.stack([0.3 * x[..., 1] - 0.2 * x[..., 0], 1 - 0.1 * x[..., 0]], -1)
+
+
+def test_the_error_of_bounded_implicit_is_its_mean_loss_and_offset():
+    rows, p = own_rows("cut")
+    row = one_of(rows, BoundedImplicit)
+    assert row.error(own_errors.nothing) == pytest.approx(row.objective.offset(p), rel=1e-9)
+    mean_loss = expectation(lambda x: row.objective(tilted, x), p)
+    assert row.error(tilted) == pytest.approx(mean_loss + row.objective.offset(p), rel=1e-6)
+    assert row.error(p.score) == pytest.approx(0, abs=1e-9)
+    assert len({other.error(tilted) for other in rows.values()}) == 1  # all by the same measure
+
+
+def test_the_error_of_multiscale_denoising_is_the_distance_from_its_minimiser():
+    """Of s = 0 the mean loss is known, 1 / sigma_0^4; of c s* the error is (1 - c)^2 of that, in every row."""
+    rows, p = own_rows("all_levels")
+    objective = one_of(rows, MultiscaleDenoising).objective
+    unit, best = objective.offset(p) + 1 / objective.sigma_0**4, objective.minimiser(p)
+    for row in rows.values():
+        assert row.error(own_errors.nothing) == pytest.approx(unit, rel=1e-9)
+        assert row.error(lambda x: 0.7 * best(x)) == pytest.approx(0.09 * unit, rel=1e-5)
+
+
+def test_the_error_of_class_conditional_knows_the_score_of_each_class_and_of_all():
+    """The modes are round: 1/2 I of one under noise is 1 / (variance + sigma^2)."""
+    rows, p = own_rows("classes")
+    assert all(isinstance(row.objective, ClassConditional) for row in rows.values())
+    row, *_ = rows.values()
+    of_one, of_all = 1 / (0.3**2 + row.sigma**2), 0.5 * fisher_information(p, row.sigma)
+    assert row.error(own_errors.nothing) == pytest.approx(0.9 * of_one + 0.1 * of_all, rel=1e-5)
+
+    def exact(x, sigma, label):
+        return (p if label < 0 else p.given_class(int(label))).score(x, sigma)
+
+    assert row.error(exact) == pytest.approx(0, abs=1e-9)
+    forgotten = row.error(lambda x, sigma, label: exact(x, sigma, label) if label >= 0 else torch.zeros_like(x))
+    assert forgotten == pytest.approx(0.1 * of_all, rel=1e-5)
+
+
+def test_errors_of_their_own_have_a_table_and_a_picture():
+    result = objectives.run(progress=False, n_networks=2, share=0.0003, densities=("cut",))
+    table = objectives.table(result)
+    figure = objectives.draw(result)
+    written = "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
+    plt.close(figure)
+    assert "| objective | steps × batch | of that of s = 0, % | error | seconds | sd of a loss |" in table
+    for label, row in result.numbers["cut"].items():
+        assert len(row["error"]) == 2 and row["error"][0] != row["error"][1]
+        relative = [100 * error / row["error_of_nothing"] for error in row["error"]]
+        (line,) = (line for line in table.splitlines() if line.startswith(f"| {label} |"))
+        assert float(line.split("|")[3].split(" ± ")[0]) == pytest.approx(np.mean(relative), rel=0.06)
+        assert f"{label}: {np.mean(relative):.2g} ± {np.std(relative, ddof=1):.1g} %" in written
+
+
+def test_every_objective_has_a_row():
+    public = [getattr(toylab.objectives, name) for name in toylab.objectives.__all__]
+    losses = {kind for kind in public if isinstance(kind, type) and "generator" in signature_of_call(kind)}
+    kinds = {target.trainings: target for target in objectives.targets().values()}  # one density of each
+    made = {
+        type(row.objective)
+        for target in kinds.values()
+        for row in target.trainings(target.density, target.sigma, torch.Generator().manual_seed(0)).values()
+    }
+    assert made == losses - {Objective}
+    assert inspect.signature(objectives.run).parameters["densities"].default == tuple(objectives.targets())
+
+
+def signature_of_call(kind):
+    return inspect.signature(kind.__call__).parameters
 
 
 def test_blame_draws_every_account_and_its_parts_add_up(quick, texts):

@@ -29,7 +29,6 @@ from toylab.experiments import (
 )
 from toylab.experiments.experiment import Experiment
 from toylab.experiments.result import Result
-from toylab.experiments.trained_objectives import targets
 
 __all__ = [
     "EXPERIMENTS",
@@ -148,10 +147,10 @@ EXPERIMENTS = {
         posterior.draw, table=posterior_tables.tables,
     ),
     "objectives": Experiment(
-        "every objective trained on three densities and measured exactly; with its table",
+        "every objective trained and measured exactly by what it stands for; with its table",
         objectives.run,
         partial(objectives.run, n_networks=2, share=0.0003, n_cells=100, densities=("two_modes",)),
-        objectives.draw, table=objectives.table, densities=tuple(targets()),
+        objectives.draw, table=objectives.table, densities=tuple(objectives.targets()),
     ),
 }  # fmt: skip
 """Every experiment by its name; ``toylab figures`` draws those that it draws by default in this order."""

@@ -1,4 +1,4 @@
-"""Every objective with the settings it is trained with, so that all stand on the same footing."""
+"""The objectives that learn the score of p_sigma with the settings they are trained with, all on the same footing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -46,12 +46,14 @@ class Target:
         density: the truth.
         extent: the square on which errors are measured.
         sigma: the noise that denoising adds.
+        trainings: what is trained on it, by the names of the rows: a function of the density, sigma and a generator.
     """
 
     label: str
     density: Density
     extent: Extent
     sigma: float
+    trainings: Callable[[Any, float, torch.Generator], dict[str, "Training"]]
 
     def to(self, device: torch.device | str) -> "Target":
         """The same, its density moved."""
@@ -59,11 +61,11 @@ class Target:
 
 
 def targets() -> dict[str, Target]:
-    """The densities that every objective learns, by the names that ``densities=`` takes."""
+    """The densities that each of them learns, by the names that ``densities=`` takes."""
     return {
-        "two_modes": Target("two modes", two_modes(), BOX, 0.5),
-        "ring": Target("ring of 8", ring(), RING_BOX, 0.2),
-        "checkerboard": Target("checkerboard, noised at 0.1", Checkerboard().noised(0.1), SMALL_BOX, 0.1),
+        "two_modes": Target("two modes", two_modes(), BOX, 0.5, trainings),
+        "ring": Target("ring of 8", ring(), RING_BOX, 0.2, trainings),
+        "checkerboard": Target("checkerboard, noised at 0.1", Checkerboard().noised(0.1), SMALL_BOX, 0.1, trainings),
     }
 
 
@@ -75,10 +77,11 @@ class Training:
         objective: made for one density.
         sigma: it learns the score of p_sigma.
         network: drawn from a generator.
-        score: of the trained network, a function of x alone.
+        score: of the trained network, a function of x alone, or what ``error`` takes.
         n_steps: optimiser steps.
         batch_size: points per step.
         average: decay of the weight average.
+        error: of that score, exact: what the objective stands for, if that is no Fisher divergence from p_sigma.
     """
 
     objective: Objective[Any]
@@ -88,6 +91,7 @@ class Training:
     n_steps: int
     batch_size: int
     average: float = 0.995
+    error: Callable[[Any], float] | None = None
 
 
 def trainings(density: Density, sigma: float, gen: torch.Generator) -> dict[str, Training]:
@@ -121,9 +125,6 @@ def trainings(density: Density, sigma: float, gen: torch.Generator) -> dict[str,
 
     def energy_with_chains(g: torch.Generator) -> nn.Module:
         return EnergyMLP(generator=g).with_chains(density.sample((_N_CHAINS,), generator=g))
-
-    def itself(network: nn.Module) -> Score:
-        return network
 
     def lowest(network: nn.Module) -> Score:
         return at(network, level)
@@ -169,6 +170,11 @@ def trainings(density: Density, sigma: float, gen: torch.Generator) -> dict[str,
             NoiseContrastive(gaussian, 8), 0.0, energy, itself, 800, 256, average=0.9875
         ),
     }
+
+
+def itself(network: nn.Module) -> Score:
+    """The network as it is called."""
+    return network
 
 
 def score_of_velocity(velocity: nn.Module, sigma: float, x: Tensor) -> Tensor:
