@@ -208,6 +208,38 @@ def not_finite(score, x, *, generator=None):
     return Implicit()(score, x) / 0.0
 
 
+def formula(error):
+    """Half the square of error(score, x, z), for normal numbers z [n, 2]."""
+
+    def loss(score, x, *, generator=None):
+        return half_square(error(score, x, normal_like(x, generator)))
+
+    return loss
+
+
+def ladder(error):
+    """sigma^2 times half the square of error(score, x, z, sigma), for levels sigma [n, 1] of SIGMAS."""
+
+    def loss(score, x, *, generator=None):
+        sigma = SIGMAS.double()[torch.randint(len(SIGMAS), x.shape[:1], generator=generator)][:, None]
+        return sigma[:, 0] ** 2 * half_square(error(score, x, normal_like(x, generator), sigma))
+
+    return loss
+
+
+def not_squared(score, x, *, generator=None):
+    y, z = noised(x, generator)
+    return (score(y) + z / SIGMA).norm(dim=-1)
+
+
+def huber(score, x, *, generator=None):
+    y, z = noised(x, generator)
+    return torch.nn.functional.smooth_l1_loss(score(y), -z / SIGMA, reduction="none").sum(-1)
+
+
+E1 = torch.tensor([1.0, 0.0], dtype=torch.float64)
+
+
 class HalfAnOffset(Implicit):
     def offset(self, density):
         return super().offset(density) / 2
@@ -235,9 +267,12 @@ MUTANTS = {
     "finite-difference trace divided by d": Mutant(
         "torchebm approx", museum.implicit_with_trace_over_d, "a trace divided by d = 2"
     ),
-    "target divided by data squared": Mutant("a course project", museum.DenoisingOverDataSquared(SIGMA), FIELD, AT),
+    "target divided by data squared": Mutant(
+        "a course project", museum.DenoisingOverDataSquared(SIGMA), "divided by the square of the data, x^2", AT
+    ),
     "noised score that replaces variances": Mutant(
-        "ncsn", NoiseConditionalExplicit(museum.score_replacing_variances(MIXTURE), SIGMAS), FIELD, {"sigma": SIGMAS}
+        "ncsn", NoiseConditionalExplicit(museum.score_replacing_variances(MIXTURE), SIGMAS),
+        "a mixture whose variances are replaced by sigma^2", {"sigma": SIGMAS},
     ),
     # texts
     "z/sigma^2 for z/sigma": Mutant("a blog", over_variance, "converges to s/sigma: the target is z/sigma^2", AT),
@@ -245,7 +280,7 @@ MUTANTS = {
     "the score predicts the noise": Mutant("a blog", the_noise_itself, "-sigma s, the noise itself", AT),
     "+(y - x)/sigma^2": Mutant("a review", museum.DenoisingOfWrongSign(SIGMA), "converges to -s: sign", AT),
     "one fixed direction": Mutant("a review, a poster", one_fixed_direction, "does not see the second coordinate"),
-    "an outer norm": Mutant("a poster", outer_norm, FIELD),
+    "an outer norm": Mutant("a poster", outer_norm, "an absolute value or an outer norm"),
     "variance-reduced on the unit sphere": Mutant("a poster", Sliced(projection=unit_sphere), "E v v^T = I/d"),
     "no 1/2": Mutant("a poster", without_the_half, "is 2 times w 1/2 |s - s*|^2: the 1/2 is missing"),
     "1/(2 sigma) for 1/2": Mutant(
@@ -254,9 +289,9 @@ MUTANTS = {
     ),
     "|s|^2 - 2 tr": Mutant("slides", minus_two_traces, "converges to -s: sign of the target"),
     # usual slips
-    "noise of variance sigma": Mutant("a slip", noise_of_variance_sigma, "another noise scale", AT),
-    "rand for randn": Mutant("a slip", uniform_noise, FIELD, AT),
-    "half of the trace": Mutant("a slip", one_diagonal_entry, FIELD),
+    "noise of variance sigma": Mutant("a slip", noise_of_variance_sigma, "the noise has the variance sigma", AT),
+    "rand for randn": Mutant("a slip", uniform_noise, "uniform on [0, 1), rand for randn", AT),
+    "half of the trace": Mutant("a slip", one_diagonal_entry, "d s_1/d x_1 counts 1 times, d s_2/d x_2 0 times"),
     "|s|^2 without its 1/2": Mutant("a slip", square_without_its_half, "|s|^2 has lost its 1/2"),
     "-|s|^2": Mutant("a slip", inverted_square, "falls without bound"),
     "a constant in the target": Mutant("a slip", shifted_target, "a constant is added to the target", AT),
@@ -272,9 +307,59 @@ MUTANTS = {
     "half an offset": Mutant("a slip", HalfAnOffset(), "mean loss + offset = 0 at the truth needs"),
     "the clean law's offset": Mutant("a slip", OffsetOfTheCleanLaw(SIGMA), "at the truth needs", AT),
     "another law's target": Mutant("a slip", Explicit(two_modes().score), FIELD),
-    "denoising taken for the clean score": Mutant("a slip", Denoising(SIGMA), FIELD),
+    "denoising taken for the clean score": Mutant("a slip", Denoising(SIGMA), "at noised points: say so by sigma=0.3"),
     "weighting forgotten": Mutant("a slip", NoisePrediction(SIGMA), "as of a noise prediction; say so by weight=",
                                   {"sigma": SIGMA, "network_of": noise_for}),
+    "sigma^2 for sigma": Mutant("a slip", Denoising(SIGMA**2), "sigma squared for sigma: the noise has", AT),
+    "sigma^2 for sigma in the noise": Mutant(
+        "a slip", formula(lambda s, x, z: s(x + SIGMA**2 * z) + z / SIGMA), "sigma^2, but not in the target", AT
+    ),
+    "sigma^2 for sigma at every level": Mutant(
+        "a slip", ladder(lambda s, x, z, sigma: s(x + sigma**2 * z, sigma[:, 0]) + z / sigma**2),
+        "sigma squared for sigma: the noise has", {"sigma": SIGMAS},
+    ),
+    "twice the noise": Mutant("a slip", Denoising(2 * SIGMA), "times its standard deviation, sigma", AT),
+    "another level than that of the noise": Mutant(
+        "a slip", ladder(lambda s, x, z, sigma: s(x + 2 * z, sigma[:, 0]) + z / sigma), "2 whatever the level",
+        {"sigma": SIGMAS},
+    ),
+    "signs for normal numbers": Mutant(
+        "a slip", formula(lambda s, x, z: s(x + 2 * z.sign()) + z.sign() / 2),
+        "not normal: its excess kurtosis is -2.00", {"sigma": 2.0},
+    ),
+    "no noise": Mutant("a slip", formula(lambda s, x, z: s(x) + z / SIGMA), "at x itself: no noise is added", AT),
+    "noise in one coordinate": Mutant(
+        "a slip", formula(lambda s, x, z: s(x + SIGMA * z * E1) + z * E1 / SIGMA), "one coordinate of a point gets", AT
+    ),
+    "one number for both coordinates": Mutant(
+        "a slip", formula(lambda s, x, z: s(x + SIGMA * z[:, :1]) + z[:, :1] / SIGMA), "two coordinates is the same", AT
+    ),
+    "a mean in the noise": Mutant(
+        "a slip", formula(lambda s, x, z: s(x + SIGMA * (z + 1)) + (z + 1) / SIGMA), "the noise has the mean [", AT
+    ),
+    "the variance-preserving point": Mutant(
+        "a slip", formula(lambda s, x, z: s((1 - SIGMA**2) ** 0.5 * x + SIGMA * z) + z / SIGMA), "holds 0.954 x", AT
+    ),
+    "another draw in the target": Mutant(
+        "a slip", formula(lambda s, x, z: s(x + SIGMA * z) + z.flip(0) / SIGMA), "another draw than in the point", AT
+    ),
+    "the clean point": Mutant(
+        "a slip", formula(lambda s, x, z: s(x + SIGMA * z) - x), "the loss learns the clean point D(y)", AT
+    ),
+    "the data in the target": Mutant(
+        "a slip", formula(lambda s, x, z: s(x + SIGMA * z) + x / SIGMA**2), "the target is -x/sigma^2", AT
+    ),
+    "the noised point in the target": Mutant(
+        "a slip", formula(lambda s, x, z: s(x + SIGMA * z) + (x + SIGMA * z) / SIGMA**2), "target is -y/sigma^2", AT
+    ),
+    "0.75 times the target": Mutant(
+        "a slip", formula(lambda s, x, z: s(x + SIGMA * z) + 0.75 * z / SIGMA), "converges to 0.7", AT
+    ),
+    "not squared": Mutant("a slip", not_squared, "a norm that is not squared", AT),
+    "Huber's loss": Mutant("a slip", huber, "the loss is not quadratic in the field", AT),
+    "sigma^4 before it": Mutant(
+        "a slip", formula(lambda s, x, z: SIGMA**2 * s(x + SIGMA * z) + SIGMA * z), "a weight sigma^4", AT
+    ),
     "called without its level": Mutant("a slip", Denoising(SIGMA), "without a level", {"sigma": SIGMAS}),
 }  # fmt: skip
 
@@ -409,6 +494,103 @@ def test_a_mutant_is_rejected_by_name(name):
     report = check_objective(mutant.objective, **{"n": N} | mutant.settings)
     assert not report.passed, report
     assert mutant.says in report.wrong, report
+
+
+def of_one_draw(draw, error):
+    """Half the square of error(score, x, v) with v = draw(x, generator) [k, 2] for all points, in turn."""
+
+    def loss(score, x, *, generator=None):
+        v = draw(x, generator)
+        return half_square(error(score, x, v[torch.arange(len(x)) % len(v)]))
+
+    return loss
+
+
+def slices_of(draw, plain=True):
+    def loss(score, x, *, generator=None):
+        v = draw(x, generator)
+        s, jvp = value_and_jvp(score, x, v[torch.arange(len(x)) % len(v)].clone())
+        return (v * jvp).sum(-1) + (0.5 * (v * s).sum(-1).square() if plain else half_square(s))
+
+    return loss
+
+
+def levels_of(n_levels, n_draws):
+    """The noise-conditional loss with so many levels and draws of the noise for a batch; None is one for each."""
+
+    def loss(score, x, *, generator=None):
+        k = torch.randint(len(SIGMAS), (n_levels or len(x),), generator=generator).expand(len(x))
+        z = torch.randn(n_draws or len(x), 2, dtype=x.dtype, generator=generator).expand_as(x)
+        sigma = SIGMAS.double()[k]
+        return sigma**2 * half_square(score(x + sigma[:, None] * z, sigma) + z / sigma[:, None])
+
+    return loss
+
+
+def normals(k):
+    return lambda x, generator: torch.randn(k, 2, dtype=x.dtype, generator=generator)
+
+
+def of_pairs(x, generator):
+    return torch.randn((len(x) + 1) // 2, 2, dtype=x.dtype, generator=generator)
+
+
+def right_error(score, x, z):
+    return score(x + SIGMA * z) + z / SIGMA
+
+
+def antithetic_halves(x, generator):
+    z = of_pairs(x, generator)
+    return torch.cat([z, -z])[: len(x)]
+
+
+CORNER = MIXTURE.truncated((-1.5, math.inf, -2.0, math.inf))
+SHARED = {
+    "one z": (of_one_draw(normals(1), right_error), "one draw of the noise z serves all points", AT),
+    "one z, wrong": (of_one_draw(normals(1), lambda s, x, z: s(x + SIGMA * z) - z / SIGMA), "one draw of the", AT),
+    "eight z": (of_one_draw(normals(8), right_error), "8 draws of the noise z serve all points", AT),
+    "z of pairs": (of_one_draw(of_pairs, right_error), "100 draws of the noise z serve all points", AT),
+    "one v": (slices_of(normals(1)), "one direction v serves all points", {}),
+    "one v, variance-reduced": (slices_of(normals(1), plain=False), "one direction v serves all points", {}),
+    "one v of signs": (slices_of(lambda x, g: normals(1)(x, g).sign()), "one direction v serves all points", {}),
+    "one v in a box": (
+        slices_of(normals(1)), "one set of random numbers serves all points", {"density": CORNER, "weight": 1.0}
+    ),
+    "one sigma": (levels_of(1, None), "one level sigma serves all points", {"sigma": SIGMAS}),
+    "one z at all levels": (levels_of(None, 1), "one draw of the noise z serves all points", {"sigma": SIGMAS}),
+    "one sigma, one z": (levels_of(1, 1), "one level sigma and one draw of the noise z serve", {"sigma": SIGMAS}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_random_numbers_that_serve_several_points_are_named_and_leave_it_undecided(name):
+    """Right in the mean over batches, perhaps, but standard errors of independent points would call it wrong."""
+    objective, says, settings = SHARED[name]
+    report = check_objective(objective, n=N, **settings)
+    assert report.undecided, report
+    assert says in report.wrong
+
+
+@pytest.mark.parametrize("draw", [antithetic_halves, lambda x, g: normals(len(x))(x, g).sign()], ids=["z, -z", "signs"])
+def test_random_numbers_that_only_look_alike_are_not_taken_for_shared_ones(draw):
+    """z for half of a batch and -z for the other, and directions of signs, of which there are two."""
+    objective = slices_of(draw, plain=False) if draw is not antithetic_halves else of_one_draw(draw, right_error)
+    settings = AT if draw is antithetic_halves else {}
+    report = check_objective(objective, n=1000, n_most=1000, **settings)
+    assert [finding.message for finding in report.findings if finding.check == "random numbers"] == [
+        "each point has its own"
+    ]
+
+
+def test_an_energy_is_checked_over_batches_which_may_share_their_noise():
+    def loss(model, x, *, generator=None):
+        z = torch.randn(1, 2, dtype=x.dtype, generator=generator)
+        y = (x + SIGMA * z).requires_grad_()
+        (slope,) = torch.autograd.grad(model.energy(y).sum(), y, create_graph=True)
+        return half_square(-slope + z / SIGMA)
+
+    report = check_objective(loss, sigma=SIGMA, n=N, n_most=N)
+    assert report.passed or report.undecided, report
 
 
 def test_the_trap_is_no_mistake():

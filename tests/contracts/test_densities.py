@@ -133,6 +133,8 @@ DENSITIES = [
     Case("cut along both axes", HALF_ROUND.truncated((-1.0, math.inf, -2.0, 1.5)), 0.4, n=4000),
     Case("cut along one axis, noised", CORRELATED.truncated((-math.inf, math.inf, -1.0, math.inf)).noised(0.4)),
     Case("cut round mixture, moved", two_modes().truncated((-6.0, 6.0, -4.5, math.inf)).rotated(0.5), 0.3),
+    Case("checkerboard, cut", Checkerboard().truncated((-3.2, 1.5, -math.inf, 0.7)), 0.3),
+    Case("laplace, cut", Laplace((0.7, 0.3)).truncated((-0.5, math.inf, -0.4, 0.9)), 0.4),
     Case("circle", Circle(), 0.3),
     Case("circle off the origin", Circle(radius=2.0, center=(1.0, -3.0)), 0.4),
     Case("circle, noised", Circle(radius=1.5).noised(0.3)),

@@ -18,6 +18,7 @@ from toylab._internal.devices import constant
 from toylab._internal.random import integers, uniform
 from toylab.densities import interval
 from toylab.densities._mixture import mixture
+from toylab.densities.truncated import Box
 from toylab.densities.two_regime import TwoRegimeDensity
 
 # the columns and the rows of the squares of a board
@@ -75,6 +76,18 @@ class Square(TwoRegimeDensity):
         log_p, slope, curvature = interval.evaluate(x, low, high, sigma[:, None])
         return log_p.sum(-1), slope, curvature.sum(-1)
 
+    def _mass_in(self, box: Box) -> tuple[float, float]:
+        """The share of the area, to rounding."""
+        widths = [_meet((self.low, self.high), side) for side in (box[:2], box[2:])]
+        return math.prod(high - low for low, high in widths) / (self.high - self.low) ** 2, 0.0
+
+    def _noised_in(self, box: Box, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The rectangle where square and box meet, blurred."""
+        ends = zip(*(_meet((self.low, self.high), side) for side in (box[:2], box[2:])), strict=True)
+        low, high = (constant(corner, x) for corner in ends)
+        log_p, slope, curvature = interval.evaluate(x, low, high, sigma[:, None])
+        return log_p.sum(-1) + math.log(self._mass_in(box)[0]), slope, curvature.sum(-1)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Checkerboard(TwoRegimeDensity):
@@ -119,6 +132,36 @@ class Checkerboard(TwoRegimeDensity):
         return mixture(
             log_joint, torch.stack([slope[:, 0, i], slope[:, 1, j]], -1), curvature[:, 0, i] + curvature[:, 1, j]
         )
+
+    def _mass_in(self, box: Box) -> tuple[float, float]:
+        """The share of the area of the cells, to rounding."""
+        return sum(mass for _, _, mass in _cells_in(box)), 0.0
+
+    def _noised_in(self, box: Box, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """A mixture of the rectangles where cells and box meet, blurred."""
+        lows, highs, masses = zip(*_cells_in(box), strict=True)
+        log_p, slope, curvature = interval.evaluate(
+            x[:, None], constant(lows, x), constant(highs, x), sigma[:, None, None]
+        )  # [n, K, 2]
+        return mixture(log_p.sum(-1) + constant(masses, x).log(), slope, curvature.sum(-1))
+
+
+def _cells_in(box: Box) -> list[tuple[tuple[float, float], tuple[float, float], float]]:
+    """Of each cell of the board that a box meets: lower and upper corner of what they have in common, and its mass."""
+    found = []
+    for column, row in zip(*_BLACK, strict=True):
+        (left, right), (bottom, top) = (
+            _meet((_LINES[place], _LINES[place + 1]), side) for place, side in ((column, box[:2]), (row, box[2:]))
+        )
+        if left < right and bottom < top:
+            found.append(((left, bottom), (right, top), (right - left) * (top - bottom) / 32))
+    return found
+
+
+def _meet(one: tuple[float, float], other: tuple[float, ...]) -> tuple[float, float]:
+    """What two intervals have in common; of length 0 if that is nothing."""
+    low, high = max(one[0], other[0]), min(one[1], other[1])
+    return low, max(low, high)
 
 
 def _flat(x: Tensor, inside: Tensor, log_height: float) -> tuple[Tensor, Tensor, Tensor]:

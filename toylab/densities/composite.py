@@ -1,6 +1,7 @@
 """A mixture of any densities."""
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -16,6 +17,7 @@ from toylab.densities.density import Density, in_single_precision
 from toylab.densities.given import class_label, evidence, normalised
 from toylab.densities.parameters import Matrix, Vector
 from toylab.densities.parts import Parts
+from toylab.densities.truncated import Box
 
 
 @in_single_precision
@@ -144,6 +146,21 @@ class Mixture(Density):
             return None
         first, second = (sorted({line for lines in along for line in lines}) for along in zip(*known, strict=True))
         return first, second
+
+    def _mass_in(self, box: Box) -> tuple[float, float]:
+        """The mean of those of the parts."""
+        masses, errors = zip(*(part._mass_in(box) for part in self.densities), strict=True)
+        shares = self._log_weights.exp().tolist()
+        mass = sum(map(operator.mul, shares, masses))
+        wrong = sum(map(math.prod, zip(shares, masses, errors, strict=True)))
+        return mass, wrong / mass if mass > 0 else 0.0
+
+    def _noised_in(self, box: Box, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The mixture of the parts that have a mass in the box."""
+        inside = [k for k, part in enumerate(self.densities) if part._mass_in(box)[0] > 0]
+        found = [self.densities[k]._noised_in(box, x, sigma) for k in inside]
+        log_p, scores, divergences = (torch.stack(column, 1) for column in zip(*found, strict=True))
+        return mixture(log_p + self._log_weights_as(x)[inside], scores, divergences)
 
     def _as_gaussians(self, sigma: float) -> Parts | None:
         known = [parts for part in self.densities if (parts := part._as_gaussians(sigma)) is not None]

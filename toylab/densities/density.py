@@ -28,7 +28,7 @@ from toylab.densities._mixture import nowhere
 from toylab.densities.given import Measurement, checked, known, log_evidence, measurement, noised, support, together
 from toylab.densities.parameters import Matrix, Parameters, Vector
 from toylab.densities.parts import Parts
-from toylab.densities.truncated import LEAST_MASS, Box, mass_by_quadrature, nodes
+from toylab.densities.truncated import LEAST_MASS, Box, mass_by_quadrature, nodes, nodes_between
 from toylab.score import at, divergence, gradient
 
 _Law = TypeVar("_Law", bound="Density")
@@ -221,7 +221,8 @@ class Density(Parameters, ABC):
         """log, score and divergence at x [n, 2] of p_sigma cut before it is noised, times its mass; sigma [n] > 0."""
         raise ValueError(
             f"sigma is above 0: of a {type(self).__name__} that is truncated only the clean law is known. Give sigma = "
-            "0, or noise before cutting: p.noised(0.1).truncated(box). Cut mixtures of Gaussians are known under noise."
+            "0, or noise before cutting: p.noised(0.1).truncated(box). Under noise cut mixtures of Gaussians, Square, "
+            "Checkerboard and Laplace are known, and mixtures of these."
         )
 
     def _as_gaussians(self, sigma: float) -> Parts | None:
@@ -471,6 +472,30 @@ class Affine(Density):
         validate.points("x", x)
         return self.factor * x @ self._rotation(x).T + constant(self.shift, x)
 
+    def _smooth_between(self) -> tuple[Sequence[float], Sequence[float]] | None:
+        lines = None if self.angle else self.density._smooth_between()
+        if lines is None:
+            return None
+        first, second = (sorted(self.factor * line + a for line in of) for of, a in zip(lines, self.shift, strict=True))
+        return first, second
+
+    def _mass_in(self, box: Box) -> tuple[float, float]:
+        return super()._mass_in(box) if self.angle else self.density._mass_in(self._box_before(box))
+
+    def _noised_in(self, box: Box, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.angle:
+            return super()._noised_in(box, x, sigma)
+        before = (x - constant(self.shift, x)) / self.factor
+        log_p, s, div = self.density._noised_in(self._box_before(box), before, sigma / abs(self.factor))
+        return log_p - 2 * math.log(abs(self.factor)), s / self.factor, div / self.factor**2
+
+    def _box_before(self, box: Box) -> Box:
+        """The box that is moved to this one, of a law that is not turned."""
+        left, right, bottom, top = (
+            (edge - a) / self.factor for edge, a in zip(box, (self.shift[0],) * 2 + (self.shift[1],) * 2, strict=True)
+        )
+        return (left, right, bottom, top) if self.factor > 0 else (right, left, top, bottom)
+
     def _as_gaussians(self, sigma: float) -> Parts | None:
         known = self.density._as_gaussians(sigma / abs(self.factor))
         if known is None:
@@ -509,9 +534,11 @@ class Truncated(Density):
     """The law of X given that it lies in a box: p(x) / P(X in box) in the box and 0 outside.
 
     The score is that of p in the box and nan outside, where log p is -inf; a wall belongs to the box. P(X in box) is
-    that of normal laws to rounding, for mixtures of Gaussians; for other laws it comes by quadrature. Under noise,
-    X + sigma Z given that X lies in the box, it is known for mixtures of Gaussians: in closed form, or by one integral
-    for correlated components that are cut along both axes. For other laws sigma > 0 is refused with a ``ValueError``.
+    that of normal laws to rounding, for mixtures of Gaussians; of ``Square``, ``Checkerboard`` and ``Laplace`` it is a
+    formula, and for other laws it comes by quadrature. Under noise, X + sigma Z given that X lies in the box, it is
+    known for all of these, moved or mixed, but not turned: in closed form, or by one integral for correlated Gaussian
+    components that are cut along both axes. For other laws, such as ``Banana`` and ``TwoMoons().noised(0.1)``,
+    sigma > 0 is refused with a ``ValueError``.
 
     Its density jumps at the walls, where implicit score matching fails: see ``objectives.BoundedImplicit``.
 
@@ -522,7 +549,7 @@ class Truncated(Density):
     Attributes:
         log_mass: log P(X in box).
         mass_error: an estimate of the relative error of P(X in box): the distance between two rules of Gauss-Legendre;
-            0 for mixtures of Gaussians.
+            0 where there is a formula.
 
     >>> from toylab.densities import isotropic
     >>> quarter = isotropic([[0.0, 0.0]], 1.0).truncated((0, math.inf, 0, math.inf))
@@ -616,8 +643,21 @@ class Truncated(Density):
 
         sum_i p_i f(x_i) over all parts is E f(X), for f as smooth in the box as p is.
         """
-        for x, weights in nodes(*self.bounds(), self.length_scale(), order=12):
+        lines = self._smooth_between()
+        found = nodes(*self.bounds(), self.length_scale(), order=12) if lines is None else nodes_between(lines, 4, 12)
+        for x, weights in found:
             yield x, weights * self.log_prob(x).exp()
+
+    def _smooth_between(self) -> tuple[Sequence[float], Sequence[float]] | None:
+        """The lines of p in the box, and its walls."""
+        lines = self.density._smooth_between()
+        if lines is None:
+            return None
+        low, high = (corner.tolist() for corner in self.bounds())
+        first, second = (
+            [a, *(line for line in along if a < line < b), b] for along, a, b in zip(lines, low, high, strict=True)
+        )
+        return first, second
 
     def contains(self, x: Tensor) -> Tensor:
         """Whether the points x [..., 2] lie in the box, shape [...]."""

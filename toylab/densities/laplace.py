@@ -12,6 +12,7 @@ from toylab._internal.devices import constant
 from toylab._internal.random import uniform
 from toylab.densities.mills import FAR, anywhere, mills, tail
 from toylab.densities.parameters import Vector
+from toylab.densities.truncated import Box, normal_mass_of
 from toylab.densities.two_regime import TwoRegimeDensity
 
 
@@ -65,6 +66,49 @@ class Laplace(TwoRegimeDensity):
     def _noised(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         log_p, slope, curvature = _blurred_laplace(x, constant(self.scales, x), sigma[:, None])
         return log_p.sum(-1), slope, curvature.sum(-1)
+
+    def _mass_in(self, box: Box) -> tuple[float, float]:
+        """A product of two masses of intervals, to rounding."""
+        sides = zip(self.scales, (box[:2], box[2:]), strict=True)
+        return math.prod(sum(_mass_of_half(b, *half) for half in _halves(side)) for b, side in sides), 0.0
+
+    def _noised_in(self, box: Box, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """A product of two cut laws, blurred, each of which is cut at its kink, too."""
+        found = [
+            _blurred_interval(t, b, side, sigma)
+            for t, b, side in zip(x.unbind(-1), self.scales, (box[:2], box[2:]), strict=True)
+        ]
+        log_p, slope, curvature = (torch.stack(column, -1) for column in zip(*found, strict=True))
+        return log_p.sum(-1), slope, curvature.sum(-1)
+
+
+def _halves(side: tuple[float, ...]) -> list[tuple[float, float, float]]:
+    """(sign, low, high) of the parts of an interval on either side of 0, as distances from it."""
+    low, high = side
+    halves = ((1.0, max(low, 0.0), high), (-1.0, max(-high, 0.0), -low))
+    return [half for half in halves if half[1] < half[2]]
+
+
+def _mass_of_half(b: float, sign: float, low: float, high: float) -> float:
+    """1/2 (e^(-low / b) - e^(-high / b))."""
+    return -0.5 * math.exp(-low / b) * math.expm1((low - high) / b)
+
+
+def _blurred_interval(t: Tensor, b: float, side: tuple[float, ...], sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log of int e^(-|u| / b) N(t; u, sigma^2) du / 2b over an interval, and its first and second derivative in t.
+
+    On one side of 0 the integrand is e^(sigma^2 / 2b^2 - t / b) N(u; t - sigma^2 / b, sigma^2), t and u away from 0.
+    """
+    parts = []
+    for sign, low, high in _halves(side):
+        log_mass, slope, curvature = normal_mass_of(sign * t - sigma**2 / b, low, high, sigma)
+        log_p = log_mass + sigma**2 / (2 * b**2) - sign * t / b - math.log(2 * b)
+        parts.append((log_p, sign * (slope - 1 / b), curvature))
+    log_p, slope, curvature = (torch.stack(column, -1) for column in zip(*parts, strict=True))
+    r = log_p.softmax(-1)
+    mean = (r * slope).sum(-1)
+    between = (r * (slope - mean[..., None]).square()).sum(-1)
+    return log_p.logsumexp(-1), mean, (r * curvature).sum(-1) + between
 
 
 def _blurred_laplace(t: Tensor, b: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,9 +1,8 @@
 """Expectations under a density as sums on a grid."""
 
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from toylab._internal.warn import warn
 from toylab.densities.density import Affine, Density, Truncated
 from toylab.densities.energy import FromEnergy
 from toylab.densities.smoothing import panel_expectation
-from toylab.densities.truncated import panels as gauss_panels
+from toylab.densities.truncated import nodes_between
 
 # The trapezoid rule on a smooth function that vanishes at the edges converges exponentially: with six nodes to the
 # narrowest standard deviation the rule itself is exact to rounding for a Gaussian, and for the squared score of a
@@ -121,7 +120,7 @@ def _by_pieces(f: Callable[[Tensor], Tensor], density: Density) -> float | None:
     n_panels, before, change = 1, math.nan, math.inf
     while change > _SETTLED and math.prod(_ORDER * n_panels * (len(along) - 1) for along in lines) < _MOST_REFINED:
         value = 0.0
-        for x, weights in _pieces(lines, n_panels):
+        for x, weights in nodes_between(lines, n_panels, _ORDER):
             p = weights * density.log_prob(x).exp()
             x, p = x[p > _NEGLIGIBLE], p[p > _NEGLIGIBLE]
             for move in reversed(moves):
@@ -139,21 +138,6 @@ def _by_pieces(f: Callable[[Tensor], Tensor], density: Density) -> float | None:
             "since f varies much faster than the law. Raise sigma, or estimate by Monte Carlo."
         )
     return before
-
-
-def _pieces(lines: tuple[Sequence[float], Sequence[float]], n_panels: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Nodes [n, 2] and their weights [n], in parts: panels between neighbouring lines, ``n_panels`` each."""
-    (x1, w1), (x2, w2) = (
-        (torch.cat(parts) for parts in zip(*_along(places, n_panels), strict=True)) for places in lines
-    )
-    rows = max(1, _CHUNK // len(x2))
-    for x, weights in zip(x1.split(rows), w1.split(rows), strict=True):
-        yield torch.cartesian_prod(x, x2), torch.outer(weights, w2).flatten()
-
-
-def _along(places: Sequence[float], n_panels: int) -> Iterator[tuple[Tensor, Tensor]]:
-    for start, end in itertools.pairwise(places):
-        yield gauss_panels(start, end - start, n_panels, _ORDER)
 
 
 def _expectation(f: Callable[[Tensor], Tensor], density: Density, sigma: float, per_length: int) -> float:

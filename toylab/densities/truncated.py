@@ -9,9 +9,10 @@ A Gaussian that is cut and then noised, Y = X + sigma Z given that X lies in the
 where X given Y = y is normal, too: its mean is m + C S^-1 (y - m), its covariance sigma^2 C S^-1.
 """
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -103,7 +104,7 @@ def noised_gaussian(
         if cut[axis]:
             row = gain[:, axis]
             place = (m1, m2)[axis] + row[:, 0] * z1 + row[:, 1] * z2
-            log_mass, slope, curvature = _normal_mass_of(
+            log_mass, slope, curvature = normal_mass_of(
                 place, box[2 * axis], box[2 * axis + 1], sigma * row[:, axis].sqrt()
             )
             log_p, score = log_p + log_mass, score + slope[:, None] * row
@@ -140,7 +141,7 @@ def _noised_in_both(
             return x2 - noise / across * miss(u)
 
         def mass(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            return _normal_mass_of(place(u), bottom, top, std)
+            return normal_mass_of(place(u), bottom, top, std)
 
         def log_joint(u: Tensor) -> Tensor:
             heat = (u - m1) ** 2 / c11 + (x1 - u) ** 2 / noise + miss(u) ** 2 / across
@@ -162,9 +163,9 @@ def _noised_in_both(
         def curvature(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
             ends = place(first), place(last)
             low, high = torch.minimum(*ends), torch.maximum(*ends)
-            least = torch.minimum(*(_normal_mass_of(end, bottom, top, std)[2] for end in (low, high)))
+            least = torch.minimum(*(normal_mass_of(end, bottom, top, std)[2] for end in (low, high)))
             nearest = torch.minimum(torch.maximum(low, torch.full_like(low, middle)), high)
-            most = _normal_mass_of(nearest, bottom, top, std)[2]
+            most = normal_mass_of(nearest, bottom, top, std)[2]
             return steep + drift**2 * least, steep + drift**2 * most
 
         return latent.Integrand(log_joint, change, components, rise, curvature)
@@ -179,13 +180,13 @@ def _noised_in_both(
         peak = m1 + ((x1 - m1) / noise + slope * (x2 - m2) / across) / precision
         nearest = peak.clamp(left, right)
         place = x2 - noise / across * (x2 - m2 - slope * (nearest - m1))
-        cost = -_normal_mass_of(place, bottom, top, (rest * noise / across).sqrt())[0]
+        cost = -normal_mass_of(place, bottom, top, (rest * noise / across).sqrt())[0]
         reach = ((nearest - peak).square() + 2 * (cost + 80) / precision).sqrt()
         low, high = (peak - reach).clamp(min=left), (peak + reach).clamp(max=right)
     return latent.evaluate(integrand, (x1, x2, sigma), low, high)
 
 
-def _normal_mass_of(t: Tensor, low: float, high: float, std: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def normal_mass_of(t: Tensor, low: float, high: float, std: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """log P(low < N(t, std^2) < high), and its two derivatives in t; one end may be infinitely far.
 
     It is then twelve standard deviations beyond t and the other end, which changes the mass by e^-72 of itself.
@@ -249,6 +250,20 @@ def _announce(log_prob: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, l
         )
 
 
+def nodes_between(
+    lines: tuple[Sequence[float], Sequence[float]], n_panels: int, order: int = 8
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Nodes [n, 2] and their weights [n], in parts: ``n_panels`` between neighbours of the lines x = .. and y = .. ."""
+    (x1, w1), (x2, w2) = (
+        (
+            torch.cat(parts)
+            for parts in zip(*(panels(a, b - a, n_panels, order) for a, b in itertools.pairwise(places)), strict=True)
+        )
+        for places in lines
+    )
+    yield from _products(x1, w1, x2, w2)
+
+
 def nodes(low: Tensor, high: Tensor, longest: float, order: int = 8) -> Iterator[tuple[Tensor, Tensor]]:
     """Gauss-Legendre nodes [n, 2] of a rectangle and their weights [n], in parts; panels of at most ``longest``."""
     if longest == 0:
@@ -266,6 +281,10 @@ def nodes(low: Tensor, high: Tensor, longest: float, order: int = 8) -> Iterator
     (x1, w1), (x2, w2) = (
         panels(start, side, math.ceil(side / longest), order) for start, side in zip(low.tolist(), sides, strict=True)
     )
+    yield from _products(x1, w1, x2, w2)
+
+
+def _products(x1: Tensor, w1: Tensor, x2: Tensor, w2: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     rows = max(1, _CHUNK // len(x2))
     for x, weights in zip(x1.split(rows), w1.split(rows), strict=True):
         yield torch.cartesian_prod(x, x2), torch.outer(weights, w2).flatten()

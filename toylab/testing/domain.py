@@ -16,6 +16,7 @@ from toylab.testing.formula import check_constant
 from toylab.testing.level_free import LevelFreeTruth
 from toylab.testing.report import Finding, Report
 from toylab.testing.run import Draws, offset_of, run
+from toylab.testing.shared_draws import check_shared
 
 
 def check_domain_objective(
@@ -28,7 +29,9 @@ def check_domain_objective(
 ) -> Report:
     """As ``check_objective``, whose arguments these are."""
     begun = begin(objective, truth.score_of, network_of, draws, truth.exact, "score")
-    if not begun.can_be_called:
+    if begun.can_be_called:
+        begun.contract.append(check_shared(begun.losses_with, truth.exact, begun.few, draws))
+    if not begun.can_be_called or not begun.contract[-1].passed:
         return Report(tuple(begun.contract))
     found, offset = FieldEvidence(truth), offset_of(objective, truth.density)
 

@@ -36,6 +36,6 @@ def explain_factor(ratio: float, sigma: float | None) -> str:
     if sigma:
         suspects += [(sigma**2, "a weight sigma^2, as of a noise prediction; say so by weight="),
                      (sigma, "a weight sigma"), (1 / sigma, "a weight 1/sigma"),
-                     (1 / sigma**2, "a weight 1/sigma^2")]  # fmt: skip
+                     (1 / sigma**2, "a weight 1/sigma^2"), (sigma**4, "a weight sigma^4")]  # fmt: skip
     words = [text for value, text in suspects if abs(ratio / value - 1) < 0.03]
     return " or ".join(words) if words else "a constant factor; say so by weight=, or take it out"

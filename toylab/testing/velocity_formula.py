@@ -7,8 +7,10 @@ from toylab.testing.estimate import Estimate
 from toylab.testing.field_evidence import FieldEvidence
 from toylab.testing.formula import MORE, percent
 from toylab.testing.report import Finding
+from toylab.testing.seen import Seen, calls_of
+from toylab.testing.shared_draws import shared
 from toylab.testing.truth import Losses, in_words
-from toylab.testing.velocity_slips import Seen, calls_of, explain_velocity, explain_weight, start_of
+from toylab.testing.velocity_slips import explain_velocity, explain_weight, start_of
 from toylab.testing.velocity_truth import VELOCITY, VelocityTruth
 
 _GAP = 2e-3  # of the weight, at an end of time: as much as 1e-3, which some texts leave out, and the spacing of times
@@ -36,7 +38,7 @@ def check_times(losses: Losses, other: Losses, truth: VelocityTruth, x: Tensor, 
         again = torch.cat([time.flatten() for _, time in calls_of(other, x)])
         if bool((again == t[0]).all()):
             return Finding(name, False, f"the loss asks for the velocity at t = {float(t[0]):.4g} alone")
-        return _shared("time", "torch.rand(len(x), generator=generator)")
+        return shared(name, "one time serves", "torch.rand(len(x), generator=generator)")
     if seen is not None:
         t = seen.t[seen.weight > 0]
     low, high = float(t.min()), float(t.max())
@@ -55,18 +57,8 @@ def check_source(seen: Seen, truth: VelocityTruth) -> Finding:
     """x_0 is drawn anew for each point."""
     x0 = start_of(seen, truth.path)
     if len(x0) > 1 and bool((x0 - x0[0]).abs().max() < 1e-6 * (1 + x0.abs().max())):
-        return _shared("x_0", "torch.randn(x.shape, generator=generator)")
+        return shared("source", "one x_0 serves", "torch.randn(x.shape, generator=generator)")
     return Finding("source", True, "x_0 is drawn for each point")
-
-
-def _shared(what: str, remedy: str) -> Finding:
-    return Finding(
-        "times" if what == "time" else "source",
-        False,
-        f"one {what} serves all points of a batch: the loss may be right in the mean over many batches, which cannot "
-        f"be told from these, and its gradient varies more than it must. Draw one for each point, {remedy}",
-        undecided=True,
-    )
 
 
 def _share(truth: VelocityTruth, low: float, high: float) -> float:

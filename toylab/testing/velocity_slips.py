@@ -1,83 +1,18 @@
-"""What a flow-matching loss does, read off the points at which it asks for the velocity, and its known slips.
-
-A loss that asks once is w 1/2 |v(x_t, t) - u|^2, and tells of each point x_t, t, w and the target u: the first two as
-the arguments of v, the others by constant fields. From two data points with the same random numbers come the shares of
-the data in x_t = a x_1 + b and in u = A x_1 + B. What is left, b and B, comes from the source.
-"""
+"""Known slips of a flow-matching loss, by what it does with its points (module ``seen``)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from toylab.paths import Linear, Path, VelocityField, cosine
-from toylab.testing.truth import Losses
-from toylab.testing.velocity_truth import TO_THE_RIGHT, UPWARDS, VelocityTruth
+from toylab.paths import Linear, Path, cosine
+from toylab.testing.seen import Seen, close, unrelated
+from toylab.testing.velocity_truth import VelocityTruth
 
-Call = tuple[Tensor, Tensor]  # the points and times of one call of a velocity
-_SAME = 1e-3  # relative: of rounding in float32, and of the noise of 1e-4 that some texts leave in the data
 _KNOWN: dict[str, Path] = {"Linear()": Linear(), "cosine()": cosine()}
 _UNEVEN = 0.02  # from the uniform law: as much among 20,000 times of one has a probability of 2e-7
 _ALIKE = 0.03  # of standard deviations of 10,000 points, known to half a percent
 _INSIDE = 0.02  # of the ends of time, where what is left of the source or of the data is divided by nearly 0
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What a loss did with the points x_1 of a batch.
-
-    Attributes:
-        t: times, shape [n].
-        weight: w, shape [n].
-        data: a, shape [n].
-        noise: b, shape [n, 2].
-        target_data: A, shape [n].
-        target_noise: B, shape [n, 2].
-    """
-
-    t: Tensor
-    weight: Tensor
-    data: Tensor
-    noise: Tensor
-    target_data: Tensor
-    target_noise: Tensor
-
-
-def calls_of(losses: Losses, x: Tensor) -> list[Call]:
-    """At which points and times the loss of a batch asks for the velocity."""
-    calls: list[Call] = []
-
-    def velocity(y: Tensor, t: Tensor | float, /) -> Tensor:
-        calls.append((y.detach(), torch.as_tensor(t, device=y.device).detach().to(y).expand(y.shape[:-1])))
-        return torch.zeros_like(y)
-
-    losses(velocity, x)
-    return calls
-
-
-def look_at(losses: Losses, truth: VelocityTruth, x: Tensor) -> Seen | None:
-    """What the loss did with x [n, 2], or None if it does not have the usual form."""
-    step = torch.tensor([1.0, 0.5], dtype=x.dtype, device=x.device)
-    found = []
-    for x1 in (x, x + step):
-        calls = calls_of(losses, x1)
-        if len(calls) != 1 or calls[0][0].shape != x.shape:
-            return None
-        here = losses(lambda y, t: torch.zeros_like(y), x1)
-        ends = [(losses(f, x1), losses(_minus(f), x1)) for f in map(truth.other, (TO_THE_RIGHT, UPWARDS))]
-        weights = torch.stack([ahead + behind - 2 * here for ahead, behind in ends], -1)
-        if not _close(weights[:, 0], weights[:, 1]):
-            return None
-        counts = weights[:, :1] > 0
-        slopes = torch.stack([0.5 * (ahead - behind) for ahead, behind in ends], -1)
-        found.append((*calls[0], weights[:, 0], torch.where(counts, -slopes / weights, 0.0)))
-    (points, t, weight, target), (other_points, other_t, _, other_target) = found
-    shares, target_shares = (other_points - points) / step, (other_target - target) / step
-    if not (torch.equal(t, other_t) and _close(*shares.unbind(-1)) and _close(*target_shares.unbind(-1))):
-        return None
-    data, target_data = shares[:, 0], target_shares[:, 0]
-    return Seen(t, weight, data, points - data[:, None] * x, target_data, target - target_data[:, None] * x)
 
 
 def explain_velocity(seen: Seen, path: Path) -> str:
@@ -88,13 +23,13 @@ def explain_velocity(seen: Seen, path: Path) -> str:
     t, a, b = seen.t[inside], seen.data[inside], seen.noise[inside]
     u_data, u_noise = seen.target_data[inside], seen.target_noise[inside]
     here, mirrored = _Shares(path, t), _Shares(path, 1 - t)
-    if _close(a, here.data):
+    if close(a, here.data):
         shares, points = here, _explain_source(t, b, here.noise, path)
-    elif _close(a, mirrored.data):
+    elif close(a, mirrored.data):
         shares, points = mirrored, "time is measured from the data in x_t, where t = 0 is the source and t = 1 the data"
     else:
-        others = [name for name, other in _KNOWN.items() if _close(a, _Shares(other, t).data)]
-        both = [name for name in others if _close(u_data, _Shares(_KNOWN[name], t).data_rate)]
+        others = [name for name, other in _KNOWN.items() if close(a, _Shares(other, t).data)]
+        both = [name for name in others if close(u_data, _Shares(_KNOWN[name], t).data_rate)]
         if both:
             return f"x_t and its target are those of {both[0]}, which is another path"
         if others:
@@ -159,7 +94,7 @@ def _explain_target(here: _Shares, x0: Tensor, a: Tensor, b: Tensor, data: Tenso
     one, zero = torch.ones_like(data), torch.zeros_like(data)
 
     def it_is(shares: Tensor, rest: Tensor) -> bool:
-        return _close(data, shares) and _close(noise, rest)
+        return close(data, shares) and close(noise, rest)
 
     slips: list[tuple[str, Callable[[], bool]]] = [
         ("", lambda: it_is(rate, noise_rate)),
@@ -175,7 +110,7 @@ def _explain_target(here: _Shares, x0: Tensor, a: Tensor, b: Tensor, data: Tenso
         ("the target is x_1 - x_t, which is still to be divided by 1 - t", lambda: it_is(1 - a, -b)),
         (
             "x_0 in the target is another draw than in x_t",
-            lambda: _close(data, rate) and _unrelated(noise, noise_rate),
+            lambda: close(data, rate) and unrelated(noise, noise_rate),
         ),
     ]
     for words, holds in slips:
@@ -208,7 +143,7 @@ def explain_weight(seen: Seen, truth: VelocityTruth) -> str:
         low, high = float(seen.t[counts].min()), float(seen.t[counts].max())
         return f"the loss counts only where t is from {low:.3g} to {high:.3g}"
     factor = float(ratio.median())
-    if _close(ratio, torch.full_like(ratio, factor)):
+    if close(ratio, torch.full_like(ratio, factor)):
         if abs(factor - 1) > 0.01:
             return _explain_factor(factor)
         ranks = (torch.arange(len(seen.t), dtype=seen.t.dtype, device=seen.t.device) + 0.5) / len(seen.t)
@@ -224,7 +159,7 @@ def explain_weight(seen: Seen, truth: VelocityTruth) -> str:
         "1/(1 - t)": 1 / (1 - t),
         "1/(1 - t)^2": (1 - t) ** -2,
     }
-    found = [words for words, weight in weights.items() if _close(ratio, weight)]
+    found = [words for words, weight in weights.items() if close(ratio, weight)]
     return f"a weight, {found[0]}; say so by weight=" if found else ""
 
 
@@ -240,20 +175,3 @@ def _explain_factor(ratio: float) -> str:
 def _std(x: Tensor) -> float:
     """Of a coordinate, over both."""
     return float((x - x.mean(0)).square().mean().sqrt())
-
-
-def _close(values: Tensor, expected: Tensor) -> bool:
-    off, size = torch.linalg.norm(values - expected), torch.linalg.norm(expected)
-    return bool(off <= _SAME * size + 1e-9 * values.numel() ** 0.5)
-
-
-def _unrelated(values: Tensor, expected: Tensor) -> bool:
-    """Whether values and what they should be are of one size, and have nothing in common."""
-    sizes = float(torch.linalg.norm(values)), float(torch.linalg.norm(expected))
-    centred = (values - values.mean(0)) * (expected - expected.mean(0))
-    common = abs(float(centred.sum())) / max(sizes[0] * sizes[1], 1e-300)
-    return abs(sizes[0] / max(sizes[1], 1e-300) - 1) < 0.1 and common < 0.1
-
-
-def _minus(f: VelocityField) -> VelocityField:
-    return lambda x, t: -f(x, t)
