@@ -185,7 +185,7 @@ def _along(axes: list[Axis], n: Tensor, d: Tensor, ratio: float) -> _Lattice:
 
 def _panels(axes: list[Axis], shifts: list[float], levels: list[float]) -> Tensor:
     """Edges of panels along one axis, no longer than any law under its noise allows."""
-    found = set()
+    found: set[tuple[float, float, float]] = set()
     for axis in axes:
         for shift, level in set(zip(shifts, levels, strict=True)):
             std = math.hypot(level, axis.std)
