@@ -10,11 +10,13 @@ import torch
 
 from toylab.densities import (
     Banana,
+    Checkerboard,
     Circle,
     ConcentricCircles,
     Funnel,
     GaussianMixture,
     Laplace,
+    Mixture,
     Points,
     Segment,
     Square,
@@ -225,9 +227,9 @@ def test_towards_the_end_of_a_path_to_a_curve():
 
 
 def test_what_is_not_made_of_gaussians_is_refused_from_several_of_them():
-    """Nor from one of no round shape, if it is cut; and what has edges or kinks inside, not from several round ones."""
+    """Nor from one of no round shape, if it is cut."""
     cut = isotropic([[0.0, 0.0]], 1.0).truncated((0.0, math.inf, -math.inf, math.inf))
-    for source, p in ((ring(), Square()), (ring(), Laplace()), (MIXTURE, cut)):
+    for source, p in ((MIXTURE, cut), (ring(), Mixture([0.5, 0.5], [Square(), Circle(3.0)]))):
         with pytest.raises(ValueError, match="laws that are, given at most one number, Gaussians or points"):
             FlowMatching(Linear(source)).offset(p)
 
@@ -331,3 +333,13 @@ def test_of_a_kink(level):
         scipy.integrate.quad(integrand, *ends, epsabs=1e-13)[0] for ends in ((0, 6 * level), (6 * level, 40))
     )
     assert excess(Laplace((b, b)), level) == pytest.approx(1 - level**2 * fisher, abs=1e-8)
+
+
+@pytest.mark.parametrize("p", [Square(), Checkerboard(), Laplace()], ids=["square", "checkerboard", "laplace"])
+@pytest.mark.parametrize("ratio", [0.02, 0.5, 4.0])
+def test_products_from_one_law_in_two_shapes(p, ratio):
+    """A source of two halves of one Gaussian leaves what that one does, and that of no width is its own ``excess``."""
+    one = isotropic([[1.0, 0.5]], 0.6)
+    two = GaussianMixture([0.3, 0.7], [[1.0, 0.5], [1.0, 0.5]], 0.36 * torch.eye(2, dtype=torch.float64))
+    assert left(two, p, ratio) == pytest.approx(left(one, p, ratio), rel=1e-9)
+    assert left(one, p, ratio) == pytest.approx(0.36 * excess(p, 0.6 * ratio), rel=1e-9)

@@ -18,6 +18,7 @@ from toylab._internal.devices import constant
 from toylab._internal.random import integers, uniform
 from toylab.densities import interval
 from toylab.densities._mixture import mixture
+from toylab.densities.products import Axis, Products
 from toylab.densities.truncated import Box
 from toylab.densities.two_regime import TwoRegimeDensity
 
@@ -66,6 +67,10 @@ class Square(TwoRegimeDensity):
 
     def _smooth_between(self) -> tuple[Sequence[float], Sequence[float]]:
         return (self.low, self.high), (self.low, self.high)
+
+    def _as_products(self) -> Products:
+        side = _intervals((self.low,), self.high - self.low)
+        return Products(torch.ones(1, dtype=torch.float64, device="cpu"), ((side, side),))
 
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         inside = ((x >= self.low) & (x <= self.high)).all(-1)
@@ -118,6 +123,11 @@ class Checkerboard(TwoRegimeDensity):
     def _smooth_between(self) -> tuple[Sequence[float], Sequence[float]]:
         return _LINES, _LINES
 
+    def _as_products(self) -> Products:
+        """Of the columns 0 and 2 with the rows 0 and 2, and of the others: each a product."""
+        even, odd = _intervals((-4.0, 0.0), 2.0), _intervals((-2.0, 2.0), 2.0)
+        return Products(torch.full((2,), 0.5, dtype=torch.float64, device="cpu"), ((even, even), (odd, odd)))
+
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         on_board = ((x >= -4) & (x < 4)).all(-1)
         i, j = ((x + 4) / 2).floor().unbind(-1)
@@ -162,6 +172,22 @@ def _meet(one: tuple[float, float], other: tuple[float, ...]) -> tuple[float, fl
     """What two intervals have in common; of length 0 if that is nothing."""
     low, high = max(one[0], other[0]), min(one[1], other[1])
     return low, max(low, high)
+
+
+def _intervals(lows: tuple[float, ...], width: float) -> Axis:
+    """The uniform law on intervals of one width."""
+
+    def noised(t: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        low = constant(lows, t)
+        log_q, slope, curvature = interval.evaluate(t[..., None], low, low + width, level[..., None])
+        scores = torch.stack([slope, torch.zeros_like(slope)], -1)
+        log_q, scores, curvature = mixture(log_q - math.log(len(lows)), scores, curvature)
+        return log_q, scores[..., 0], curvature
+
+    ends = tuple(end for low in lows for end in (low, low + width))
+    mean = sum(lows) / len(lows) + 0.5 * width
+    spread = sum((low + 0.5 * width - mean) ** 2 for low in lows) / len(lows)
+    return Axis(noised, ends, ends, mean, spread + width**2 / 12)
 
 
 def _flat(x: Tensor, inside: Tensor, log_height: float) -> tuple[Tensor, Tensor, Tensor]:

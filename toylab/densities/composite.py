@@ -17,6 +17,7 @@ from toylab.densities.density import Density, in_single_precision
 from toylab.densities.given import class_label, evidence, normalised
 from toylab.densities.parameters import Matrix, Vector
 from toylab.densities.parts import Parts
+from toylab.densities.products import Products
 from toylab.densities.truncated import Box
 
 
@@ -169,6 +170,13 @@ class Mixture(Density):
         weights, means, covariances, leasts, orders = zip(*known, strict=True)
         shares = [share * own for share, own in zip(self._log_weights.exp(), weights, strict=True)]
         return Parts(torch.cat(shares), torch.cat(means), torch.cat(covariances), max(leasts), min(orders))
+
+    def _as_products(self) -> Products | None:
+        known = [products for part in self.densities if (products := part._as_products()) is not None]
+        if len(known) < len(self.densities) or len({products.angle for products in known}) > 1:
+            return None
+        shares = [share * products.weights for share, products in zip(self._log_weights.exp(), known, strict=True)]
+        return Products(torch.cat(shares), sum((products.axes for products in known), ()), known[0].angle)
 
     def _log_weights_as(self, like: Tensor) -> Tensor:
         log_weights: Tensor = self._cast(like, lambda: (self._log_weights,), "log_weights")[0]

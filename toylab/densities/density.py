@@ -25,9 +25,20 @@ from toylab._internal import validate
 from toylab._internal.devices import constant, number, records
 from toylab._internal.random import normal_like, uniform
 from toylab.densities._mixture import nowhere
-from toylab.densities.given import Measurement, checked, known, log_evidence, measurement, noised, support, together
+from toylab.densities.given import (
+    Measurement,
+    checked,
+    known,
+    log_evidence,
+    measurement,
+    noised,
+    parts_given,
+    support,
+    together,
+)
 from toylab.densities.parameters import Matrix, Parameters, Vector
 from toylab.densities.parts import Parts
+from toylab.densities.products import Products
 from toylab.densities.truncated import LEAST_MASS, Box, mass_by_quadrature, nodes, nodes_between
 from toylab.score import at, divergence, gradient
 
@@ -229,6 +240,10 @@ class Density(Parameters, ABC):
         """A mixture of Gaussians that stands for the law under noise of sigma > 0 or more."""
         return None
 
+    def _as_products(self) -> Products | None:
+        """The law as a mixture of laws with independent coordinates, where these are known under noise."""
+        return None
+
     def _smooth_between(self) -> tuple[Sequence[float], Sequence[float]] | None:
         """The lines x = .. and y = .. between which the clean law is smooth, if it has edges or kinks along these."""
         return None
@@ -385,6 +400,10 @@ class Noised(Density):
         round_ones = self.std**2 * torch.eye(2, dtype=torch.float64, device="cpu")
         return known._replace(covariances=known.covariances + round_ones, least=least, order=2)
 
+    def _as_products(self) -> Products | None:
+        known = self.density._as_products()
+        return None if known is None else known.blurred(self.std)
+
     def __repr__(self) -> str:
         return f"{self.density!r}.noised({self.std!r})"
 
@@ -503,6 +522,10 @@ class Affine(Density):
         turn = self.factor * self._rotation(known.means)
         means, covariances = self.forward(known.means), turn @ known.covariances @ turn.T
         return known._replace(means=means, covariances=covariances, least=abs(self.factor) * known.least)
+
+    def _as_products(self) -> Products | None:
+        known = self.density._as_products()
+        return None if known is None else known.moved(self.factor, self.angle, self.shift)
 
     def __repr__(self) -> str:
         motions = {
@@ -800,6 +823,11 @@ class Conditioned(Density):
         """That of p, or the width of the likelihood if that is less; and the noise level."""
         clean = self.density.length_scale()
         return math.hypot(1 / math.hypot(1 / clean, self._measurement.gains[0]) if clean > 0 else 0.0, sigma)
+
+    def _as_gaussians(self, sigma: float) -> Parts | None:
+        """Those of p under noise as narrow as sigma and the likelihood together, each after the measurement."""
+        known = self.density._as_gaussians(1 / math.hypot(1 / sigma, self._measurement.gains[0]))
+        return None if known is None else parts_given(self._measurement, known)
 
     def __repr__(self) -> str:
         return f"{self.density!r}.given({self.A.tolist()}, {self.y.tolist()}, {self.noise!r})"

@@ -28,6 +28,7 @@ from toylab._internal.warn import warn
 from toylab.densities import _gaussians
 from toylab.densities._mixture import mixture
 from toylab.densities.parameters import Matrix, Vector
+from toylab.densities.parts import Parts
 from toylab.densities.truncated import panels
 
 _DEPTH = 30.0  # a block of nodes is left out where all of it is proved to be below e^-30 = 1e-13 of another node
@@ -38,6 +39,10 @@ _MOST_TOGETHER, _MOST_IN_THE_PLANE = 2**18, 2**23  # nodes of lines that are don
 _MOST_WIDENINGS, _MOST_DROP = 12, 1e12
 _TELLS_NOTHING = 1e-150  # gains whose squares are no numbers: all points agree with y as well as each other
 _TOO_FAR = 1e8  # noises from y to anything that the law can give
+_NO_PART, _PER_WIDTH = (
+    1e-16,
+    4.0,
+)  # of the heaviest Gaussian; least noise levels of a curve to the width of the likelihood
 _LEFT_OUT = 37.0  # e^-37 = 1e-16 of the mass may lie out of bounds
 
 
@@ -203,6 +208,32 @@ def updated(of: Measurement, means: Tensor, covariances: Tensor, roots: Tensor) 
     if not (all(bool(t.isfinite().all()) for t in tensors) and bool((det_after > 0).all())):
         known(math.nan)
     return found
+
+
+def parts_given(of: Measurement, parts: Parts) -> Parts | None:
+    """The Gaussians N(m, C) that stand for a law after a measurement, also those of no width, without negligible ones.
+
+    With B the rows b_i v_i: C' = (I + C B^T B)^-1 C, m' = m + C' B^T (z - B m), and the evidence is N(z; B m, I +
+    B C B^T), whose determinant is |I + C B^T B|. A curve is then smooth over lengths of the likelihood only.
+    """
+    B = constant(of.gains, parts.means)[:, None] * constant(of.axes, parts.means)
+    miss = constant(of.values, parts.means) - parts.means @ B.mT
+    A = torch.eye(2, dtype=torch.float64, device="cpu") + parts.covariances @ (B.mT @ B)
+    after = torch.linalg.solve(A, parts.covariances)
+    step = (after @ (miss @ B)[..., None])[..., 0]
+    heat = (miss * (miss - step @ B.mT)).sum(-1)
+    weights = (parts.weights.log() - 0.5 * heat - 0.5 * torch.linalg.det(A).log()).softmax(0)
+    if not bool(weights.isfinite().all()):
+        return None  # tails so wide that they leave float64
+    kept = weights > _NO_PART * float(weights.max())
+    least = 1 / math.hypot(1 / parts.least, _PER_WIDTH * of.gains[0]) if parts.least > 0 else 0.0
+    return Parts(
+        weights[kept] / weights[kept].sum(),
+        (parts.means + step)[kept],
+        0.5 * (after + after.mT)[kept],
+        least,
+        parts.order,
+    )
 
 
 def normalised(log_joint: Tensor) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from toylab._internal.devices import constant
 from toylab._internal.random import uniform
 from toylab.densities.mills import FAR, anywhere, mills, tail
 from toylab.densities.parameters import Vector
+from toylab.densities.products import Axis, Products
 from toylab.densities.truncated import Box, normal_mass_of
 from toylab.densities.two_regime import TwoRegimeDensity
 
@@ -57,6 +59,13 @@ class Laplace(TwoRegimeDensity):
         lines = (*(-step for step in reversed(out[1:])), *out)
         first, second = self.scales
         return [first * step for step in lines], [second * step for step in lines]
+
+    def _as_products(self) -> Products:
+        first, second = (
+            Axis(partial(_blurred_laplace_of, scale), (0.0,), tuple(lines), 0.0, 2 * scale**2)
+            for scale, lines in zip(self.scales, self._smooth_between(), strict=True)
+        )
+        return Products(torch.ones(1, dtype=torch.float64, device="cpu"), ((first, second),))
 
     def _clean(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         b = constant(self.scales, x)
@@ -109,6 +118,11 @@ def _blurred_interval(t: Tensor, b: float, side: tuple[float, ...], sigma: Tenso
     mean = (r * slope).sum(-1)
     between = (r * (slope - mean[..., None]).square()).sum(-1)
     return log_p.logsumexp(-1), mean, (r * curvature).sum(-1) + between
+
+
+def _blurred_laplace_of(scale: float, t: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    t, sigma = torch.broadcast_tensors(t, sigma)
+    return _blurred_laplace(t, constant(scale, t), sigma)
 
 
 def _blurred_laplace(t: Tensor, b: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:

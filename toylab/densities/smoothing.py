@@ -12,7 +12,8 @@ them, whose integral against a Gaussian is taken to rounding however narrow this
 as a truncated law does. Panels are cut until they resolve the law. Each fourfold level has a grid of its own, from
 which those between are made.
 
-A law that is a mixture of Gaussians under noise needs no grid: see the module ``parts``.
+A law that is a mixture of Gaussians under noise, or of laws with independent coordinates, needs no such grid: see the
+modules ``parts`` and ``products``.
 """
 
 import math
@@ -25,9 +26,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toylab._internal import validate
 from toylab._internal.warn import warn
 from toylab.densities.density import Affine, Density, Noised
 from toylab.densities.parts import Parts, unknown
+from toylab.densities.products import Products, unknown_of_products
 
 _ORDER = 16  # nodes per panel
 _SHARES = (0.125, 0.25, 0.5)  # of the bounds of a law, between which its tails are compared
@@ -138,8 +141,8 @@ def excess(density: Density, level: float) -> float:
     if isinstance(density, Noised):
         total = math.hypot(level, density.std)
         return (density.std / total) ** 2 + (level / total) ** 2 * excess(density.density, total)
-    if (by_parts := left(None, density, level)) is not None:
-        return by_parts
+    if (known_parts := left(None, density, level)) is not None:
+        return known_parts
     known = law(density)
     least = known.base.level
     if level >= least:
@@ -151,19 +154,23 @@ def variance(density: Density) -> float:
     """E|x_1 - E x_1|^2; raises as ``excess``."""
     if isinstance(density, Affine):
         return density.factor**2 * variance(density.density)
+    if (products := density._as_products()) is not None:
+        return products.variance
     low, high = density.bounds()
     parts = density._as_gaussians(float((high - low).max()) or 1.0)
     return law(density).variance if parts is None else parts.variance
 
 
 def left(source: Density | None, density: Density, ratio: float) -> float | None:
-    """1/2 E|x_0 - E[x_0 | x_1 + ratio x_0]|^2, x_1 from the density, or None if that is no mixture of Gaussians.
+    """1/2 E|x_0 - E[x_0 | x_1 + ratio x_0]|^2, x_1 from the density; None if that is no mixture of those below.
 
     Args:
         source: the law of x_0, a mixture of Gaussians; None is N(0, I).
-        density: the law of x_1.
+        density: the law of x_1, made of Gaussians under noise, or of laws with independent coordinates.
         ratio: at least 0.
     """
+    if density._as_products() is not None:
+        return _left_of_products(source, density, ratio)
     known = _of(density, float(torch.sub(*density.bounds()).abs().max()) or 1.0)
     if known is None:
         return None
@@ -180,6 +187,11 @@ def _both(source: Density | None, density: Density, ratio: float) -> tuple[Parts
     of_source = cast(Parts, _of(source, 0.0))
     sigma = ratio * float(torch.linalg.eigvalsh(of_source.covariances).min().sqrt())
     return of_source, cast(Parts, density._as_gaussians(sigma or 1.0))
+
+
+@lru_cache(maxsize=4096)
+def _left_of_products(source: Density | None, density: Density, ratio: float) -> float:
+    return unknown_of_products(cast(Parts, _of(source, 0.0)), cast(Products, density._as_products()), ratio)
 
 
 @lru_cache(maxsize=4096)
@@ -232,6 +244,15 @@ def continued(
         for points in (start + known, start + known[:-1])
     )
     return found, abs(found - simpler)
+
+
+def bounds(density: Density, level: float) -> tuple[Tensor, Tensor]:
+    """Those of a law under noise, also of one that itself knows its clean law alone."""
+    try:
+        return density.bounds(level)
+    except validate.OnlyClean:
+        low, high = density.bounds()
+        return low - 9 * level, high + 9 * level
 
 
 def sheet_below(density: Density, level: float) -> Sheet:
@@ -449,7 +470,7 @@ def _fields(density: Density, place: Place, level: float) -> Callable[[Places], 
 
 def _first(density: Density, place: Place, level: float) -> Places:
     """Edges to begin with: at quantiles of the draws, and no farther apart than a law of few details is smooth."""
-    low, high = density.bounds(level)
+    low, high = bounds(density, level)
     longest = _LONGEST * density.length_scale(level)
 
     def finer(edges: Tensor) -> Tensor:
@@ -502,7 +523,7 @@ def _smoother(density: Density, known: Law, source: Sheet, level: float) -> Shee
 
     if level == source.level:
         return source
-    found = resolve(fields, merged(source.edges, *density.bounds(level), 1.5 * level), known.place, level)
+    found = resolve(fields, merged(source.edges, *bounds(density, level), 1.5 * level), known.place, level)
     if found is None:
         raise ValueError(
             f"no grid of {_ORDER * _MOST_PANELS} nodes to an axis resolves the law with noise of {level:.3g}. Noise it "

@@ -19,8 +19,7 @@ from toylab.paths.coupling import Coupling, independent
 from toylab.paths.draw import draw, require_path
 from toylab.paths.path import Path, VelocityField
 
-_CHANGE = 1e-6  # of the mean over t, relative, that twice as many nodes would still bring
-_LUCK = 0.45  # of the last change: what is to come is taken for no less
+_ERROR = 1e-6  # of the mean over t, relative, by its estimate
 _MOST_NODES = 1024
 _FIRST_LOOK, _USUAL_NODES, _LONG_WAIT = 8, 33, 30.0  # nodes after which a long wait, in seconds, is announced
 
@@ -74,15 +73,11 @@ class FlowMatching:
 
 
 def _mean_over_time(f: Callable[[float], float]) -> float:
-    """int_0^1 f(t) dt by Clenshaw-Curtis at 4, 8, 16 .. nodes, each among the next, until the next would change little.
-
-    The change that is to come is the last one, times the ratio of the last two: they fall at least geometrically. It is
-    taken for about half of the last one at least, as a small change may be luck.
-    """
+    """int_0^1 f(t) dt by Clenshaw-Curtis at 4, 8, 16 .. nodes, each among the next, until the error is small."""
     known: dict[float, float] = {}
-    n, before, total, change, to_come = 4, math.nan, math.nan, math.nan, math.inf
+    n, before, total, error = 4, math.nan, math.nan, math.inf
     start = time.perf_counter()
-    while not to_come <= _CHANGE * abs(total):
+    while not error <= _ERROR * abs(total):
         if n > _MOST_NODES:
             raise ValueError(
                 f"the mean of the irreducible loss over t is {total:.3g} with {n // 2} nodes and {before:.3g} with "
@@ -96,9 +91,31 @@ def _mean_over_time(f: Callable[[float], float]) -> float:
         wait = (time.perf_counter() - start) / len(known) * _USUAL_NODES
         if n == _FIRST_LOOK and wait > _LONG_WAIT:
             warn(f"the irreducible loss is taken at about {_USUAL_NODES} times, which takes some {wait:.0f} s.")
-        integral = chebyshev.chebint(chebyshev.chebfit(nodes, [known[node] for node in nodes.tolist()], n), lbnd=-1)
-        before, total = total, 0.5 * float(chebyshev.chebval(1.0, integral))
-        earlier, change = change, abs(total - before)
-        to_come = change * min(max(change / max(earlier, math.ulp(0.0)), _LUCK), 1.0)
+        series = chebyshev.chebfit(nodes, [known[node] for node in nodes.tolist()], n)
+        before, total = total, 0.5 * float(series @ _integrals(np.arange(n + 1)))
+        if n >= _FIRST_LOOK:
+            error = 0.5 * _error(series)
         n *= 2
     return total
+
+
+def _error(series: np.ndarray) -> float:
+    """What the Chebyshev series through n + 1 nodes may lack of the integral of f over [-1, 1].
+
+    At the nodes T_k, n < k <= 2n, is T_2n-k, so that the coefficient of f at k counts by the difference of their
+    integrals. These coefficients are not known. They are taken for no more than the power of k by which the largest
+    of an octave has fallen to the largest of the next: those of a smooth function fall faster with each octave, those
+    of one with a root at an end of [0, 1] or a kink by a power.
+    """
+    n = len(series) - 1
+    size = np.abs(series)
+    earlier, largest = size[n // 4 + 1 : n // 2 + 1].max(), size[n // 2 + 1 :].max()
+    falls = min(largest / max(earlier, math.ulp(0.0)), 1.0)
+    k = np.arange(n + 1, 2 * n + 1)
+    bound = largest * falls ** np.log2(2 * k / n)  # the largest of an octave may have been its first
+    return float(bound @ np.abs(_integrals(k) - _integrals(2 * n - k)))
+
+
+def _integrals(k: np.ndarray) -> np.ndarray:
+    """int T_k over [-1, 1]."""
+    return np.where(k % 2 == 0, 2 / (1 - np.square(k, dtype=float) + (k % 2)), 0.0)

@@ -22,6 +22,7 @@ from toylab.densities.density import Density
 from toylab.densities.smoothing import (
     Fields,
     Places,
+    bounds,
     continued,
     excess,
     law,
@@ -106,7 +107,7 @@ def _left(source: GaussianMixture, density: Density, ratio: float) -> float:
         return Fields(p, m, spread / ratio**2)
 
     least = min(levels)
-    corners = [(low + ratio * n, high + ratio * n) for low, high in map(density.bounds, levels)]
+    corners = [(low + ratio * n, high + ratio * n) for low, high in (bounds(density, level) for level in levels)]
     low = torch.cat([part for part, _ in corners]).amin(0)
     high = torch.cat([part for _, part in corners]).amax(0)
     sheet = resolve(

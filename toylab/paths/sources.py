@@ -70,6 +70,6 @@ def irreducible_between(source: Density, density: Density, shares: Shares) -> fl
         "the source if none is given, and from one round Gaussian to any density, from several round ones to a density "
         "without edges and kinks inside of its bounds, and from any GaussianMixture to laws that are, given at most "
         "one number, Gaussians or points: mixtures of Gaussians and of Student's t, curves, points, bananas and "
-        "funnels. The error of a velocity is the mean of 1/2 |v(x, t) - path.velocity(p, x, t)|^2 "
-        "over here = draw(path, p.sample((n,))), at here.x and here.t."
+        "funnels; and to Square, Checkerboard and Laplace. The error of a velocity is the mean of "
+        "1/2 |v(x, t) - path.velocity(p, x, t)|^2 over here = draw(path, p.sample((n,))), at here.x and here.t."
     )
