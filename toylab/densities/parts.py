@@ -96,9 +96,22 @@ def unknown(source: Parts, data: Parts, ratio: float) -> float:
     S = C + noise
     gain = C @ _inverse(S)
     weights, mu = source.weights[j] * data.weights[k], data.means[k] + ratio * source.means[j]
-    along = not bool(S[:, 0, 1].any() or C[:, 0, 1].any())
     within = float(weights @ _trace(gain @ noise))
-    return 0.5 * (within + _between(_Sum(weights, mu, S, data.means[k], gain, along))) / ratio**2
+    return 0.5 * (within + spread_of_means(weights, mu, S, data.means[k], gain)) / ratio**2
+
+
+def spread_of_means(weights: Tensor, mu: Tensor, S: Tensor, m: Tensor, gain: Tensor) -> float:
+    """The mean over x of the variance over components of m + gain (x - mu), where x given one of them is N(mu, S).
+
+    Args:
+        weights: of the components, summing to one, shape [K].
+        mu: shape [K, 2].
+        S: shape [K, 2, 2], positive definite.
+        m: shape [K, 2].
+        gain: shape [K, 2, 2].
+    """
+    along = not bool(S[:, 0, 1].any() or gain[:, 0, 1].any() or gain[:, 1, 0].any())
+    return _between(_Sum(weights, mu, S, m, gain, along))
 
 
 def _between(of: _Sum) -> float:

@@ -38,7 +38,7 @@ def check_velocity_objective(
     seen = look_at(losses, truth, many)
     contract.append(check_times(losses, losses_with(draws.fresh()), truth, many, seen))
     if seen is not None:
-        contract.append(check_source(seen, truth))
+        contract.append(check_source(seen))
     if not all(finding.passed for finding in contract):
         return Report(tuple(contract))
     found, offset = FieldEvidence(truth), offset_of(objective, truth.density)

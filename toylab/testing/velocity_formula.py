@@ -51,9 +51,9 @@ def check_times(losses: Losses, other: Losses, truth: VelocityTruth, x: Tensor, 
     return Finding(name, True, "from all of [0, 1]: 0.2 % left out at an end would have been seen")
 
 
-def check_source(seen: Seen, truth: VelocityTruth) -> Finding:
+def check_source(seen: Seen) -> Finding:
     """x_0 is drawn anew for each point."""
-    x0 = start_of(seen, truth.path)
+    x0 = start_of(seen)
     if len(x0) > 1 and bool((x0 - x0[0]).abs().max() < 1e-6 * (1 + x0.abs().max())):
         return _shared("x_0", "torch.randn(x.shape, generator=generator)")
     return Finding("source", True, "x_0 is drawn for each point")
@@ -85,7 +85,7 @@ def check_velocity(found: FieldEvidence[VelocityTruth], seen: Seen | None) -> Fi
     where, curvature = _where(found, off), found.scales()[VELOCITY]
     if curvature.mean <= z * curvature.error + 1e-9:
         return Finding(name, False, f"{where}the loss falls without bound as the field grows: sign of the |v|^2 term")
-    why = "" if seen is None else explain_velocity(seen, found.truth.path)
+    why = "" if seen is None else explain_velocity(seen)
     if why:
         return Finding(name, False, f"{where}the loss is not least at the exact velocity: {why}")
     a = 1 - slopes[VELOCITY].mean / curvature.mean

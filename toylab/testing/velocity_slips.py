@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab.paths import Linear, Path, VelocityField, cosine
+from toylab.paths import Interpolant, Linear, Path, VelocityField, cosine
 from toylab.testing.truth import Losses
 from toylab.testing.velocity_truth import TO_THE_RIGHT, UPWARDS, VelocityTruth
 
@@ -28,6 +28,7 @@ class Seen:
     """What a loss did with the points x_1 of a batch.
 
     Attributes:
+        path: which it should follow.
         t: times, shape [n].
         weight: w, shape [n].
         data: a, shape [n].
@@ -36,6 +37,7 @@ class Seen:
         target_noise: B, shape [n, 2].
     """
 
+    path: Path
     t: Tensor
     weight: Tensor
     data: Tensor
@@ -57,7 +59,9 @@ def calls_of(losses: Losses, x: Tensor) -> list[Call]:
 
 
 def look_at(losses: Losses, truth: VelocityTruth, x: Tensor) -> Seen | None:
-    """What the loss did with x [n, 2], or None if it does not have the usual form."""
+    """What the loss did with x [n, 2], or None if it does not have the usual form, in which x_0 is all the noise."""
+    if isinstance(truth.path, Interpolant):
+        return None
     step = torch.tensor([1.0, 0.5], dtype=x.dtype, device=x.device)
     found = []
     for x1 in (x, x + step):
@@ -77,11 +81,13 @@ def look_at(losses: Losses, truth: VelocityTruth, x: Tensor) -> Seen | None:
     if not (torch.equal(t, other_t) and _close(*shares.unbind(-1)) and _close(*target_shares.unbind(-1))):
         return None
     data, target_data = shares[:, 0], target_shares[:, 0]
-    return Seen(t, weight, data, points - data[:, None] * x, target_data, target - target_data[:, None] * x)
+    noise, target_noise = points - data[:, None] * x, target - target_data[:, None] * x
+    return Seen(truth.path, t, weight, data, noise, target_data, target_noise)
 
 
-def explain_velocity(seen: Seen, path: Path) -> str:
+def explain_velocity(seen: Seen) -> str:
     """The slip in words; empty if it is not a known one."""
+    path = seen.path
     inside = (seen.t > _INSIDE) & (seen.t < 1 - _INSIDE) & (seen.weight > 0)
     if int(inside.sum()) < 100:
         return ""
@@ -194,10 +200,10 @@ def _explain_target(here: _Shares, x0: Tensor, a: Tensor, b: Tensor, data: Tenso
     return ""
 
 
-def start_of(seen: Seen, path: Path) -> Tensor:
+def start_of(seen: Seen) -> Tensor:
     """x_0 of each point inside of the ends of time, as x_t tells it, shape [m, 2]."""
     inside = (seen.t > _INSIDE) & (seen.t < 1 - _INSIDE)
-    return seen.noise[inside] / _Shares(path, seen.t[inside]).noise[:, None]
+    return seen.noise[inside] / _Shares(seen.path, seen.t[inside]).noise[:, None]
 
 
 def explain_weight(seen: Seen, truth: VelocityTruth) -> str:
@@ -214,7 +220,7 @@ def explain_weight(seen: Seen, truth: VelocityTruth) -> str:
         ranks = (torch.arange(len(seen.t), dtype=seen.t.dtype, device=seen.t.device) + 0.5) / len(seen.t)
         uneven = float((seen.t.sort().values - ranks).abs().max()) > _UNEVEN
         return "times are not drawn uniformly; if that is meant, say so by weight=, the density of t" if uneven else ""
-    here, t = _Shares(truth.path, seen.t), seen.t
+    here, t = _Shares(seen.path, seen.t), seen.t
     change = here.data_rate * here.noise - here.noise_rate * here.data
     weights = {
         "that of a prediction of the clean point, (1 - t)^2 on the linear path": (here.noise / change) ** 2,
