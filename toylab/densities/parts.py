@@ -94,7 +94,7 @@ def unknown(source: Parts, data: Parts, ratio: float) -> float:
     k = torch.arange(len(data.weights), device="cpu").repeat(len(source.weights))
     C, noise = data.covariances[k], ratio**2 * source.covariances[j]
     S = C + noise
-    gain = C @ _inverse(S)
+    gain = C @ inverse(S)
     weights, mu = source.weights[j] * data.weights[k], data.means[k] + ratio * source.means[j]
     within = float(weights @ _trace(gain @ noise))
     return 0.5 * (within + spread_of_means(weights, mu, S, data.means[k], gain)) / ratio**2
@@ -161,7 +161,7 @@ def _slanted(of: _Sum, middle: Tensor, side: Tensor, near: Tensor, t: Tensor) ->
     """The same for Gaussians in any direction: polynomials in the place in the box, summed by products of matrices."""
     x1, x2 = (each.flatten() for each in torch.meshgrid(t, t, indexing="ij"))
     basis = torch.stack([torch.ones_like(x1), x1, x2, x1 * x1, x1 * x2, x2 * x2])  # [6, 256]
-    precision, gap = _inverse(of.S), middle[:, None] - of.mu
+    precision, gap = inverse(of.S), middle[:, None] - of.mu
     pull = (precision @ gap[..., None])[..., 0]
     constant = (of.weights / (2 * math.pi * _determinant(of.S).sqrt())).log() - 0.5 * (gap * pull).sum(-1)
     scale = side[:, None]
@@ -236,7 +236,7 @@ def _reaches(of: _Sum, wide: Tensor, reach: Tensor, low: Tensor, high: Tensor, p
     gap = torch.maximum(low - mu, mu - high).clamp(min=0) / wide[part]
     if of.along:
         return gap.square().sum(-1) < far**2
-    precision = _inverse(of.S)[part]
+    precision = inverse(of.S)[part]
     middle, half = 0.5 * (low + high) - mu, 0.5 * (high - low)
     distance = (middle * (precision @ middle[..., None])[..., 0]).sum(-1).clamp(min=0).sqrt()
     radius = (half * (precision.abs() @ half[..., None])[..., 0]).sum(-1).sqrt()
@@ -259,7 +259,8 @@ def _determinant(A: Tensor) -> Tensor:
     return A[..., 0, 0] * A[..., 1, 1] - A[..., 0, 1] * A[..., 1, 0]
 
 
-def _inverse(A: Tensor) -> Tensor:
+def inverse(A: Tensor) -> Tensor:
+    """Of matrices [..., 2, 2], by their adjugates."""
     (a, b), (c, d) = (row.unbind(-1) for row in A.unbind(-2))
     adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
     return adjugate / _determinant(A)[..., None, None]

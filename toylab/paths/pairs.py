@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from toylab.densities import GaussianMixture
-from toylab.densities.parts import spread_of_means
+from toylab.densities.parts import inverse, spread_of_means
 from toylab.paths.shares import Shares
 
 
@@ -51,7 +51,7 @@ def pair_left(source: GaussianMixture, density: GaussianMixture, shares: Shares)
     """
     weights, _, D, _, C = _pairs(source, density)
     log_weights, mu, S, drift, slope = _given(source, density, weights, shares)
-    gain = torch.linalg.solve(S, slope).mT
+    gain = slope @ inverse(S)
     own = shares.source_rate**2 * _trace(D) + shares.data_rate**2 * _trace(C)
     within = float(weights @ (own - _trace(gain @ slope)))
     return 0.5 * (within + spread_of_means(weights, mu, S, drift, gain))
