@@ -28,7 +28,7 @@ class Interpolant:
 
     The noise smooths the law of x_t between the ends, for t in (0, 1), whatever source and data are: it has a score
     there, s(x, t) = -E[z | x_t = x] / gamma. With the velocity v(x, t) = E[I'_t + gamma' z | x_t = x] this gives, for
-    any epsilon >= 0, a process of the same laws, dx = (v + epsilon s) dt + sqrt(2 epsilon) dw (``samplers.flow_sde``).
+    any epsilon >= 0, a process of the same laws, dx = (v + epsilon s) dt + sqrt(2 epsilon) dw.
     From N(0, I) alone a latent is only another schedule, that of the noise sqrt(sigma^2 + gamma^2).
     Source: Albergo, Boffi & Vanden-Eijnden 2023 (arXiv:2303.08797), definition 2.1 and eq. 4.1.
 
