@@ -8,7 +8,7 @@ import torch
 
 from toylab.densities import GaussianMixture, isotropic
 from toylab.objectives import Denoising, FlowMatching, Implicit
-from toylab.paths import GaussianPath, Linear, cosine, optimal_transport
+from toylab.paths import GaussianPath, Interpolant, Linear, cosine, optimal_transport
 from toylab.testing import check_objective
 from toylab.testing.field_evidence import FieldEvidence
 from toylab.testing.run import Draws
@@ -83,6 +83,24 @@ def logit_normal(velocity, x, *, generator=None):
     return half_square(velocity(straight(x, t, x0), t[:, 0]) - (x - x0))
 
 
+BRIDGE = Interpolant(Linear(SOURCE), lambda t: (t * (1 - t)).sqrt())
+BUMP = Interpolant(Linear(SOURCE), lambda t: t * (1 - t))
+
+
+def with_noise(rate=1.0, again=False):
+    """As it is usually written where gamma' is bounded: with 1/2 |gamma' z|^2, and z of one sign."""
+
+    def loss(velocity, x, *, generator=None):
+        t = torch.rand(len(x), dtype=x.dtype, generator=generator)
+        x0 = SOURCE.to(x.dtype).sample((len(x),), generator=generator)
+        z = torch.randn(x.shape, dtype=x.dtype, generator=generator)
+        y = BUMP.point(x0, x, t, z)
+        z = torch.randn(x.shape, dtype=x.dtype, generator=generator) if again else z
+        return half_square(velocity(y, t) - (x - x0) - rate * (1 - 2 * t)[:, None] * z)
+
+    return loss
+
+
 def density_of_logit_normal(t):
     return torch.exp(-0.5 * torch.logit(t) ** 2) / (math.sqrt(2 * math.pi) * t * (1 - t))
 
@@ -97,6 +115,8 @@ SOUND = {
     "time from the data": (from_the_data, {"density": ONE, "network_of": lambda v: lambda x, t: -v(x, 1 - t)}),
     "a sum over coordinates": (regression(weight=lambda t: 2.0), {"density": ONE, "weight": 2.0}),
     "a weight": (regression(weight=lambda t: 1 - t), {"density": ONE, "weight": lambda t: 1 - t}),
+    "latent noise": (FlowMatching(BRIDGE), {"path": BRIDGE, "density": ONE}),
+    "latent noise, squares": (with_noise(), {"path": BUMP, "density": ONE}),
     "logit-normal times": (logit_normal, {"density": ONE, "weight": density_of_logit_normal}),
 }
 
@@ -186,6 +206,14 @@ MUTANTS = {
     "no time": (written(lambda v, x, t, x0: half_square(v(x))), "calls velocity(x) without a time"),
     "pairs of a batch": (FlowMatching(Linear(), optimal_transport), "with a coupling other than paths.independent"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("slip", [{"rate": 0.0}, {"rate": -1.0}, {"again": True}], ids=str)
+def test_slips_of_the_latent_noise_are_seen(slip):
+    """Left out of the target, of the wrong sign there, and another draw than in x_t."""
+    report = check_objective(with_noise(**slip), path=BUMP, density=ONE, n=N)
+    assert not report.passed and not report.undecided
+    assert "the loss is not least at the exact velocity" in report.wrong
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -78,6 +78,11 @@ def energy(x: torch.Tensor) -> torch.Tensor:
     return 0.5 * x.square().sum(-1)
 
 
+def bump(t: torch.Tensor) -> torch.Tensor:
+    """A latent noise that is gone at both ends."""
+    return t * (1 - t)
+
+
 def network() -> networks.ScoreMLP:
     """A small one."""
     return networks.ScoreMLP(8, 1, generator=generator())
@@ -287,6 +292,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "velocity": lambda: networks.VelocityMLP(8, 1, generator=generator()),
     "x0": lambda: points() + 1.0,
     "x1": points,
+    "z": points,
     "source": lambda: P,
     "coupling": lambda: paths.optimal_transport,
     "noise": points,
@@ -341,6 +347,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "samplers.replacement": MEASURED | {"n_resamplings": lambda: 2},
     "samplers.smc": {"guided": measured, "n_populations": lambda: 2},
     "paths.GaussianPath": {"alpha": lambda: torch.sin, "sigma": lambda: torch.cos},
+    "paths.Interpolant": {"path": paths.Linear, "gamma": lambda: bump},
     "objectives.FlowMatching": {"path": paths.Linear},
     "objectives.ClassConditional": {"objective": lambda: objectives.NoiseConditional(torch.tensor([1.0, 0.5]))},
     "objectives.ClassConditional.__call__": {"score": lambda: levels_network()},
@@ -561,6 +568,7 @@ def instances() -> dict[str, Any]:
         "sde.SubVP": sde.SubVP(),
         "paths.Linear": paths.Linear(),
         "paths.GaussianPath": paths.cosine(),
+        "paths.Interpolant": paths.Interpolant(paths.Linear(), bump),
         "networks.VelocityMLP": networks.VelocityMLP(8, 1, generator=generator()),
         "networks.ScoreMLP": network(),
         "networks.EnergyMLP": energy_network(),

@@ -8,7 +8,7 @@ import torch
 from toylab.densities import Checkerboard, Circle, GaussianMixture, Points, isotropic, two_modes
 from toylab.networks import ScoreMLP, VelocityMLP
 from toylab.objectives import FlowMatching
-from toylab.paths import GaussianPath, Linear, cosine, draw, of_sde, optimal_transport
+from toylab.paths import GaussianPath, Interpolant, Linear, cosine, draw, of_sde, optimal_transport
 from toylab.sde import VP
 from toylab.training import fit
 
@@ -25,6 +25,8 @@ CASES = {
     "cosine": (cosine(), MIXTURE),
     "cosine, between mixtures": (cosine(SOURCE), MIXTURE),
     "of an SDE": (of_sde(VP(0.5, 5.0, t_min=0.01)), MIXTURE),
+    "with a bridge between mixtures": (Interpolant(Linear(SOURCE), lambda t: (2 * t * (1 - t)).sqrt()), MIXTURE),
+    "with smooth noise, cosine": (Interpolant(cosine(), lambda t: 2 * t * (1 - t)), MIXTURE),
 }
 N = 50_000
 

@@ -9,7 +9,7 @@ from scipy.stats import chi2
 from toylab.densities import Circle, GaussianMixture, TwoMoons, isotropic, ring
 from toylab.networks import ScoreMLP, VelocityMLP
 from toylab.objectives import FlowMatching
-from toylab.paths import Linear, cosine, of_sde, velocity_to_score
+from toylab.paths import Interpolant, Linear, cosine, of_sde, velocity_to_score
 from toylab.samplers import (
     euler_step,
     flow,
@@ -143,12 +143,19 @@ def test_points_that_diverge_are_marked():
 # ------------------------------------------------------------------------------------------------ likelihood
 
 
-@pytest.mark.parametrize("path", [Linear(), cosine(), Linear(SOURCE)], ids=["linear", "cosine", "between mixtures"])
+BRIDGE = Interpolant(Linear(SOURCE), lambda t: (t * (1 - t)).sqrt())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [Linear(), cosine(), Linear(SOURCE), BRIDGE],
+    ids=["linear", "cosine", "between mixtures", "with latent noise"],
+)
 def test_likelihood_is_the_exact_log_density(path):
     """Of draws, and in the tails: there to 1e-6 of log p."""
     tails = torch.tensor([[9.0, 0.0], [0.0, 0.0], [-7.0, 7.0]], dtype=torch.float64)
     x = torch.cat([draws(3), tails])
-    source = path.source if isinstance(path, Linear) else None
+    source = getattr(path.path if path is BRIDGE else path, "source", None)
     found = flow_log_likelihood(exact(path, MIXTURE), x, source=source)
     truth = MIXTURE.log_prob(x)
     assert float(((found.log_prob - truth) / (1 + truth.abs())).abs().max()) < 1e-6

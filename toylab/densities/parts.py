@@ -94,11 +94,24 @@ def unknown(source: Parts, data: Parts, ratio: float) -> float:
     k = torch.arange(len(data.weights), device="cpu").repeat(len(source.weights))
     C, noise = data.covariances[k], ratio**2 * source.covariances[j]
     S = C + noise
-    gain = C @ _inverse(S)
+    gain = C @ inverse(S)
     weights, mu = source.weights[j] * data.weights[k], data.means[k] + ratio * source.means[j]
-    along = not bool(S[:, 0, 1].any() or C[:, 0, 1].any())
     within = float(weights @ _trace(gain @ noise))
-    return 0.5 * (within + _between(_Sum(weights, mu, S, data.means[k], gain, along))) / ratio**2
+    return 0.5 * (within + spread_of_means(weights, mu, S, data.means[k], gain)) / ratio**2
+
+
+def spread_of_means(weights: Tensor, mu: Tensor, S: Tensor, m: Tensor, gain: Tensor) -> float:
+    """The mean over x of the variance over components of m + gain (x - mu), where x given one of them is N(mu, S).
+
+    Args:
+        weights: of the components, summing to one, shape [K].
+        mu: shape [K, 2].
+        S: shape [K, 2, 2], positive definite.
+        m: shape [K, 2].
+        gain: shape [K, 2, 2].
+    """
+    along = not bool(S[:, 0, 1].any() or gain[:, 0, 1].any() or gain[:, 1, 0].any())
+    return _between(_Sum(weights, mu, S, m, gain, along))
 
 
 def _between(of: _Sum) -> float:
@@ -148,7 +161,7 @@ def _slanted(of: _Sum, middle: Tensor, side: Tensor, near: Tensor, t: Tensor) ->
     """The same for Gaussians in any direction: polynomials in the place in the box, summed by products of matrices."""
     x1, x2 = (each.flatten() for each in torch.meshgrid(t, t, indexing="ij"))
     basis = torch.stack([torch.ones_like(x1), x1, x2, x1 * x1, x1 * x2, x2 * x2])  # [6, 256]
-    precision, gap = _inverse(of.S), middle[:, None] - of.mu
+    precision, gap = inverse(of.S), middle[:, None] - of.mu
     pull = (precision @ gap[..., None])[..., 0]
     constant = (of.weights / (2 * math.pi * _determinant(of.S).sqrt())).log() - 0.5 * (gap * pull).sum(-1)
     scale = side[:, None]
@@ -223,7 +236,7 @@ def _reaches(of: _Sum, wide: Tensor, reach: Tensor, low: Tensor, high: Tensor, p
     gap = torch.maximum(low - mu, mu - high).clamp(min=0) / wide[part]
     if of.along:
         return gap.square().sum(-1) < far**2
-    precision = _inverse(of.S)[part]
+    precision = inverse(of.S)[part]
     middle, half = 0.5 * (low + high) - mu, 0.5 * (high - low)
     distance = (middle * (precision @ middle[..., None])[..., 0]).sum(-1).clamp(min=0).sqrt()
     radius = (half * (precision.abs() @ half[..., None])[..., 0]).sum(-1).sqrt()
@@ -246,7 +259,8 @@ def _determinant(A: Tensor) -> Tensor:
     return A[..., 0, 0] * A[..., 1, 1] - A[..., 0, 1] * A[..., 1, 0]
 
 
-def _inverse(A: Tensor) -> Tensor:
+def inverse(A: Tensor) -> Tensor:
+    """Of matrices [..., 2, 2], by their adjugates."""
     (a, b), (c, d) = (row.unbind(-1) for row in A.unbind(-2))
     adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
     return adjugate / _determinant(A)[..., None, None]

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from toylab.densities.density import Density
 from toylab.objectives.inputs import check_inputs, require_density
 from toylab.objectives.squares import half_squared_distance
 from toylab.paths.coupling import Coupling, independent
-from toylab.paths.draw import draw, require_path
+from toylab.paths.draw import Draw, draw, require_path
+from toylab.paths.interpolant import Interpolant
 from toylab.paths.path import Path, VelocityField
 
 _ERROR = 1e-6  # of the mean over t, relative, by its estimate
@@ -33,12 +35,16 @@ class FlowMatching:
     minus the ``offset``. It is called with a velocity of x and t, such as ``networks.VelocityMLP()``.
     Source: Lipman et al. 2023 (arXiv:2210.02747), eq. 9; couplings: Tong et al. 2024 (arXiv:2302.00482).
 
+    Along a ``paths.Interpolant``, x_t = I_t + gamma z, the mean of 1/2 |gamma' z|^2 may be infinite. There the loss is
+    without that term, 1/2 |v(x_t, t) - I'_t|^2 - gamma' z . v(x_t, t), and it is averaged over z and -z, so that its
+    variance is finite, too: two evaluations per point. Source: Albergo et al. 2023 (arXiv:2303.08797), sections 2.2, 6.
+
     Args:
         path: such as ``paths.Linear()``.
         coupling: which x_0 goes with which point: ``paths.independent``, or ``paths.optimal_transport`` of each batch.
     """
 
-    path: Path
+    path: Path | Interpolant
     coupling: Coupling = independent
 
     def __post_init__(self) -> None:
@@ -49,6 +55,8 @@ class FlowMatching:
         """One loss per point, shape [n], for points x [n, 2]."""
         velocity = check_inputs(velocity, x, generator, fields.VELOCITY, "velocity")
         here = draw(self.path, x, coupling=self.coupling, generator=generator)
+        if isinstance(self.path, Interpolant):
+            return _of_both_signs(self.path, velocity, here)
         return half_squared_distance(velocity(here.x, here.t), here.target)
 
     def offset(self, density: Density) -> float:
@@ -70,6 +78,16 @@ class FlowMatching:
                 "depends on the size of the batch."
             )
         return -_mean_over_time(lambda t: self.path.irreducible(density, t))
+
+
+def _of_both_signs(path: Interpolant, velocity: VelocityField, here: Draw) -> Tensor:
+    """1/2 |v - I'_t|^2 - gamma' z . v, its mean over z and -z, shape [n]."""
+    drawn = cast(Tensor, here.z)
+    z, without = torch.stack([drawn, -drawn]), path.path.derivative(here.x0, here.x1, here.t)
+    x = path.path.point(here.x0, here.x1, here.t) + path.gamma(here.t)[:, None] * z
+    v = velocity(x.flatten(0, 1), here.t.repeat(2)).view_as(x)
+    pushed = path.gamma_rate(here.t)[:, None] * drawn * (v[0] - v[1])
+    return half_squared_distance(v, without.expand_as(v)).mean(0) - 0.5 * pushed.sum(-1)
 
 
 def _mean_over_time(f: Callable[[float], float]) -> float:

@@ -19,6 +19,7 @@ from toylab.paths.coupling import Coupling, independent, optimal_transport
 from toylab.paths.diffusion import of_sde
 from toylab.paths.draw import Draw, draw
 from toylab.paths.gaussian import GaussianPath, cosine
+from toylab.paths.interpolant import Interpolant
 from toylab.paths.linear import Linear
 from toylab.paths.path import NoisePath, Path, VelocityField
 
@@ -26,6 +27,7 @@ __all__ = [
     "Coupling",
     "Draw",
     "GaussianPath",
+    "Interpolant",
     "Linear",
     "NoisePath",
     "Path",

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.random import uniform
+from toylab._internal.random import normal_like, uniform
 from toylab.paths.coupling import Coupling, independent
+from toylab.paths.interpolant import Interpolant
 from toylab.paths.path import Path
 
 
@@ -22,6 +23,7 @@ class Draw:
         t: times, shape [...].
         x: the points x_t, shape [..., 2].
         target: their derivatives x'_t, shape [..., 2].
+        z: the latent noise of an ``Interpolant``, shape [..., 2]; None on other paths.
     """
 
     x0: Tensor
@@ -29,10 +31,20 @@ class Draw:
     t: Tensor
     x: Tensor
     target: Tensor
+    z: Tensor | None = None
 
 
-def draw(path: Path, x1: Tensor, *, coupling: Coupling = independent, generator: torch.Generator | None = None) -> Draw:
+def draw(
+    path: Path | Interpolant,
+    x1: Tensor,
+    *,
+    coupling: Coupling = independent,
+    generator: torch.Generator | None = None,
+) -> Draw:
     """Starts and times for data points, uniform on [0, 1), and the points between.
+
+    Along an ``Interpolant`` x_t and x'_t share their draw of z. Times are greater than 0 there, as gamma' may be
+    infinite at 0.
 
     Args:
         path: such as ``Linear()``.
@@ -50,7 +62,10 @@ def draw(path: Path, x1: Tensor, *, coupling: Coupling = independent, generator:
     validate.points("x1", x1)
     t = uniform(x1.shape[:-1], dtype=x1.dtype, device=x1.device, generator=generator)
     x0 = coupling(path.start(x1, generator), x1)
-    return Draw(x0, x1, t, path.point(x0, x1, t), path.derivative(x0, x1, t))
+    if not isinstance(path, Interpolant):
+        return Draw(x0, x1, t, path.point(x0, x1, t), path.derivative(x0, x1, t))
+    t, z = t.clamp(min=0.5 * torch.finfo(t.dtype).eps), normal_like(x1, generator)  # the least time above 0
+    return Draw(x0, x1, t, path.point(x0, x1, t, z), path.derivative(x0, x1, t, z), z)
 
 
 @lru_cache
@@ -59,9 +74,9 @@ def _is_path(kind: type) -> bool:
     return issubclass(kind, Path)
 
 
-def require_path(path: Path) -> Path:
+def require_path(path: Path | Interpolant) -> Path | Interpolant:
     """Return ``path``, or raise ``TypeError`` unless it is one."""
-    if isinstance(path, type) or not _is_path(type(path)):
+    if isinstance(path, type) or not (isinstance(path, Interpolant) or _is_path(type(path))):
         given = f"the class {path.__name__}" if isinstance(path, type) else f"a {type(path).__name__}"
         raise TypeError(
             f"path is {given}: give a path, such as Linear() or cosine(), or an object with start, point, derivative, "

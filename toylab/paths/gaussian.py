@@ -1,7 +1,6 @@
 """The path of any two schedules: x_t = alpha(t) x_1 + sigma(t) z."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,10 +11,9 @@ from toylab._internal import validate
 from toylab._internal.display import short
 from toylab._internal.random import normal_like
 from toylab.densities.density import Density
+from toylab.paths.path import Schedule
 from toylab.paths.sources import exact_irreducible, exact_velocity
 from toylab.paths.times import check_ends, time_like, time_tensor
-
-Schedule = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -42,27 +40,13 @@ class GaussianPath:
     def __post_init__(self) -> None:
         if self.source is not None:
             require_law("source", self.source)
-        validate.function("alpha", self.alpha, "lambda t: t")
-        validate.function("sigma", self.sigma, "lambda t: 1 - t")
-        for name, schedule in (("alpha", self.alpha), ("sigma", self.sigma)):
-            t = torch.tensor([0.25, 0.5], dtype=torch.float64, device="cpu")
-            found = schedule(t)
-            if not isinstance(found, Tensor) or found.shape != t.shape:
-                given = f"shape {list(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-                raise ValueError(
-                    f"{name} gives {given} for times of shape [2]: it must give one number per time, as "
-                    "lambda t: 1 - t does, or torch.ones_like for a constant."
-                )
-            if bool((found < 0).any()):
-                raise ValueError(
-                    f"{name} gives {short(found.tolist())} at the times {short(t.tolist())}: shares of a path are not "
-                    "negative. If data and noise are to meet with the other sign, change the sign of the data."
-                )
+        check_schedule("alpha", self.alpha, "lambda t: t")
+        check_schedule("sigma", self.sigma, "lambda t: 1 - t")
 
     def rates(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
         """alpha'(t) and sigma'(t), each of the shape of t."""
         time = time_tensor(t)
-        return _rate(self.alpha, time), _rate(self.sigma, time)
+        return rate(self.alpha, time), rate(self.sigma, time)
 
     def start(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draws of x_0, of the shape, dtype and device of ``like`` [..., 2]."""
@@ -150,8 +134,26 @@ class _QuarterTurn:
         )
 
 
-def _rate(schedule: Schedule, t: Tensor) -> Tensor:
-    """Its derivative by reverse mode, which works inside of a forward-mode divergence, too."""
+def check_schedule(name: str, schedule: Schedule, example: str) -> None:
+    """Raise unless it gives one number per time, at least 0."""
+    validate.function(name, schedule, example, takes=1)
+    t = torch.tensor([0.25, 0.5], dtype=torch.float64, device="cpu")
+    found = schedule(t)
+    if not isinstance(found, Tensor) or found.shape != t.shape:
+        given = f"shape {list(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise ValueError(
+            f"{name} gives {given} for times of shape [2]: it must give one number per time, as {example} does, or "
+            "torch.ones_like for a constant."
+        )
+    if bool((found < 0).any()):
+        raise ValueError(
+            f"{name} gives {short(found.tolist())} at the times {short(t.tolist())}: shares of a path are not "
+            "negative. Give its absolute value; for the other sign, change that of the data."
+        )
+
+
+def rate(schedule: Schedule, t: Tensor) -> Tensor:
+    """The derivative of a schedule by reverse mode, which works inside of a forward-mode divergence, too."""
     if isinstance(schedule, _QuarterTurn):
         return schedule.rate(t)
     with torch.inference_mode(False):

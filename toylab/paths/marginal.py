@@ -17,7 +17,7 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab.densities.density import Density
 from toylab.densities.smoothing import excess, variance
-from toylab.paths.path import NoisePath
+from toylab.paths.path import NoisePath, Schedule
 from toylab.paths.posterior import posterior
 from toylab.paths.times import time_like
 
@@ -33,14 +33,14 @@ def marginal_velocity(path: NoisePath, density: Density, x: Tensor, t: Tensor | 
     """
     time = time_like(t, x)
     alpha, sigma = path.alpha(time), path.sigma(time)
-    _, clean, noise = posterior(density, x, alpha, sigma)
+    _, clean, noise, _ = posterior(density, x, alpha, sigma)
     alpha_rate, sigma_rate = path.rates(time)
     steep = (sigma == 0) & ~sigma_rate.isfinite()
     if not validate.readable(steep) or not bool(steep.any()):
         require_finite(time, alpha_rate, sigma_rate)
         return alpha_rate[..., None] * clean + sigma_rate[..., None] * noise
     require_finite(time, alpha_rate, torch.where(steep, 0.0, sigma_rate))
-    product = _product_at_an_end(path, time)
+    product = product_at_an_end(lambda s: path.sigma(s) * path.rates(s)[1], time, steep)
     pull = -(product / alpha)[..., None] * density.score(x / alpha[..., None])
     second = torch.where(steep[..., None], pull, sigma_rate[..., None] * noise)
     return alpha_rate[..., None] * clean + second
@@ -70,14 +70,18 @@ def require_finite(t: Tensor, alpha_rate: Tensor, sigma_rate: Tensor) -> tuple[T
     return alpha_rate, sigma_rate
 
 
-def _product_at_an_end(path: NoisePath, t: Tensor) -> Tensor:
-    """sigma sigma' at the ends 0 and 1, where it is 0 times infinity: the cubic through four times inside, [...]."""
+def product_at_an_end(product: Schedule, t: Tensor, steep: Tensor) -> Tensor:
+    """sigma sigma' at the ends 0 and 1, where it is 0 times infinity: the cubic through four times inside, [...].
+
+    Args:
+        product: maps times to sigma sigma'.
+        t: times, shape [...].
+        steep: where the product is to be had, and raises if it is not, shape [...].
+    """
     inside = torch.where(t > 0.5, -_STEP, _STEP).double()
-    times = [t.double() + k * inside for k in range(1, 5)]
-    values = torch.stack([path.sigma(time) * path.rates(time)[1] for time in times], -1)
+    values = torch.stack([product(t.double() + k * inside) for k in range(1, 5)], -1)
     cubic = values @ values.new_tensor([4.0, -6.0, 4.0, -1.0])
     square = values @ values.new_tensor([3.0, -3.0, 1.0, 0.0])
-    steep = (path.sigma(t) == 0) & ~path.rates(t)[1].isfinite()
     settled = ~steep | ((cubic - square).abs() <= _SETTLED * (1 + cubic.abs()))
     require_finite(t, torch.where(settled, 0.0, math.inf), torch.zeros_like(t))
     return cubic.to(t)

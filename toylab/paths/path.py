@@ -1,11 +1,15 @@
 """What a path is, and what a velocity."""
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from toylab.densities.density import Density
+
+Schedule = Callable[[Tensor], Tensor]
+"""schedule(t): times in [0, 1] in, one number per time out, shape of t."""
 
 
 @runtime_checkable

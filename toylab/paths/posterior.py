@@ -29,10 +29,11 @@ class Posterior(NamedTuple):
     log_density: Tensor  # of x, shape [...]
     clean: Tensor  # E[x_1 | x], shape [..., 2]
     noise: Tensor  # E[z | x], shape [..., 2]
+    score: Tensor  # of x, which is -E[z | x] / sigma, shape [..., 2]
 
 
 def posterior(density: Density, x: Tensor, alpha: Tensor, sigma: Tensor) -> Posterior:
-    """The density of x and both means, computed in float64.
+    """The density and the score of x and both means, computed in float64.
 
     Args:
         density: the law of x_1.
@@ -42,19 +43,23 @@ def posterior(density: Density, x: Tensor, alpha: Tensor, sigma: Tensor) -> Post
     """
     y, alpha, sigma = x.double(), alpha.double(), sigma.double()
     small = alpha < _SMALL
-    log_q, clean, noise = _by_the_score(density, y, alpha.clamp(min=_SMALL), sigma)
+    log_q, clean, noise, score = _by_the_score(density, y, alpha.clamp(min=_SMALL), sigma)
     if not validate.readable(small) or bool(small.any()):
         near_log_q, near = _interpolated(density, y, alpha, sigma)
-        beside = (y - alpha[..., None] * near) / torch.where(small, sigma, 1.0)[..., None]
+        level = torch.where(small, sigma, 1.0)[..., None]
+        beside = (y - alpha[..., None] * near) / level
         log_q = torch.where(small, near_log_q, log_q)
         clean, noise = torch.where(small[..., None], near, clean), torch.where(small[..., None], beside, noise)
-    return Posterior(log_q.to(x), clean.to(x), noise.to(x))
+        score = torch.where(small[..., None], -beside / level, score)
+    return Posterior(log_q.to(x), clean.to(x), noise.to(x), score.to(x))
 
 
 def _by_the_score(density: Density, x: Tensor, alpha: Tensor, sigma: Tensor) -> Posterior:
     plain, level = x / alpha[..., None], sigma / alpha
     log_p, s = density.log_prob_and_score(plain, level)
-    return Posterior(log_p - 2 * alpha.log(), plain + level[..., None] ** 2 * s, -level[..., None] * s)
+    return Posterior(
+        log_p - 2 * alpha.log(), plain + level[..., None] ** 2 * s, -level[..., None] * s, s / alpha[..., None]
+    )
 
 
 def _interpolated(density: Density, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +68,7 @@ def _interpolated(density: Density, x: Tensor, alpha: Tensor, sigma: Tensor) -> 
     shares = ((u - 4) * (u - 9) / 24, (u - 1) * (u - 9) / -15, (u - 1) * (u - 4) / 40)  # Lagrange's, at u = 1, 4, 9
     total = x.new_zeros((*x.shape[:-1], 3))
     for k, share in enumerate(shares, start=1):
-        log_q, clean, _ = _by_the_score(density, torch.stack([x, -x]), torch.full_like(alpha, k * _SMALL), sigma)
+        log_q, clean, *_ = _by_the_score(density, torch.stack([x, -x]), torch.full_like(alpha, k * _SMALL), sigma)
         here, mirrored = torch.cat([clean, log_q[..., None]], -1).unbind(0)
         odd = (alpha / (k * _SMALL))[..., None] * (here - mirrored)
         total = total + 0.5 * share[..., None] * (here + mirrored + odd)

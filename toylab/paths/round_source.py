@@ -1,11 +1,12 @@
-"""x_t = a x_0 + b x_1 from a mixture of round Gaussians to any density, exact by its noised score.
+"""x_t = a x_0 + b x_1 + gamma z from a mixture of round Gaussians to any density, exact by its noised score.
 
-Given component j of the source, x_0 = n_j + d_j z, x_t - a n_j = b x_1 + a d_j z: data with Gaussian noise, whose
-density and posterior means ``posterior`` gives, and
+Given component j of the source, x_0 = n_j + d_j z_0, x_t - a n_j = b x_1 + l y with l^2 = (a d_j)^2 + gamma^2 and
+l y = a d_j z_0 + gamma z: data with Gaussian noise, whose density and score s and posterior means ``posterior`` gives.
+A share a d_j / l of E[y | x_t] is of z_0, and E[z | x_t] = -gamma s, so that
 
-    E[x'_t | x_t, j] = a' (n_j + d_j E[z | x_t, j]) + b' E[x_1 | x_t, j].
+    E[x'_t | x_t, j] = a' (n_j + d_j a d_j / l E[y | x_t, j]) + b' E[x_1 | x_t, j] - gamma gamma' s(x_t | j).
 
-The velocity is the mean over j with the weights P(j | x_t = x). With r = a / b, what x_1 + r x_0 leaves of x_0 is
+Velocity and score are means over j with the weights P(j | x_t = x). With r = a / b, what x_1 + r x_0 leaves of x_0 is
 what it leaves within the components, sum_j P(j) d_j^2 excess(r d_j), and between them: the variance over j of
 E[x_0 | x_t, j], which is that of E[x_1 | x_t, j] / r.
 """
@@ -32,7 +33,7 @@ from toylab.densities.smoothing import (
     resolve,
     sheet_below,
 )
-from toylab.paths.posterior import posterior
+from toylab.paths.posterior import Posterior, posterior
 from toylab.paths.shares import Shares
 
 _DROWNED = 200.0  # widths of the data, to the share of 2e-5
@@ -48,13 +49,39 @@ def is_round(source: GaussianMixture) -> bool:
 def round_velocity(source: GaussianMixture, density: Density, x: Tensor, shares: Shares) -> Tensor:
     """E[x'_t | x_t = x], shape and dtype of x [..., 2]; computed in float64."""
     y = x.double()
-    weights, n, d = (part.to(y) for part in (source.weights, source.means, source.covariances[:, 0, 0].sqrt()))
-    a, b, a_rate, b_rate = shares.columns(2, y)
-    noisy = y[..., None, :] - a * n  # [..., J, 2]
-    log_q, clean, noise = posterior(density, noisy, b[..., 0].expand(noisy.shape[:-1]), a[..., 0] * d)
-    r = (weights.log() + log_q).softmax(-1)
-    each = a_rate * (n + d[:, None] * noise) + b_rate * clean
+    _, n, d = _components(source, y)
+    a, _, a_rate, b_rate, latent, latent_slope = shares.columns(2, y)
+    r, given = _given_each(source, density, y, shares)
+    own, level = a[..., 0] * d, _level(a, d, latent)
+    share = torch.where(level > 0, own / torch.where(level > 0, level, 1.0), 1.0)[..., None]
+    each = a_rate * (n + d[:, None] * share * given.noise) + b_rate * given.clean - latent_slope * given.score
     return (r[..., None] * each).sum(-2).to(x)
+
+
+def round_score(source: GaussianMixture, density: Density, x: Tensor, shares: Shares) -> Tensor:
+    """The score of x_t, shape and dtype of x [..., 2]; computed in float64."""
+    r, given = _given_each(source, density, x.double(), shares)
+    return (r[..., None] * given.score).sum(-2).to(x)
+
+
+def _given_each(source: GaussianMixture, density: Density, y: Tensor, shares: Shares) -> tuple[Tensor, Posterior]:
+    """P(j | x), shape [..., J], and what is known given each j."""
+    weights, n, d = _components(source, y)
+    a, b, *_, latent, _ = shares.columns(2, y)
+    noisy = y[..., None, :] - a * n  # [..., J, 2]
+    given = posterior(density, noisy, b[..., 0].expand(noisy.shape[:-1]), _level(a, d, latent))
+    return (weights.log() + given.log_density).softmax(-1), given
+
+
+def _components(source: GaussianMixture, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Their weights [J], means n [J, 2] and standard deviations d [J]."""
+    weights, n, d = (part.to(like) for part in (source.weights, source.means, source.covariances[:, 0, 0].sqrt()))
+    return weights, n, d
+
+
+def _level(a: Tensor, d: Tensor, latent: Tensor) -> Tensor:
+    """l, the standard deviation of the noise in x_t given each j, [..., J]."""
+    return ((a[..., 0] * d) ** 2 + latent[..., 0]).sqrt()
 
 
 def round_left(source: GaussianMixture, density: Density, ratio: float) -> float:

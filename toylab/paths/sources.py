@@ -1,6 +1,6 @@
-"""From which sources to which data the velocity of x_t = a x_0 + b x_1 is known exactly, and what it leaves.
+"""From which sources to which data velocity and score of x_t = a x_0 + b x_1 + gamma z are known, and what is left.
 
-Given x_t, x'_t varies with x_0 alone, by the factor a' - b' a / b, so that with r = a / b
+Without a latent z, given x_t, x'_t varies with x_0 alone, by the factor a' - b' a / b, so that with r = a / b
 
     1/2 E|x'_t - v|^2 = (b' a - a' b)^2 / b^2 B(r),   B(r) = 1/2 E|x_0 - E[x_0 | x_1 + r x_0]|^2.
 """
@@ -13,9 +13,9 @@ from toylab.densities import GaussianMixture
 from toylab.densities.density import Density
 from toylab.densities.smoothing import left, variance
 from toylab.paths.marginal import NOTHING, marginal_velocity, require_finite, unexplained
-from toylab.paths.pairs import pair_velocity
+from toylab.paths.pairs import pair_score, pair_velocity
 from toylab.paths.path import NoisePath
-from toylab.paths.round_source import is_round, round_left, round_velocity
+from toylab.paths.round_source import is_round, round_left, round_score, round_velocity
 from toylab.paths.shares import Shares
 from toylab.paths.times import time_like
 
@@ -38,15 +38,27 @@ def exact_irreducible(path: NoisePath, source: Density | None, density: Density,
 
 def _shares(path: NoisePath, t: Tensor) -> Shares:
     alpha_rate, sigma_rate = require_finite(t, *path.rates(t))
-    return Shares(path.sigma(t), path.alpha(t), sigma_rate, alpha_rate)
+    none = torch.zeros_like(t)
+    return Shares(path.sigma(t), path.alpha(t), sigma_rate, alpha_rate, none, none)
 
 
 def velocity_between(source: Density, density: Density, x: Tensor, shares: Shares) -> Tensor:
     """E[x'_t | x_t = x], shape of x [..., 2]."""
     if isinstance(source, GaussianMixture) and isinstance(density, GaussianMixture):
         return pair_velocity(source, density, x, shares)
+    return round_velocity(_require_round(source, density), density, x, shares)
+
+
+def score_between(source: Density, density: Density, x: Tensor, shares: Shares) -> Tensor:
+    """The score of x_t, shape of x [..., 2]."""
+    if isinstance(source, GaussianMixture) and isinstance(density, GaussianMixture):
+        return pair_score(source, density, x, shares)
+    return round_score(_require_round(source, density), density, x, shares)
+
+
+def _require_round(source: Density, density: Density) -> GaussianMixture:
     if isinstance(source, GaussianMixture) and is_round(source):
-        return round_velocity(source, density, x, shares)
+        return source
     raise ValueError(
         f"source is {short(source)} and density {short(density)}: the exact velocity is known from N(0, I), which is "
         "the source if none is given, and from a GaussianMixture of round components, such as ring(), to any density, "
@@ -57,7 +69,7 @@ def velocity_between(source: Density, density: Density, x: Tensor, shares: Share
 def irreducible_between(source: Density, density: Density, shares: Shares) -> float:
     """1/2 E|x'_t - v(x_t, t)|^2, by quadrature."""
     if isinstance(source, GaussianMixture):
-        a, b, a_rate, b_rate = (float(share) for share in shares)
+        a, b, a_rate, b_rate, *_ = (float(share) for share in shares)
         change = b_rate * a - a_rate * b
         if b <= NOTHING * a:
             return 0.5 * (change / a) ** 2 * variance(density)

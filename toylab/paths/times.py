@@ -18,12 +18,13 @@ def time_tensor(t: Tensor | float) -> Tensor:
     return validate.path_times(validate.floating("t", t))
 
 
-def check_ends(x0: Tensor, x1: Tensor) -> None:
-    """Raise unless x0 are points, and x1 one for each of them, of their kind."""
-    validate.points("x0", x0)
+def check_ends(x0: Tensor, x1: Tensor, name: str = "x0") -> None:
+    """Raise unless x0, called ``name``, are points, and x1 one for each of them, of their kind."""
+    validate.points(name, x0)
     validate.points("x1", x1)
     if x0.shape != x1.shape or x0.dtype != x1.dtype or x0.device != x1.device:
         raise ValueError(
-            f"x0 is {list(x0.shape)}, {x0.dtype} on {x0.device} and x1 {list(x1.shape)}, {x1.dtype} on {x1.device}: a "
-            "path joins each point x0 with one point x1 of the same kind. Give x0.to(x1), one row for each of x1."
+            f"{name} is {list(x0.shape)}, {x0.dtype} on {x0.device} and x1 {list(x1.shape)}, {x1.dtype} on "
+            f"{x1.device}: a path joins each point {name} with one point x1 of the same kind. Give {name}.to(x1), one "
+            "row for each of x1."
         )

@@ -14,7 +14,7 @@ from toylab.densities.walls import ends_at_a_wall
 from toylab.discrete import BoltzmannMachine
 from toylab.objectives import BoundedImplicit, ContinuousLevels, FlowMatching, MultiscaleDenoising, Objective
 from toylab.objectives.levels import Levels, Weight
-from toylab.paths import Path, VelocityField
+from toylab.paths import Interpolant, Path, VelocityField
 from toylab.paths.draw import require_path
 from toylab.score import Score
 from toylab.testing.domain import check_domain_objective
@@ -34,7 +34,7 @@ def check_objective(
     objective: Objective[Any],
     *,
     sigma: float | Levels = 0.0,
-    path: Path | None = None,
+    path: Path | Interpolant | None = None,
     weight: Weight | None = None,
     network_of: Callable[[Score], Score] | Callable[[VelocityField], VelocityField] | None = None,
     density: Density = MIXTURE,

@@ -14,9 +14,9 @@ from toylab.testing.field_evidence import FieldEvidence
 from toylab.testing.formula import check_constant
 from toylab.testing.report import Finding, Report
 from toylab.testing.run import Draws, offset_of, run
-from toylab.testing.seen import look_at
 from toylab.testing.shared_draws import check_shared
 from toylab.testing.velocity_formula import check_source, check_times, check_velocity, check_velocity_scale
+from toylab.testing.velocity_slips import look_along
 from toylab.testing.velocity_truth import VelocityTruth
 
 _N_TIMES = 20_000  # points whose times are looked at
@@ -36,10 +36,10 @@ def check_velocity_objective(
     if not all(finding.passed for finding in contract):
         return Report(tuple(contract))
     many = draws.points(_N_TIMES)
-    seen = look_at(losses, many)
+    seen = look_along(losses, truth, many)
     contract.append(check_times(losses, losses_with(draws.fresh()), truth, many, seen))
     if seen is not None:
-        contract.append(check_source(seen, truth))
+        contract.append(check_source(seen))
     if all(finding.passed for finding in contract):
         contract.append(check_shared(losses_with, truth.exact, begun.few, draws))
     if not all(finding.passed for finding in contract):

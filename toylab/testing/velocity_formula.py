@@ -7,16 +7,16 @@ from toylab.testing.estimate import Estimate
 from toylab.testing.field_evidence import FieldEvidence
 from toylab.testing.formula import MORE, percent
 from toylab.testing.report import Finding
-from toylab.testing.seen import Seen, calls_of
+from toylab.testing.seen import calls_of
 from toylab.testing.shared_draws import shared
 from toylab.testing.truth import Losses, in_words
-from toylab.testing.velocity_slips import explain_velocity, explain_weight, start_of
+from toylab.testing.velocity_slips import SeenAlong, explain_velocity, explain_weight, start_of
 from toylab.testing.velocity_truth import VELOCITY, VelocityTruth
 
 _GAP = 2e-3  # of the weight, at an end of time: as much as 1e-3, which some texts leave out, and the spacing of times
 
 
-def check_times(losses: Losses, other: Losses, truth: VelocityTruth, x: Tensor, seen: Seen | None) -> Finding:
+def check_times(losses: Losses, other: Losses, truth: VelocityTruth, x: Tensor, seen: SeenAlong | None) -> Finding:
     """The loss asks for the velocity at all times, from 0 to 1, drawn anew for each point.
 
     Of 20,000 times of a right loss the largest is below 0.998 with a probability of 4e-18.
@@ -53,9 +53,9 @@ def check_times(losses: Losses, other: Losses, truth: VelocityTruth, x: Tensor, 
     return Finding(name, True, "from all of [0, 1]: 0.2 % left out at an end would have been seen")
 
 
-def check_source(seen: Seen, truth: VelocityTruth) -> Finding:
+def check_source(seen: SeenAlong) -> Finding:
     """x_0 is drawn anew for each point."""
-    x0 = start_of(seen, truth.path)
+    x0 = start_of(seen)
     if len(x0) > 1 and bool((x0 - x0[0]).abs().max() < 1e-6 * (1 + x0.abs().max())):
         return shared("source", "one x_0 serves", "torch.randn(x.shape, generator=generator)")
     return Finding("source", True, "x_0 is drawn for each point")
@@ -68,7 +68,7 @@ def _share(truth: VelocityTruth, low: float, high: float) -> float:
     return float(part / truth.weights(t).mean())
 
 
-def check_velocity(found: FieldEvidence[VelocityTruth], seen: Seen | None) -> Finding:
+def check_velocity(found: FieldEvidence[VelocityTruth], seen: SeenAlong | None) -> Finding:
     """The slope at the exact velocity must be 0 in every direction, and at every stretch of time."""
     name, z, slopes = "minimiser", found.z, found.slopes()
     off = [d for d, slope in slopes.items() if slope.is_off(0.0, z)]
@@ -77,7 +77,7 @@ def check_velocity(found: FieldEvidence[VelocityTruth], seen: Seen | None) -> Fi
     where, curvature = _where(found, off), found.scales()[VELOCITY]
     if curvature.mean <= z * curvature.error + 1e-9:
         return Finding(name, False, f"{where}the loss falls without bound as the field grows: sign of the |v|^2 term")
-    why = "" if seen is None else explain_velocity(seen, found.truth.path)
+    why = "" if seen is None else explain_velocity(seen)
     if why:
         return Finding(name, False, f"{where}the loss is not least at the exact velocity: {why}")
     a = 1 - slopes[VELOCITY].mean / curvature.mean
@@ -89,7 +89,7 @@ def check_velocity(found: FieldEvidence[VelocityTruth], seen: Seen | None) -> Fi
     )
 
 
-def check_velocity_scale(found: FieldEvidence[VelocityTruth], seen: Seen | None) -> Finding:
+def check_velocity_scale(found: FieldEvidence[VelocityTruth], seen: SeenAlong | None) -> Finding:
     """The curvature must be the mean of w 1/2 |f|^2 over the path, in every direction and at every stretch of time."""
     name, z, scales = "scale", found.z, found.scales()
     off = [d for d, scale in scales.items() if scale.is_off(1.0, z)]

@@ -1,12 +1,14 @@
 """Known slips of a flow-matching loss, by what it does with its points (module ``seen``)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from toylab.paths import Linear, Path, cosine
-from toylab.testing.seen import Seen, close, unrelated
+from toylab.paths import Interpolant, Linear, Path, cosine
+from toylab.testing.seen import Seen, close, look_at, unrelated
+from toylab.testing.truth import Losses
 from toylab.testing.velocity_truth import VelocityTruth
 
 _KNOWN: dict[str, Path] = {"Linear()": Linear(), "cosine()": cosine()}
@@ -15,8 +17,23 @@ _ALIKE = 0.03  # of standard deviations of 10,000 points, known to half a percen
 _INSIDE = 0.02  # of the ends of time, where what is left of the source or of the data is divided by nearly 0
 
 
-def explain_velocity(seen: Seen, path: Path) -> str:
+@dataclass(frozen=True, eq=False)
+class SeenAlong(Seen):
+    """What a loss did with the points of a batch, and the path along which it should have."""
+
+    path: Path
+
+
+def look_along(losses: Losses, truth: VelocityTruth, x: Tensor) -> SeenAlong | None:
+    """What the loss did with x [n, 2], or None if it does not have the usual form, in which x_0 is all the noise."""
+    if isinstance(truth.path, Interpolant) or (seen := look_at(losses, x)) is None:
+        return None
+    return SeenAlong(**vars(seen), path=truth.path)
+
+
+def explain_velocity(seen: SeenAlong) -> str:
     """The slip in words; empty if it is not a known one."""
+    path = seen.path
     inside = (seen.t > _INSIDE) & (seen.t < 1 - _INSIDE) & (seen.weight > 0)
     if int(inside.sum()) < 100:
         return ""
@@ -129,13 +146,13 @@ def _explain_target(here: _Shares, x0: Tensor, a: Tensor, b: Tensor, data: Tenso
     return ""
 
 
-def start_of(seen: Seen, path: Path) -> Tensor:
+def start_of(seen: SeenAlong) -> Tensor:
     """x_0 of each point inside of the ends of time, as x_t tells it, shape [m, 2]."""
     inside = (seen.t > _INSIDE) & (seen.t < 1 - _INSIDE)
-    return seen.noise[inside] / _Shares(path, seen.t[inside]).noise[:, None]
+    return seen.noise[inside] / _Shares(seen.path, seen.t[inside]).noise[:, None]
 
 
-def explain_weight(seen: Seen, truth: VelocityTruth) -> str:
+def explain_weight(seen: SeenAlong, truth: VelocityTruth) -> str:
     """What multiplies the squared error, over what should; empty if it is not known."""
     ratio = seen.weight / truth.weights(seen.t)
     counts = ratio > 0
@@ -149,7 +166,7 @@ def explain_weight(seen: Seen, truth: VelocityTruth) -> str:
         ranks = (torch.arange(len(seen.t), dtype=seen.t.dtype, device=seen.t.device) + 0.5) / len(seen.t)
         uneven = float((seen.t.sort().values - ranks).abs().max()) > _UNEVEN
         return "times are not drawn uniformly; if that is meant, say so by weight=, the density of t" if uneven else ""
-    here, t = _Shares(truth.path, seen.t), seen.t
+    here, t = _Shares(seen.path, seen.t), seen.t
     change = here.data_rate * here.noise - here.noise_rate * here.data
     weights = {
         "that of a prediction of the clean point, (1 - t)^2 on the linear path": (here.noise / change) ** 2,

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from toylab._internal import validate
-from toylab._internal.random import uniform
 from toylab.densities import Density
 from toylab.objectives.levels import Weight, weights_at
-from toylab.paths import Path, VelocityField
+from toylab.paths import Interpolant, Path, VelocityField, draw
 from toylab.testing.truth import FIRST, SECOND, SWIRL, fields
 
 VELOCITY = "v*"
@@ -42,7 +41,7 @@ class VelocityTruth:
 
     name = VELOCITY
 
-    def __init__(self, path: Path, density: Density, weight: Weight | None) -> None:
+    def __init__(self, path: Path | Interpolant, density: Density, weight: Weight | None) -> None:
         self.path = path
         self.density = density
         self.weight: Weight = 1.0
@@ -121,5 +120,5 @@ class VelocityTruth:
 
     def draw(self, x1: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Times [n], uniform, and points x_t [n, 2] of the path on ways to x1 [n, 2], which owe nothing to a loss."""
-        t = uniform(x1.shape[:-1], dtype=x1.dtype, device=x1.device, generator=generator)
-        return t, self.path.point(self.path.start(x1, generator), x1, t)
+        here = draw(self.path, x1, generator=generator)
+        return here.t, here.x
