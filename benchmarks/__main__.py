@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from benchmarks import densities, energies, memory, seeds, speed, widgets
+from benchmarks import densities, energies, memory, seeds, speed, study, widgets
 from benchmarks.machine import made_with
 from toylab._internal.folder import require_writable, write_whole
 
@@ -18,6 +18,7 @@ MEASURED: dict[str, tuple[str, Callable[[float], dict[str, Any]]]] = {
     "energies": ("energies by maximum likelihood and by what stands for it", energies.run),
     "memory": ("peak memory of 100,000 chains", memory.run),
     "seeds": ("networks trained side by side against one", seeds.run),
+    "study": ("what a study costs beside its cells: sending, writing, recognising, memory", study.run),
     "widgets": ("from a control that moves to the new picture", widgets.run),
 }
 """What is measured besides speed: a line on it, and the function of the share that measures it."""

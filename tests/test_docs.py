@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from benchmarks import energies, gpu, speed
+from benchmarks import study as study_costs
 from toylab import museum, study
 from toylab.cli import _parser
 from toylab.densities import two_modes
@@ -302,6 +303,13 @@ def test_the_study_of_the_page_has_the_exact_variances(tmp_path, monkeypatch):
         assert all(abs(v - e) < 6 * e * math.sqrt(2 / 20_000) for v, e in zip(found, exact, strict=True))
     assert dict(names["data"].sizes) == {"step_size": 3, "seed": 5}
     assert re.search(r"^done +15$", out, flags=re.MULTILINE)
+
+
+def test_the_plan_for_a_million_cells_is_of_the_recorded_rates():
+    """``python -m benchmarks study --out benchmarks/results``, whole."""
+    costs = recorded("study")
+    assert costs["share"] == 1.0
+    assert study_costs.page(costs) in (ROOT / "docs" / "study.md").read_text()
 
 
 def test_how_fast_the_widgets_answer_is_the_recorded_one():

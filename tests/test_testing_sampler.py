@@ -330,6 +330,11 @@ MUSEUM = {
         Langevin(2 * 0.1 * 0.1, 100),
         "the starts are not used.*so the temperature is 0.1[23], where 1",
     ),
+    "diffusion coefficient that already draws the noise": Mutant(
+        lambda p, x, g: museum.langevin_with_noise_drawn_twice(p.score, x, step_size=EPS, n_steps=1, generator=g),
+        STEP,
+        "^the noise is not normal: its excess kurtosis .* multiplied by a second normal one",
+    ),
     "noised score that replaces variances": Mutant(
         lambda p, x, g: annealed_langevin(
             museum.score_replacing_variances(p), x, LEVELS, step_size=0.2, n_steps=1, generator=g, **QUIET
@@ -363,10 +368,6 @@ MUTANTS = {
     ),
     "no root of the temperature": Mutant(
         langevin_of(EPS / 2, lambda x, g: 3 * EPS**0.5 * normal(x, g)), Langevin(EPS, 1, 3.0), r"T sqrt\(eps\) z"
-    ),
-    "multiplied by a second normal number": Mutant(
-        langevin_of(EPS / 2, lambda x, g: EPS**0.5 * normal(x, g) * normal(x, g)), STEP,
-        "^the noise is not normal: its excess kurtosis .* multiplied by a second normal one",
     ),
     "signs for noise": Mutant(
         langevin_of(EPS / 2, lambda x, g: EPS**0.5 * normal(x, g).sign()), STEP, "a sign, where a normal number"

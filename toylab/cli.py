@@ -341,7 +341,8 @@ def _papers(options: argparse.Namespace) -> None:
         print(text, end="")
 
 
-def _study(options: argparse.Namespace) -> None:
+def _study(options: argparse.Namespace) -> int:
+    """The exit status: 130 after Ctrl-C, of which what is done is kept."""
     try:
         from toylab.study import from_file, run, states
 
@@ -349,7 +350,7 @@ def _study(options: argparse.Namespace) -> None:
         cell, grid = from_file.load(options.file) if ours is None else (ours.cell, ours.grid)
         if options.list:
             print("\n".join(from_file.listing(cell, grid, options.out)))
-            return
+            return 0
         with (
             from_file.cluster(options.scheduler) if options.scheduler else nullcontext() as executor,
             warnings.catch_warnings(),
@@ -363,6 +364,9 @@ def _study(options: argparse.Namespace) -> None:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(error.strerror or str(error)) from None
+    except KeyboardInterrupt:  # before the first cell, or again while the processes end
+        print("toylab: interrupted. What is done is kept, and the same line goes on.", file=sys.stderr)
+        return 130
     counts = states(options.out)["state"].value_counts()
     written = ["table.parquet"]
     if ours is not None and counts.get("done", 0) == counts.sum():
@@ -374,9 +378,11 @@ def _study(options: argparse.Namespace) -> None:
         print("\n".join(str(options.out / name) for name in written))
     failed, missing, n = counts.get("failed", 0), counts.get("missing", 0), counts.sum()
     if missing:
-        raise UsageError(f"interrupted with {missing} of {n} cells missing. The same line goes on.")
+        print(f"toylab: interrupted with {missing} of {n} cells missing. The same line goes on.", file=sys.stderr)
+        return 130
     if failed:
         raise UsageError(f"{failed} of {n} cells failed. --list says why, --retry-failed tries them again.")
+    return 0
 
 
 def _study_of_ours(name: str) -> "Study | None":

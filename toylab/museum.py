@@ -1,8 +1,9 @@
-"""The bug museum: published mistakes, each to be run beside the right thing.
+"""The bug museum: mistakes, nearly all of them published, each to be run beside the right thing.
 
 An exhibit says what is seen, which diagnostic reveals it, and which look right all the while. Nothing here is for
 any other use. All exhibits are in one file, to be read like a wall: each is a few lines of code and its label.
 ``testing.check_sampler`` rejects the samplers and the score by name, and ``check_objective`` the losses but the trap.
+No check of a sampler sees a wrong metric or a wrong seeding, which spoil the ruler or its error bar.
 """
 
 from collections.abc import Callable
@@ -15,18 +16,18 @@ from torch import Tensor
 from toylab._internal.devices import number
 from toylab._internal.display import short
 from toylab._internal.random import normal_like, uniform
-from toylab.densities import GaussianMixture
+from toylab.densities import Density, GaussianMixture
 from toylab.samplers.scaled_network import scaled_network_langevin
 from toylab.score import LogProb, NoiseConditionalScore, Score, value_and_jvp
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A published mistake.
+    """A mistake.
 
     Attributes:
         name: what it is.
-        kind: "loss", "score" or "sampler".
+        kind: "loss", "score", "sampler", "metric" or "seeding".
         seen_in: where.
         symptom: what it does, on ``two_modes`` unless said otherwise.
         revealed_by: the diagnostic that shows it.
@@ -150,6 +151,22 @@ def langevin_with_half_missing(
 
 
 @torch.no_grad()
+def langevin_with_noise_drawn_twice(
+    score: Score, x: Tensor, *, step_size: float, n_steps: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """x + eps/2 s(x) + g z, where the diffusion coefficient g = sqrt(eps) z' is a draw itself, for sqrt(eps).
+
+    E (z z')^2 = 1, so that mean and variance are Langevin's. But E (z z')^4 = 9, where 3 is right: the fourth cumulant
+    6 eps^2 of a step adds up to 6 eps^2 / (1 - a^4) on N(0, 1), a = 1 - eps/2, beside a variance of eps / (1 - a^2),
+    which is an excess kurtosis of 6 (1 - a^2) / (1 + a^2). It vanishes with the step, as 3 eps.
+    """
+    for _ in range(n_steps):
+        g = step_size**0.5 * normal_like(x, generator)
+        x = x + 0.5 * step_size * score(x) + g * normal_like(x, generator)
+    return x
+
+
+@torch.no_grad()
 def mala_of_two_kernels(
     log_prob: LogProb,
     score: Score,
@@ -208,6 +225,63 @@ def flow_without_the_half(score: NoiseConditionalScore, x: Tensor, sigmas: Tenso
     """
     for here, there in zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True):
         x = x + (here**2 - there**2) * score(x, here)
+    return x
+
+
+# Metrics: what a sample is held against
+
+
+def distance_of_the_reference(
+    x: Tensor,
+    density: Density,
+    distance: Callable[[Tensor, Tensor], Any],
+    *,
+    generator: torch.Generator | None = None,
+) -> Any:  # noqa: ANN401
+    """distance(y', y) of two clouds of the density, as many points as x has, for distance(x, y).
+
+    The samples x are never looked at: it is at the two-sample floor, where right samples are, whatever they are. Moving
+    x tells: the squared 2-Wasserstein distance must grow by 2 v . (mean x - mean y) + |v|^2 if x moves by v.
+    """
+    y = density.sample((len(x),), generator=generator)
+    x = density.sample((len(x),), generator=generator)
+    return distance(x, y)
+
+
+def effective_fraction_in_batches(log_weights: Tensor) -> Tensor:
+    """(sum w)^2 / (16 sum w^2) of each 16 weights in a row, averaged, for (sum w)^2 / (N sum w^2) of all N.
+
+    Summed over the batches, (sum w)^2 / sum w^2 is N times this, with the same bias. No weight counts for less than one
+    draw of its own batch, so that it is never below 1/16; and batches of small weights count as much as those of large
+    ones. For independent weights its mean is, with B = 16 and f_k(t) = E w^k exp(-t w^2),
+
+        int_0^inf f_0^(B-2) (f_0 f_2 + (B - 1) f_1^2) dt,
+
+    where (E w)^2 / E w^2 is right.
+
+    Args:
+        log_weights: log w up to a constant, shape [N], N a multiple of 16.
+    """
+    share = log_weights.reshape(-1, 16).softmax(-1)
+    return (1 / (16 * share.square().sum(-1))).mean()
+
+
+# Seeding
+
+
+@torch.no_grad()
+def langevin_with_seeds_a_step_apart(score: Score, x: Tensor, *, step_size: float, n_steps: int, seed: int) -> Tensor:
+    """Langevin whose step j draws from the seed ``seed + j``, for one stream from ``seed``.
+
+    Each run is right. But that of ``seed + 1`` has the noise of that of ``seed`` from its second step on: they are one
+    chain, a step apart. On N(0, 1) the ends of runs k and k + h are correlated by a^h, a = 1 - eps/2, and R runs are
+    worth R / c independent ones, c = 1 + 2 sum_{h < R} (1 - h/R) a^h. Their own scatter does not tell: the squared
+    error of their mean is c (R - 1) / (R - c) times the variance between them over R, of many runs
+    (1 + a) / (1 - a) = 4 / eps - 1 times.
+    """
+    for j in range(n_steps):
+        z = normal_like(x, torch.Generator(x.device).manual_seed(seed + j))
+        x = x + 0.5 * step_size * score(x) + step_size**0.5 * z
     return x
 
 
@@ -271,13 +345,38 @@ EXHIBITS = (
         "temperature 1/8 at the published constants: variance 0.00255 about a point noised by 0.1, where 0.01 is right",
         "the variance", "pictures", scaled_network_langevin,
     ),
+    Exhibit(
+        "diffusion coefficient that already draws the noise", "sampler", "iap-diffusion-labs before #28",
+        "on N(0, 1) an excess kurtosis of 6 (1 - a^2) / (1 + a^2), a = 1 - eps/2: 0.31 at eps = 0.1, where 0 is right",
+        "the fourth moment; check_sampler", "mean, variance and mode weights, which are Langevin's",
+        langevin_with_noise_drawn_twice,
+    ),
+    Exhibit(
+        "distance that compares the reference with itself", "metric", "nowhere that can be named",
+        "the two-sample floor, whatever the samples",
+        "samples moved by v, whose squared W2 must change by 2 v . (mean x - mean y) + |v|^2",
+        "the two-sample floor itself; right samples", distance_of_the_reference,
+    ),
+    Exhibit(
+        "effective sample size in batches of 16, averaged", "metric", "Megatron-LM, pull request #5420",
+        "never below 1/16: 0.075 for draws uniform on [-20, 20]^2, where 0.012 is right",
+        "batches of another size, which give another number", "its error bar; weights that are nearly equal",
+        effective_fraction_in_batches,
+    ),
+    Exhibit(
+        "seed that moves by one a step", "seeding", "nowhere that can be named",
+        "on N(0, 1) neighbouring runs are correlated by 1 - eps/2, and the error bar of many is too small by "
+        "sqrt(4 / eps - 1): 6.2 at eps = 0.1",
+        "the correlation between the ends of neighbouring runs", "every check of one run, check_sampler among them",
+        langevin_with_seeds_a_step_apart,
+    ),
 )  # fmt: skip
 """All exhibits."""
 
 
 def of_kind(kind: str) -> tuple[Exhibit, ...]:
-    """The exhibits of a kind: "loss", "score" or "sampler"."""
+    """The exhibits of a kind: "loss", "score", "sampler", "metric" or "seeding"."""
     found = tuple(exhibit for exhibit in EXHIBITS if exhibit.kind == kind)
     if not found:
-        raise ValueError(f"kind is {short(kind)}: give 'loss', 'score' or 'sampler'.")
+        raise ValueError(f"kind is {short(kind)}: give 'loss', 'score', 'sampler', 'metric' or 'seeding'.")
     return found

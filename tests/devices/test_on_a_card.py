@@ -454,6 +454,10 @@ def test_exhibits_of_the_museum_run_there(here):
         *museum.mala_of_two_kernels(p.log_prob, p.score, x, **steps),
         *museum.mala_without_a_choice(p.log_prob, p.score, x, **steps),
         museum.flow_without_the_half(p.score, x, LEVELS),
+        museum.langevin_with_noise_drawn_twice(p.score, x, **steps),
+        museum.distance_of_the_reference(x, p, torch.cdist, generator=generator()),
+        museum.effective_fraction_in_batches(p.log_prob(p.sample((32,), generator=generator()))),
+        museum.langevin_with_seeds_a_step_apart(p.score, x, step_size=0.1, n_steps=2, seed=0),
         samplers.scaled_network_langevin(network, 5, n_steps=2, generator=generator(), progress=False).samples,
     ]
     assert {one.device for one in found} == {CUDA}

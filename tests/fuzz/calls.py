@@ -336,6 +336,10 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "discrete.two_spin": {"coupling": lambda: 0.5},
     "discrete.ising_grid": {"coupling": lambda: 0.5, "field": lambda: 0.1},
     "discrete.gibbs_expectation": {"values": lambda: torch.eye(8)},
+    "study.run": {
+        "cell": lambda: drawn_once, "grid": lambda: {"seed": range(2)}, "out": lambda: Path(tempfile.mkdtemp()),
+        "executor": lambda: one_thread(), "workers": lambda: 1, "retries": lambda: 0, "retry_failed": lambda: False,
+    },
     "densities.Segment": {"start": lambda: (-1.0, 0.0), "end": lambda: (1.0, 0.5)},
     "densities.Laplace": {"scales": lambda: (0.5, 2.0)},
     "objectives.BoundedImplicit": {"weight": lambda: objectives.WallDistance(EXTENT)},
@@ -500,11 +504,16 @@ def drawn_once(seed: int, generator: torch.Generator) -> dict[str, torch.Tensor]
 
 
 @functools.cache
+def one_thread() -> ThreadPoolExecutor:
+    """The same for all studies: processes would take seconds to start."""
+    return ThreadPoolExecutor(1)
+
+
+@functools.cache
 def studied() -> tuple[Path, pd.DataFrame]:
     """A short study: its folder and its table."""
     out = Path(tempfile.mkdtemp())
-    with ThreadPoolExecutor(1) as threads:
-        return out, study.run(drawn_once, {"seed": range(3)}, out=out, executor=threads, progress=False)
+    return out, study.run(drawn_once, {"seed": range(3)}, out=out, executor=one_thread(), progress=False)
 
 
 @functools.cache
@@ -615,7 +624,7 @@ def calls() -> list[Call]:
         for name in _public(module)
     ]  # fmt: skip
     found.append(_call("museum.of_kind", museum.of_kind))
-    found += [_call(f"study.{name}", getattr(study, name)) for name in ("arrays", "states", "summary", "to_xarray")]
+    found += [_call(f"study.{name}", getattr(study, name)) for name in _public(study)]
     found += [_call(f"densities.GaussianMixture.{name}", getattr(densities.GaussianMixture, name)) for name in FROM]
     for made in (discrete.BoltzmannMachine.from_vector, discrete.GridLaw.from_logits):
         found.append(_call(f"discrete.{made.__qualname__}", made))

@@ -82,6 +82,32 @@ def test_what_failed_is_listed_and_tried_again_when_asked_to(sweep, cluster, tmp
     assert [*study.states(tmp_path / "out")["state"]] == 6 * ["done"]
 
 
+@pytest.mark.parametrize("moment", ["between cells", "before the first"])
+def test_ctrl_c_is_130_and_the_same_line_goes_on(sweep, cluster, tmp_path, capsys, monkeypatch, moment):
+    line = ["study", str(sweep), "--out", str(tmp_path / "out"), "--scheduler", cluster.scheduler_address, "--quiet"]
+    run_module = sys.modules["toylab.study.run"]
+    write, written = run_module.write_outcome, []
+
+    def interrupted(*what):
+        written.append(what)
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        write(*what)
+
+    def before(*what, **how):
+        raise KeyboardInterrupt
+
+    between = moment == "between cells"
+    monkeypatch.setattr(run_module, *(("write_outcome", interrupted) if between else ("outcomes", before)))
+    assert main(line) == 130
+    out, err = capsys.readouterr()
+    assert not out and err.count("\n") == 1
+    assert ("interrupted with 4 of 6 cells missing" if between else "interrupted. What is done is kept") in err
+    monkeypatch.undo()
+    assert main(line) == 0
+    assert [*study.states(tmp_path / "out")["state"]] == 6 * ["done"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from toylab import ToylabWarning, study
+from toylab import ToylabWarning, densities, networks, objectives, study, training
 from toylab._internal import study_worker
 from toylab._internal.folder import write_whole
 from toylab.study import folder as folder_module
@@ -55,6 +55,31 @@ def test_the_table_is_the_grid_and_what_the_function_returns(tmp_path):
         assert [*found] == ["y"] and np.array_equal(found["y"], expected["y"].numpy())
     torch.set_num_threads(threads)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out" / "table.parquet"), table)
+
+
+def batched(width, n_seeds, generator):
+    """Several networks, trained side by side in one cell."""
+    p = densities.two_modes()
+    network = networks.ScoreMLP(width, 1, generator=generator)
+    fit = training.fit(
+        network, objectives.Explicit(p.score), p, n_steps=3, batch_size=8, n_seeds=n_seeds, report_every=3,
+        generator=generator, progress=False,
+    )  # fmt: skip
+    losses = torch.stack([history.loss[-1] for history in fit.histories])
+    return {"loss": losses.mean(), "losses": losses}
+
+
+def test_seeds_ride_inside_a_cell(tmp_path):
+    """The losses of the networks of a cell are those of the same training outside of it, each of another network."""
+    grid = {"width": [4, 8], "n_seeds": [3]}
+    table = run(batched, grid, tmp_path, n=2)
+    plan, _ = plan_of(batched, grid)
+    for key, width, loss in zip(plan.keys(), grid["width"], table["loss"], strict=True):
+        losses = study.arrays(tmp_path, {"width": width, "n_seeds": 3})["losses"]
+        expected = batched(width, 3, torch.Generator().manual_seed(seed_of(key)))
+        np.testing.assert_allclose(losses, expected["losses"], rtol=1e-6)
+        assert losses.shape == (3,) and len({*losses.tolist()}) == 3
+        assert loss == pytest.approx(losses.mean(), rel=1e-6)
 
 
 def test_order_workers_and_threads_of_the_caller_change_no_bit(tmp_path):
