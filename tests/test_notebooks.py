@@ -116,3 +116,86 @@ def test_private_names_are_found():
         "toylab.densities._boxes",
         "_hold",
     }
+
+
+def printed(path):
+    """The lines of text that a notebook has stored, that of its pictures and widgets left out."""
+    for cell in json.loads(path.read_text())["cells"]:
+        for output in cell.get("outputs", []):
+            yield from "".join(output.get("text", "")).splitlines()
+
+
+# Equality is no number; and how far a training on 30 points runs away is another number on each machine
+YES_OR_NO = {
+    "10_playground": {
+        "fresh points     loss falls: True   truth turns round: False",
+        "30 fixed points  loss falls: True   truth turns round: True",
+    },
+    "11_bring_your_own": {"    equal to one made alike: True   to another: False"},
+}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_numbers_are_printed_and_not_booleans(path):
+    """A comparison is left to the reader: the value is printed beside the truth."""
+    found = {line for line in printed(path) if re.search(r"\b(True|False)\b", line)}
+    assert found == YES_OR_NO.get(path.stem, set())
+
+
+def anchors(path):
+    """What a link may name in a lesson: its headings, as the site and GitHub write them."""
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] == "markdown":
+            for heading in re.findall(r"^#+ (.+)$", "".join(cell["source"]), re.MULTILINE):
+                yield re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def test_the_ten_questions_are_answered_under_headings_that_there_are():
+    page = NOTEBOOKS[0].parents[1] / "docs" / "classroom.md"
+    _, _, table = page.read_text().partition("## Ten questions that the lessons answer\n")
+    rows = re.findall(r"^\| [^|]+\? \|.*\|$", table, re.MULTILINE)
+    assert len(rows) == 10
+    for row in rows:
+        links = re.findall(r"\]\(\.\./(notebooks/\w+\.ipynb)#([^)]+)\)", row)
+        assert links, row
+        for lesson, anchor in links:
+            assert anchor in anchors(page.parents[1] / lesson), row
+
+
+def texts(cells):
+    """What is written in a lesson, its solutions left out."""
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
+
+
+def test_the_minutes_of_the_first_page_are_those_of_its_rule():
+    """100 words and 10 lines of code a minute, to within 5."""
+    start = "".join(json.loads(NOTEBOOKS[0].read_text())["cells"][0]["source"])
+    assert "at 100 words and 10 lines of code a minute" in start
+    promised = dict(re.findall(r"^\| \[.*?\]\((\w+)\.ipynb\) \|.*\| (\d+) \| !", start, re.MULTILINE))
+    for path in NOTEBOOKS[1:]:
+        cells = json.loads(path.read_text())["cells"]
+        code = "".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "code")
+        minutes = len(texts(cells).split()) / 100 + len([line for line in code.splitlines() if line.strip()]) / 10
+        assert abs(minutes - int(promised[path.stem])) <= 5, (path.stem, minutes)
+
+
+def test_every_term_of_the_glossary_is_in_its_lesson():
+    _, _, glossary = "".join(json.loads(NOTEBOOKS[0].read_text())["cells"][0]["source"]).partition("## Glossary\n")
+    rows = re.findall(r"^\| (.+?) \| .+ \| \[\d\d\]\((\w+\.ipynb)\) \|$", glossary, re.MULTILINE)
+    assert len(rows) >= 30
+    for term, lesson in rows:
+        cells = json.loads((NOTEBOOKS[0].parent / lesson).read_text())["cells"]
+        assert term.lower() in texts(cells).lower(), (term, lesson)
+
+
+def test_the_five_worst_slips_have_the_numbers_that_the_lesson_prints():
+    (path,) = (path for path in NOTEBOOKS if path.stem == "08_errata")
+    text = texts(json.loads(path.read_text())["cells"])
+    _, _, table = text.partition("## The five that do most harm\n")
+    rows = re.findall(r"^\| (?!mistake).+ \| (.+) \| [\d, ]+ \|$", table.partition("\n## 1.")[0], re.MULTILINE)
+    assert len(rows) == 5
+    for row in rows:
+        numbers = re.findall(r"\b\d+\.\d+\b|\b\de\+\d\d\b", row)
+        assert numbers
+        assert all(number in "\n".join(printed(path)) for number in numbers), row

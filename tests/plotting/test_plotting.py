@@ -106,7 +106,7 @@ def test_loss_curve_has_the_exact_curve_beside_where_there_is_one():
     np.testing.assert_array_equal(ax.lines[1].get_ydata(), history.held_out.numpy())
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["implicit", "held out, exact"]
-    assert ax.get_yscale() == "symlog"
+    assert (ax.get_ylabel(), ax.get_yscale()) == ("Fisher divergence (linear below 0.01)", "symlog")
 
 
 def test_loss_curve_without_a_truth_is_the_bare_loss():

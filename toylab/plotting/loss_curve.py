@@ -41,5 +41,5 @@ def loss_curve(history: History, *, label: str | None = None, ax: Axes | None = 
     if known:
         ax.set_yscale("symlog", linthresh=_LINEAR_BELOW)
         ax.axhline(0.0, color="0.8", lw=1, zorder=0)
-    ax.set(xlabel="step", ylabel="Fisher divergence" if known else "loss")
+    ax.set(xlabel="step", ylabel=f"Fisher divergence (linear below {_LINEAR_BELOW:g})" if known else "loss")
     return ax
