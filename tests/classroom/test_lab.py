@@ -102,6 +102,7 @@ def test_it_listens_to_this_machine_behind_a_token():
     assert "--PasswordIdentityProvider.hashed_password=" in given
     assert f"--ServerApp.root_dir={NOTEBOOKS}" in given
     assert "--LabApp.default_url=/lab/tree/00_start_here.ipynb" in given
+    assert "--LabApp.news_url=None" in given
     assert not [a for a in given if "port" in a or "open_browser" in a or "allow_remote" in a]
 
 
@@ -164,13 +165,18 @@ def test_a_stranger_is_refused_whatever_the_configuration_and_ctrl_c_ends_it(tmp
     settings = environment(tmp_path, OPEN_DOORS.format(hashed=passwd("theirs")))
     server = Running(command, settings, tmp_path / "log", stdin=end)
     try:
+        assert server.said[0] == "JupyterLab is starting, which takes some seconds.\n"
         assert server.address.startswith("http://127.0.0.1:")
         assert len(server.token) >= 32
         assert server.status("/api/contents") == 403
         assert server.status("/api/contents?token=wrong") == 403
         assert server.status("/api/contents/00_start_here.ipynb?content=0") == 403
         assert server.status(f"/api/contents/00_start_here.ipynb?content=0&token={server.token}") == 200
-        assert server.status(f"/lab/tree/00_start_here.ipynb?token={server.token}") == 200
+        page = f"/lab/tree/00_start_here.ipynb?token={server.token}"
+        assert server.status(page) == 200
+        cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())  # the token leads on to the page
+        with urllib.request.build_opener(cookies).open(f"{server.home}{page}", timeout=60) as answer:
+            assert '"news": {"disabled": true}' in answer.read().decode()
         arguments = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(server.process.pid)], capture_output=True)
         assert server.token.encode() not in arguments.stdout  # others on this machine may read them
     finally:
@@ -189,7 +195,7 @@ def test_a_configuration_that_cannot_be_overridden_is_refused(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert "changes who may come in" in done.stderr
-    assert done.stdout == ""
+    assert done.stdout == "JupyterLab is starting, which takes some seconds.\n"
 
 
 # --share itself, but for the network: the address is put back to this machine for the test
@@ -216,7 +222,7 @@ def test_a_shared_lab_says_what_it_exposes_and_opens_to_the_password_alone(tmp_p
     settings = {**environment(tmp_path), lab.PASSWORD_VARIABLE: PASSWORD}
     server = Running([sys.executable, "-c", SHARED], settings, tmp_path / "log")
     try:
-        assert "".join(server.said).startswith(lab.WHAT_SHARING_EXPOSES)
+        assert "".join(server.said[1:]).startswith(lab.WHAT_SHARING_EXPOSES)
         assert server.status("/api/contents") == 403
         for password, status in (("wrong horse", 403), (PASSWORD, 200)):
             cookies = http.cookiejar.CookieJar()

@@ -98,6 +98,8 @@ def arguments(
         f"--LabApp.default_url=/lab{'/tree/' + FIRST_PAGE if first else ''}",
         "--ServerApp.log_level=ERROR",
         "--LabApp.log_level=ERROR",
+        "--LabApp.news_url=None",  # no question on Jupyter's news over the first page, and no request for it
+        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
         *([] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]),
         *([] if browser else ["--ServerApp.open_browser=False"]),
     ]
