@@ -74,7 +74,7 @@ def _sample() -> None:
 def _drag() -> None:
     from toylab.widgets import score_explorer
 
-    noise = score_explorer().children[2]
+    noise = score_explorer().children[0].children[2]
     for k in range(20):
         noise.value = 0.1 * 1.1**k
 

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.classroom import ON_THE_LOOPBACK
 from toylab.classroom import lab
+from toylab.classroom.desks import DESKS
+from toylab.classroom.lessons import FIRST_PAGE
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -198,29 +201,12 @@ def test_a_configuration_that_cannot_be_overridden_is_refused(tmp_path):
     assert done.stdout == "JupyterLab is starting, which takes some seconds.\n"
 
 
-# --share itself, but for the network: the address is put back to this machine for the test
-SHARED = """
-import os, sys
-from pathlib import Path
-from toylab import cli
-from toylab.classroom import lab
-as_it_is = lab.arguments
-def kept_here(*args, **kwargs):
-    given = as_it_is(*args, **kwargs)
-    assert given.count("--ServerApp.ip=0.0.0.0") == 1
-    return ["--ServerApp.ip=127.0.0.1" if a == "--ServerApp.ip=0.0.0.0" else a for a in given]
-lab.arguments = kept_here
-check = lab.check_lock
-lab.check_lock = lambda server, ip, *lock: check(server, "127.0.0.1", *lock)
-os.geteuid = lambda: 1000
-sys.exit(cli.main(["lab", "--share", "--no-browser"]))
-"""
-
-
 @pytest.mark.slow
-def test_a_shared_lab_says_what_it_exposes_and_opens_to_the_password_alone(tmp_path):
+def test_a_shared_lab_opens_to_the_password_alone_and_each_student_has_a_copy(tmp_path):
+    (folder := tmp_path / "lessons").mkdir()
+    (folder / FIRST_PAGE).write_bytes((NOTEBOOKS / FIRST_PAGE).read_bytes())
     settings = {**environment(tmp_path), lab.PASSWORD_VARIABLE: PASSWORD}
-    server = Running([sys.executable, "-c", SHARED], settings, tmp_path / "log")
+    server = Running([sys.executable, "-c", ON_THE_LOOPBACK, str(folder)], settings, tmp_path / "log")
     try:
         assert "".join(server.said[1:]).startswith(lab.WHAT_SHARING_EXPOSES)
         assert server.status("/api/contents") == 403
@@ -232,6 +218,18 @@ def test_a_shared_lab_says_what_it_exposes_and_opens_to_the_password_alone(tmp_p
             form = urllib.parse.urlencode({"password": password, "_xsrf": xsrf}).encode()
             server.status("/login?next=%2Fapi", opener, form)
             assert server.status("/api/contents", opener) == status
+        # opener is now that of somebody with the password
+        assert server.status("/toylab/start", data=b"name=ada") == 403
+        assert not (folder / DESKS).exists()
+        with opener.open(f"{server.home}/toylab/start", timeout=60) as answer:
+            assert 'name="name"' in answer.read().decode()
+        mine = {"name": "Ada <b> Löw", "_xsrf": xsrf}
+        with opener.open(f"{server.home}/toylab/start", urllib.parse.urlencode(mine).encode(), timeout=60) as answer:
+            assert answer.url.endswith(f"/tree/students/{urllib.parse.quote('ada-b-löw')}/{FIRST_PAGE}")
+        assert (folder / DESKS / "ada-b-löw" / FIRST_PAGE).is_file()
+        nameless = urllib.parse.urlencode({"name": "../", "_xsrf": xsrf}).encode()
+        assert server.status("/toylab/start", opener, nameless) == 400
+        assert [path.name for path in (folder / DESKS).iterdir()] == ["ada-b-löw"]
     finally:
         assert server.ended(signal.SIGTERM) == 0
 
