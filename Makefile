@@ -13,6 +13,9 @@ CONSTRAINTS ?= constraints.txt
 # Which build of PyTorch: cpu (small) or cuda. An existing environment keeps its build unless another is asked for.
 TORCH  ?= $(or $(shell cat $(VENV)/.torch 2>/dev/null),cpu)
 
+# Threads sleep while they wait for one another: those that spin, as by default, take the cores from other processes.
+export OMP_WAIT_POLICY ?= passive
+
 BIN        := $(VENV)/bin
 STAMP       = $(VENV)/.installed-$(TORCH)
 CPU_WHEELS := https://download.pytorch.org/whl/cpu

@@ -9,11 +9,12 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from benchmarks import densities, energies, memory, seeds, speed, study, widgets
+from benchmarks import classroom, densities, energies, memory, seeds, speed, study, widgets
 from benchmarks.machine import made_with
 from toylab._internal.folder import require_writable, write_whole
 
 MEASURED: dict[str, tuple[str, Callable[[float], dict[str, Any]]]] = {
+    "class": ("thirty students in a shared lab, on this machine", classroom.run),
     "densities": ("densities beside torch.distributions, with their memory", densities.run),
     "energies": ("energies by maximum likelihood and by what stands for it", energies.run),
     "memory": ("peak memory of 100,000 chains", memory.run),

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 
 
 def in_a_fresh_process(code: str, *arguments: str) -> str:
@@ -13,4 +13,4 @@ def in_a_fresh_process(code: str, *arguments: str) -> str:
     command = [sys.executable, "-c", code, *arguments]
     # an environment that forbids keeping bytecode would have ours, but not what pip compiled, compiled at every import
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=_ROOT).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=ROOT).stdout

@@ -23,11 +23,11 @@ print(time.perf_counter() - start, peak_gb())
 
 def import_rows(share: float) -> Iterator[Measurement[Row]]:
     """A fresh interpreter each time; the first, which compiles and fills the disk cache, is not counted."""
-    row = Row("import toylab", "import torch", 1.1)
+    row = Row("from toylab import *", "import torch", 1.1)
 
     def measure() -> Iterator[Row]:
         ours, theirs = time_in_turns(
-            lambda: in_a_fresh_process("import toylab"),
+            lambda: in_a_fresh_process("from toylab import *"),
             lambda: in_a_fresh_process("import torch"),
             repeats=scaled_count(13, share, least=2),
         )

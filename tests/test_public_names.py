@@ -1,5 +1,6 @@
 """What `import toylab` gives, and what it leaves for later."""
 
+import os
 import subprocess
 import sys
 
@@ -15,6 +16,9 @@ ROOMS = [
 CODE = """
 import sys
 import toylab
+
+print("torch" in sys.modules)
+from toylab import *
 
 def loaded(*names):
     return [name for name in names if name in sys.modules]
@@ -45,12 +49,38 @@ def test_dir_shows_what_a_user_needs():
 def test_pictures_and_widgets_are_loaded_when_asked_for_and_name_their_extra():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=300)
     assert done.stdout.splitlines() == [
+        "False",
         "[]",
         "True ['matplotlib', 'toylab.plotting']",
         'toylab.widgets needs ipywidgets: pip install "toylab[lab]"',
         'toylab.study needs xarray: pip install "toylab[study]"',
         'toylab.study needs pandas: pip install "toylab[study]"',
     ], done.stderr
+
+
+EACH_FIRST = """
+import importlib
+import os
+import sys
+
+import matplotlib.pyplot
+import scipy.stats
+import torch
+
+for name in sys.argv[1:]:
+    if os.fork() == 0:  # a process in which nothing of toylab is loaded yet
+        importlib.import_module(f"toylab.{name}")
+        os._exit(0)
+    _, status = os.wait()
+    print(name, status)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_each_room_can_be_the_first_that_is_imported():
+    rooms = [name for name in ROOMS if name not in {"study", "widgets"}]  # what they need need not be installed
+    done = subprocess.run([sys.executable, "-c", EACH_FIRST, *rooms], capture_output=True, text=True, timeout=300)
+    assert done.stdout.splitlines() == [f"{name} 0" for name in rooms], done.stderr
 
 
 def test_other_names_are_refused_as_ever():

@@ -5,24 +5,24 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from toylab import (
-    densities,
-    discrete,
-    guidance,
-    metrics,
-    networks,
-    objectives,
-    paths,
-    samplers,
-    schedules,
-    score,
-    sde,
-    testing,
-    training,
-)
 from toylab._internal.warn import ToylabWarning
 
 if TYPE_CHECKING:
+    from toylab import (
+        densities,
+        discrete,
+        guidance,
+        metrics,
+        networks,
+        objectives,
+        paths,
+        samplers,
+        schedules,
+        score,
+        sde,
+        testing,
+        training,
+    )
     from toylab import experiments as experiments
     from toylab import museum as museum
     from toylab import plotting as plotting
@@ -48,14 +48,14 @@ __all__ = [
     "training",
 ]
 
-# not in __all__, so that `from toylab import *` loads no matplotlib either and needs no extra
-_LOADED_WHEN_ASKED_FOR = ("experiments", "museum", "plotting", "study", "widgets")
+# not in __all__, so that `from toylab import *` loads no matplotlib and needs no extra
+_NOT_BY_STAR = ("experiments", "museum", "plotting", "study", "widgets")
 _EXTRAS = {"IPython": "lab", "anywidget": "lab", "ipywidgets": "lab"}
 
 
 def __getattr__(name: str) -> ModuleType:
-    """``toylab.plotting`` and its like are imported at their first use (PEP 562)."""
-    if name not in _LOADED_WHEN_ASKED_FOR:
+    """Each room is imported at its first use (PEP 562), and torch with it: the command answers before that."""
+    if name not in (*__all__, *_NOT_BY_STAR):
         raise AttributeError(f"module 'toylab' has no attribute {name!r}")
     try:
         return import_module(f"toylab.{name}")
@@ -68,4 +68,4 @@ def __getattr__(name: str) -> ModuleType:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_LOADED_WHEN_ASKED_FOR, "__version__"])
+    return sorted([*__all__, *_NOT_BY_STAR, "__version__"])

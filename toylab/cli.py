@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import toylab
-from toylab._internal import devices
 from toylab._internal.folder import require_writable, write_whole
+from toylab._internal.threads import wait_passively
 from toylab.classroom import handout, lab, lessons
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0 done, 2 for a request that cannot be met, 130 after Ctrl-C; of ``bench``, that of the
         benchmarks, which is 1 if some rows failed.
     """
+    wait_passively()  # before torch is loaded, and so the modules that need it are imported where they are used
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options) or 0
@@ -129,7 +130,7 @@ def _add_figures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", type=_figure, metavar="NAME", help="draw only this figure, one that --list names")
     parser.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="folder to write to (figures)")
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="random seed, 0 to 10^12 (0)")
-    parser.add_argument("--device", choices=devices.OFFERED, default="auto", help="where to compute (auto)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (auto)")
     parser.add_argument("--density", metavar="NAME", help="with --only objectives or samplers: for this density only")
     parser.add_argument("--quick", action="store_true", help="a quick look, in seconds: far too small to be quoted")
     parser.add_argument("--quiet", action="store_true", help="no progress bars, no report")
@@ -222,6 +223,8 @@ def _paper(text: str) -> str:
 
 
 def _device(name: str) -> str:
+    from toylab._internal import devices
+
     if name == "cuda" and not devices.cuda_is_there():
         raise UsageError(
             "--device cuda: this torch sees no CUDA device. Use --device cpu, or install a CUDA build of torch."
@@ -292,6 +295,7 @@ def _numbers_there(folder: Path) -> dict[str, Any]:
 
 
 def _lab(options: argparse.Namespace) -> None:
+    print("JupyterLab is starting, which takes some seconds.", flush=True)
     try:
         lab.require_jupyterlab()
         folder, copied = lessons.working_folder(options.folder)
@@ -307,7 +311,10 @@ def _lab(options: argparse.Namespace) -> None:
         print(copied, flush=True)
     print(f"JupyterLab is at {lab.address(server)}\n(Ctrl-C ends it)", flush=True)
     if options.share:
+        from toylab.classroom.desks import DESKS, room_for
+
         print(f"For the class, with the password: {lab.class_address(server)}", flush=True)
+        print(f"Each student works on a copy in {folder / DESKS}. {room_for()}", flush=True)
     lab.run(server)
 
 

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.classroom import ON_THE_LOOPBACK
 from toylab.classroom import lab
+from toylab.classroom.desks import DESKS
+from toylab.classroom.lessons import FIRST_PAGE
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -102,6 +105,7 @@ def test_it_listens_to_this_machine_behind_a_token():
     assert "--PasswordIdentityProvider.hashed_password=" in given
     assert f"--ServerApp.root_dir={NOTEBOOKS}" in given
     assert "--LabApp.default_url=/lab/tree/00_start_here.ipynb" in given
+    assert "--LabApp.news_url=None" in given
     assert not [a for a in given if "port" in a or "open_browser" in a or "allow_remote" in a]
 
 
@@ -164,13 +168,18 @@ def test_a_stranger_is_refused_whatever_the_configuration_and_ctrl_c_ends_it(tmp
     settings = environment(tmp_path, OPEN_DOORS.format(hashed=passwd("theirs")))
     server = Running(command, settings, tmp_path / "log", stdin=end)
     try:
+        assert server.said[0] == "JupyterLab is starting, which takes some seconds.\n"
         assert server.address.startswith("http://127.0.0.1:")
         assert len(server.token) >= 32
         assert server.status("/api/contents") == 403
         assert server.status("/api/contents?token=wrong") == 403
         assert server.status("/api/contents/00_start_here.ipynb?content=0") == 403
         assert server.status(f"/api/contents/00_start_here.ipynb?content=0&token={server.token}") == 200
-        assert server.status(f"/lab/tree/00_start_here.ipynb?token={server.token}") == 200
+        page = f"/lab/tree/00_start_here.ipynb?token={server.token}"
+        assert server.status(page) == 200
+        cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())  # the token leads on to the page
+        with urllib.request.build_opener(cookies).open(f"{server.home}{page}", timeout=60) as answer:
+            assert '"news": {"disabled": true}' in answer.read().decode()
         arguments = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(server.process.pid)], capture_output=True)
         assert server.token.encode() not in arguments.stdout  # others on this machine may read them
     finally:
@@ -189,34 +198,17 @@ def test_a_configuration_that_cannot_be_overridden_is_refused(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert "changes who may come in" in done.stderr
-    assert done.stdout == ""
-
-
-# --share itself, but for the network: the address is put back to this machine for the test
-SHARED = """
-import os, sys
-from pathlib import Path
-from toylab import cli
-from toylab.classroom import lab
-as_it_is = lab.arguments
-def kept_here(*args, **kwargs):
-    given = as_it_is(*args, **kwargs)
-    assert given.count("--ServerApp.ip=0.0.0.0") == 1
-    return ["--ServerApp.ip=127.0.0.1" if a == "--ServerApp.ip=0.0.0.0" else a for a in given]
-lab.arguments = kept_here
-check = lab.check_lock
-lab.check_lock = lambda server, ip, *lock: check(server, "127.0.0.1", *lock)
-os.geteuid = lambda: 1000
-sys.exit(cli.main(["lab", "--share", "--no-browser"]))
-"""
+    assert done.stdout == "JupyterLab is starting, which takes some seconds.\n"
 
 
 @pytest.mark.slow
-def test_a_shared_lab_says_what_it_exposes_and_opens_to_the_password_alone(tmp_path):
+def test_a_shared_lab_opens_to_the_password_alone_and_each_student_has_a_copy(tmp_path):
+    (folder := tmp_path / "lessons").mkdir()
+    (folder / FIRST_PAGE).write_bytes((NOTEBOOKS / FIRST_PAGE).read_bytes())
     settings = {**environment(tmp_path), lab.PASSWORD_VARIABLE: PASSWORD}
-    server = Running([sys.executable, "-c", SHARED], settings, tmp_path / "log")
+    server = Running([sys.executable, "-c", ON_THE_LOOPBACK, str(folder)], settings, tmp_path / "log")
     try:
-        assert "".join(server.said).startswith(lab.WHAT_SHARING_EXPOSES)
+        assert "".join(server.said[1:]).startswith(lab.WHAT_SHARING_EXPOSES)
         assert server.status("/api/contents") == 403
         for password, status in (("wrong horse", 403), (PASSWORD, 200)):
             cookies = http.cookiejar.CookieJar()
@@ -226,6 +218,18 @@ def test_a_shared_lab_says_what_it_exposes_and_opens_to_the_password_alone(tmp_p
             form = urllib.parse.urlencode({"password": password, "_xsrf": xsrf}).encode()
             server.status("/login?next=%2Fapi", opener, form)
             assert server.status("/api/contents", opener) == status
+        # opener is now that of somebody with the password
+        assert server.status("/toylab/start", data=b"name=ada") == 403
+        assert not (folder / DESKS).exists()
+        with opener.open(f"{server.home}/toylab/start", timeout=60) as answer:
+            assert 'name="name"' in answer.read().decode()
+        mine = {"name": "Ada <b> Löw", "_xsrf": xsrf}
+        with opener.open(f"{server.home}/toylab/start", urllib.parse.urlencode(mine).encode(), timeout=60) as answer:
+            assert answer.url.endswith(f"/tree/students/{urllib.parse.quote('ada-b-löw')}/{FIRST_PAGE}")
+        assert (folder / DESKS / "ada-b-löw" / FIRST_PAGE).is_file()
+        nameless = urllib.parse.urlencode({"name": "../", "_xsrf": xsrf}).encode()
+        assert server.status("/toylab/start", opener, nameless) == 400
+        assert [path.name for path in (folder / DESKS).iterdir()] == ["ada-b-löw"]
     finally:
         assert server.ended(signal.SIGTERM) == 0
 

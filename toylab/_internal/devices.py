@@ -24,9 +24,6 @@ Numbers: TypeAlias = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 CPU = torch.device("cpu")
 
-OFFERED = ("auto", "cpu", "cuda")
-"""The devices of the command line."""
-
 # pairs of component and point per chunk: what a core's cache holds; on a GPU, where every chunk costs launches, many
 _PAIRS, _PAIRS_ON_A_GPU = 5 << 15, 1 << 24
 

@@ -98,6 +98,8 @@ def arguments(
         f"--LabApp.default_url=/lab{'/tree/' + FIRST_PAGE if first else ''}",
         "--ServerApp.log_level=ERROR",
         "--LabApp.log_level=ERROR",
+        "--LabApp.news_url=None",  # no question on Jupyter's news over the first page, and no request for it
+        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
         *([] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]),
         *([] if browser else ["--ServerApp.open_browser=False"]),
     ]
@@ -136,6 +138,10 @@ def prepare(folder: Path, *, password: str | None = None, port: int | None = Non
         arguments(folder, token, hashed_password=hashed_password, port=port, browser=browser)
     )
     check_lock(server, ip, token, hashed_password)
+    if password is not None:
+        from toylab.classroom import desks
+
+        desks.set_up(server, folder)
     return server
 
 
@@ -167,11 +173,13 @@ def address(server: "ServerApp") -> str:
 
 
 def class_address(server: "ServerApp") -> str:
-    """Where everybody else on the network opens it; they are asked for the password."""
+    """Where everybody else on the network opens it; they are asked for the password, and then for a name."""
+    from toylab.classroom.desks import START
+
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # an address for documentation only; connecting a UDP socket sends nothing
             host = probe.getsockname()[0]
         except OSError:
             host = socket.gethostname()
-    return f"http://{host}:{server.port}{server.base_url}lab"
+    return f"http://{host}:{server.port}{server.base_url}{START}"

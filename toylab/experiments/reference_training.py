@@ -1,8 +1,5 @@
 """Score matching as it was trained in 2019, to be measured beside ours in the same run."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -10,6 +7,7 @@ from tqdm.auto import tqdm
 from toylab._internal.cuda_graphs import capture_step
 from toylab._internal.devices import records
 from toylab._internal.random import normal_like
+from toylab._internal.threads import one_thread
 from toylab.densities import Density
 from toylab.networks import ScoreMLP
 
@@ -44,17 +42,7 @@ def train_as_the_reference(
         return loss.detach()
 
     step = capture_step(step, device, generator=generator)
-    with _one_thread():
+    with one_thread():
         for _ in tqdm(range(n_steps), desc="estimation: reference settings", unit="step", disable=not progress):
             step()
     return network
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

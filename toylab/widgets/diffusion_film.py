@@ -6,6 +6,7 @@ import ipywidgets
 import torch
 
 from toylab._internal import validate
+from toylab._internal.threads import one_thread
 from toylab.widgets.diffusion_picture import DiffusionPicture
 from toylab.widgets.diffusion_states import Film
 from toylab.widgets.frame import LABEL, choice, generator, paused_observers, seed_box
@@ -16,6 +17,7 @@ from toylab.widgets.stage import Stage
 MakeFilm = Callable[[torch.Generator], Film]
 
 
+@one_thread()
 def diffusion_film(film: Film | Mapping[str, MakeFilm]) -> ipywidgets.VBox:
     """A slider and a play button over a film; several films have a list to choose from, and a box for the seed.
 

@@ -7,6 +7,7 @@ import torch
 from matplotlib.axes import Axes
 
 from toylab._internal import validate
+from toylab._internal.threads import one_thread
 from toylab.densities import GaussianMixture
 from toylab.metrics import Extent
 from toylab.samplers import uniform_start
@@ -51,6 +52,7 @@ class _SamplerControls:
             self.noise.value = True
 
 
+@one_thread()
 def langevin_playground(
     densities: Mapping[str, GaussianMixture] | None = None, *, n_chains: int = 400, extent: Extent = EXTENT
 ) -> ipywidgets.VBox:

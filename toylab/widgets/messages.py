@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import ipywidgets
 
+from toylab._internal.threads import one_thread
+
 taking_turns = threading.RLock()
 
 
@@ -31,7 +33,8 @@ def show_errors(line: ipywidgets.HTML) -> Iterator[None]:
 def show_errors_beside(line: ipywidgets.HTML) -> Iterator[None]:
     """The same for long work in its own thread, while other handlers take their turns; one such work at a time.
 
-    Whatever is drawn inside must be drawn ``with taking_turns``.
+    Whatever is drawn inside must be drawn ``with taking_turns``. torch computes on one thread: at these sizes a second
+    one gains nothing, and on a busy machine it makes a control that is dragged lag by seconds.
     """
     recording = warnings.catch_warnings(record=True)
     with taking_turns:  # so that this recording lies wholly inside or wholly around those of the handlers
@@ -39,7 +42,8 @@ def show_errors_beside(line: ipywidgets.HTML) -> Iterator[None]:
         warnings.simplefilter("always")
     texts: list[str] = []
     try:
-        yield
+        with one_thread():
+            yield
     except (ValueError, TypeError, FloatingPointError, RuntimeError) as error:  # the last: torch's own
         texts = [str(error)]
     finally:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import ipywidgets
 
 from toylab._internal import validate
+from toylab._internal.threads import one_thread
 from toylab.densities import GaussianMixture
 from toylab.metrics import Extent
 from toylab.widgets.frame import (
@@ -25,6 +26,7 @@ from toylab.widgets.rerun import replace_previous
 from toylab.widgets.stage import Stage
 
 
+@one_thread()
 def noise_ladder(
     densities: Mapping[str, GaussianMixture] | None = None, *, n_chains: int = 1280, extent: Extent = EXTENT
 ) -> ipywidgets.VBox:

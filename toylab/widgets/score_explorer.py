@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from toylab._internal import validate
 from toylab._internal.random import normal_like
+from toylab._internal.threads import one_thread
 from toylab.densities import Density
 from toylab.metrics import Extent
 from toylab.widgets.frame import (
@@ -31,6 +32,7 @@ EXTENT: Extent = (-5.0, 5.0, -5.0, 5.0)
 _DOTS = 100
 
 
+@one_thread()
 def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Extent = EXTENT) -> ipywidgets.VBox:
     """Drag the noise: density, samples and score move together. Click: the score there, and where it points.
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from toylab._internal import validate
+from toylab._internal.threads import one_thread
 from toylab.densities import Density
 from toylab.metrics import Extent, grid_points
 from toylab.networks import ScoreMLP
@@ -45,6 +46,7 @@ class TrainingTheatre(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has 
     training: threading.Thread | None = None
 
 
+@one_thread()
 def training_theatre(
     densities: Mapping[str, Density] | None = None, *, width: int = 64, n_steps: int = 1000, extent: Extent = EXTENT
 ) -> TrainingTheatre:
