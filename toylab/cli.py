@@ -295,7 +295,6 @@ def _numbers_there(folder: Path) -> dict[str, Any]:
 
 
 def _lab(options: argparse.Namespace) -> None:
-    print("JupyterLab is starting, which takes some seconds.", flush=True)
     try:
         lab.require_jupyterlab()
         folder, copied = lessons.working_folder(options.folder)
@@ -304,6 +303,9 @@ def _lab(options: argparse.Namespace) -> None:
             lab.refuse_root()
             print(lab.WHAT_SHARING_EXPOSES, flush=True)
             password = lab.read_password()
+        if options.port is not None:
+            lab.require_port(lab.address_to_listen_on(share=options.share), options.port)
+        print("JupyterLab is starting, which takes some seconds.", flush=True)
         server = lab.prepare(folder, password=password, port=options.port, browser=not options.no_browser)
     except (ValueError, ModuleNotFoundError) as error:
         raise UsageError(str(error)) from None

@@ -208,7 +208,7 @@ def test_a_shared_lab_opens_to_the_password_alone_and_each_student_has_a_copy(tm
     settings = {**environment(tmp_path), lab.PASSWORD_VARIABLE: PASSWORD}
     server = Running([sys.executable, "-c", ON_THE_LOOPBACK, str(folder)], settings, tmp_path / "log")
     try:
-        assert "".join(server.said[1:]).startswith(lab.WHAT_SHARING_EXPOSES)
+        assert "".join(server.said).startswith(lab.WHAT_SHARING_EXPOSES)
         assert server.status("/api/contents") == 403
         for password, status in (("wrong horse", 403), (PASSWORD, 200)):
             cookies = http.cookiejar.CookieJar()

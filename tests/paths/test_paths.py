@@ -219,9 +219,15 @@ def test_between_mixtures_at_both_ends():
 
 
 @pytest.mark.parametrize(("source", "density"), [(SOURCE, Square()), (TwoMoons(), MIXTURE)])
-def test_what_is_not_exact_is_said(source, density):
+def test_a_velocity_that_is_not_known_is_said(source, density):
     with pytest.raises(ValueError, match="exact velocity is known from"):
         Linear(source).velocity(density, torch.zeros(3, 2), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("source", "density"), [(SOURCE, TwoMoons().noised(0.1).truncated((-3, 3, -3, 3))), (TwoMoons(), MIXTURE)]
+)
+def test_a_loss_that_is_not_known_is_said(source, density):
     with pytest.raises(ValueError, match="irreducible loss is known from"):
         Linear(source).irreducible(density, 0.5)
 

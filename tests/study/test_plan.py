@@ -59,7 +59,8 @@ def test_values_function_and_version_change_it():
 
 # what holds functions of the user's, networks, distributions of torch's, or what was learned
 NOT_KNOWN = {
-    "densities.FromEnergy", "densities.FromTorch", "training.Fit", "networks.VelocityMLP", "networks.ScoreMLP",
+    "densities.FromEnergy", "densities.FromTorch", "training.Fit", "paths.Interpolant",
+    "networks.VelocityMLP", "networks.ScoreMLP",
     "networks.EnergyMLP", "networks.NoiseConditionalMLP", "networks.NoiseConditionalEnergyMLP",
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ overrides any configuration of Jupyter, and is checked once more in the server i
 """
 
 import getpass
-import importlib
+import importlib.util
 import os
 import secrets
 import signal
@@ -31,16 +31,27 @@ _LOCK = "jupyter_server.auth.identity.PasswordIdentityProvider"
 
 def require_jupyterlab() -> None:
     """Raises ModuleNotFoundError, saying what to install, where there is no JupyterLab."""
-    try:
-        importlib.import_module("jupyterlab.labapp")
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError('toylab lab needs JupyterLab: pip install "toylab[lab]"') from None
+    if importlib.util.find_spec("jupyterlab") is None:  # not imported here, which takes seconds
+        raise ModuleNotFoundError('toylab lab needs JupyterLab: pip install "toylab[lab]"')
 
 
 def refuse_root() -> None:
     """Raises ValueError for root, who can change every file of the machine: too much to share with a class."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         raise ValueError("--share as root would hand the whole machine to the class: run it as another user.")
+
+
+def address_to_listen_on(*, share: bool) -> str:
+    """Every address of this machine for a class, the one that only it can reach otherwise."""
+    return "0.0.0.0" if share else "127.0.0.1"
+
+
+def require_port(ip: str, port: int) -> None:
+    """Raises ValueError if nobody can listen there, or somebody does already."""
+    try:
+        socket.create_server((ip, port)).close()
+    except OSError as error:
+        raise ValueError(f"--port {port}: cannot listen there ({error.strerror}). Give another port.") from None
 
 
 def read_password() -> str:
@@ -126,12 +137,9 @@ def prepare(folder: Path, *, password: str | None = None, port: int | None = Non
 
     if password is not None:
         refuse_root()
-    ip = "127.0.0.1" if password is None else "0.0.0.0"
+    ip = address_to_listen_on(share=password is not None)
     if port is not None:
-        try:
-            socket.create_server((ip, port)).close()
-        except OSError as error:
-            raise ValueError(f"--port {port}: cannot listen there ({error.strerror}). Give another port.") from None
+        require_port(ip, port)
     token = secrets.token_hex(24)
     hashed_password = "" if password is None else passwd(password)
     server: ServerApp = LabApp.initialize_server(
