@@ -40,6 +40,7 @@ IN_PART = (
     "tests/fuzz",
     "tests/kernels",
     "tests/metrics/test_coverage",
+    "tests/paths/test_irreducible.py::test_every_law",
     "tests/samplers/test_diagnosis",
     "tests/samplers/test_flow",
     "tests/samplers/test_likelihood",

@@ -37,7 +37,7 @@ class FlowMatching:
 
     Along a ``paths.Interpolant``, x_t = I_t + gamma z, the mean of 1/2 |gamma' z|^2 may be infinite. There the loss is
     without that term, 1/2 |v(x_t, t) - I'_t|^2 - gamma' z . v(x_t, t), and it is averaged over z and -z, so that its
-    variance is finite, too: two evaluations per point. Source: Albergo et al. 2023 (arXiv:2303.08797), sections 2.2, 6.
+    variance is finite, too: two evaluations per point. Source: Albergo et al. 2023 (arXiv:2303.08797).
 
     Args:
         path: such as ``paths.Linear()``.
@@ -62,8 +62,8 @@ class FlowMatching:
     def offset(self, density: Density) -> float:
         """Minus the irreducible loss, by quadrature over t and x: mean loss + offset is the mean of 1/2 |v - v*|^2.
 
-        It is right to about 1e-6 of itself: in seconds from N(0, I), or from one Gaussian; from several Gaussians to a
-        curve, or to a density that is no mixture of Gaussians, it may take half a minute. What takes that long or
+        It is right to about 1e-6 of itself: mostly in seconds from N(0, I), or from one Gaussian; from several Gaussians
+        to a curve, or to a density that is no mixture of Gaussians, it may take a minute. What takes half a minute or
         longer is announced by a warning.
 
         Raises:

@@ -30,7 +30,7 @@ class Interpolant:
     there, s(x, t) = -E[z | x_t = x] / gamma. With the velocity v(x, t) = E[I'_t + gamma' z | x_t = x] this gives, for
     any epsilon >= 0, a process of the same laws, dx = (v + epsilon s) dt + sqrt(2 epsilon) dw.
     From N(0, I) alone a latent is only another schedule, that of the noise sqrt(sigma^2 + gamma^2).
-    Source: Albergo, Boffi & Vanden-Eijnden 2023 (arXiv:2303.08797), definition 2.1 and eq. 4.1.
+    Source: Albergo, Boffi & Vanden-Eijnden 2023 (arXiv:2303.08797), eq. 4.1.
 
     Args:
         path: I_t, such as ``Linear(source)`` or ``cosine()``.

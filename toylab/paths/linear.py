@@ -83,8 +83,8 @@ class Linear:
         """1/2 E|x_1 - x_0 - v(x_t, t)|^2 at the time t, by quadrature.
 
         Raises:
-            ValueError: from a source other than N(0, I) or a Gaussian mixture; from one of several components, or of an
-                elongated one, to a law that has edges or is known by its density alone (``Square``, ``Laplace``,
-                ``from_energy``, truncated ones); if the law has no second moment, or no grid resolves it.
+            ValueError: from a source other than N(0, I) or a Gaussian mixture; from one with elongated components to a
+                law that is known by its density alone (``from_energy``, truncated ones); from several components to a
+                mixture of laws with edges and others; if the law has no second moment, or no grid resolves it.
         """
         return exact_irreducible(self, self.source, require_law("density", density), t)
