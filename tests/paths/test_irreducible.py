@@ -347,7 +347,7 @@ def test_products_from_one_law_in_two_shapes(p, ratio):
     assert left(one, p, ratio) == pytest.approx(0.36 * excess(p, 0.6 * ratio), rel=1e-9)
 
 
-# what takes 2 to 40 s from a ring
+# what takes 2 to 20 s from a ring; the spiral takes two minutes, and is left out
 LONG = {"banana", "funnel", "two_moons", "spiral", "concentric_circles"}
 SLANTED = GaussianMixture([0.4, 0.6], [[-1.0, 0.0], [1.0, 1.0]], [[[1.0, 0.5], [0.5, 0.8]], [[0.3, -0.1], [-0.1, 0.9]]])
 SOURCES = {"normal": isotropic([[0.0, 0.0]], 1.0), "ring": ring(), "slanted": SLANTED}
@@ -359,6 +359,7 @@ SOURCES = {"normal": isotropic([[0.0, 0.0]], 1.0), "ring": ring(), "slanted": SL
         pytest.param(law, source, marks=[pytest.mark.nightly] if law in LONG and source != "normal" else [])
         for law in catalogue()
         for source in SOURCES
+        if (law, source) != ("spiral", "ring")
     ],
 )
 def test_every_law_of_the_catalogue_from_every_kind_of_mixture(law, source):

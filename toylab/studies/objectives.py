@@ -173,7 +173,7 @@ def _is_small(density: Density, sigma: float) -> bool:
 def _has_score(density: Density) -> bool:
     """Whether the clean law has a density."""
     try:
-        density.log_prob(torch.zeros(1, 2))
+        density.log_prob(torch.zeros(1, 2, device="cpu"))
     except validate.NoDensity:
         return False
     return True
@@ -296,7 +296,7 @@ def _conditional_energy(_: Density, generator: torch.Generator) -> Made:
 
 def _class_conditional(density: Density, generator: torch.Generator) -> Made:
     try:
-        n_classes = density.log_posterior(torch.zeros(2), SIGMA).shape[-1]
+        n_classes = density.log_posterior(torch.zeros(2, device="cpu"), SIGMA).shape[-1]
     except TypeError:
         return NO_CLASSES
     labels = density if _has_score(density) else partial(_nearest_class, density)
@@ -425,7 +425,7 @@ def draw(table: "pandas.DataFrame") -> Figure:
         figure, ax = plt.subplots(
             figsize=(3.5 + 0.92 * len(densities), 2.4 + 0.5 * len(objectives)), layout="constrained"
         )
-        percent = torch.full((len(objectives), len(densities)), math.nan)
+        percent = torch.full((len(objectives), len(densities)), math.nan, device="cpu")
         for (objective, density), one in cells.items():
             i, j = objectives.index(objective), densities.index(density)
             if one.share is not None:

@@ -155,7 +155,7 @@ class PricedSampler:
 def _start(of: Setting) -> Tensor:
     """Normal points of the middle and the width of the density; those where it is 0 are drawn again."""
     z = normal((20 * N_POINTS, 2), dtype=torch.float32, device=torch.device("cpu"), generator=of.generator)
-    x = torch.tensor(of.middle) + of.std * z
+    x = torch.tensor(of.middle, device="cpu") + of.std * z
     return x[of.density.log_prob(x).isfinite()][:N_POINTS]
 
 
@@ -190,7 +190,7 @@ def _metropolis(of: Setting, n: int) -> Chains:
 def _tempering(of: Setting, n: int) -> Chains:
     p = of.density
     return parallel_tempering(
-        p.log_prob, p.score, _start(of), torch.tensor(TEMPERATURES), step_size=of.step_size,
+        p.log_prob, p.score, _start(of), torch.tensor(TEMPERATURES, device="cpu"), step_size=of.step_size,
         n_steps=n // len(TEMPERATURES) - 1, generator=of.generator, progress=False,
     )  # fmt: skip
 
@@ -214,14 +214,16 @@ def _probability_flow_adaptive(of: Setting, rtol: float) -> Chains:
 
 def _flow_matching(step: Callable[..., Tensor], price: int) -> PricedSampler:
     def run(of: Setting, n: int) -> Chains:
-        x = PATH.start(torch.empty(N_POINTS, 2), of.generator)
-        return flow(of.velocity, x, torch.linspace(0, LAST_TIME, n // price + 1), step=step, progress=False)
+        x = PATH.start(torch.empty(N_POINTS, 2, device="cpu"), of.generator)
+        return flow(
+            of.velocity, x, torch.linspace(0, LAST_TIME, n // price + 1, device="cpu"), step=step, progress=False
+        )
 
     return PricedSampler(run, Needs.LEVELS)
 
 
 def _flow_matching_adaptive(of: Setting, rtol: float) -> Chains:
-    x = PATH.start(torch.empty(N_POINTS, 2), of.generator)
+    x = PATH.start(torch.empty(N_POINTS, 2, device="cpu"), of.generator)
     return flow_adaptive(
         of.velocity, x, 0.0, LAST_TIME, rtol=rtol, atol=rtol * 0.01 * of.std, progress=False
     )  # fmt: skip

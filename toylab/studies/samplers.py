@@ -159,7 +159,7 @@ def _lines(density: str, score: str, rows: "pandas.DataFrame", floor: Estimate) 
 
 def _mean(values: Any) -> Estimate:  # noqa: ANN401
     """Over seeds; of a single one without an error."""
-    numbers = torch.tensor(list(values), dtype=torch.float64)
+    numbers = torch.tensor(list(values), dtype=torch.float64, device="cpu")
     return mean_of(numbers) if len(numbers) > 1 else Estimate(float(numbers), math.nan)
 
 
