@@ -62,9 +62,9 @@ class FlowMatching:
     def offset(self, density: Density) -> float:
         """Minus the irreducible loss, by quadrature over t and x: mean loss + offset is the mean of 1/2 |v - v*|^2.
 
-        It is right to about 1e-6 of itself: mostly in seconds from N(0, I), or from one Gaussian; from several Gaussians
-        to a curve, or to a density that is no mixture of Gaussians, it may take a minute. What takes half a minute or
-        longer is announced by a warning.
+        It is right to about 1e-6 of itself: mostly in seconds from N(0, I), or from one Gaussian; from several
+        Gaussians to a curve, or to a density that is no mixture of Gaussians, it may take a minute or some, to the
+        spiral an hour. What takes half a minute or longer is announced by a warning.
 
         Raises:
             ValueError: if the coupling is not independent, as the exact velocity is then not known, where the path does
