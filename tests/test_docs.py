@@ -726,7 +726,8 @@ def test_the_excess_of_flow_matching_is_the_recorded_one():
 
 
 @pytest.mark.parametrize(
-    ("name", "n_rows"), [("speed", 21), ("speed_flow", 7), ("speed_objectives", 18), ("speed_spins", 6)]
+    ("name", "n_rows"),
+    [("speed", 21), ("speed_flow", 7), ("speed_objectives", 18), ("speed_spins", 6), ("speed_load", 7)],
 )
 def test_speed_is_the_recorded_one(name, n_rows):
     found = speed.Speed.from_json(recorded(name))
