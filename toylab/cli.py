@@ -311,13 +311,16 @@ def _lab(options: argparse.Namespace) -> None:
         raise UsageError(str(error)) from None
     if copied:
         print(copied, flush=True)
-    print(f"JupyterLab is at {lab.address(server)}\n(Ctrl-C ends it)", flush=True)
-    if options.share:
-        from toylab.classroom.desks import DESKS, room_for
 
-        print(f"For the class, with the password: {lab.class_address(server)}", flush=True)
-        print(f"Each student works on a copy in {folder / DESKS}. {room_for()}", flush=True)
-    lab.run(server)
+    def welcome() -> None:
+        print(f"JupyterLab is at {lab.address(server)}\n(Ctrl-C ends it)", flush=True)
+        if options.share:
+            from toylab.classroom.desks import DESKS, room_for
+
+            print(f"For the class, with the password: {lab.class_address(server)}", flush=True)
+            print(f"Each student works on a copy in {folder / DESKS}. {room_for()}", flush=True)
+
+    lab.run(server, welcome)
 
 
 def _handout(options: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,8 +154,12 @@ def prepare(folder: Path, *, password: str | None = None, port: int | None = Non
     return server
 
 
-def run(server: "ServerApp") -> None:
-    """Answer requests until Ctrl-C, which stops it at once and in order; Jupyter itself would ask first."""
+def run(server: "ServerApp", welcome: Callable[[], None]) -> None:
+    """Answer requests until Ctrl-C, which stops it at once and in order; Jupyter itself would ask first.
+
+    ``welcome`` is called once it listens: whoever follows an address that is printed is answered.
+    """
+    server.io_loop.add_callback(welcome)  # Jupyter has queued its listening, which may take the next port, before
     signal.signal(signal.SIGINT, lambda number, frame: server.stop(from_signal=True))
     server.start()
 
