@@ -21,6 +21,7 @@ import torch
 from benchmarks import energies, gpu, speed
 from benchmarks import study as study_costs
 from toylab import museum, study
+from toylab.classroom import desks
 from toylab.cli import _parser
 from toylab.densities import two_modes
 from toylab.experiments import (
@@ -735,6 +736,18 @@ def test_speed_is_the_recorded_one(name, n_rows):
     assert found.made["share"] == 1
     assert bool(found.sweeps) == (name == "speed") and len(found.rows) >= n_rows
     assert all(row.measured and row.near_enough for row in found.rows)
+
+
+def test_a_class_is_the_recorded_one():
+    found, page = recorded("class"), (ROOT / "docs" / "classroom.md").read_text()
+    assert (found["failures"], found["share"]) == ([], 1)
+    assert f"{found['students']} students come" in page
+    assert f"{found['copies with the work saved']} copies held" in page
+    kernel, lesson = found["memory of a kernel, median, GB"], found["seconds of the lesson, median"]
+    assert f"takes {kernel:.2f} GB at the end" in page and desks.KERNEL_GB == pytest.approx(kernel, rel=0.05)
+    moves = found["latency of a move, median, ms"], found["latency of a move, 95 %, ms"]
+    assert f"the lesson took {lesson:.0f} s" in page
+    assert f"a move {moves[0]:.0f} ms (95 % of them less than {moves[1]:,.0f} ms)" in page
 
 
 def test_what_a_gpu_takes_is_the_recorded_one_or_said_to_be_missing():
