@@ -27,13 +27,14 @@ WHAT_SHARING_EXPOSES = """\
 delete every file that you can. The connection is plain http: what is sent over it, the password included, can be read
 in transit. Share on a network you trust, with a password you use nowhere else, and no longer than the class lasts."""
 
+_WITHOUT_JUPYTERLAB = 'toylab lab needs JupyterLab: pip install "toylab[lab]"'
 _LOCK = "jupyter_server.auth.identity.PasswordIdentityProvider"
 
 
 def require_jupyterlab() -> None:
     """Raises ModuleNotFoundError, saying what to install, where there is no JupyterLab."""
     if importlib.util.find_spec("jupyterlab") is None:  # not imported here, which takes seconds
-        raise ModuleNotFoundError('toylab lab needs JupyterLab: pip install "toylab[lab]"')
+        raise ModuleNotFoundError(_WITHOUT_JUPYTERLAB)
 
 
 def refuse_root() -> None:
@@ -133,8 +134,11 @@ def prepare(folder: Path, *, password: str | None = None, port: int | None = Non
             may come in.
     """
     require_jupyterlab()
-    from jupyter_server.auth.security import passwd
-    from jupyterlab.labapp import LabApp
+    try:
+        from jupyter_server.auth.security import passwd
+        from jupyterlab.labapp import LabApp
+    except ModuleNotFoundError:  # what JupyterLab itself needs
+        raise ModuleNotFoundError(_WITHOUT_JUPYTERLAB) from None
 
     if password is not None:
         refuse_root()
