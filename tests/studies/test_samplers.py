@@ -183,7 +183,7 @@ def test_means_and_errors_are_those_of_the_formulas():
     slopes = [(mean_of_ratios(mean + 1e-6 * e) - mean_of_ratios(mean - 1e-6 * e)) / 2e-6 for e in np.eye(4)]
     assert found.ratio.value == pytest.approx(mean_of_ratios(mean))
     assert found.ratio.standard_error == pytest.approx(math.hypot(*(slopes * error)), rel=1e-6)
-    assert (found.n, found.n_diverged, found.words) == (2, 0, "")
+    assert (found.n_densities, found.n_diverged, found.words) == (2, 0, "")
 
 
 @pytest.mark.parametrize("far", [math.inf, 1e5])
@@ -191,7 +191,7 @@ def test_a_density_on_which_a_chain_diverged_is_counted_and_not_averaged(far):
     table = table_of({"circle": [1.0, far], "points": [2.0, 2.2]}, {"circle": [1.0, 1.1], "points": [1.0, 1.1]})
     found = samplers.means(samplers.entries(table), "exact", ["circle", "points"])["DDIM", 16]
     assert found.ratio.value == pytest.approx(2.0)
-    assert (found.n, found.n_diverged) == (1, 1)
+    assert (found.n_densities, found.n_diverged) == (1, 1)
     assert "2.00 ± 0.13 (1 of 2, diverged on 1)" in samplers.summary(table)
     assert "| DDIM | diverged |" in samplers.by_density(table)
 
@@ -237,7 +237,7 @@ def test_the_figure_draws_the_ratios_above_a_floor_in_every_panel(record):
             means = samplers.means(found, score, group)
             drawn = {bars.get_label(): bars.lines[0] for bars in ax.containers}
             for name, line in drawn.items():
-                ratios = [means[name, n].ratio.value for n in EVALUATIONS if means[name, n].n]
+                ratios = [means[name, n].ratio.value for n in EVALUATIONS if means[name, n].n_densities]
                 assert list(line.get_ydata()) == pytest.approx(ratios)
             assert len(rest) >= len(drawn) >= 5
     plt.close(figure)

@@ -169,14 +169,14 @@ class Mean:
 
     Attributes:
         ratio: their mean.
-        n: over how many.
+        n_densities: over how many.
         n_diverged: on how many more a chain diverged.
         spent: evaluations, their mean.
         words: why there is none, where there is none.
     """
 
     ratio: Estimate
-    n: int
+    n_densities: int
     n_diverged: int
     spent: float
     words: str
@@ -279,11 +279,10 @@ def _spent(spent: float) -> str:
 
 def _mean_text(mean: Mean, n: int) -> str:
     """With the number of densities, where it is not all n of them."""
-    if mean.n == 0:
+    if mean.n_densities == 0:
         return mean.words
-    over = (
-        "" if mean.n == n else f" ({mean.n} of {n}{', diverged on ' + str(mean.n_diverged) if mean.n_diverged else ''})"
-    )
+    diverged = f", diverged on {mean.n_diverged}" if mean.n_diverged else ""
+    over = "" if mean.n_densities == n else f" ({mean.n_densities} of {n}{diverged})"
     return f"{mean.ratio:.2f}{_spent(mean.spent)}{over}"
 
 
@@ -316,7 +315,7 @@ def draw(table: "pandas.DataFrame") -> Figure:
 def _draw_panel(ax: Axes, found: dict[tuple[str, float], Mean]) -> None:
     ax.axhline(1.0, color="black", lw=2, ls="--", label="floor")
     for name, (color, marker) in _DRAWN.items():
-        there = [(n, found[name, n].ratio) for n in EVALUATIONS if found[name, n].n]
+        there = [(n, found[name, n].ratio) for n in EVALUATIONS if found[name, n].n_densities]
         n, r = [n for n, _ in there], [ratio for _, ratio in there]
         ax.errorbar(
             n, [ratio.value for ratio in r], yerr=[ratio.standard_error for ratio in r], color=color, marker=marker,
