@@ -74,7 +74,7 @@ PICTURE = """async () => {
   return `${bytes.length} ${print}`;
 }"""
 ALT = "() => { const i = document.querySelector('.toylab-stage img'); return i ? i.alt : ''; }"
-MESSAGE = "() => { const m = document.querySelector('[role=status]'); return m ? m.innerText : ''; }"
+MESSAGE = "() => [...document.querySelectorAll('.toylab-message')].map(m => m.innerText).join('')"
 
 
 @pytest.fixture(scope="module")
