@@ -58,23 +58,20 @@ class NumberBox(anywidget.AnyWidget):
         super().__init__(value=value, description=description, step=step, width=f"{width}px", tooltip=tooltip)
 
     @traitlets.validate("value")
-    def _refuse(self, proposal: traitlets.Bunch) -> float:
-        return self._read(_as_text(proposal["value"]))
-
-    @traitlets.observe("value")
-    def _show(self, _: object) -> None:
-        self.text, self.message = _as_text(self.value), ""
+    def _accept(self, proposal: traitlets.Bunch) -> float:
+        value = self._read(_as_text(proposal["value"]))
+        self.text, self.message = _as_text(value), ""  # also where this was the value before: "1,5" becomes 1.5
+        return value
 
     @traitlets.observe("text")
     def _on_text(self, change: traitlets.Bunch) -> None:
         try:
             value = self._read(change["new"])
         except ValueError as error:
-            given = change["new"].strip() or "empty"
+            given = change["new"].strip()[:20] or "empty"
             self.message = as_message(f"{self.description} is {given}: {error}. {_as_text(self.value)} stays in use.")
         else:
             self.value = value
-            self._show(change)  # "1,5" becomes 1.5, also where it was 1.5 before
 
 
 def number_box(value: float, description: str, *, least: float, most: float, step: float, width: int) -> NumberBox:
@@ -95,7 +92,7 @@ def read_number(text: str, least: float, most: float) -> float:
     """
     number = _parse(text)
     if not least <= number <= most:
-        raise ValueError(f"give a number from {least:g} to {most:g}, such as {math.sqrt(least * most):.1g}")
+        raise ValueError(f"give a number from {least:g} to {most:g}")
     return number
 
 
