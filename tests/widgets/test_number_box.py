@@ -60,6 +60,10 @@ def test_a_number_that_is_set_is_kept_to_the_last_bit(number):
     assert (typed.value, typed.message) == (number, "")
 
 
+def test_a_negative_number_may_be_written_with_the_sign_of_print():
+    assert read_number("\N{MINUS SIGN}2,5", -5.0, 5.0) == read_number("-2.5", -5.0, 5.0) == -2.5
+
+
 def test_a_bad_number_cannot_be_set():
     typed = box()
     for bad in (-1.0, math.nan, 1e20):

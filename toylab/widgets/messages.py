@@ -54,8 +54,8 @@ class Field(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.message.value = ""
 
 
-class _ToldBesideControl(Exception):
-    """An error that is shown already: nothing of it belongs under the picture."""
+class _ToldBesideControl(ValueError):
+    """An error that is shown already: it has no text for the line under the picture."""
 
 
 def message_line() -> Message:
@@ -89,8 +89,6 @@ def show_errors_beside(line: Message) -> Iterator[None]:
     try:
         with one_thread():
             yield
-    except _ToldBesideControl:
-        pass
     except (ValueError, TypeError, FloatingPointError, RuntimeError) as error:  # the last: torch's own
         texts = [str(error)]
     finally:

@@ -114,7 +114,7 @@ def _parse(text: str) -> float:
     if _THOUSANDS.fullmatch(plain):
         raise ValueError(f"write {plain.replace(',', '')}, or {plain.replace(',', '.')} if that is meant")
     if "." not in plain:
-        plain = plain.replace(",", ".", 1)
+        plain = plain.replace(",", ".")
     return float(plain) if _NUMBER.fullmatch(plain) else math.nan
 
 
