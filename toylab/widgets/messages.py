@@ -20,6 +20,7 @@ MESSAGE_STYLE = """
 .toylab-message:not(:empty) { padding: 2px 6px; border-left: 4px solid var(--jp-error-color1, #d32f2f); }
 .toylab-message:empty { min-width: 0; }
 """  # the colours of the theme; never the colour alone: see as_message
+WHOLE = {"flex": "0 0 auto", "overflow": "visible"}  # the layout of what a narrow row may not cut
 taking_turns = threading.RLock()
 
 
@@ -41,7 +42,7 @@ class Field(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def __init__(self, control: ipywidgets.Widget) -> None:
         self.control, self.message = control, Message(role="alert")
-        super().__init__([control, self.message])
+        super().__init__([control, self.message], layout=WHOLE)
 
     @contextmanager
     def judges(self) -> Iterator[None]:

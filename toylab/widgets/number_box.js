@@ -37,6 +37,7 @@ function render({ model, el }) {
 
   box.addEventListener("change", () => send(box.value));
   box.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     event.stopPropagation(); // or the notebook would take the key for itself
     const way = { ArrowUp: 1, ArrowDown: -1 }[event.key], now = Number(box.value);
     if (!way || !Number.isFinite(now)) return;

@@ -8,7 +8,7 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from toylab.widgets.messages import MESSAGE_STYLE, as_message
+from toylab.widgets.messages import MESSAGE_STYLE, WHOLE, as_message
 
 LARGEST_SEED = 10**12
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -55,7 +55,9 @@ class NumberBox(anywidget.AnyWidget):
         tooltip: str | None = None,
     ) -> None:
         self._read = read
-        super().__init__(value=value, description=description, step=step, width=f"{width}px", tooltip=tooltip)
+        super().__init__(
+            value=value, description=description, step=step, width=f"{width}px", tooltip=tooltip, layout=WHOLE
+        )
 
     @traitlets.validate("value")
     def _accept(self, proposal: traitlets.Bunch) -> float:
