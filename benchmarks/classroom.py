@@ -175,7 +175,7 @@ class _Student:
         self._open(f"/api/contents/{path}", {"type": "notebook", "content": notebook}, method="PUT")
         slider = self._execute(_WIDGET).strip()
         for k in range(_MOVES):
-            data = {"method": "update", "state": {"value": round(0.1 * 1.1 ** (k % 30), 4)}, "buffer_paths": []}
+            data = {"method": "update", "state": {"index": 90 + 3 * (k % 30)}, "buffer_paths": []}
             start = time.perf_counter()
             self._ask("comm_msg", {"comm_id": slider, "data": data})
             self.moves.append(time.perf_counter() - start)

@@ -81,7 +81,7 @@ def _drag() -> None:
 
     noise = score_explorer().children[0].children[2]
     for k in range(20):
-        noise.value = 0.1 * 1.1**k
+        noise.index = 90 + 4 * k  # from 0.1
 
 
 WORK: dict[str, Callable[[], None]] = {

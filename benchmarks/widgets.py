@@ -56,7 +56,7 @@ def _explorer() -> Numbers:
     found = {}
     for name in density.options:
         density.value = name
-        found[name] = _median(lambda k: setattr(noise, "value", 0.1 * 1.1**k), 20)
+        found[name] = _median(lambda k: setattr(noise, "index", 90 + 4 * k), 20)  # from 0.1
     two = ["two_modes", "ring"]
     return {"moved": found, "chosen": {"density": _median(lambda k: setattr(density, "value", two[k % 2]))}}
 
