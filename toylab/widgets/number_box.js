@@ -19,11 +19,10 @@ function render({ model, el }) {
   row.append(label, box);
   el.append(row, message);
 
-  let sent = null;
-  const send = (text) => { sent = text; model.set("text", text); model.save_changes(); };
+  let known = ""; // to the kernel, too: what differs from it is being typed
+  const send = (text) => { known = text; model.set("text", text); model.save_changes(); };
   const show = () => {
-    const typing = document.activeElement === box && sent !== null && box.value !== sent;
-    if (!typing) box.value = model.get("text");
+    if (document.activeElement !== box || box.value === known) box.value = known = model.get("text");
   };
   const tell = () => {
     message.textContent = model.get("message");
