@@ -768,3 +768,9 @@ def test_what_a_gpu_takes_is_the_recorded_one_or_said_to_be_missing():
         not any(r.measured for r in found.rows)
     )
     assert "python -m benchmarks speed --only gpu --out benchmarks/results" in page
+
+
+def test_the_lines_of_the_live_lab_give_the_weight_that_it_shows():
+    out, _ = run("live.md")
+    (said,) = re.findall(r"^print\(.*\)  # (.+)$", (ROOT / "docs" / "live.md").read_text(), flags=re.MULTILINE)
+    assert float(out) == pytest.approx(float(said), abs=5e-4)
