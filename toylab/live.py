@@ -74,6 +74,7 @@ class Instrument:
 
 INSTRUMENTS = {
     "playground": Instrument("playground", "Two samplers side by side"),
+    "editor": Instrument("editor", "A density and its score, by hand"),
 }
 
 

@@ -305,10 +305,10 @@ def test_the_keyboard_alone(playground):
     page.keyboard.press("Space")
     after(page, 5)
     page.keyboard.press("Space")
-    page.get_by_label("noise σ").focus()
+    page.get_by_label("noise σ", exact=True).focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("() => window.toylab().state().sigma") == 0.05
-    assert "sigma=0.05" in page.url and "start=1.20,2.40" in page.url
+    assert "sigma=0.05" in page.url and "start=1.2,2.4" in page.url
 
 
 def test_a_start_is_clicked_and_drawn(playground):
@@ -423,3 +423,181 @@ def contrast(page, selector):
     parts = [np.array([float(v) for v in c[c.index("(") + 1 : -1].split(",")[:3]]) / 255 for c in colours]
     linear = [np.where(c <= 0.03928, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722] for c in parts]
     return (max(linear) + 0.05) / (min(linear) + 0.05)
+
+
+@pytest.fixture
+def editor(context, folder):
+    """Opens the editor at an address; afterwards no error was said."""
+    page = context.new_page()
+    failures = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("console", lambda line: failures.append(line.text) if line.type in {"error", "warning"} else None)
+
+    def open_at(address=""):
+        page.goto("about:blank")
+        page.goto((folder / "editor.html").as_uri() + address)
+        page.wait_for_function("() => window.toylab && window.toylab()")
+        return page
+
+    yield open_at
+    page.close()
+    assert failures == []
+
+
+def state(page):
+    return page.evaluate("() => window.toylab().state()")
+
+
+def density_of(page):
+    """The density that the page's line of Python makes."""
+    exec(page.locator("pre").text_content(), here := {})
+    return here["p"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "modes=1,0,0,2,0.5,30;0.5,3,-3,0.5,0.7,-80&sigma=0.5&at=2,-1.5",
+        "modes=1,0,0,2,0.05,30&sigma=0&at=2,1.1",
+        "points=1,2;3,0.5;-2,-2&sigma=0.7&at=1,1",
+        "points=1,2;3,0.5;-2,-2&sigma=0&at=1,1.9",
+    ],
+)
+def test_the_numbers_at_the_cross_are_those_of_the_library(editor, address):
+    page = editor(f"#{address}")
+    p, x = density_of(page), torch.tensor(state(page)["at"][0], dtype=torch.float64)
+    said = page.locator(".numbers").inner_text()
+    assert float(said.split("log p = ")[1].split(",")[0]) == pytest.approx(float(p.log_prob(x)), rel=6e-4)
+    s = [float(v) for v in said.split(" s = (")[1].split(")")[0].split(", ")]
+    assert s == pytest.approx(p.score(x).tolist(), rel=6e-3, abs=1e-9)
+    sigma = max(state(page)["sigma"], 0.05 if "points" in address else 0)
+    guess = [float(v) for v in said.split("x + σ² s = (")[1].split(")")[0].split(", ")]
+    assert guess == pytest.approx((x + sigma**2 * p.score(x)).tolist(), rel=6e-3, abs=1e-9)
+
+
+def on_plane(page, x, y):
+    box = page.locator("canvas").bounding_box()
+    return box["x"] + (x + 6) / 12 * box["width"], box["y"] + (6 - y) / 12 * box["height"]
+
+
+def drag(page, start, end):
+    page.mouse.move(*on_plane(page, *start))
+    page.mouse.down()
+    page.mouse.move(*on_plane(page, *end), steps=5)
+    page.mouse.up()
+
+
+def test_modes_are_dragged_stretched_added_and_removed(editor):
+    page = editor("#modes=0.5,-2,0,0.8,0.8,0;0.5,2,0,0.8,0.8,0&sigma=0")
+    drag(page, (2, 0), (3, 1))
+    moved = state(page)["modes"][1]
+    assert (moved["x"], moved["y"]) == pytest.approx((3, 1), abs=0.05)
+    drag(page, (3.8, 1), (3, 3))  # the handle of the first width: longer, and turned upwards
+    moved = state(page)["modes"][1]
+    assert moved["s1"] == pytest.approx(2, abs=0.05) and moved["angle"] == pytest.approx(90, abs=1)
+    drag(page, (2.2, 1), (2.7, 1))  # that across it
+    assert state(page)["modes"][1]["s2"] == pytest.approx(0.3, abs=0.05)
+    covariance = density_of(page).covariances[1]
+    assert covariance[0, 0] == pytest.approx(0.09, abs=0.04) and covariance[1, 1] == pytest.approx(4, abs=0.2)
+    page.get_by_role("button", name="add a mode").click()
+    assert len(state(page)["modes"]) == 3
+    page.get_by_role("button", name="remove it").click()
+    page.get_by_role("button", name="remove it").click()
+    page.get_by_role("button", name="remove it").click()
+    assert len(state(page)["modes"]) == 1
+    assert "One mode is left" in page.locator(".toylab-live > .message").inner_text()
+    for _ in range(12):
+        page.get_by_role("button", name="add a mode").click()
+    assert len(state(page)["modes"]) == 12
+    assert "There are 12 modes" in page.locator(".toylab-live > .message").inner_text()
+    assert editor("#" + page.url.split("#")[1]).evaluate("() => window.toylab().state().modes.length") == 12
+
+
+def test_the_editor_by_keyboard(editor):
+    page = editor("#modes=1,0,0,1,1,0&sigma=0.5&at=0,0")
+    page.locator("canvas").focus()
+    for key in ["ArrowRight"] * 5 + ["ArrowDown"] * 2 + ["Enter"]:
+        page.keyboard.press(key)
+    assert state(page)["at"] == [[pytest.approx(1), pytest.approx(-0.4)]]
+    assert (state(page)["modes"][0]["x"], state(page)["modes"][0]["y"]) == pytest.approx((1, -0.4))
+    weight = page.get_by_label("weight")
+    weight.fill("0")
+    weight.press("Enter")
+    assert (
+        "give a number from 0.001 to 1000" in page.locator(f"#{weight.get_attribute('aria-describedby')}").inner_text()
+    )
+    assert state(page)["modes"][0]["weight"] == 1
+    page.get_by_label("noise σ", exact=True).focus()
+    page.keyboard.press("End")
+    assert state(page)["sigma"] == 10
+
+
+def test_points_are_drawn(editor):
+    page = editor("#modes=1,0,0,1,1,0&sigma=0.5")
+    page.get_by_role("button", name="draw points").click()
+    drag(page, (-3, -3), (3, 3))
+    n = len(state(page)["points"])
+    assert n >= 5
+    p = density_of(page)
+    assert p.log_prob(torch.zeros(2, dtype=torch.float64)).isfinite()
+    assert editor("#" + page.url.split("#")[1]).evaluate("() => window.toylab().state().points.length") == n
+    page.get_by_role("button", name="back to modes").click()
+    assert state(page)["points"] == [] and page.get_by_label("weight").is_visible()
+
+
+def picture(path, values):
+    from PIL import Image
+
+    Image.fromarray(values.astype(np.uint8)).save(path)
+    return path
+
+
+def test_a_picture_becomes_a_density(editor, tmp_path):
+    page = editor("#modes=1,0,0,1,1,0&sigma=0.5")
+    values = np.full((80, 80), 255)
+    values[:40, :40] = 0  # dark at the top left
+    page.get_by_label("a picture as a density").set_input_files(picture(tmp_path / "dark.png", values))
+    page.wait_for_function("() => window.toylab().state().points.length > 300")
+    p = density_of(page)
+    x = torch.tensor([[-2.4, 2.4], [2.4, 2.4], [-2.4, -2.4]], dtype=torch.float64)
+    exact = 1 / 4.8**2  # uniform on a square of side 4.8, and 0.5 of noise hardly reaches its middle
+    assert p.log_prob(x).exp().tolist() == pytest.approx([exact, 0, 0], rel=0.02, abs=1e-4)
+    page.get_by_label("a picture as a density").set_input_files(picture(tmp_path / "plain.png", np.full((9, 9), 200)))
+    page.wait_for_function("() => document.body.innerText.includes('The picture is of one shade')")
+    (tmp_path / "no.png").write_text("<script>alert(1)</script>")
+    page.get_by_label("a picture as a density").set_input_files(tmp_path / "no.png")
+    page.wait_for_function("() => document.body.innerText.includes('“no.png” cannot be read as a picture')")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("modes=0,0,0,1,1,0", "modes is “0,0,0,1,1,0”: give 1 to 12 modes"),
+        ("modes=" + ";".join(["1,0,0,1,1,0"] * 40), "give 1 to 12 modes"),
+        ("modes=1,0,0,1", "give 1 to 12 modes"),
+        ("points=" + ";".join(["1,1"] * 401), "up to 400 places"),
+        ("at=1,2;3,4", "up to 1 places"),
+        ("sigma=-1", "sigma is “-1”"),
+    ],
+)
+def test_an_address_of_the_editor_edited_by_hand(editor, address, said):
+    page = editor(f"#{address}")
+    assert said in page.locator(".toylab-live > .message").inner_text()
+    assert page.locator(".numbers").inner_text().startswith("2 modes")
+
+
+def test_from_the_editor_to_the_playground(editor):
+    page = editor("#modes=1,0,0,1,0.5,0;2,3,0,0.5,0.5,0&sigma=0")
+    p = density_of(page)
+    page.get_by_role("link", name="sample it in the playground").click()
+    page.wait_for_url("**/playground.html*")
+    page.get_by_role("button", name="step", exact=True).click()
+    assert page.get_by_label("density").input_value() == "own"
+    found = page.evaluate(
+        "() => { const d = window.toylab().panels[0].run.density; return [d.weights, d.means, d.covariances]; }"
+    )
+    assert found[0] == pytest.approx(p.weights.tolist())
+    np.testing.assert_allclose(found[1], p.means.numpy())
+    exec(panel(page, "A").locator("pre").text_content().replace(").samples", ", progress=False).samples"), here := {})
+    x = torch.tensor(page.evaluate("() => [...window.toylab().panels[0].run.x]"), dtype=torch.float64).view(-1, 2)
+    torch.testing.assert_close(x, here["x"], rtol=0, atol=1e-5)

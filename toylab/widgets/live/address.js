@@ -50,6 +50,6 @@ export const places = (most, size) => ({
     const found = text === "" ? [] : text.split(";").map((pair) => pair.split(",").map((part) => readNumber(part, -size, size)));
     return found.length <= most && found.every((pair) => pair.length === 2 && !pair.includes(undefined)) ? found : undefined;
   },
-  write: (list) => list.map((pair) => pair.map((v) => v.toFixed(2)).join(",")).join(";"),
+  write: (list) => list.map((pair) => pair.join(",")).join(";"),
   wanted: `up to ${most} places such as 1,2;-1,0.5`,
 });

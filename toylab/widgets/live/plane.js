@@ -11,6 +11,12 @@ export class Plane {
     this.ground = document.createElement("canvas"); // the density, drawn once for each law
   }
 
+  // it takes the keyboard, and says so
+  operate() {
+    this.canvas.tabIndex = 0;
+    this.canvas.setAttribute("role", "application");
+  }
+
   // as many pixels as the canvas has on the screen; true if that has changed
   fit() {
     const scale = Math.min(window.devicePixelRatio || 1, 2);
@@ -98,6 +104,65 @@ export class Plane {
     context.fillText(words, u, v);
   }
 
+  // an arrow at each of the points x [2n] along the vectors s; it has its full length where |s| is `full` or more
+  arrows(x, s, full, colour) {
+    const { context } = this, longest = (0.85 * this.canvas.width) / Math.sqrt(x.length / 2);
+    context.strokeStyle = colour;
+    context.lineWidth = 1.4 * this.unit;
+    context.beginPath();
+    for (let i = 0; i < x.length; i += 2) {
+      const size = Math.hypot(s[i], s[i + 1]);
+      if (!(size > 0)) continue;
+      const length = longest * Math.min(size / full, 1), dx = (length * s[i]) / size, dy = (-length * s[i + 1]) / size;
+      const [u, v] = this.pixel(x[i], x[i + 1]), tipX = u + dx, tipY = v + dy, barb = 0.3;
+      context.moveTo(u, v);
+      context.lineTo(tipX, tipY);
+      context.lineTo(tipX - barb * dx - 0.6 * barb * dy, tipY - barb * dy + 0.6 * barb * dx);
+      context.moveTo(tipX, tipY);
+      context.lineTo(tipX - barb * dx + 0.6 * barb * dy, tipY - barb * dy - 0.6 * barb * dx);
+    }
+    context.stroke();
+  }
+
+  // where a mode is one standard deviation from its middle
+  ellipse({ x, y, s1, s2, angle }, width, colour) {
+    const [u, v] = this.pixel(x, y), scale = this.canvas.width / (this.extent[1] - this.extent[0]), { context } = this;
+    context.strokeStyle = colour;
+    context.lineWidth = width * this.unit;
+    context.beginPath();
+    context.ellipse(u, v, s1 * scale, s2 * scale, (-angle * Math.PI) / 180, 0, 2 * Math.PI);
+    context.stroke();
+  }
+
+  disc(x, y, radius, colour) {
+    const { context } = this;
+    context.fillStyle = colour;
+    context.beginPath();
+    context.arc(...this.pixel(x, y), radius * this.unit, 0, 2 * Math.PI);
+    context.fill();
+  }
+
+  line(from, to, colour) {
+    const { context } = this;
+    context.strokeStyle = colour;
+    context.lineWidth = 2.5 * this.unit;
+    context.beginPath();
+    context.moveTo(...this.pixel(...from));
+    context.lineTo(...this.pixel(...to));
+    context.stroke();
+  }
+
+  star(x, y, colour) {
+    const [u, v] = this.pixel(x, y), radius = 10 * this.unit, { context } = this;
+    context.fillStyle = colour;
+    context.beginPath();
+    for (let k = 0; k < 10; k++) {
+      const r = k % 2 ? 0.45 * radius : radius, a = (k * Math.PI) / 5 - Math.PI / 2;
+      context.lineTo(u + r * Math.cos(a), v + r * Math.sin(a));
+    }
+    context.fill();
+  }
+
   cross(x, y, colour) {
     const [u, v] = this.pixel(x, y), arm = 9 * this.unit, { context } = this;
     context.strokeStyle = colour;
@@ -110,6 +175,10 @@ export class Plane {
     context.stroke();
   }
 }
+
+// modes are named by letters
+export const letter = (k) => (k < 26 ? String.fromCharCode(65 + k) : String(k + 1));
+export const clamp = (v, least, most) => Math.min(most, Math.max(least, v));
 
 // the middles of n x n cells, [2 n n], rows from the bottom
 export function gridPoints([left, right, bottom, top], n) {

@@ -2,7 +2,8 @@
 import { number, oneOf, places, readAddress, readNumber, whole, writeAddress } from "./address.js";
 import { button, choice, make, numberBox, slider } from "./controls.js";
 import { GaussianMixture } from "./mixture.js";
-import { densityOn, Plane } from "./plane.js";
+import { modesRule, ownLaw } from "./own_law.js";
+import { clamp, densityOn, letter, Plane } from "./plane.js";
 import { LESSONS } from "./playground_lessons.js";
 import {
   acceptance, adjusts, advance, arrived, CELLS, count, countedFrom, exactVariance, fromNoise, nCounted, nDiverged, newRun,
@@ -11,6 +12,7 @@ import {
 import { pythonLines } from "./python_lines.js";
 import { Generator } from "./random.js";
 import { gaussianStart, startAt, uniformStart } from "./starts.js";
+import { coloursOf } from "./theme.js";
 
 const SIGMAS = [0, ...Array.from({ length: 61 }, (_, k) => Number((0.05 * 100 ** (k / 60)).toPrecision(3)))];
 const TEMPERATURES = Array.from({ length: 21 }, (_, k) => k / 10);
@@ -36,7 +38,10 @@ const setting = {
 
 // root: where it is shown; laws: {name: {title, weights, means, covariances, extent}}; address: the state to begin with
 export function playground(root, laws, address = "", onState = () => {}) {
+  const own = readAddress(address, { modes: modesRule }).state.modes;
+  if (own) laws = { ...laws, own: ownLaw(own) };
   const rules = {
+    modes: { ...modesRule, write: (modes) => (modes ? modesRule.write(modes) : "") },
     density: oneOf(Object.keys(laws)), sigma: number(0, 5), n: whole(1, MOST_CHAINS), seed: whole(0, LARGEST_SEED),
     speed: number(SPEEDS[0], SPEEDS.at(-1)), start: places(MOST_PLACES, 1000), a: setting, b: setting,
     play: oneOf(["", "1"]),
@@ -44,7 +49,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
   const first = Object.values(LESSONS).find(({ state }) => Object.hasOwn(laws, state.density))?.state
     ?? { ...LESSONS.wide.state, density: Object.keys(laws)[0] };
   const asked = readAddress(address, rules);
-  let state = { play: "", ...first, ...asked.state };
+  let state = { play: "", ...first, ...(own ? { density: "own" } : {}), ...asked.state };
   let playing = false, owed = 0, frame = 0, request = 0;
 
   const page = make("div", { class: "toylab-live" });
@@ -77,7 +82,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
   function makePanel(key) {
     const panel = { key, trail: [] };
     panel.plane = new Plane([-5, 5, -5, 5], "");
-    panel.plane.canvas.tabIndex = 0;
+    panel.plane.operate();
     panel.visited = new Plane([-5, 5, -5, 5], "");
     panel.bars = make("canvas", { class: "bars", role: "img" });
     panel.numbers = make("p", { class: "numbers" });
@@ -146,7 +151,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
   }
 
   function openLesson(name) {
-    state = { ...LESSONS[name].state };
+    state = { play: "", modes: own, ...LESSONS[name].state };
     lesson.set(name);
     question.textContent = LESSONS[name].question;
     for (const [control, value] of [[density, state.density], [sigma, state.sigma], [n, state.n], [seed, state.seed], [speed, state.speed]]) {
@@ -231,7 +236,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
     visits.fit();
     if (panel.shown !== run.law || panel.inColour !== colours.ink) { // the ground, once for each law
       const { values, most } = densityOn(run.law, plane.extent, GROUND);
-      plane.shade(values.map((v) => (0.75 * v) / most), GROUND, colours.exactParts);
+      plane.shade(values.map((v) => (0.75 * v) / most), GROUND, colours.groundParts);
       panel.exact = densityOn(run.law, plane.extent, CELLS);
       Object.assign(panel, { shown: run.law, inColour: colours.ink });
     }
@@ -246,7 +251,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
     if (!numbersToo) return;
     const [left, right, bottom, top] = plane.extent, cell = ((right - left) * (top - bottom)) / CELLS ** 2;
     const expected = nCounted(run) * run.n * cell * panel.exact.most; // where p is largest: the same scale as the ground
-    visits.shade(visited(run).map((v) => (expected ? (0.75 * v) / expected : 0)), CELLS, colours.foundParts);
+    visits.shade(visited(run).map((v) => (expected ? (0.75 * v) / expected : 0)), CELLS, colours.inkParts);
     visits.clear(false);
     const found = nCounted(run) ? weights(run) : [];
     drawBars(panel.bars, run.density.weights, found, colours);
@@ -289,8 +294,6 @@ export function playground(root, laws, address = "", onState = () => {}) {
 const titles = (lessons, laws) => Object.fromEntries(Object.entries(lessons)
   .filter(([, { state }]) => Object.hasOwn(laws, state.density)).map(([name, { title }]) => [name, title]));
 const lessonOf = (laws) => Object.keys(titles(LESSONS, laws))[0];
-const letter = (k) => (k < 26 ? String.fromCharCode(65 + k) : String(k + 1));
-const clamp = (v, least, most) => Math.min(most, Math.max(least, v));
 const text = ({ value, standardError }, digits) => `${value.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
 
 // what a run has found, beside what is exact
@@ -335,14 +338,4 @@ function drawBars(canvas, exact, found, colours) {
     if (exact.length <= 26) context.fillText(letter(k), middle, height - 5 * scale);
   });
   context.fillRect(0, foot, width, scale);
-}
-
-// the colours of the page's theme
-function coloursOf(page) {
-  const style = getComputedStyle(page), of = (name) => style.getPropertyValue(`--toylab-${name}`).trim();
-  const parts = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
-  return {
-    ink: of("ink"), exact: of("exact"), found: of("found"), error: of("error"), trail: of("trail"),
-    exactParts: parts(of("ground")), foundParts: parts(of("ink")),
-  };
 }
