@@ -74,6 +74,7 @@ class Instrument:
 
 INSTRUMENTS = {
     "playground": Instrument("playground", "Two samplers side by side"),
+    "trainer": Instrument("trainer", "A network learns a score"),
     "editor": Instrument("editor", "A density and its score, by hand"),
 }
 

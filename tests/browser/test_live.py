@@ -13,6 +13,10 @@ from scipy import stats
 
 from toylab import live
 from toylab.densities import GaussianMixture, isotropic, ring
+from toylab.densities.quadrature import expectation
+from toylab.networks import ScoreMLP
+from toylab.objectives import Denoising, Sliced
+from toylab.score import value_and_jvp
 from toylab.sde import VE, VP
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make test-browser")
@@ -601,3 +605,164 @@ def test_from_the_editor_to_the_playground(editor):
     exec(panel(page, "A").locator("pre").text_content().replace(").samples", ", progress=False).samples"), here := {})
     x = torch.tensor(page.evaluate("() => [...window.toylab().panels[0].run.x]"), dtype=torch.float64).view(-1, 2)
     torch.testing.assert_close(x, here["x"], rtol=0, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def learning(context):
+    """Calls JavaScript in which the modules of the training are known."""
+    page = context.new_page()
+    names = "GaussianMixture, Generator, ScoreMLP, Adam, denoising, sliced, newTraining, trainStep, measure"
+    page.evaluate(f"() => {{ {live.script('trainer')}\nObject.assign(window, {{ {names} }}); }}")
+    yield lambda code, *given: page.evaluate(code, *given)
+    page.close()
+
+
+def normals(seed, n):
+    return torch.randn(2 * n, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).view(n, 2)
+
+
+@pytest.mark.parametrize(("width", "depth"), [(5, 1), (32, 2), (16, 3)])
+def test_a_network_is_that_of_the_library_forwards_along_directions_and_backwards(learning, width, depth):
+    """Weights of the same seed; s and (grad s) v to 1e-5; derivatives of a loss of both against autograd, to 1e-5."""
+    found = learning(
+        """([width, depth]) => {
+            const normals = (seed) => new Generator(seed).normals(new Float64Array(40));
+            const network = new ScoreMLP(width, depth, new Generator(5)), s = network.forward(normals(6), normals(7));
+            network.backward(normals(8), normals(9));
+            return [[...s], [...network.along], ...network.gradients.map((g) => [...g])];
+        }""",
+        [width, depth],
+    )
+    network = ScoreMLP(width, depth, generator=torch.Generator().manual_seed(5)).double()
+    s, along = (one[0] for one in value_and_jvp(network, normals(6, 20)[None], normals(7, 20)[None]))
+    loss = (s * normals(8, 20)).sum() + (along * normals(9, 20)).sum()
+    exact = [s, along, *torch.autograd.grad(loss, list(network.parameters()))]
+    for one, other in zip(found, exact, strict=True):
+        torch.testing.assert_close(
+            torch.tensor(one, dtype=torch.float64), other.detach().flatten(), rtol=1e-5, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(("name", "objective"), [("denoising", Denoising(0.7)), ("sliced", Sliced())])
+def test_steps_of_training_are_those_of_torch(learning, name, objective):
+    """Five steps of Adam on one batch, with the same noise or directions: losses and weights."""
+    call = {"denoising": "denoising(network, x, 0.7, g)", "sliced": "sliced(network, x, g)"}[name]
+    found = learning(
+        f"""() => {{
+            const network = new ScoreMLP(16, 2, new Generator(1)), g = new Generator(3), losses = [];
+            const x = new Generator(2).normals(new Float64Array(200)), adam = new Adam(network.parameters, 0.01);
+            for (let k = 0; k < 5; k++) {{
+                network.forget();
+                losses.push({call});
+                adam.step(network.gradients);
+            }}
+            return [losses, ...network.parameters.map((p) => [...p])];
+        }}"""
+    )
+    network = ScoreMLP(16, generator=torch.Generator().manual_seed(1)).double()
+    x, g, losses = normals(2, 100), torch.Generator().manual_seed(3), []
+    adam = torch.optim.Adam(network.parameters(), lr=0.01)
+    for _ in range(5):
+        adam.zero_grad()
+        loss = objective(network, x, generator=g).mean()
+        loss.backward()
+        adam.step()
+        losses.append(float(loss.detach()))
+    assert found[0] == pytest.approx(losses, rel=1e-5)
+    for one, other in zip(found[1:], network.parameters(), strict=True):
+        torch.testing.assert_close(
+            torch.tensor(one, dtype=torch.float64), other.detach().flatten(), rtol=1e-4, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize(("name", "sigma"), [("denoising", 0.5), ("denoising", 0.05), ("sliced", 0.5)])
+def test_the_constant_and_the_divergence_are_exact(learning, name, sigma):
+    """Of the law and of the first network, against this library's quadrature."""
+    found = learning(
+        """([objective, sigma, [weights, means, covariances]]) => {
+            const density = new GaussianMixture(weights, means, covariances), extent = [-4, 4, -4, 4];
+            const settings = { density, objective, sigma, extent, nData: 0, width: 16, batchSize: 8, learningRate: 1 };
+            const run = newTraining({ ...settings, seed: 4 });
+            return [run.offset, measure(run), run.mass.reduce((sum, one) => sum + one)];
+        }""",
+        [name, sigma, numbers(live.LAWS["two_near_modes"].density)],
+    )
+    p, objective = live.LAWS["two_near_modes"].density, Denoising(sigma) if name == "denoising" else Sliced()
+    network = ScoreMLP(16, generator=torch.Generator().manual_seed(4)).double()
+    level = sigma if name == "denoising" else 0.0
+    with torch.no_grad():
+        exact = 0.5 * expectation(lambda x: (network(x) - p.score(x, level)).square().sum(-1), p, level)
+    assert found[0] == pytest.approx(objective.offset(p), rel=1e-3, abs=1e-3)
+    assert found[1] == pytest.approx(float(exact), rel=1e-2)  # beyond the square lies 0.0003 of the noised law
+    assert found[2] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.fixture
+def trainer(context, folder):
+    """Opens the training at an address; afterwards no error was said."""
+    page = context.new_page()
+    failures = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("console", lambda line: failures.append(line.text) if line.type in {"error", "warning"} else None)
+
+    def open_at(address=""):
+        page.goto("about:blank")
+        page.goto((folder / "trainer.html").as_uri() + address)
+        page.wait_for_function("() => window.toylab && window.toylab()")
+        return page
+
+    yield open_at
+    page.close()
+    assert failures == []
+
+
+def divergence(page):
+    return page.evaluate("() => window.toylab().run().divergences.at(-1)[1]")
+
+
+def trained(page, n_steps):
+    page.get_by_role("button", name="train", exact=True).click()
+    page.wait_for_function(f"() => window.toylab().run().nSteps >= {n_steps}", timeout=60_000)
+    page.get_by_role("button", name="pause", exact=True).click()
+
+
+@pytest.mark.parametrize("objective", ["denoising", "sliced"])
+def test_a_training_learns_the_exact_score(trainer, objective):
+    page = trainer(f"#density=two_near_modes&objective={objective}&width=32&rate=0.005")
+    start = divergence(page)
+    trained(page, 600)
+    assert divergence(page) < 0.15 * start
+    assert (
+        f"J = ½E|s − s*|² from the score of p {'at noise σ = 0.5' if objective == 'denoising' else 'itself'}"
+        in page.locator(".numbers").inner_text()
+    )
+
+
+def test_few_data_the_loss_falls_and_the_truth_runs_away(trainer):
+    page = trainer()
+    page.get_by_label("lesson").select_option(label="Few data: the loss falls and the truth runs away")
+    trained(page, 400)
+    run = page.evaluate(
+        "() => { const { divergences, losses } = window.toylab().run(); return { divergences, losses }; }"
+    )
+    lowest = min(j for _, j in run["divergences"])
+    assert run["divergences"][-1][1] > 1.5 * lowest
+    assert run["losses"][-1][1] < 0 < run["losses"][0][1]  # below the least that J can be
+
+
+def test_a_rate_far_too_large_leaves_numbers(trainer):
+    """Adam's steps are bounded, so that the weights stay finite: J is large, and said."""
+    page = trainer("#rate=10&objective=sliced&width=16")
+    start = divergence(page)
+    trained(page, 200)
+    assert start < divergence(page) < float("inf")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("width=0", "width is “0”"), ("objective=mse", "one of denoising, sliced"), ("nData=1.5", "a whole number")],
+)
+def test_an_address_of_the_training_edited_by_hand(trainer, address, said):
+    page = trainer(f"#{address}")
+    page.get_by_role("button", name="step", exact=True).click()
+    assert page.locator(".numbers").inner_text().startswith("1 steps")

@@ -41,6 +41,11 @@ export class Generator {
     return ((high & 0x1fffff) * 4294967296 + low) / 9007199254740992;
   }
 
+  // uniform on [0, 1) in single precision, as torch.rand(n) draws them: the lower 24 of 32 bits
+  uniform32() {
+    return (this.bits() & 0xffffff) / 16777216;
+  }
+
   // n numbers uniform on [0, 1), as torch.rand(n, dtype=torch.float64)
   uniforms(out, n = out.length) {
     for (let i = 0; i < n; i++) out[i] = this.uniform();
