@@ -116,10 +116,31 @@ def style() -> str:
 
 def laws() -> dict[str, dict[str, Any]]:
     """The mixtures of ``LAWS`` as numbers: weights [K], means [K][2], covariances [K] of [xx, xy, yy]."""
-    return {name: _numbers(law) for name, law in LAWS.items()}
+    return {name: numbers_of(law) for name, law in LAWS.items()}
 
 
-def _numbers(law: Law) -> dict[str, Any]:
+def law_of(title: str, density: GaussianMixture) -> Law:
+    """A mixture of one's own as the instruments know it: its line of Python from its numbers, shown 4 deviations far.
+
+    Raises:
+        TypeError: if it is not a Gaussian mixture.
+    """
+    if not isinstance(density, GaussianMixture):
+        raise TypeError(
+            f"{title!r} is a {type(density).__name__}: the instruments compute in the browser, which knows Gaussian "
+            "mixtures alone. Give a GaussianMixture, or use the widgets that ask the kernel."
+        )
+    w, m, C = density.weights.tolist(), density.means.tolist(), density.covariances.tolist()
+    reach = 4 * density.covariances.diagonal(dim1=-2, dim2=-1).sqrt()
+    left, bottom = (density.means - reach).amin(0).tolist()
+    right, top = (density.means + reach).amax(0).tolist()
+    half = max(right - left, top - bottom) / 2
+    x, y = (left + right) / 2, (bottom + top) / 2
+    return Law(title, density, f"GaussianMixture({w}, {m}, {C})", (x - half, x + half, y - half, y + half))
+
+
+def numbers_of(law: Law) -> dict[str, Any]:
+    """Its numbers: weights [K], means [K][2], covariances [K] of [xx, xy, yy]; title, line of Python, and extent."""
     p = law.density
     return {
         "title": law.title,
