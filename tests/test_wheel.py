@@ -96,11 +96,15 @@ def test_the_wheel_holds_package_types_and_lessons_and_no_more(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     inside = {name for name in names if not name.startswith("toylab-")}
     lessons = {
-        path.relative_to(NOTEBOOKS) for path in NOTEBOOKS.rglob("*") if path.suffix in (".ipynb", ".png", ".gif")
+        path.relative_to(NOTEBOOKS)
+        for path in NOTEBOOKS.rglob("*")
+        if path.suffix in (".ipynb", ".png", ".gif", ".svg")
     }
     lessons = {path for path in lessons if not path.parts[0].startswith(".")}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "toylab").rglob("*.py")}
-    others = {path.relative_to(ROOT).as_posix() for path in (ROOT / "toylab").rglob("*.js")}
+    others = {
+        path.relative_to(ROOT).as_posix() for kind in ("js", "css") for path in (ROOT / "toylab").rglob(f"*.{kind}")
+    }
     assert inside == modules | others | {"toylab/py.typed"} | {f"toylab/lessons/{path.as_posix()}" for path in lessons}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
