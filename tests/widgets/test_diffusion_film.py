@@ -133,8 +133,8 @@ def test_films_by_name_are_made_when_chosen_with_the_seed():
     assert made[-1] == 7
     assert stage.png != first
     kept = stage.png
-    seed.value = -1
-    assert "seed is -1" in message.value
+    seed.text = "-1"
+    assert "seed is -1" in seed.message
     assert stage.png == kept
     seed.value = 0
     assert message.value == ""

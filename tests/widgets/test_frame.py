@@ -13,7 +13,7 @@ import torch
 from toylab.densities import two_modes
 from toylab.widgets import score_explorer
 from toylab.widgets.frame import check_densities, generator, paused_observers
-from toylab.widgets.messages import message_line, show_errors
+from toylab.widgets.messages import Field, message_line, show_errors
 from toylab.widgets.rerun import replace_previous
 
 
@@ -29,7 +29,7 @@ def test_errors_and_warnings_become_messages_and_go_again():
     line = message_line()
     with show_errors(line):
         raise ValueError("x is <b>: give another")
-    assert "x is &lt;b&gt;: give another" in line.value
+    assert "x is <b>: give another" in line.value
     with show_errors(line):
         warnings.warn("3 chains diverged", RuntimeWarning, stacklevel=1)
     assert "3 chains diverged" in line.value
@@ -38,6 +38,49 @@ def test_errors_and_warnings_become_messages_and_go_again():
     assert line.value == ""
     with pytest.raises(ZeroDivisionError), show_errors(line):  # a mistake of ours is not hidden
         raise ZeroDivisionError
+
+
+def test_an_error_of_a_control_is_shown_beside_it_and_not_under_the_picture():
+    line, field, done = message_line(), Field(ipywidgets.IntSlider()), []
+    with show_errors(line):
+        raise ValueError("the picture's")
+    with show_errors(line):
+        with field.judges():
+            raise ValueError("x is 3: give another")
+        done.append("after a refusal")
+    assert done == []
+    assert "x is 3: give another" in field.message.value
+    assert field.message.role == "alert"
+    assert line.value == ""
+    with show_errors(line):
+        with field.judges():
+            pass
+        raise ValueError("the picture's")
+    assert field.message.value == ""
+    assert "the picture's" in line.value
+    with pytest.raises(ZeroDivisionError), show_errors(line), field.judges():
+        raise ZeroDivisionError
+
+
+def test_a_cell_that_runs_meanwhile_keeps_its_own_warnings():
+    """As after Run All: the handler is in a thread of its own, and the cell warns in the main one."""
+    line, inside, warned = message_line(), threading.Event(), threading.Event()
+
+    def handler():
+        with show_errors(line):
+            warnings.warn("the handler's", RuntimeWarning, stacklevel=1)
+            inside.set()
+            assert warned.wait(60)
+
+    with warnings.catch_warnings(record=True) as of_the_cell:
+        thread = threading.Thread(target=handler)
+        thread.start()
+        assert inside.wait(60)
+        warnings.warn("the cell's", RuntimeWarning, stacklevel=1)
+        warned.set()
+        thread.join()
+    assert [str(warning.message) for warning in of_the_cell] == ["the cell's"]
+    assert line.value.endswith("the handler's")
 
 
 def test_handlers_in_threads_take_turns():

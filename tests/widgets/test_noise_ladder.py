@@ -13,7 +13,8 @@ from toylab.widgets.noise_lessons import DENSITIES, LESSONS
 
 
 def parts(box):
-    (lesson, density), (n, n_steps), (largest, smallest), (rate, seed, run) = (row.children for row in box.children[:4])
+    (lesson, density), (n, n_steps), (largest, last), (rate, seed, run) = (row.children for row in box.children[:4])
+    smallest = last.control
     return lesson, density, n, n_steps, largest, smallest, rate, seed, run, box.children[4], box.children[5]
 
 
@@ -82,35 +83,33 @@ def test_what_is_drawn_is_what_was_run():
 def test_a_descent_that_diverges_says_what_to_change():
     *_, rate, seed, run, stage, message = parts(noise_ladder(n_chains=100))
     kept = stage.png
-    for bad in (100.0, 1e38):
-        rate.value = bad
-        run.click()
-        assert message.value
-        assert not run.disabled
     rate.value = 100.0
     run.click()
+    assert not run.disabled
     assert "take a smaller step size α / σ²" in message.value
     assert stage.png == kept
 
 
 def test_bad_values_give_messages_and_lose_nothing():
-    _, _, n, _, largest, smallest, rate, seed, run, stage, message = parts(noise_ladder(n_chains=100))
+    box = noise_ladder(n_chains=100)
+    _, _, n, _, largest, smallest, rate, seed, run, stage, message = parts(box)
+    beside = box.children[2].children[1].message
     run.click()
     kept = stage.png
     smallest.value = 30.0
-    assert "a schedule decreases" in message.value
+    assert "a schedule decreases" in beside.value
+    assert message.value == ""
     assert stage.png == kept
     run.click()
-    assert "a schedule decreases" in message.value
+    assert "a schedule decreases" in beside.value
+    assert message.value == ""
     assert not run.disabled
     smallest.value = 1.0
+    assert beside.value == ""
+    rate.text, seed.text = "0", "-1"
+    assert "α / σ² is 0" in rate.message
+    assert "seed is -1" in seed.message
     assert message.value == ""
-    rate.value = 0.0
-    assert "α / σ² is 0" in message.value
-    rate.value = 0.1
-    seed.value = -1
-    run.click()
-    assert "seed is -1" in message.value
 
 
 def test_the_same_seed_runs_the_same():

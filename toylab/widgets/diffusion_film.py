@@ -9,10 +9,12 @@ from toylab._internal import validate
 from toylab._internal.threads import one_thread
 from toylab.widgets.diffusion_picture import DiffusionPicture
 from toylab.widgets.diffusion_states import Film
-from toylab.widgets.frame import LABEL, choice, generator, paused_observers, seed_box
+from toylab.widgets.frame import LABEL, choice, generator, paused_observers
 from toylab.widgets.messages import message_line, show_errors
+from toylab.widgets.number_box import seed_box
 from toylab.widgets.rerun import close, replace_previous
 from toylab.widgets.stage import Stage
+from toylab.widgets.subshell import answer_beside_cells
 
 MakeFilm = Callable[[torch.Generator], Film]
 
@@ -86,4 +88,5 @@ def diffusion_film(film: Film | Mapping[str, MakeFilm]) -> ipywidgets.VBox:
         rows = [ipywidgets.HBox([which, seed]), *rows]
     box = ipywidgets.VBox(rows)
     replace_previous("diffusion_film", box)
+    answer_beside_cells(box)
     return box

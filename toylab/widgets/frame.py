@@ -1,27 +1,17 @@
-"""The controls that every widget has: lists to choose from, lessons, a seed; and checks of the densities in them."""
+"""The controls that every widget has: lists to choose from, lessons, sliders; and checks of the densities in them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any
 
 import ipywidgets
 import torch
 
 from toylab.densities import Density, GaussianMixture
+from toylab.widgets.number_box import LARGEST_SEED
 
-LARGEST_SEED = 10**12
 LABEL = {"description_width": "initial"}  # the whole description is shown, however long
-
-
-Lesson = TypeVar("Lesson")
-
-
-def seed_box(seed: int = 0) -> ipywidgets.IntText:
-    """A box for the seed."""
-    return ipywidgets.IntText(
-        seed, description="seed", layout={"width": "130px"}, style=LABEL, continuous_update=False,
-        tooltip="the same seed gives the same numbers",
-    )  # fmt: skip
+CHOOSE = "choose…"
 
 
 def generator(seed: int) -> torch.Generator:
@@ -42,17 +32,45 @@ def choice(names: Sequence[str], value: str, description: str, width: int) -> ip
     )
 
 
-def lesson_list(lessons: Mapping[str, object]) -> ipywidgets.Dropdown:
-    """A list of lessons by name; its value is None until one is chosen, and ``index = 0`` makes it so again."""
-    return ipywidgets.Dropdown(
-        options=[("choose…", None), *lessons.items()], index=0, description="lesson", style=LABEL,
-        layout={"width": "460px"},
+class LessonList(ipywidgets.Dropdown):  # type: ignore[misc]  # ipywidgets has no types
+    """A list of lessons by name. It shows the one that is set, and "choose…" where the settings are of none."""
+
+    def __init__(self, lessons: Mapping[str, object]) -> None:
+        self._call: Callable[[Any], None] = lambda lesson: None
+        # not None, at which ipywidgets would show nothing at all
+        options = [(CHOOSE, CHOOSE), *lessons.items()]
+        super().__init__(options=options, description="lesson", style=LABEL, layout={"width": "460px"})
+        self.observe(self._on_value, "value")
+
+    def on_choice(self, call: Callable[[Any], None]) -> None:
+        """Call ``call`` with each lesson that is chosen from the list."""
+        self._call = call
+
+    def show(self, settings: object) -> None:
+        """Show the lesson that equals these settings."""
+        lessons = [lesson for _, lesson in self.options]
+        with paused_observers(self._on_value, (self,)):
+            self.value = settings if settings in lessons else CHOOSE
+
+    def _on_value(self, change: Mapping[str, object]) -> None:
+        if change["new"] != CHOOSE:
+            self._call(change["new"])
+
+
+def level_grid(first: int, last: int) -> list[float]:
+    """All numbers of two digits from 10^first to 10^last: 0.01, 0.011, ..., 0.099, 0.1, 0.11, ..."""
+    return [float(f"{m}e{k - 1}") for k in range(first, last) for m in range(10, 100)] + [float(f"1e{last}")]
+
+
+def exact_slider(values: Iterable[float], value: float, description: str, width: int) -> ipywidgets.SelectionSlider:
+    """A slider over these numbers and no others: what it shows, to four digits, is what it has.
+
+    A slider with a step would round what it is set to, and report that as a change.
+    """
+    return ipywidgets.SelectionSlider(
+        options=[(f"{v:.4g}", v) for v in sorted({*values, value})], value=value, description=description,
+        style=LABEL, layout={"width": f"{width}px"},
     )  # fmt: skip
-
-
-def on_choice(lessons: ipywidgets.Dropdown, call: Callable[[Lesson], None]) -> None:
-    """Call ``call`` with each lesson that is chosen from the list."""
-    lessons.observe(lambda change: None if change["new"] is None else call(change["new"]), "value")
 
 
 @contextmanager

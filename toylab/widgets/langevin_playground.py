@@ -13,20 +13,20 @@ from toylab.metrics import Extent
 from toylab.samplers import uniform_start
 from toylab.widgets.frame import (
     LABEL,
+    LessonList,
     check_mixtures,
     choice,
     generator,
-    lesson_list,
-    on_choice,
     paused_observers,
-    seed_box,
 )
 from toylab.widgets.langevin_lessons import DENSITIES, LESSONS, Lesson, Setting
 from toylab.widgets.langevin_picture import LangevinPicture
 from toylab.widgets.langevin_run import EXTENT, MOVES, NOISELESS, Run
 from toylab.widgets.messages import message_line, show_errors
+from toylab.widgets.number_box import number_box, seed_box
 from toylab.widgets.rerun import replace_previous
 from toylab.widgets.stage import Stage
+from toylab.widgets.subshell import answer_beside_cells
 
 
 class _SamplerControls:
@@ -34,9 +34,7 @@ class _SamplerControls:
 
     def __init__(self, place: str, setting: Setting) -> None:
         self.sampler = choice(list(MOVES), setting.sampler, f"sampler {place}", 300)
-        self.step_size = ipywidgets.FloatText(
-            setting.step_size, description="step size ε", style=LABEL, layout={"width": "170px"}, step=0.01
-        )
+        self.step_size = number_box(setting.step_size, "step size ε", least=1e-6, most=100.0, step=0.01, width=170)
         self.noise = ipywidgets.Checkbox(setting.noise, description="noise", indent=False, layout={"width": "90px"})
         self.all = (self.sampler, self.step_size, self.noise)
         self.check()
@@ -44,6 +42,9 @@ class _SamplerControls:
     def set(self, setting: Setting) -> None:
         self.sampler.value, self.step_size.value, self.noise.value = setting.sampler, setting.step_size, setting.noise
         self.check()
+
+    def read(self) -> Setting:
+        return Setting(self.sampler.value, self.step_size.value, self.noise.value)
 
     def check(self) -> None:
         """Noise can be left out of a Langevin step, but not of a proposal."""
@@ -72,7 +73,7 @@ def langevin_playground(
     lessons = {text: lesson for text, lesson in LESSONS.items() if lesson.density in densities}
     first = next(iter(lessons.values()), Lesson(next(iter(densities)), Setting("Langevin", 0.1), Setting("MALA", 0.1)))
 
-    lesson = lesson_list(lessons)
+    lesson = LessonList(lessons)
     density = choice(list(densities), first.density, "density", 250)
     samplers = [_SamplerControls("above", first.first), _SamplerControls("below", first.second)]
     speed = ipywidgets.IntSlider(
@@ -95,14 +96,17 @@ def langevin_playground(
         x = uniform_start(n_chains, extent, generator=g)
         if starts:
             x = torch.tensor(starts, device="cpu").repeat(-(-n_chains // len(starts)), 1)[:n_chains]
-        step_size = validate.positive("ε", controls.step_size.value, "Give a step size greater than 0")
-        sampler, noise = controls.sampler.value, controls.noise.value
-        name = sampler if noise else f"{sampler} without noise"
-        return Run(densities[density.value], name, MOVES[sampler], step_size, noise, x, g, extent)
+        chosen = controls.read()
+        name = chosen.sampler if chosen.noise else f"{chosen.sampler} without noise"
+        move = MOVES[chosen.sampler]
+        return Run(densities[density.value], name, move, chosen.step_size, chosen.noise, x, g, extent)
 
     def start(_: object = None) -> None:
         nonlocal picture, ready
         ready = False
+        first, second = (controls.read() for controls in samplers)
+        several = len(starts) > 1  # as in no lesson
+        lesson.show(None if several else Lesson(density.value, first, second, *starts))
         with show_errors(message):
             runs[:] = [begin(controls) for controls in samplers]
             if density.value not in pictures:
@@ -123,7 +127,6 @@ def langevin_playground(
                 stage.show()
 
     def on_change(_: object) -> None:
-        lesson.index = 0  # the settings are no longer those of the lesson
         for controls in samplers:
             controls.check()
         start()
@@ -150,7 +153,7 @@ def langevin_playground(
     observed = [density, seed, *(control for controls in samplers for control in controls.all)]
     for control in observed:
         control.observe(on_change, "value")
-    on_choice(lesson, set_lesson)
+    lesson.on_choice(set_lesson)
     play.observe(lambda change: advance(speed.value) if change["new"] else None, "value")
     step.on_click(lambda _: advance(1))
     again.on_click(start)
@@ -166,4 +169,5 @@ def langevin_playground(
         ]
     )
     replace_previous("langevin_playground", box)
+    answer_beside_cells(box)
     return box

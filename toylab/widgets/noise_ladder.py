@@ -10,20 +10,22 @@ from toylab.densities import GaussianMixture
 from toylab.metrics import Extent
 from toylab.widgets.frame import (
     LABEL,
+    LessonList,
     check_mixtures,
     choice,
+    exact_slider,
     generator,
-    lesson_list,
-    on_choice,
+    level_grid,
     paused_observers,
-    seed_box,
 )
-from toylab.widgets.messages import message_line, show_errors
+from toylab.widgets.messages import Field, message_line, show_errors
 from toylab.widgets.noise_descent import EXTENT, Ladder, descend
 from toylab.widgets.noise_lessons import DENSITIES, LESSONS
 from toylab.widgets.noise_picture import MOST_LEVELS, LadderPicture
+from toylab.widgets.number_box import number_box, seed_box
 from toylab.widgets.rerun import replace_previous
 from toylab.widgets.stage import Stage
+from toylab.widgets.subshell import answer_beside_cells
 
 
 @one_thread()
@@ -47,24 +49,20 @@ def noise_ladder(
     lessons = {text: ladder for text, ladder in LESSONS.items() if ladder.density in densities}
     first = next(iter(lessons.values()), Ladder(next(iter(densities)), 10, 20.0, 1.0))
 
-    def level(value: float, description: str) -> ipywidgets.FloatLogSlider:
-        return ipywidgets.FloatLogSlider(
-            value=value, base=10, min=-2, max=2, step=0.02, description=description, readout_format=".3g",
-            style=LABEL, layout={"width": "400px"},
-        )  # fmt: skip
-
     def number(value: int, most: int, description: str) -> ipywidgets.IntSlider:
         return ipywidgets.IntSlider(
             value, min=1, max=most, description=description, style=LABEL, layout={"width": "400px"}
         )
 
-    lesson = lesson_list(lessons)
+    lesson = LessonList(lessons)
     density = choice(list(densities), first.density, "density", 290)
     n, n_steps = number(first.n, MOST_LEVELS, "levels L"), number(first.n_steps, 500, "steps per level")
-    largest, smallest = level(first.first, "first level σ₁"), level(first.last, "last level σ_L")
-    rate = ipywidgets.FloatText(
-        first.rate, step=0.01, description="step size α / σ²", style=LABEL, layout={"width": "200px"}
-    )
+    ends = [sigma for ladder in lessons.values() for sigma in (ladder.first, ladder.last)]
+    levels = [*level_grid(-2, 2), *ends]
+    largest = exact_slider(levels, first.first, "first level σ₁", 400)
+    smallest = exact_slider(levels, first.last, "last level σ_L", 400)
+    last_level = Field(smallest)
+    rate = number_box(first.rate, "step size α / σ²", least=1e-6, most=100.0, step=0.01, width=200)
     run = ipywidgets.Button(description="run", button_style="primary", tooltip=f"{n_chains} chains down the ladder")
     seed, message = seed_box(), message_line()
     controls = (density, n, n_steps, largest, smallest, rate, seed)
@@ -72,26 +70,26 @@ def noise_ladder(
     pictures = {density.value: picture}
     stage = Stage(picture.figure, picture.moving)
 
+    def settings() -> Ladder:
+        return Ladder(density.value, n.value, largest.value, smallest.value, n_steps.value, rate.value)
+
     def read_ladder() -> Ladder:
         """The ladder now chosen; ``picture`` becomes that of its density."""
         nonlocal picture
-        rate_now = validate.positive("α / σ²", rate.value)
-        ladder = Ladder(density.value, n.value, largest.value, smallest.value, n_steps.value, rate_now)
-        ladder.sigmas  # noqa: B018  a ladder that does not decrease is refused before anything is drawn
+        ladder = settings()
+        with last_level.judges():
+            ladder.sigmas  # noqa: B018  a ladder that does not decrease is refused before anything is drawn
         if density.value not in pictures:
             pictures[density.value] = LadderPicture(densities[density.value], extent)
         picture = pictures[density.value]
         return ladder
 
-    def show_ladder() -> None:
+    def show_ladder(_: object = None) -> None:
+        lesson.show(settings())
         with show_errors(message):
             ladder = read_ladder()
             stage.alt = picture.show_ladder(ladder)
             stage.put(picture.figure, picture.moving)
-
-    def on_change(_: object) -> None:
-        lesson.index = 0  # the settings are no longer those of the lesson
-        show_ladder()
 
     def on_run(_: object) -> None:
         run.disabled = True
@@ -103,25 +101,26 @@ def noise_ladder(
         run.disabled = False
 
     def set_lesson(ladder: Ladder) -> None:
-        with paused_observers(on_change, controls):
+        with paused_observers(show_ladder, controls):
             density.value, n.value, n_steps.value = ladder.density, ladder.n, ladder.n_steps
             largest.value, smallest.value, rate.value = ladder.first, ladder.last, ladder.rate
         show_ladder()
 
     for control in controls:
-        control.observe(on_change, "value")
-    on_choice(lesson, set_lesson)
+        control.observe(show_ladder, "value")
+    lesson.on_choice(set_lesson)
     run.on_click(on_run)
     show_ladder()
     box = ipywidgets.VBox(
         [
             ipywidgets.HBox([lesson, density]),
             ipywidgets.HBox([n, n_steps]),
-            ipywidgets.HBox([largest, smallest]),
+            ipywidgets.HBox([largest, last_level]),
             ipywidgets.HBox([rate, seed, run]),
             stage,
             message,
         ]
     )
     replace_previous("noise_ladder", box)
+    answer_beside_cells(box)
     return box

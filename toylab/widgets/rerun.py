@@ -28,14 +28,14 @@ def replace_previous(kind: str, box: ipywidgets.Widget) -> None:
 
 def close(box: ipywidgets.Widget) -> None:
     """Close a widget and everything in it, and empty it: a notebook's history of outputs keeps the box itself."""
-    for part in list(_parts(box)):
+    for part in list(parts(box)):
         close(part)
     box.close()
     if hasattr(box, "children"):
         box.children = ()
 
 
-def _parts(box: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
+def parts(box: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
     """What a widget holds that is a widget too: its children, its layout, its style."""
     for value in box.trait_values().values():
         for part in value if isinstance(value, list | tuple) else (value,):

@@ -12,21 +12,22 @@ from toylab._internal.threads import one_thread
 from toylab.densities import Density
 from toylab.metrics import Extent
 from toylab.widgets.frame import (
-    LABEL,
+    LessonList,
     check_densities,
     choice,
+    exact_slider,
     generator,
-    lesson_list,
-    on_choice,
+    level_grid,
     paused_observers,
-    seed_box,
 )
 from toylab.widgets.messages import message_line, show_errors
+from toylab.widgets.number_box import seed_box
 from toylab.widgets.rerun import replace_previous
 from toylab.widgets.score_lessons import LESSONS, Lesson, fast_densities
 from toylab.widgets.score_picture import ScorePicture
 from toylab.widgets.score_reading import Reading
 from toylab.widgets.stage import Stage
+from toylab.widgets.subshell import answer_beside_cells
 
 EXTENT: Extent = (-5.0, 5.0, -5.0, 5.0)
 _DOTS = 100
@@ -50,17 +51,16 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
         iter(lessons.values()), Lesson(next(iter(densities)), 0.5, ((3 * left + right) / 4, (3 * bottom + top) / 4))
     )
 
-    lesson = lesson_list(lessons)
+    lesson = LessonList(lessons)
     density = choice(list(densities), first.density, "density", 260)
-    noise = ipywidgets.FloatLogSlider(
-        value=first.sigma, base=10, min=-2, max=1, step=0.02, description="noise σ (standard deviation)",
-        readout_format=".3g", style=LABEL, layout={"width": "460px"},
-    )  # fmt: skip
+    levels = [*level_grid(-2, 1), *(view.sigma for view in lessons.values())]
+    noise = exact_slider(levels, first.sigma, "noise σ (standard deviation)", 460)
     samples = ipywidgets.Checkbox(True, description="samples of p_σ", indent=False, layout={"width": "150px"})
     seed, message, numbers = seed_box(), message_line(), ipywidgets.HTML()
     picture, point = ScorePicture(extent), first.point
 
-    def redraw() -> None:
+    def redraw(_: object = None) -> None:
+        lesson.show(Lesson(density.value, noise.value, point))
         with show_errors(message):
             g = generator(seed.value)
             p = densities[density.value]
@@ -75,10 +75,6 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
             )
             stage.show()
 
-    def on_change(_: object) -> None:
-        lesson.index = 0  # the settings are no longer those of the lesson
-        redraw()
-
     def on_click(_: Axes, x: float, y: float) -> None:
         nonlocal point
         point = (x, y)
@@ -87,20 +83,21 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
     def set_lesson(chosen: Lesson) -> None:
         nonlocal point
         point = chosen.point
-        with paused_observers(on_change, (density, noise)):
+        with paused_observers(redraw, (density, noise)):
             density.value, noise.value = chosen.density, chosen.sigma
         redraw()
 
     stage = Stage(picture.figure, picture.moving, on_click=on_click)
     for control in (density, noise, samples, seed):
-        control.observe(on_change, "value")
-    on_choice(lesson, set_lesson)
+        control.observe(redraw, "value")
+    lesson.on_choice(set_lesson)
     redraw()
     controls = ipywidgets.VBox(
         [lesson, ipywidgets.HBox([density, samples, seed]), noise], layout={"overflow": "visible"}
     )
     box = ipywidgets.VBox([controls, ipywidgets.HBox([stage, numbers]), message])
     replace_previous("score_explorer", box)
+    answer_beside_cells(box)
     return box
 
 

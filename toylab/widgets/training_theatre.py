@@ -14,18 +14,17 @@ from toylab.metrics import Extent, grid_points
 from toylab.networks import ScoreMLP
 from toylab.training import Fit
 from toylab.widgets.frame import (
-    LABEL,
+    LessonList,
     check_densities,
     choice,
     generator,
-    lesson_list,
-    on_choice,
     paused_observers,
-    seed_box,
 )
-from toylab.widgets.messages import message_line, show_errors, show_errors_beside, taking_turns
+from toylab.widgets.messages import Field, message_line, show_errors, show_errors_beside, taking_turns
+from toylab.widgets.number_box import number_box, seed_box
 from toylab.widgets.rerun import replace_previous
 from toylab.widgets.stage import Stage
+from toylab.widgets.subshell import answer_beside_cells
 from toylab.widgets.training_lessons import DENSITIES, LESSONS
 from toylab.widgets.training_picture import CELLS, TrainingPicture
 from toylab.widgets.training_task import ACTIVATIONS, DATA, OBJECTIVES, REPORT_EVERY, Lesson, Task, prepare
@@ -74,15 +73,14 @@ def training_theatre(
     lessons = {text: lesson for text, lesson in LESSONS.items() if lesson.density in densities}
     first = next(iter(lessons.values()), Lesson(next(iter(densities)), "sliced"))
 
-    lesson = lesson_list(lessons)
+    lesson = LessonList(lessons)
     density = choice(list(densities), first.density, "density", 200)
     objective = choice(list(OBJECTIVES), first.objective, "objective", 260)
     activation = choice(list(ACTIVATIONS), first.activation, "activation", 180)
     data = choice(list(DATA), first.data, "data", 260)
-    rate = ipywidgets.FloatText(
-        first.learning_rate, step=0.001, description="learning rate", style=LABEL, layout={"width": "180px"}
-    )
+    rate = number_box(first.learning_rate, "learning rate", least=1e-6, most=100.0, step=0.001, width=180)
     train = ipywidgets.Button(description="train", button_style="primary", tooltip="from fresh weights")
+    training = Field(train)
     stop = ipywidgets.Button(description="stop", tooltip="keep what is learned", disabled=True)
     seed, message = seed_box(), message_line()
     controls = (density, objective, activation, data, rate, seed)
@@ -90,10 +88,12 @@ def training_theatre(
     box = TrainingTheatre()
     pictures: dict[tuple[str, float], TrainingPicture] = {}  # by density and noise
 
+    def settings() -> Lesson:
+        return Lesson(density.value, objective.value, activation.value, data.value, rate.value)
+
     def read_task() -> tuple[Task, TrainingPicture]:
         """The training now chosen, and its picture with the network before its first step."""
-        chosen = Lesson(density.value, objective.value, activation.value, data.value, rate.value)
-        task = prepare(chosen, densities, width, generator(seed.value))
+        task = prepare(settings(), densities, width, generator(seed.value))
         if (density.value, task.sigma) not in pictures:
             pictures[density.value, task.sigma] = TrainingPicture(task.truth, extent, n_steps)
         picture = pictures[density.value, task.sigma]
@@ -101,19 +101,16 @@ def training_theatre(
         picture.append(task.network, 0)
         return task, picture
 
-    def show_untrained() -> None:
+    def show_untrained(_: object = None) -> None:
+        lesson.show(settings())
         with show_errors(message):
             if not train.disabled:  # otherwise this change was handled after the click on train
                 _, picture = read_task()
                 stage.put(picture.figure, picture.moving)
                 stage.alt = f"An untrained network, of Fisher divergence {picture.divergences[-1]:.3g}."
 
-    def on_change(_: object) -> None:
-        lesson.index = 0  # the settings are no longer those of the lesson
-        show_untrained()
-
     def set_lesson(chosen: Lesson) -> None:
-        with paused_observers(on_change, controls):
+        with paused_observers(show_untrained, controls):
             density.value, objective.value, activation.value = chosen.density, chosen.objective, chosen.activation
             data.value, rate.value = chosen.data, chosen.learning_rate
         show_untrained()
@@ -141,8 +138,9 @@ def training_theatre(
     def on_train(_: object) -> None:
         with show_errors(message):
             task, picture = read_task()
-            if not _one_training.acquire(blocking=False):
-                raise ValueError("another training is running: stop that one first.")
+            with training.judges():
+                if not _one_training.acquire(blocking=False):
+                    raise ValueError("another training is running: stop that one first.")
             stage.put(picture.figure, picture.moving)
             stopped.clear()
             box.fit = None
@@ -155,17 +153,18 @@ def training_theatre(
     _, picture = read_task()
     stage = Stage(picture.figure, picture.moving)
     for control in controls:
-        control.observe(on_change, "value")
-    on_choice(lesson, set_lesson)
+        control.observe(show_untrained, "value")
+    lesson.on_choice(set_lesson)
     train.on_click(on_train)
     stop.on_click(lambda _: stopped.set())
     show_untrained()
     box.children = (
-        ipywidgets.HBox([lesson, train, stop]),
+        ipywidgets.HBox([lesson, training, stop]),
         ipywidgets.HBox([density, objective, activation]),
         ipywidgets.HBox([data, rate, seed]),
         stage,
         message,
     )
     replace_previous("training_theatre", box)
+    answer_beside_cells(box)
     return box

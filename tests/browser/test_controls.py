@@ -1,0 +1,199 @@
+"""The controls in a real browser: exact values, lists that stay, numbers as meant, messages in their place, Run All."""
+
+import json
+import urllib.request
+
+import nbformat
+import pytest
+
+from tests.browser.test_widgets import (
+    ALT,
+    CELLS,
+    READY,
+    TOKEN,
+    browser,
+    changed,
+    choose,
+    lab,
+    no_errors,
+    on,
+    page,
+    press,
+    settled,
+)
+
+__all__ = ["browser", "lab", "page"]  # the fixtures
+
+SIZES = {"laptop": (1280, 720), "projector": (1920, 1080)}
+THEMES = ("JupyterLab Light", "JupyterLab Dark")
+WAIT = """
+import time
+from ipywidgets.widgets.widget import _instances
+from toylab.widgets.stage import Stage
+stage = [widget for widget in _instances.values() if isinstance(widget, Stage)][-1]
+before, deadline = stage.png, time.monotonic() + 50
+while stage.png == before and time.monotonic() < deadline:
+    time.sleep(0.01)
+print("the widget waits for this cell" if stage.png == before else "the widget has answered")
+"""
+ASKED = {  # of each widget, something that changes its picture
+    "explorer": lambda page: right(page),
+    "playground": lambda page: press(page, "start everywhere") or press(page, "step"),
+    "theatre": lambda page: choose(page, "activation", "ReLU"),
+    "ladder": lambda page: press(page, "run"),
+    "film": lambda page: right(page),
+}
+# of an element with what is behind it, by the rule of WCAG 2.2
+CONTRAST = """(element) => {
+  const light = (color) => {
+    const [r, g, b] = color.match(/[\\d.]+/g).map(Number).map(c => c / 255)
+      .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  let behind = element;
+  while (/, 0\\)$|transparent/.test(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
+  const [a, b] = [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor].map(light);
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}"""
+
+
+def right(page):
+    page.locator(".noUi-handle").first.focus()
+    page.keyboard.press("ArrowRight")
+
+
+def box(page, label):
+    return page.get_by_label(label, exact=True).first
+
+
+def type_in(page, label, text):
+    box(page, label).fill(text)
+    box(page, label).press("Enter")
+
+
+def told(page, label):
+    """The message that the box is described by, for whoever cannot see it."""
+    return page.locator(f"#{box(page, label).get_attribute('aria-describedby')}")
+
+
+def under_the_picture(page):
+    return page.locator(".toylab-message[role=status]").last
+
+
+def lesson(page):
+    return page.get_by_label("lesson", exact=True).evaluate("list => list.selectedOptions[0]?.label ?? 'nothing'")
+
+
+@on("explorer", "playground", "ladder", "theatre")
+def test_the_list_stays_on_the_lesson_until_something_is_changed(page):
+    settled(page)
+    assert lesson(page) != "nothing"
+    for option in page.get_by_label("lesson", exact=True).locator("option").all_inner_texts()[1:]:
+        choose(page, "lesson", option)
+        settled(page)  # and whatever the sliders had to report is reported
+        assert lesson(page) == option
+    densities = page.get_by_label("density", exact=True).locator("option").all_inner_texts()
+    now = page.get_by_label("density", exact=True).evaluate("list => list.selectedIndex")
+    choose(page, "density", densities[now - 1])
+    handle = page.get_by_label("lesson", exact=True).element_handle()
+    page.wait_for_function("([list, was]) => list.selectedOptions[0]?.label !== was", arg=[handle, option])
+    assert lesson(page) != "nothing"
+    choose(page, "lesson", option)  # the same again
+    settled(page)
+    assert lesson(page) == option
+    no_errors(page)
+
+
+@on("explorer")
+def test_a_slider_has_exactly_what_a_lesson_sets(page):
+    curve, data = "a curve: the score grows like 1/σ", "a data set: the posterior mean snaps to a point"
+    for option, sigma in ((curve, "0.05"), (data, "0.15")):
+        choose(page, "lesson", option)
+        page.wait_for_function(f"() => ({ALT})().includes('at noise {sigma}.')")
+        settled(page)
+        assert page.locator(".widget-readout").first.inner_text() == sigma
+        assert f"at noise {sigma}." in page.evaluate(ALT)
+    no_errors(page)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("theme", THEMES)
+@on("playground")
+def test_a_number_is_read_as_meant_or_refused_beside_its_box(page, size, theme):
+    width, height = SIZES[size]
+    page.set_viewport_size({"width": width, "height": height})
+    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
+    page.wait_for_function("dark => (document.body.dataset.jpThemeLight === 'false') === dark", arg="Dark" in theme)
+    label = "step size ε"
+    for text, shown in (("1,5", "1.5"), (" 2 ", "2"), ("1e-3", "0.001")):
+        type_in(page, label, text)
+        page.wait_for_function(f"() => document.activeElement.value === '{shown}'")
+        assert told(page, label).inner_text() == ""
+        assert box(page, label).get_attribute("aria-invalid") == "false"
+    kept = settled(page)
+    for text in ("abc", "", "nan", "1e20", "1,000"):
+        type_in(page, label, text)
+        message = told(page, label)
+        arg = [message.element_handle(), f"is {text or 'empty'}:"]
+        page.wait_for_function("([message, text]) => message.innerText.includes(text)", arg=arg)
+        assert "0.001 stays in use" in message.inner_text()
+        assert message.get_attribute("role") == "alert"
+        assert box(page, label).get_attribute("aria-invalid") == "true"
+        assert message.evaluate(CONTRAST) > 7
+        place, words = box(page, label).bounding_box(), message.bounding_box()
+        assert 0 <= words["y"] - place["y"] - place["height"] < 12  # right under it
+        assert words["x"] < place["x"] + place["width"] and place["x"] < words["x"] + words["width"]
+        assert words["x"] + words["width"] <= width
+        assert under_the_picture(page).inner_text() == ""
+    assert settled(page) == kept
+    type_in(page, label, "0,1")
+    page.wait_for_function("message => message.innerText === ''", arg=told(page, label).element_handle())
+    box(page, label).press("ArrowUp")
+    page.wait_for_function("() => document.activeElement.value === '0.11'")
+    no_errors(page)
+
+
+@on("ladder")
+def test_messages_are_where_they_belong(page):
+    choose(page, "lesson", "the ladder of the paper")
+    kept = settled(page)
+    page.locator(".noUi-handle").nth(3).focus()
+    page.keyboard.press("End")  # the last level is the largest now
+    beside = page.locator(".toylab-message[role=alert]", has_text="decreases")
+    beside.wait_for()
+    slider, words = page.locator(".noUi-target").nth(3).bounding_box(), beside.bounding_box()
+    assert 0 <= words["y"] - slider["y"] < 40
+    assert words["x"] < slider["x"] + slider["width"] and slider["x"] < words["x"] + words["width"]
+    assert under_the_picture(page).inner_text() == ""
+    assert settled(page) == kept
+    choose(page, "lesson", "too few levels for the steps")
+    beside.wait_for(state="detached")
+    type_in(page, "step size α / σ²", "100")
+    press(page, "run")
+    under_the_picture(page).filter(has_text="diverged").wait_for()
+    assert under_the_picture(page).bounding_box()["y"] > page.locator(".toylab-stage").bounding_box()["y"] + 100
+    assert all(text == "" for text in page.locator(".toylab-message[role=alert]").all_inner_texts())
+    no_errors(page)
+
+
+@pytest.mark.parametrize("widget", ASKED)
+def test_after_run_all_a_widget_answers_while_cells_run_and_wait(lab, browser, widget):
+    """The cell after the widget ends when the widget has answered: a widget that waits for the cell never does."""
+    cells = [nbformat.v4.new_code_cell(text.strip()) for text in (CELLS[widget], WAIT, "print('the last one')")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    body = json.dumps({"type": "notebook", "content": notebook}).encode()
+    place = f"{lab}/api/contents/queue_{widget}.ipynb?token={TOKEN}"
+    urllib.request.urlopen(urllib.request.Request(place, body, method="PUT")).close()
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.goto(f"{lab}/doc/tree/queue_{widget}.ipynb?token={TOKEN}&reset")
+    page.wait_for_function("() => window.jupyterapp !== undefined", timeout=60_000)
+    assert page.evaluate(READY)
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    changed(page, "")
+    ASKED[widget](page)
+    said = page.locator(".jp-OutputArea-output pre")
+    said.filter(has_text="the widget").wait_for(timeout=60_000)
+    assert said.filter(has_text="the widget").inner_text().strip() == "the widget has answered"
+    said.filter(has_text="the last one").wait_for()
+    page.close()
