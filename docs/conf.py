@@ -30,6 +30,7 @@ extensions = [
     "reference",
     "lessons",
     "command",
+    "instruments",
     "offline",
     "check",
 ]

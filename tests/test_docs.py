@@ -11,6 +11,7 @@ import linecache
 import math
 import re
 import sys
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -768,3 +769,54 @@ def test_what_a_gpu_takes_is_the_recorded_one_or_said_to_be_missing():
         not any(r.measured for r in found.rows)
     )
     assert "python -m benchmarks speed --only gpu --out benchmarks/results" in page
+
+
+def test_the_lines_of_the_live_lab_give_the_weight_that_it_shows():
+    out, _ = run("live.md")
+    (said,) = re.findall(r"^print\(.*\)  # (.+)$", (ROOT / "docs" / "live.md").read_text(), flags=re.MULTILINE)
+    assert float(out) == pytest.approx(float(said), abs=5e-4)
+
+
+# Where a class can work
+
+
+def test_badges_and_lines_open_lessons_that_exist_in_the_repository_of_the_project():
+    """Each lesson from the start page, elsewhere some. In a fork pyproject.toml has the address."""
+    address = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    owner = address.removeprefix("https://github.com/")
+    bases = (
+        f"https://colab.research.google.com/github/{owner}/blob/main/notebooks/",
+        f"https://mybinder.org/v2/gh/{owner}/main?urlpath=lab/tree/notebooks/",
+    )
+    pages = {name: (ROOT / name).read_text() for name in ("README.md", "docs/teachers.md")}
+    pages["start"] = text_of_lesson("00_start_here")
+    lessons = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")} - {"00_start_here.ipynb"}
+    for name, text in pages.items():
+        assert f"git+https://github.com/{owner}" in text or name != "docs/teachers.md"
+        for base in bases:
+            opened = re.findall(rf"{re.escape(base)}([^)\s]*)", text)
+            assert opened and set(opened) <= lessons, name
+            assert set(opened) == lessons or name != "start"
+        assert len(re.findall(r"colab.research.google.com/github|mybinder.org/v2", text)) == sum(map(text.count, bases))
+
+
+def test_the_configuration_of_a_hub_gives_each_student_the_lessons_once(tmp_path, monkeypatch):
+    """The file of the page is run as JupyterHub does, and its hook called as for a student who comes twice."""
+    (config,) = re.findall(r"```py\n(.*?)```", (ROOT / "docs" / "teachers.md").read_text(), flags=re.DOTALL)
+    monkeypatch.setenv("TOYLAB_PASSWORD", "quiet")
+    c = SimpleNamespace(
+        **{name: SimpleNamespace() for name in ("JupyterHub", "DummyAuthenticator", "Authenticator", "Spawner")}
+    )
+    exec(config, {"get_config": lambda: c})
+    assert c.DummyAuthenticator.password == "quiet" and c.Spawner.environment == {"OMP_WAIT_POLICY": "passive"}
+    home = SimpleNamespace(home_dir=str(tmp_path))
+    c.Spawner.pre_spawn_hook(home)
+    first = tmp_path / "notebooks" / Path(c.Spawner.default_url).name
+    assert first.is_file()
+    first.write_text("mine")
+    c.Spawner.pre_spawn_hook(home)
+    assert first.read_text() == "mine"
+
+
+def test_the_memory_of_an_open_lesson_is_the_recorded_one():
+    assert f"{desks.KERNEL_GB:.2f} GB for each open lesson" in (ROOT / "docs" / "teachers.md").read_text()

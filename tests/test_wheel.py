@@ -96,11 +96,15 @@ def test_the_wheel_holds_package_types_and_lessons_and_no_more(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     inside = {name for name in names if not name.startswith("toylab-")}
     lessons = {
-        path.relative_to(NOTEBOOKS) for path in NOTEBOOKS.rglob("*") if path.suffix in (".ipynb", ".png", ".gif")
+        path.relative_to(NOTEBOOKS)
+        for path in NOTEBOOKS.rglob("*")
+        if path.suffix in (".ipynb", ".png", ".gif", ".svg")
     }
     lessons = {path for path in lessons if not path.parts[0].startswith(".")}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "toylab").rglob("*.py")}
-    others = {path.relative_to(ROOT).as_posix() for path in (ROOT / "toylab").rglob("*.js")}
+    others = {
+        path.relative_to(ROOT).as_posix() for kind in ("js", "css") for path in (ROOT / "toylab").rglob(f"*.{kind}")
+    }
     assert inside == modules | others | {"toylab/py.typed"} | {f"toylab/lessons/{path.as_posix()}" for path in lessons}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
@@ -130,8 +134,8 @@ def test_the_lab_copies_the_lessons_and_opens_them_and_one_runs(fresh, tmp_path)
     give_up = threading.Timer(240, server.kill)
     give_up.start()
     try:
-        copied, address = server.stdout.readline(), server.stdout.readline()
-        assert "token=" in address, copied + address + (tmp_path / "log").read_text()
+        starting, copied, address = (server.stdout.readline() for _ in range(3))
+        assert "token=" in address, starting + copied + address + (tmp_path / "log").read_text()
         folder = tmp_path / "toylab-lessons"
         assert copied.startswith(f"The lessons have been copied to {folder}")
         assert "/lab/tree/00_start_here.ipynb?token=" in address

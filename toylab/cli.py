@@ -93,6 +93,15 @@ def _parser() -> argparse.ArgumentParser:
             epilog="example:\n  toylab handout class",
         )
     )
+    _add_live(
+        commands.add_parser(
+            "live",
+            help="write the live lab: pages that open in any browser, without Python and without a network",
+            description="Write the instruments of the live lab, an HTML file each. A file opens by a double click, "
+            "from a USB stick\ntoo; nothing is installed, and nothing is loaded from a network.",
+            epilog="example:\n  toylab live pages",
+        )
+    )
     _add_papers(
         commands.add_parser(
             "papers",
@@ -162,6 +171,12 @@ def _add_handout(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=_handout)
+
+
+def _add_live(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="DIR", help="folder to write to")
+    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    parser.set_defaults(run=_live)
 
 
 def _add_papers(parser: argparse.ArgumentParser) -> None:
@@ -327,6 +342,17 @@ def _handout(options: argparse.Namespace) -> None:
     try:
         with _writing_to(str(options.out)):
             written = handout.write(lessons.source_folder(options.notebooks), options.out, force=options.force)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    print("\n".join(map(str, written)))
+
+
+def _live(options: argparse.Namespace) -> None:
+    from toylab import live
+
+    try:
+        with _writing_to(str(options.out)):
+            written = live.write(options.out, force=options.force)
     except ValueError as error:
         raise UsageError(str(error)) from None
     print("\n".join(map(str, written)))

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from instruments import FOLDER
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -61,6 +62,8 @@ def problems(site: Path) -> list[str]:
         target = (path.parent / unquote(url.path)).resolve() if url.path else path
         if not target.is_file() or not target.is_relative_to(site):
             return "leads nowhere"
+        if target.parent == site / FOLDER:  # where it is the state of an instrument
+            return ""
         # a browser looks for the anchor as it is written first, then decoded
         if url.fragment and target in pages and not {url.fragment, unquote(url.fragment)} & pages[target].anchors:
             return "no such anchor"

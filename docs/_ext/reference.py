@@ -28,7 +28,7 @@ INHERITED_UP_TO = {"Density": "ABC"}
 LONGEST_VALUE = 80  # characters of a constant that are shown
 ROOMS = (
     "score", "guidance", "densities", "discrete", "schedules", "sde", "paths", "networks", "objectives", "samplers",
-    "training", "metrics", "testing", "museum", "study", "plotting", "experiments", "papers", "studies",
+    "training", "metrics", "testing", "museum", "study", "plotting", "experiments", "papers", "studies", "live",
     "widgets",
 )  # fmt: skip
 

@@ -26,7 +26,7 @@ FLOORS = {
     5.5: ("",),  # the package itself: the public names of the floors below, and no picture
     6: ("plotting",),
     7: ("experiments",),
-    7.5: ("papers", "studies"),  # published toy results, and studies of ours, some of them experiments of ours
+    7.5: ("papers", "studies", "live"),  # published toy results, studies of ours, and pages that need no kernel
     8: ("widgets", "classroom"),
     9: ("cli",),
     10: ("__main__",),

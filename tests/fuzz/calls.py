@@ -438,6 +438,10 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     **{f"widgets.{name}": {"densities": lambda: {"two modes": P}, "n_chains": lambda: 20} for name in (
         "langevin_playground", "noise_ladder", "score_explorer",
     )},
+    "widgets.live_editor": {"address": lambda: "#sigma=1"},
+    **{f"widgets.{name}": {"densities": lambda: {"two modes": P}, "address": lambda: "#seed=1"} for name in (
+        "live_playground", "live_trainer",
+    )},
     "widgets.training_theatre": {"densities": lambda: {"two modes": P}, "width": lambda: 8, "n_steps": lambda: 10},
     "plotting.loss_curve": {"label": lambda: "sliced"},
     **{f"plotting.{name}": {"n": lambda: 12} for name in ("score_field", "density_map", "error_heat_map")},

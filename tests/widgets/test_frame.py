@@ -124,7 +124,7 @@ def test_a_cell_run_again_frees_the_figure_of_its_last_run(monkeypatch):
     cell = ("a", 1)
     monkeypatch.setattr("toylab.widgets.rerun._cell", lambda: cell)
     before = score_explorer()
-    figure = weakref.ref(before.children[1].children[0].figure)
+    figure = weakref.ref(before.children[2].children[0].figure)
     beside = score_explorer()  # a second one in the same run stays
     assert before.comm is not None
     cell = ("a", 2)

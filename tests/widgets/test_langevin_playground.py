@@ -10,11 +10,8 @@ from toylab.widgets.langevin_lessons import LESSONS
 
 
 def parts(box):
-    (lesson, density, seed), first, second, tools, stage, message = (
-        box.children[0].children, box.children[1].children, box.children[2].children, box.children[3].children,
-        box.children[4], box.children[5],
-    )  # fmt: skip
-    return lesson, density, seed, first, second, tools, stage, message
+    (lesson, density), both, (*tools, seed) = (row.children for row in box.children[:3])
+    return lesson, density, seed, both[:3], both[3:], tools, box.children[3], box.children[4]
 
 
 def test_two_rows_of_one_setting_are_the_same_and_start_again_is_the_same_again():
@@ -47,7 +44,7 @@ def test_clicks_place_the_chains_in_equal_parts():
     def click(x, y):
         place = {"x": box.x0 + box.width * (x + 5) / 10, "y": 1 - box.y0 - box.height * (y + 5) / 10}
         stage._handle_custom_msg(place, [])
-        return np.column_stack(stage.figure.axes[0].lines[0].get_data())
+        return np.column_stack(stage.figure.axes[0].lines[1].get_data())
 
     assert click(-4.0, 3.0) == pytest.approx(np.tile([-4.0, 3.0], (100, 1)), abs=1e-5)
     dots = click(2.0, 1.0)
@@ -104,7 +101,7 @@ def test_bars_and_histograms_are_the_shares_visited():
     assert rows.min() >= 25
     assert columns.max() < 25
     assert image.sum() * (10 / 50) ** 2 == pytest.approx(1.0)
-    assert shares.lines[0].get_ydata() == pytest.approx([0.2, 0.8])
+    assert shares.lines[1].get_ydata() == pytest.approx([0.2, 0.8])
 
 
 def test_a_lesson_left_can_be_chosen_again():

@@ -17,8 +17,8 @@ P = isotropic([[1.0, -1.0]], 0.5)
 
 
 def parts(box):
-    controls, (stage, numbers), message = box.children[0], box.children[1].children, box.children[2]
-    lesson, (density, samples, seed), noise = controls.children[0], controls.children[1].children, controls.children[2]
+    (lesson, density), (noise, samples, seed), (stage, numbers) = (row.children for row in box.children[:3])
+    message = box.children[3]
     return lesson, density, samples, seed, noise, stage, numbers, message
 
 

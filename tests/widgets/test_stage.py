@@ -1,9 +1,12 @@
 """The picture: what moves is drawn, what stands is kept, and a click arrives in the data's units."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from toylab.widgets.stage import Stage, off_screen
+from toylab.widgets.stage import MOST_PIXELS, PROJECTED, Stage, off_screen
 
 
 @pytest.fixture
@@ -58,3 +61,44 @@ def test_the_cross_starts_within_the_first_axes(figure):
     assert stage.cross == pytest.approx([box.x0 + box.width / 2, 1 - (box.y0 + box.height / 2)])
     assert stage.clickable
     assert not Stage(figure, []).clickable
+
+
+def test_the_picture_fills_the_room_and_clicks_stay_where_they_are():
+    """Drawn at the dots that the browser has, within the most that are sent; places in data units do not move."""
+    figure = off_screen(10.0, 4.0)
+    ax = figure.add_axes((0.1, 0.1, 0.8, 0.8), xlim=(0, 1), ylim=(0, 1))
+    found = []
+    stage = Stage(figure, [], on_click=lambda _, x, y: found.append((x, y)))
+    sizes = []
+    for room in ([0.0, 1.0], [1200.0, 1.0], [600.0, 2.0], [5000.0, 3.0]):
+        stage.room = room
+        sizes.append(Image.open(io.BytesIO(stage.png)).size)
+        stage._handle_custom_msg({"x": 0.5, "y": 0.5}, [])
+    assert sizes[:3] == [(800, 320), (1200, 480), (1200, 480)]
+    width, height = sizes[3]
+    assert MOST_PIXELS * 0.99 < width * height <= MOST_PIXELS * 1.01
+    assert stage.aspect == 2.5
+    assert found == [pytest.approx((0.5, 0.5), abs=1e-3)] * 4
+    assert ax.get_position().width == pytest.approx(0.8)
+
+
+def test_large_type_is_larger_and_goes_back():
+    figure = off_screen(6.0, 3.0)
+    ax = figure.add_axes((0.2, 0.2, 0.7, 0.6))
+    (line,), text = ax.plot([0, 1], [0, 1], "o-", lw=2.0, ms=6.0), ax.text(0.5, 0.5, "words", fontsize=10)
+    stage = Stage(figure, [line])
+    plain = stage.png
+    stage.projected = True
+    assert (text.get_fontsize(), line.get_linewidth(), line.get_markersize()) == pytest.approx(
+        (10 * PROJECTED, 2 * PROJECTED, 6 * PROJECTED)
+    )
+    assert stage.png != plain
+    other = off_screen(6.0, 3.0)
+    label = other.add_axes((0, 0, 1, 1)).text(0.5, 0.5, "other", fontsize=10)
+    stage.put(other, [])  # a figure that is put later is enlarged as well, once
+    stage.put(figure, [line])
+    stage.put(other, [])
+    assert label.get_fontsize() == pytest.approx(10 * PROJECTED)
+    stage.put(figure, [line])
+    stage.projected = False
+    assert text.get_fontsize() == pytest.approx(10) and stage.png == plain

@@ -14,6 +14,7 @@ from toylab.widgets.animate import animate
 from toylab.widgets.diffusion_film import diffusion_film
 from toylab.widgets.diffusion_states import Film, record_film
 from toylab.widgets.langevin_playground import langevin_playground
+from toylab.widgets.live_instruments import live_editor, live_playground, live_trainer
 from toylab.widgets.noise_ladder import noise_ladder
 from toylab.widgets.score_explorer import score_explorer
 from toylab.widgets.training_theatre import TrainingTheatre, training_theatre
@@ -26,6 +27,9 @@ __all__ = [
     "animate",
     "diffusion_film",
     "langevin_playground",
+    "live_editor",
+    "live_playground",
+    "live_trainer",
     "noise_ladder",
     "record_film",
     "score_explorer",

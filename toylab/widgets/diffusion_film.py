@@ -10,6 +10,7 @@ from toylab._internal.threads import one_thread
 from toylab.widgets.diffusion_picture import DiffusionPicture
 from toylab.widgets.diffusion_states import Film
 from toylab.widgets.frame import LABEL, choice, generator, paused_observers
+from toylab.widgets.layout import arrange, row
 from toylab.widgets.messages import message_line, show_errors
 from toylab.widgets.number_box import seed_box
 from toylab.widgets.rerun import close, replace_previous
@@ -80,13 +81,14 @@ def diffusion_film(film: Film | Mapping[str, MakeFilm]) -> ipywidgets.VBox:
     which.observe(on_change, "value")
     seed.observe(on_change, "value")
     rewind()
-    rows = [ipywidgets.HBox([play, slider]), stage, message]
+    rows = [row(play, slider)]
     if isinstance(film, Film):  # there is nothing to choose
         for control in (which, seed):
             close(control)
     else:
-        rows = [ipywidgets.HBox([which, seed]), *rows]
-    box = ipywidgets.VBox(rows)
+        rows = [row(which, seed), *rows]
+    box = ipywidgets.VBox()
+    arrange(box, rows, stage, message)
     replace_previous("diffusion_film", box)
     answer_beside_cells(box)
     return box

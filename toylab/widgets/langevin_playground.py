@@ -22,6 +22,7 @@ from toylab.widgets.frame import (
 from toylab.widgets.langevin_lessons import DENSITIES, LESSONS, Lesson, Setting
 from toylab.widgets.langevin_picture import LangevinPicture
 from toylab.widgets.langevin_run import EXTENT, MOVES, NOISELESS, Run
+from toylab.widgets.layout import arrange, row
 from toylab.widgets.messages import message_line, show_errors
 from toylab.widgets.number_box import number_box, seed_box
 from toylab.widgets.rerun import replace_previous
@@ -159,15 +160,9 @@ def langevin_playground(
     again.on_click(start)
     scatter.on_click(start_everywhere)
     start()
-    box = ipywidgets.VBox(
-        [
-            ipywidgets.HBox([lesson, density, seed]),
-            *(ipywidgets.HBox(controls.all) for controls in samplers),
-            ipywidgets.HBox([play, step, again, scatter, speed]),
-            stage,
-            message,
-        ]
-    )
+    box = ipywidgets.VBox()
+    both = [control for controls in samplers for control in controls.all]
+    arrange(box, [row(lesson, density), row(*both), row(play, step, again, scatter, speed, seed)], stage, message)
     replace_previous("langevin_playground", box)
     answer_beside_cells(box)
     return box

@@ -16,6 +16,7 @@ from toylab.score import at
 EXTENT: Extent = (-5.0, 5.0, -5.0, 5.0)
 LEVELS, STEPS_PER_LEVEL = geometric(5.0, 0.1, 10).tolist(), 40  # of annealed Langevin; then it stays at the last level
 CELLS = 50  # per side, of the histogram of what is visited
+TRAILS, LONGEST_TRAIL = 12, 8  # chains whose last steps are kept, and how many
 
 Move = Callable[["Run", int], Chains]
 
@@ -40,6 +41,7 @@ class Run:
         visited: positions counted in each cell of the square, shape [CELLS, CELLS], rows from the bottom.
         in_modes: positions counted in each mode, shape [K].
         squares: sum of their square distances from the mean of their own mode.
+        trail: the last places of some of the chains, shape [m, TRAILS, 2].
     """
 
     density: GaussianMixture
@@ -56,9 +58,11 @@ class Run:
     visited: np.ndarray = field(init=False)
     in_modes: np.ndarray = field(init=False)
     squares: float = field(init=False)
+    trail: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.forget("since the start")
+        self.trail = self.x[None, :TRAILS].cpu().numpy()
 
     def forget(self, since: str) -> None:
         """Count anew from here."""
@@ -73,16 +77,19 @@ class Run:
             ValueError: from the sampler, for a step size that it refuses; if no chain is left.
         """
         while n_steps > 0:
-            n = len(self.x)
-            self.x = self.x[self.density.score(self.x).isfinite().all(-1)]
-            if len(self.x) == 0:
+            n, there = len(self.x), self.density.score(self.x).isfinite().all(-1)
+            if not there.any():
                 raise ValueError(f"all {n} chains diverged: take a smaller step_size, and start again.")
+            if not there.all():
+                self.x = self.x[there]
+                self.trail = self.x[None, :TRAILS].cpu().numpy()
             chains = self.move(self, n_steps)
             made = len(chains.path) - 1
             self._count(chains.path[1:].reshape(-1, 2))
             self.accepted += made * float(chains.acceptance.mean())
             self.n_steps += made
             self.x = chains.samples
+            self.trail = np.concatenate([self.trail, chains.path[1:, :TRAILS].cpu().numpy()])[-LONGEST_TRAIL:]
             n_steps -= made
 
     def _count(self, positions: Tensor) -> None:

@@ -18,6 +18,7 @@ from toylab.widgets.frame import (
     level_grid,
     paused_observers,
 )
+from toylab.widgets.layout import arrange, row
 from toylab.widgets.messages import Field, message_line, show_errors
 from toylab.widgets.noise_descent import EXTENT, Ladder, descend
 from toylab.widgets.noise_lessons import DENSITIES, LESSONS
@@ -111,16 +112,9 @@ def noise_ladder(
     lesson.on_choice(set_lesson)
     run.on_click(on_run)
     show_ladder()
-    box = ipywidgets.VBox(
-        [
-            ipywidgets.HBox([lesson, density]),
-            ipywidgets.HBox([n, n_steps]),
-            ipywidgets.HBox([largest, last_level]),
-            ipywidgets.HBox([rate, seed, run]),
-            stage,
-            message,
-        ]
-    )
+    box = ipywidgets.VBox()
+    rows = [row(lesson, density), row(n, n_steps), row(largest, last_level), row(rate, seed, run)]
+    arrange(box, rows, stage, message)
     replace_previous("noise_ladder", box)
     answer_beside_cells(box)
     return box

@@ -20,6 +20,7 @@ from toylab.widgets.frame import (
     level_grid,
     paused_observers,
 )
+from toylab.widgets.layout import arrange, row
 from toylab.widgets.messages import message_line, show_errors
 from toylab.widgets.number_box import seed_box
 from toylab.widgets.rerun import replace_previous
@@ -92,10 +93,8 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
         control.observe(redraw, "value")
     lesson.on_choice(set_lesson)
     redraw()
-    controls = ipywidgets.VBox(
-        [lesson, ipywidgets.HBox([density, samples, seed]), noise], layout={"overflow": "visible"}
-    )
-    box = ipywidgets.VBox([controls, ipywidgets.HBox([stage, numbers]), message])
+    box = ipywidgets.VBox()
+    arrange(box, [row(lesson, density), row(noise, samples, seed)], stage, message, beside=numbers)
     replace_previous("score_explorer", box)
     answer_beside_cells(box)
     return box

@@ -1,10 +1,13 @@
 // A picture that can be clicked, and pointed at by keyboard: arrow keys move a cross, Enter or space is a click there.
 const FAR = 0.02, NEAR = 0.004; // of the picture, a press of an arrow key; with Shift
+const BESIDE = 330; // pixels of the window for JupyterLab's bars and the controls
+const LOWEST = 300, WIDEST = 1800, SETTLED = 120; // pixels, pixels, milliseconds without a change
 
 function render({ model, el }) {
   const stage = document.createElement("div");
   stage.className = "toylab-stage";
   stage.style.cssText = "position:relative; display:inline-block; max-width:100%; line-height:0";
+  el.style.width = "100%";
   const picture = document.createElement("img");
   picture.style.cssText = "max-width:100%; height:auto";
   picture.draggable = false;
@@ -17,12 +20,32 @@ function render({ model, el }) {
     if (before) URL.revokeObjectURL(before);
   };
   const tell = () => { picture.alt = model.get("alt"); };
-  const size = () => { picture.style.width = `${model.get("width")}px`; };
+  // as wide as there is room, and no higher than leaves the controls on the screen with it
+  let asked = 0;
+  const size = () => {
+    if (!el.clientWidth) return; // not shown at present
+    const highest = Math.max(LOWEST, window.innerHeight - BESIDE), width = Math.min(el.clientWidth, highest * model.get("aspect"), WIDEST);
+    picture.style.width = `${Math.round(width)}px`;
+    window.clearTimeout(asked);
+    asked = window.setTimeout(() => {
+      const now = [Math.round(width), window.devicePixelRatio || 1], before = model.get("room");
+      if (Math.abs(now[0] - before[0]) <= 2 && now[1] === before[1]) return;
+      model.set("room", now);
+      model.save_changes();
+    }, SETTLED);
+  };
+  const watch = new ResizeObserver(size);
+  watch.observe(el);
+  window.addEventListener("resize", size);
   model.on("change:png", show);
   model.on("change:alt", tell);
-  model.on("change:width", size);
+  model.on("change:aspect", size);
   show(); tell(); size();
-  if (!model.get("clickable")) return;
+  const forget = () => {
+    watch.disconnect();
+    window.removeEventListener("resize", size);
+  };
+  if (!model.get("clickable")) return forget;
 
   const cross = document.createElement("div");
   cross.style.cssText = "position:absolute; width:19px; height:19px; margin:-10px 0 0 -10px; pointer-events:none;"
@@ -60,5 +83,6 @@ function render({ model, el }) {
     event.preventDefault();
     event.stopPropagation(); // or the notebook would take the key for itself
   });
+  return forget;
 }
 export default { render };

@@ -29,6 +29,7 @@ class TrainingPicture:
         self.cells, self.arrows_at = grid_points(extent, CELLS), grid_points(extent, _ARROWS)
         self.longest = float(self.exact.norm(dim=-1).max())
         self.steps: list[int] = []
+        self.losses: list[float] = []
         self.divergences: list[float] = []
         zero = 0.5 * float((self.share * self.exact.square().sum(-1)).sum())
         self.top, self.ceiling = self.longest / 2, 100 * zero
@@ -39,41 +40,56 @@ class TrainingPicture:
             error.set_position((0.345, 0.01, 0.33, 0.9))
             curve.set_position((0.75, 0.15, 0.23, 0.76))
             plotting.density_map(density, extent, cmap=plotting.GROUND_MAP, n=CELLS, ax=field)
+            exact = empty_field(extent, _ARROWS, self.longest, plotting.EXACT, field)
+            s = density.score(self.arrows_at.double()).numpy()
+            exact.set_UVC(s[..., 0], s[..., 1])
             self.quiver = empty_field(extent, _ARROWS, self.longest, plotting.LEARNED, field)
+            (self.dots,) = field.plot([], [], "o", color="black", mec="white", ms=6)
             plotting.error_heat_map(np.zeros((CELLS, CELLS)), extent, vmax=self.top, ax=error)
             self.image = error.images[0]
             for ax in (field, error):
                 ax.set(xticks=[], yticks=[])
             curve.set(xlim=(0, n_steps), ylim=(_FLOOR, self.ceiling), yscale="log", xlabel="step")
-            curve.set_title("Fisher divergence, exact", fontsize=14)
+            curve.set_title("Fisher divergence J and loss", fontsize=14)
             curve.axhline(zero, color=plotting.NEUTRAL, lw=1.5, ls="--")
             curve.text(n_steps, 1.2 * zero, "if the score were 0", ha="right", color=plotting.NEUTRAL)
-            (self.line,) = curve.plot([], [], color=plotting.LEARNED, lw=2.5)
+            (self.loss,) = curve.plot([], [], color=plotting.NEUTRAL, lw=2, ls=":")
+            (self.line,) = curve.plot([], [], color=plotting.ERROR, lw=2.5)
+            self.legend = [
+                curve.text(0.03, y, "", color=color, transform=curve.transAxes)
+                for y, color in ((0.13, plotting.ERROR), (0.04, plotting.NEUTRAL))
+            ]
             self.titles = [
                 ax.text(0.5, 1.02, "", ha="center", transform=ax.transAxes, fontsize=14) for ax in (field, error)
             ]
-            self.number = curve.text(0.97, 0.05, "", ha="right", transform=curve.transAxes, fontsize=15, weight="bold")
-        self.moving = (self.quiver, self.image, self.line, *self.titles, self.number)
+        self.moving = (self.quiver, self.dots, self.image, self.loss, self.line, *self.legend, *self.titles)
 
-    def restart(self) -> None:
-        """Forget the curve so far."""
+    def restart(self, data: Tensor | None = None) -> None:
+        """Forget the curves so far; ``data`` are fixed points that are learned from, [N, 2], to be shown."""
         self.steps.clear()
         self.divergences.clear()
+        self.losses.clear()
+        self.dots.set_data(*(([], []) if data is None else data.T.tolist()))
 
-    def append(self, network: Callable[[Tensor], Tensor], step: int) -> float:
-        """Draw the network as it is at this step; returns its Fisher divergence."""
+    def append(self, network: Callable[[Tensor], Tensor], step: int, loss: float) -> float:
+        """Draw the network as it is at this step, and its loss; returns its Fisher divergence."""
         with torch.no_grad():
             s = network(self.arrows_at).double().cpu().numpy()
             error = network(self.cells).double() - self.exact
         divergence = 0.5 * float((self.share * error.square().sum(-1)).sum())
         self.steps.append(step)
         self.divergences.append(divergence)
+        self.losses.append(loss)
         size = np.linalg.norm(s, axis=-1, keepdims=True)
         s = s * np.minimum(1.0, self.longest / np.maximum(size, 1e-12))  # longer ones would cover the picture
         self.quiver.set_UVC(s[..., 0], s[..., 1])
         self.image.set_data(error.norm(dim=-1).cpu().numpy())
         self.line.set_data(self.steps, np.clip(self.divergences, _FLOOR, self.ceiling))
-        self.titles[0].set_text(f"learned field, step {step}")
+        losses = np.asarray(self.losses)
+        self.loss.set_data(self.steps, np.where(losses > 0, np.clip(losses, _FLOOR, self.ceiling), np.nan))
+        self.legend[0].set_text(f"J, exact: {divergence:.3g}")
+        below = ", off the axis" if (losses <= 0).any() else ""
+        self.legend[1].set_text("" if np.isnan(loss) else f"loss + constant: {loss:.3g}{below}")
+        self.titles[0].set_text(f"learned over exact, step {step}")
         self.titles[1].set_text(f"error |s − s*|, dark: {self.top:.2g} or more")
-        self.number.set_text(f"{divergence:.3g}")
         return divergence

@@ -11,7 +11,7 @@ from toylab._internal import validate
 from toylab.densities import Density
 from toylab.networks import ScoreMLP
 from toylab.objectives import Denoising, Explicit, Implicit, Sliced
-from toylab.objectives.objective import Objective
+from toylab.objectives.objective import HasOffset, Objective
 from toylab.score import Score
 from toylab.training import Fit, fit
 
@@ -54,6 +54,7 @@ class Task:
         learning_rate: Adam's.
         sigma: noise of the density whose score is learned.
         truth: that density.
+        offset: the constant that makes the mean loss the Fisher divergence (``objective.offset``).
         generator: source of randomness.
     """
 
@@ -63,7 +64,19 @@ class Task:
     learning_rate: float
     sigma: float
     truth: Density
+    offset: float
     generator: torch.Generator
+
+    def loss(self, network: nn.Module) -> float:
+        """Mean loss of a network on the fixed points, or on 1,000 of the density, plus the offset.
+
+        The points and all that the loss draws are the same at each call, so that what changes is the network.
+        """
+        g = torch.Generator().manual_seed(0)
+        x = self.data if isinstance(self.data, Tensor) else self.data.sample((1000,), generator=g)
+        x = x.repeat(-(-1000 // len(x)), 1)  # with few points the noise of the loss itself is averaged
+        with torch.no_grad():
+            return float(self.objective(network, x, generator=g).mean()) + self.offset
 
     def train(self, n_steps: int, report: Callable[[nn.Module], float]) -> Fit[ScoreMLP]:
         """Train; ``report`` is called with the averaged network every ``REPORT_EVERY`` steps."""
@@ -91,5 +104,6 @@ def prepare(lesson: Lesson, densities: Mapping[str, Density], width: int, genera
         learning_rate=learning_rate,
         sigma=sigma,
         truth=density.noised(sigma) if sigma else density,
+        offset=objective.offset(density) if isinstance(objective, HasOffset) else 0.0,
         generator=generator,
     )

@@ -1,11 +1,12 @@
 """A small network while it learns: its field, its error, and its exact Fisher divergence, live."""
 
+import math
 import threading
 from collections.abc import Mapping
 
 import ipywidgets
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from toylab._internal import validate
 from toylab._internal.threads import one_thread
@@ -20,6 +21,7 @@ from toylab.widgets.frame import (
     generator,
     paused_observers,
 )
+from toylab.widgets.layout import arrange, row
 from toylab.widgets.messages import Field, message_line, show_errors, show_errors_beside, taking_turns
 from toylab.widgets.number_box import number_box, seed_box
 from toylab.widgets.rerun import replace_previous
@@ -97,8 +99,8 @@ def training_theatre(
         if (density.value, task.sigma) not in pictures:
             pictures[density.value, task.sigma] = TrainingPicture(task.truth, extent, n_steps)
         picture = pictures[density.value, task.sigma]
-        picture.restart()
-        picture.append(task.network, 0)
+        picture.restart(task.data if isinstance(task.data, Tensor) else None)
+        picture.append(task.network, 0, math.nan)  # before the first step the loss is not yet computed
         return task, picture
 
     def show_untrained(_: object = None) -> None:
@@ -121,8 +123,12 @@ def training_theatre(
                 raise KeyboardInterrupt
             step = min(picture.steps[-1] + REPORT_EVERY, n_steps)
             with taking_turns:
-                divergence = picture.append(network, step)
-                stage.alt = f"After {step} steps the learned field has a Fisher divergence of {divergence:.3g}."
+                loss = task.loss(network)
+                divergence = picture.append(network, step, loss)
+                stage.alt = (
+                    f"After {step} steps the learned field has a Fisher divergence of {divergence:.3g}, lowest "
+                    f"{min(picture.divergences):.3g}; loss plus its constant {loss:.3g}."
+                )
                 stage.show()
             return divergence
 
@@ -158,13 +164,8 @@ def training_theatre(
     train.on_click(on_train)
     stop.on_click(lambda _: stopped.set())
     show_untrained()
-    box.children = (
-        ipywidgets.HBox([lesson, training, stop]),
-        ipywidgets.HBox([density, objective, activation]),
-        ipywidgets.HBox([data, rate, seed]),
-        stage,
-        message,
-    )
+    rows = [row(lesson, training, stop), row(density, objective, activation, data, rate, seed)]
+    arrange(box, rows, stage, message)
     replace_previous("training_theatre", box)
     answer_beside_cells(box)
     return box

@@ -1,0 +1,768 @@
+"""The live lab in Chromium: its mathematics against this library, and its instruments by mouse and keyboard.
+
+No server and no kernel: the pages are opened from the disk, with the network off.
+"""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from toylab import live
+from toylab.densities import GaussianMixture, isotropic, ring
+from toylab.densities.quadrature import expectation
+from toylab.networks import ScoreMLP
+from toylab.objectives import Denoising, Sliced
+from toylab.score import value_and_jvp
+from toylab.sde import VE, VP
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make test-browser")
+CHROMIUM = os.environ.get("TOYLAB_CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+if CHROMIUM is None:
+    pytest.skip("no Chromium on this machine", allow_module_level=True)
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+]
+FALSE_ALARM = 1e-7  # of each statistical test
+N = 20_000
+
+
+@pytest.fixture(scope="module")
+def context():
+    with playwright.sync_playwright() as runner:
+        browser = runner.chromium.launch(executable_path=CHROMIUM, args=FLAGS, headless=True)
+        context = browser.new_context(viewport={"width": 1280, "height": 720})
+        context.set_offline(True)
+        yield context
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def maths(context):
+    """Calls JavaScript in which all modules are known."""
+    page = context.new_page()
+    names = "GaussianMixture, Generator, VE, VP, uniform, geometric, newRun, advance, count, weights, varianceInModes"
+    page.evaluate(f"() => {{ {live.script('playground')}\nObject.assign(window, {{ {names} }}); }}")
+    yield lambda code, *given: page.evaluate(code, *given)
+    page.close()
+
+
+def numbers(p):
+    """The arguments of a mixture in JavaScript."""
+    return [p.weights.tolist(), p.means.tolist(), [[c[0][0], c[0][1], c[1][1]] for c in p.covariances.tolist()]]
+
+
+def random_mixture(rng):
+    K = rng.integers(1, 9)
+    roots = rng.normal(size=(K, 2, 2)) * 10 ** rng.uniform(-1, 0.5, size=(K, 1, 1))
+    covariances = roots @ roots.transpose(0, 2, 1) + 1e-3 * np.eye(2)
+    return GaussianMixture(rng.dirichlet(np.ones(K)), rng.normal(size=(K, 2)) * 4, covariances)
+
+
+def test_log_prob_score_and_divergence_of_random_mixtures(maths):
+    """100 mixtures, 40 points each, the last ones in the far tails; clean, noised, and scaled as by an SDE."""
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        p, sigma, alpha = (
+            random_mixture(rng),
+            rng.choice([0.0, 10 ** rng.uniform(-2, 1)]),
+            rng.choice([1.0, rng.uniform(0.01, 1)]),
+        )
+        x = torch.from_numpy(np.concatenate([rng.normal(size=(30, 2)) * 5, rng.normal(size=(10, 2)) * 1e4]))
+        found = maths(
+            """([mixture, alpha, sigma, x]) => {
+                const law = new GaussianMixture(...mixture).moved(alpha, sigma);
+                return [law.logProb(x), law.score(x), law.divergence(x)].map((values) => [...values]);
+            }""",
+            [numbers(p), alpha, sigma, x.flatten().tolist()],
+        )
+        q = p.scaled(alpha)
+        for values, exact in zip(found, (q.log_prob(x, sigma), q.score(x, sigma), q.divergence(x, sigma)), strict=True):
+            torch.testing.assert_close(
+                torch.tensor(values, dtype=torch.float64).view_as(exact), exact, rtol=1e-6, atol=1e-9
+            )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 12345, 2**32 - 1])
+def test_the_random_numbers_are_those_of_torch(maths, seed):
+    """Drawn in turn, in lengths that torch treats differently: below 16 one by one, above in blocks with a rest."""
+    lengths = [1, 3, 15, 16, 17, 40, 2, 1000]
+    found = maths(
+        """([seed, lengths]) => {
+            const g = new Generator(seed);
+            const draw = (n, k) => (k % 2 ? g.uniforms(new Float64Array(n)) : g.normals(new Float64Array(n)));
+            return lengths.map((n, k) => [...draw(n, k)]);
+        }""",
+        [seed, lengths],
+    )
+    g = torch.Generator().manual_seed(seed)
+    for k, (n, values) in enumerate(zip(lengths, found, strict=True)):
+        exact = (torch.rand if k % 2 else torch.randn)(n, dtype=torch.float64, generator=g)
+        torch.testing.assert_close(torch.tensor(values, dtype=torch.float64), exact, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(("name", "sde"), [("VE(0.05, 20)", VE(0.05, 20.0)), ("VP()", VP())])
+def test_the_sdes(maths, name, sde):
+    t = np.linspace(max(sde.t_min, 1e-3), 1, 50)
+    found = maths(
+        f"(times) => {{ const s = new {name};"
+        "return times.map((t) => [s.alpha(t), s.sigma(t), s.drift(t), s.diffusion(t)]); }",
+        t.tolist(),
+    )
+    unit = torch.ones(2, dtype=torch.float64)
+    exact = [
+        [float(v) for v in (sde.alpha(u), sde.sigma(u), sde.drift(unit, u)[0], sde.diffusion(u))] for u in t.tolist()
+    ]
+    np.testing.assert_allclose(found, exact, rtol=1e-12)
+
+
+def test_draws_have_the_law_of_the_mixture(maths):
+    """Both coordinates against the exact distribution function, and the components that they came from."""
+    p = GaussianMixture([0.3, 0.7], [[-1.0, 0.0], [1.0, 2.0]], [[[0.5, 0.2], [0.2, 0.3]], [[1.0, -0.5], [-0.5, 2.0]]])
+    x = np.reshape(
+        maths("([m, n]) => [...new GaussianMixture(...m).sample(n, new Generator(1), 0.5)]", [numbers(p), N]), (N, 2)
+    )
+    for axis in (0, 1):
+        assert stats.kstest(x[:, axis], lambda v, axis=axis: marginal(p.noised(0.5), axis, v)).pvalue > FALSE_ALARM
+
+
+def marginal(p, axis, v):
+    """The distribution function of one coordinate."""
+    parts = zip(p.weights.tolist(), p.means.tolist(), p.covariances.tolist(), strict=True)
+    return sum(w * stats.norm.cdf(v, m[axis], C[axis][axis] ** 0.5) for w, m, C in parts)
+
+
+RUN = """([mixture, settings, n, steps]) => {
+    const density = new GaussianMixture(...mixture), generator = new Generator(2);
+    const normals = () => generator.normals(new Float64Array(2 * n));
+    const x = settings.noise ? normals() : density.sample(n, generator, settings.from);
+    const all = { density, sigma: 0, nTimes: steps, temperature: 1, generator, extent: [-9, 9, -9, 9], ...settings };
+    const run = newRun(all, x);
+    for (let k = 0; k < steps; k++) advance(run);
+    return [...run.x];
+}"""
+
+
+@pytest.mark.parametrize("sampler", ["mala", "hmc"])
+def test_samplers_that_adjust_keep_the_law_at_a_step_that_is_far_too_large(maths, sampler):
+    p = isotropic([[-1.0, 0.0], [1.0, 1.0]], 0.6, weights=[0.3, 0.7])
+    x = np.reshape(maths(RUN, [numbers(p), {"sampler": sampler, "stepSize": 1.0}, N, 20]), (N, 2))
+    for axis in (0, 1):
+        assert stats.kstest(x[:, axis], lambda v, axis=axis: marginal(p, axis, v)).pvalue > FALSE_ALARM
+
+
+@pytest.mark.parametrize(("step_size", "temperature"), [(2.0, 1.0), (0.5, 2.0)])
+def test_langevin_keeps_its_own_law(maths, step_size, temperature):
+    """N(0, T / (1 - eps/4)) on N(0, I); the squares of N chains in both coordinates are chi-squared with 2N degrees."""
+    variance = temperature / (1 - step_size / 4)
+    settings = {"sampler": "langevin", "stepSize": step_size, "temperature": temperature, "from": (variance - 1) ** 0.5}
+    x = np.array(maths(RUN, [numbers(isotropic([[0.0, 0.0]], 1.0)), settings, N, 20]))
+    assert 2 * min(stats.chi2.cdf(s := (x**2).sum() / variance, 2 * N), stats.chi2.sf(s, 2 * N)) > FALSE_ALARM
+
+
+def test_annealed_langevin_ends_in_the_law_of_its_last_level(maths):
+    """On one Gaussian, after 2,000 steps at sigma = 0.1: v / (1 - eps/(4v)) with v = 1.01."""
+    x = np.array(
+        maths(RUN, [numbers(isotropic([[0.0, 0.0]], 1.0)), {"sampler": "annealed_langevin", "stepSize": 0.01}, N, 2400])
+    )
+    variance = 1.01 / (1 - 0.01 / (4 * 1.01))
+    assert 2 * min(stats.chi2.cdf(s := (x**2).sum() / variance, 2 * N), stats.chi2.sf(s, 2 * N)) > FALSE_ALARM
+
+
+@pytest.mark.parametrize(("sampler", "noisy"), [("reverse_sde", True), ("probability_flow", False)])
+def test_diffusions_end_in_the_law_that_their_steps_have(maths, sampler, noisy):
+    """On N(0, v I) each step is linear, so that the variance at the end is known exactly, steps and start included."""
+    v, steps = 0.25, 200
+    x = np.array(maths(RUN, [numbers(isotropic([[0.0, 0.0]], v**0.5)), {"sampler": sampler, "noise": True}, N, steps]))
+    sde, times, variance = VP(), np.linspace(1, 0.001, steps + 1).tolist(), 1.0
+
+    def rate(t, half):  # of the drift: f + c g^2 / (alpha^2 v + sigma^2)
+        return float(sde.drift(torch.ones(2, dtype=torch.float64), t)[0]) + half * float(sde.diffusion(t)) ** 2 / (
+            v * float(sde.alpha(t)) ** 2 + float(sde.sigma(t)) ** 2
+        )
+
+    for t, u in zip(times, times[1:], strict=False):
+        h = t - u
+        if noisy:
+            variance = variance * (1 - h * rate(t, 1)) ** 2 + h * float(sde.diffusion(t)) ** 2
+        else:
+            a = -h * rate(t, 0.5)
+            variance *= (1 + 0.5 * (a - h * rate(u, 0.5) * (1 + a))) ** 2
+    assert 2 * min(stats.chi2.cdf(s := (x**2).sum() / variance, 2 * N), stats.chi2.sf(s, 2 * N)) > FALSE_ALARM
+
+
+def test_weights_and_widths_with_their_errors(maths):
+    """Of draws of the law itself: the exact ones within six standard errors, which are those of independent draws."""
+    p, n = ring(8, 1.0, 0.5), 4000  # modes that overlap
+    found = maths(
+        """([mixture, n]) => {
+            const density = new GaussianMixture(...mixture), generator = new Generator(3), extent = [-5, 5, -5, 5];
+            const settings = { sampler: "langevin", sigma: 0, nTimes: 2, stepSize: 1, temperature: 1 };
+            const run = newRun({ ...settings, density, generator, extent }, density.sample(n, generator));
+            count(run);
+            const seen = run.newer.visited.reduce((sum, one) => sum + one);
+            return { weights: weights(run), variance: varianceInModes(run), x: [...run.x], seen };
+        }""",
+        [numbers(p), n],
+    )
+    r = p.posterior(torch.tensor(found["x"], dtype=torch.float64).view(n, 2))
+    for k, one in enumerate(found["weights"]):
+        assert one["value"] == pytest.approx(float(r[:, k].mean()), abs=1e-9)
+        assert one["standardError"] == pytest.approx(float(r[:, k].std(correction=0)) / (n - 1) ** 0.5, rel=1e-6)
+        assert abs(one["value"] - 1 / 8) < 6 * one["standardError"]
+    assert abs(found["variance"]["value"] - 0.25) < 6 * found["variance"]["standardError"]
+    assert found["seen"] == n
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    live.write(folder)
+    return folder
+
+
+@pytest.fixture
+def playground(context, folder):
+    """Opens the playground at an address; afterwards no error was said."""
+    page = context.new_page()
+    failures = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("console", lambda line: failures.append(line.text) if line.type in {"error", "warning"} else None)
+
+    def open_at(address=""):
+        page.goto((folder / "playground.html").as_uri() + address)
+        page.wait_for_function("() => window.toylab && window.toylab()")
+        return page
+
+    yield open_at
+    page.close()
+    assert failures == []
+
+
+def panel(page, key):
+    return page.get_by_label(f"sampler {key}", exact=True).and_(page.locator("section"))
+
+
+def numbers_of(page, key):
+    return panel(page, key).locator(".numbers").inner_text()
+
+
+def after(page, n_steps):
+    page.wait_for_function(f"() => window.toylab().panels.every(({{ run }}) => run.nSteps >= {n_steps})")
+
+
+ADDRESSES = {  # and after how many steps: HMC's long walks double a rounding error every few of them
+    "langevin": ("density=ring&n=500&seed=3&a=langevin:0.05:1&b=langevin:0.05:0.3", 87),
+    "mala": ("density=two_near_modes&n=300&seed=4294967295&sigma=0.5&a=mala:0.4:1&b=mala:3:1", 87),
+    "hmc": ("density=two_modes&n=300&seed=5&a=hmc:0.1:1&b=hmc:0.02:1", 12),
+    "annealed": ("density=two_far_modes&n=200&seed=7&start=1,2;-3,0.5&a=annealed_langevin:0.01:1&b=mala:0.1:1", 87),
+    "diffusion": ("density=two_modes&n=200&seed=1&a=reverse_sde:120:1&b=probability_flow:90:1", 87),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_the_lines_of_python_give_the_very_same_chains(playground, name):
+    address, n_steps = ADDRESSES[name]
+    page = playground(f"#{address}")
+    for _ in range(n_steps):
+        page.get_by_role("button", name="step", exact=True).click()
+    for key, at in (("A", 0), ("B", 1)):
+        lines = panel(page, key).locator("pre").text_content().replace(").samples", ", progress=False).samples")
+        exec(lines, here := {})
+        found = page.evaluate(f"() => [...window.toylab().panels[{at}].run.x]")
+        torch.testing.assert_close(torch.tensor(found, dtype=torch.float64).view(-1, 2), here["x"], rtol=0, atol=1e-5)
+
+
+def test_play_pause_and_the_numbers_of_a_lesson(playground):
+    page = playground()
+    page.get_by_label("lesson").select_option(label="A step too large: which variance has Langevin?")
+    page.get_by_role("button", name="play", exact=True).click()
+    after(page, 200)
+    page.get_by_role("button", name="pause", exact=True).click()
+    for key, exact in (("A", 2.0), ("B", 1.0)):
+        value, error = map(float, numbers_of(page, key).split("variance in a mode ")[1].split(" (")[0].split(" ± "))
+        assert abs(value - exact) < 6 * error + 0.001, key  # a thousandth: as rounded
+    made = page.evaluate("() => window.toylab().panels[0].run.nSteps")
+    page.get_by_role("button", name="step", exact=True).click()
+    assert numbers_of(page, "A").startswith(f"{made + 1} steps")
+    page.get_by_role("button", name="start again").click()
+    assert numbers_of(page, "B").startswith("0 steps")
+
+
+def test_the_keyboard_alone(playground):
+    page = playground("#density=ring&n=100&a=mala:0.1:1&b=langevin:0.1:1")
+    canvas = panel(page, "A").locator("canvas").first
+    canvas.focus()
+    for key in ["ArrowRight"] * 5 + ["ArrowUp"] * 10 + ["Enter"]:
+        page.keyboard.press(key)
+    assert page.evaluate("() => window.toylab().state().start") == [[pytest.approx(1.2), pytest.approx(2.4)]]
+    page.keyboard.press("Space")
+    after(page, 5)
+    page.keyboard.press("Space")
+    page.get_by_label("noise σ", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("() => window.toylab().state().sigma") == 0.05
+    assert "sigma=0.05" in page.url and "start=1.2,2.4" in page.url
+
+
+def test_a_start_is_clicked_and_drawn(playground):
+    page = playground("#density=gaussian&n=100")
+    box = panel(page, "B").locator("canvas").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.click(x, y)
+    (place,) = page.evaluate("() => window.toylab().state().start")
+    assert place == pytest.approx([0.0, 0.0], abs=0.05)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 100, y, steps=20)
+    page.mouse.up()
+    assert len(page.evaluate("() => window.toylab().state().start")) > 10
+    page.get_by_role("button", name="start everywhere").click()
+    assert page.evaluate("() => window.toylab().state().start") == []
+
+
+def test_a_state_survives_its_address(playground):
+    page = playground(f"#{ADDRESSES['annealed'][0]}")
+    state = page.evaluate("() => window.toylab().state()")
+    page.get_by_label("seed", exact=True).fill("8")
+    page.get_by_label("seed", exact=True).press("Enter")
+    again = playground("#" + page.url.split("#")[1])
+    assert again.evaluate("() => window.toylab().state()") == {**state, "seed": 8}
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("seed=-1", "seed is “-1”: give a whole number from 0 to 4294967295"),
+        ("sigma=1e20&n=1e9", "sigma is “1e20”"),
+        (
+            "density=<img src=x onerror=alert(1)>",
+            "density is “<img src=x onerror=alert(1)>”: give one of two_far_modes",
+        ),
+        ("a=metropolis:1:1", "a sampler, its step size"),
+        ("a=constructor:1:1&__proto__=1", "“__proto__” is nothing that this page knows"),
+        ("start=1,2;x,y", "start is “1,2;x,y”"),
+        ("start=" + ";".join(["1,1"] * 201), "up to 200 places"),
+        ("b=langevin:0:1", "b is “langevin:0:1”"),
+    ],
+)
+def test_an_address_edited_by_hand(playground, address, said):
+    page = playground(f"#{address}")
+    assert said in page.locator(".toylab-live > .message").inner_text()
+    assert page.locator("canvas").count() == 6 and page.locator("img").count() == 0
+    page.get_by_role("button", name="step", exact=True).click()
+    assert numbers_of(page, "A").startswith("1 step")
+
+
+def test_numbers_are_read_as_meant_or_refused_beside_them(playground):
+    page = playground("#density=ring")
+    box = panel(page, "A").get_by_label("step size ε")
+    for given, meant in (("0,2", 0.2), ("1e-3", 0.001), (" .5 ", 0.5)):
+        box.fill(given)
+        box.press("Enter")
+        assert page.evaluate("() => window.toylab().state().a.stepSize") == meant
+    for given in ("", "abc", "1e20", "-1", "0", "nan", "1.2.3"):
+        box.fill(given)
+        box.press("Enter")
+        assert (
+            page.locator(f"#{box.get_attribute('aria-describedby')}").inner_text()
+            == f"“{given}”: give a number from 0.000001 to 100."
+        )
+        assert page.evaluate("() => window.toylab().state().a.stepSize") == 0.5
+    box.fill("1")
+    box.press("Enter")
+    assert page.locator(f"#{box.get_attribute('aria-describedby')}").inner_text() == ""
+
+
+def test_chains_that_leave_are_told(playground):
+    page = playground("#density=ring&n=50&speed=20&a=langevin:5:1&b=mala:5:1")
+    page.get_by_role("button", name="play", exact=True).click()
+    page.wait_for_function("() => window.toylab().panels[0].numbers.textContent.includes('chains have left for ever')")
+    page.get_by_role("button", name="pause", exact=True).click()
+    assert "left" not in numbers_of(page, "B")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1920, 1080), (390, 844)])
+def test_it_fits_and_can_be_read(context, folder, scheme, width, height):
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=scheme)
+    page.goto((folder / "playground.html").as_uri())
+    page.wait_for_function("() => window.toylab && window.toylab()")
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+    if width > 1000:  # both samplers with their pictures on one screen
+        bottom = max(box["y"] + box["height"] for box in (c.bounding_box() for c in page.locator("canvas").all()))
+        assert bottom <= height
+    shown = os.environ.get("TOYLAB_SCREENSHOTS")
+    if shown is not None:
+        os.makedirs(shown, exist_ok=True)
+        page.get_by_role("button", name="play", exact=True).click()
+        after(page, 100)
+        page.screenshot(path=f"{shown}/playground_{width}_{scheme}.png")
+    for selector in ("label", ".question", ".message", "button"):
+        assert contrast(page, selector) >= 4.5, selector
+    page.close()
+
+
+def contrast(page, selector):
+    """Of the text of an element against its ground, as WCAG 2 defines it."""
+    colours = page.evaluate(
+        """(selector) => {
+            const page = document.querySelector(".toylab-live"), element = page.querySelector(selector);
+            return [getComputedStyle(element).color, getComputedStyle(page).backgroundColor];
+        }""",
+        selector,
+    )
+    parts = [np.array([float(v) for v in c[c.index("(") + 1 : -1].split(",")[:3]]) / 255 for c in colours]
+    linear = [np.where(c <= 0.03928, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722] for c in parts]
+    return (max(linear) + 0.05) / (min(linear) + 0.05)
+
+
+@pytest.fixture
+def editor(context, folder):
+    """Opens the editor at an address; afterwards no error was said."""
+    page = context.new_page()
+    failures = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("console", lambda line: failures.append(line.text) if line.type in {"error", "warning"} else None)
+
+    def open_at(address=""):
+        page.goto("about:blank")
+        page.goto((folder / "editor.html").as_uri() + address)
+        page.wait_for_function("() => window.toylab && window.toylab()")
+        return page
+
+    yield open_at
+    page.close()
+    assert failures == []
+
+
+def state(page):
+    return page.evaluate("() => window.toylab().state()")
+
+
+def density_of(page):
+    """The density that the page's line of Python makes."""
+    exec(page.locator("pre").text_content(), here := {})
+    return here["p"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "modes=1,0,0,2,0.5,30;0.5,3,-3,0.5,0.7,-80&sigma=0.5&at=2,-1.5",
+        "modes=1,0,0,2,0.05,30&sigma=0&at=2,1.1",
+        "points=1,2;3,0.5;-2,-2&sigma=0.7&at=1,1",
+        "points=1,2;3,0.5;-2,-2&sigma=0&at=1,1.9",
+    ],
+)
+def test_the_numbers_at_the_cross_are_those_of_the_library(editor, address):
+    page = editor(f"#{address}")
+    p, x = density_of(page), torch.tensor(state(page)["at"][0], dtype=torch.float64)
+    said = page.locator(".numbers").inner_text()
+    assert float(said.split("log p = ")[1].split(",")[0]) == pytest.approx(float(p.log_prob(x)), rel=6e-4)
+    s = [float(v) for v in said.split(" s = (")[1].split(")")[0].split(", ")]
+    assert s == pytest.approx(p.score(x).tolist(), rel=6e-3, abs=1e-9)
+    sigma = max(state(page)["sigma"], 0.05 if "points" in address else 0)
+    guess = [float(v) for v in said.split("x + σ² s = (")[1].split(")")[0].split(", ")]
+    assert guess == pytest.approx((x + sigma**2 * p.score(x)).tolist(), rel=6e-3, abs=1e-9)
+
+
+def on_plane(page, x, y):
+    box = page.locator("canvas").bounding_box()
+    return box["x"] + (x + 6) / 12 * box["width"], box["y"] + (6 - y) / 12 * box["height"]
+
+
+def drag(page, start, end):
+    page.mouse.move(*on_plane(page, *start))
+    page.mouse.down()
+    page.mouse.move(*on_plane(page, *end), steps=5)
+    page.mouse.up()
+
+
+def test_modes_are_dragged_stretched_added_and_removed(editor):
+    page = editor("#modes=0.5,-2,0,0.8,0.8,0;0.5,2,0,0.8,0.8,0&sigma=0")
+    drag(page, (2, 0), (3, 1))
+    moved = state(page)["modes"][1]
+    assert (moved["x"], moved["y"]) == pytest.approx((3, 1), abs=0.05)
+    drag(page, (3.8, 1), (3, 3))  # the handle of the first width: longer, and turned upwards
+    moved = state(page)["modes"][1]
+    assert moved["s1"] == pytest.approx(2, abs=0.05) and moved["angle"] == pytest.approx(90, abs=1)
+    drag(page, (2.2, 1), (2.7, 1))  # that across it
+    assert state(page)["modes"][1]["s2"] == pytest.approx(0.3, abs=0.05)
+    covariance = density_of(page).covariances[1]
+    assert covariance[0, 0] == pytest.approx(0.09, abs=0.04) and covariance[1, 1] == pytest.approx(4, abs=0.2)
+    page.get_by_role("button", name="add a mode").click()
+    assert len(state(page)["modes"]) == 3
+    page.get_by_role("button", name="remove it").click()
+    page.get_by_role("button", name="remove it").click()
+    page.get_by_role("button", name="remove it").click()
+    assert len(state(page)["modes"]) == 1
+    assert "One mode is left" in page.locator(".toylab-live > .message").inner_text()
+    for _ in range(12):
+        page.get_by_role("button", name="add a mode").click()
+    assert len(state(page)["modes"]) == 12
+    assert "There are 12 modes" in page.locator(".toylab-live > .message").inner_text()
+    assert editor("#" + page.url.split("#")[1]).evaluate("() => window.toylab().state().modes.length") == 12
+
+
+def test_the_editor_by_keyboard(editor):
+    page = editor("#modes=1,0,0,1,1,0&sigma=0.5&at=0,0")
+    page.locator("canvas").focus()
+    for key in ["ArrowRight"] * 5 + ["ArrowDown"] * 2 + ["Enter"]:
+        page.keyboard.press(key)
+    assert state(page)["at"] == [[pytest.approx(1), pytest.approx(-0.4)]]
+    assert (state(page)["modes"][0]["x"], state(page)["modes"][0]["y"]) == pytest.approx((1, -0.4))
+    weight = page.get_by_label("weight")
+    weight.fill("0")
+    weight.press("Enter")
+    assert (
+        "give a number from 0.001 to 1000" in page.locator(f"#{weight.get_attribute('aria-describedby')}").inner_text()
+    )
+    assert state(page)["modes"][0]["weight"] == 1
+    page.get_by_label("noise σ", exact=True).focus()
+    page.keyboard.press("End")
+    assert state(page)["sigma"] == 10
+
+
+def test_points_are_drawn(editor):
+    page = editor("#modes=1,0,0,1,1,0&sigma=0.5")
+    page.get_by_role("button", name="draw points").click()
+    drag(page, (-3, -3), (3, 3))
+    n = len(state(page)["points"])
+    assert n >= 5
+    p = density_of(page)
+    assert p.log_prob(torch.zeros(2, dtype=torch.float64)).isfinite()
+    assert editor("#" + page.url.split("#")[1]).evaluate("() => window.toylab().state().points.length") == n
+    page.get_by_role("button", name="back to modes").click()
+    assert state(page)["points"] == [] and page.get_by_label("weight").is_visible()
+
+
+def picture(path, values):
+    from PIL import Image
+
+    Image.fromarray(values.astype(np.uint8)).save(path)
+    return path
+
+
+def test_a_picture_becomes_a_density(editor, tmp_path):
+    page = editor("#modes=1,0,0,1,1,0&sigma=0.5")
+    values = np.full((80, 80), 255)
+    values[:40, :40] = 0  # dark at the top left
+    page.get_by_label("a picture as a density").set_input_files(picture(tmp_path / "dark.png", values))
+    page.wait_for_function("() => window.toylab().state().points.length > 300")
+    p = density_of(page)
+    x = torch.tensor([[-2.4, 2.4], [2.4, 2.4], [-2.4, -2.4]], dtype=torch.float64)
+    exact = 1 / 4.8**2  # uniform on a square of side 4.8, and 0.5 of noise hardly reaches its middle
+    assert p.log_prob(x).exp().tolist() == pytest.approx([exact, 0, 0], rel=0.02, abs=1e-4)
+    page.get_by_label("a picture as a density").set_input_files(picture(tmp_path / "plain.png", np.full((9, 9), 200)))
+    page.wait_for_function("() => document.body.innerText.includes('The picture is of one shade')")
+    (tmp_path / "no.png").write_text("<script>alert(1)</script>")
+    page.get_by_label("a picture as a density").set_input_files(tmp_path / "no.png")
+    page.wait_for_function("() => document.body.innerText.includes('“no.png” cannot be read as a picture')")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("modes=0,0,0,1,1,0", "modes is “0,0,0,1,1,0”: give 1 to 12 modes"),
+        ("modes=" + ";".join(["1,0,0,1,1,0"] * 40), "give 1 to 12 modes"),
+        ("modes=1,0,0,1", "give 1 to 12 modes"),
+        ("points=" + ";".join(["1,1"] * 401), "up to 400 places"),
+        ("at=1,2;3,4", "up to 1 places"),
+        ("sigma=-1", "sigma is “-1”"),
+    ],
+)
+def test_an_address_of_the_editor_edited_by_hand(editor, address, said):
+    page = editor(f"#{address}")
+    assert said in page.locator(".toylab-live > .message").inner_text()
+    assert page.locator(".numbers").inner_text().startswith("2 modes")
+
+
+def test_from_the_editor_to_the_playground(editor):
+    page = editor("#modes=1,0,0,1,0.5,0;2,3,0,0.5,0.5,0&sigma=0")
+    p = density_of(page)
+    page.get_by_role("link", name="sample it in the playground").click()
+    page.wait_for_url("**/playground.html*")
+    page.get_by_role("button", name="step", exact=True).click()
+    assert page.get_by_label("density").input_value() == "own"
+    found = page.evaluate(
+        "() => { const d = window.toylab().panels[0].run.density; return [d.weights, d.means, d.covariances]; }"
+    )
+    assert found[0] == pytest.approx(p.weights.tolist())
+    np.testing.assert_allclose(found[1], p.means.numpy())
+    exec(panel(page, "A").locator("pre").text_content().replace(").samples", ", progress=False).samples"), here := {})
+    x = torch.tensor(page.evaluate("() => [...window.toylab().panels[0].run.x]"), dtype=torch.float64).view(-1, 2)
+    torch.testing.assert_close(x, here["x"], rtol=0, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def learning(context):
+    """Calls JavaScript in which the modules of the training are known."""
+    page = context.new_page()
+    names = "GaussianMixture, Generator, ScoreMLP, Adam, denoising, sliced, newTraining, trainStep, measure"
+    page.evaluate(f"() => {{ {live.script('trainer')}\nObject.assign(window, {{ {names} }}); }}")
+    yield lambda code, *given: page.evaluate(code, *given)
+    page.close()
+
+
+def normals(seed, n):
+    return torch.randn(2 * n, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).view(n, 2)
+
+
+@pytest.mark.parametrize(("width", "depth"), [(5, 1), (32, 2), (16, 3)])
+def test_a_network_is_that_of_the_library_forwards_along_directions_and_backwards(learning, width, depth):
+    """Weights of the same seed; s and (grad s) v to 1e-5; derivatives of a loss of both against autograd, to 1e-5."""
+    found = learning(
+        """([width, depth]) => {
+            const normals = (seed) => new Generator(seed).normals(new Float64Array(40));
+            const network = new ScoreMLP(width, depth, new Generator(5)), s = network.forward(normals(6), normals(7));
+            network.backward(normals(8), normals(9));
+            return [[...s], [...network.along], ...network.gradients.map((g) => [...g])];
+        }""",
+        [width, depth],
+    )
+    network = ScoreMLP(width, depth, generator=torch.Generator().manual_seed(5)).double()
+    s, along = (one[0] for one in value_and_jvp(network, normals(6, 20)[None], normals(7, 20)[None]))
+    loss = (s * normals(8, 20)).sum() + (along * normals(9, 20)).sum()
+    exact = [s, along, *torch.autograd.grad(loss, list(network.parameters()))]
+    for one, other in zip(found, exact, strict=True):
+        torch.testing.assert_close(
+            torch.tensor(one, dtype=torch.float64), other.detach().flatten(), rtol=1e-5, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(("name", "objective"), [("denoising", Denoising(0.7)), ("sliced", Sliced())])
+def test_steps_of_training_are_those_of_torch(learning, name, objective):
+    """Five steps of Adam on one batch, with the same noise or directions: losses and weights."""
+    call = {"denoising": "denoising(network, x, 0.7, g)", "sliced": "sliced(network, x, g)"}[name]
+    found = learning(
+        f"""() => {{
+            const network = new ScoreMLP(16, 2, new Generator(1)), g = new Generator(3), losses = [];
+            const x = new Generator(2).normals(new Float64Array(200)), adam = new Adam(network.parameters, 0.01);
+            for (let k = 0; k < 5; k++) {{
+                network.forget();
+                losses.push({call});
+                adam.step(network.gradients);
+            }}
+            return [losses, ...network.parameters.map((p) => [...p])];
+        }}"""
+    )
+    network = ScoreMLP(16, generator=torch.Generator().manual_seed(1)).double()
+    x, g, losses = normals(2, 100), torch.Generator().manual_seed(3), []
+    adam = torch.optim.Adam(network.parameters(), lr=0.01)
+    for _ in range(5):
+        adam.zero_grad()
+        loss = objective(network, x, generator=g).mean()
+        loss.backward()
+        adam.step()
+        losses.append(float(loss.detach()))
+    assert found[0] == pytest.approx(losses, rel=1e-5)
+    for one, other in zip(found[1:], network.parameters(), strict=True):
+        torch.testing.assert_close(
+            torch.tensor(one, dtype=torch.float64), other.detach().flatten(), rtol=1e-4, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize(("name", "sigma"), [("denoising", 0.5), ("denoising", 0.05), ("sliced", 0.5)])
+def test_the_constant_and_the_divergence_are_exact(learning, name, sigma):
+    """Of the law and of the first network, against this library's quadrature."""
+    found = learning(
+        """([objective, sigma, [weights, means, covariances]]) => {
+            const density = new GaussianMixture(weights, means, covariances), extent = [-4, 4, -4, 4];
+            const settings = { density, objective, sigma, extent, nData: 0, width: 16, batchSize: 8, learningRate: 1 };
+            const run = newTraining({ ...settings, seed: 4 });
+            return [run.offset, measure(run), run.mass.reduce((sum, one) => sum + one)];
+        }""",
+        [name, sigma, numbers(live.LAWS["two_near_modes"].density)],
+    )
+    p, objective = live.LAWS["two_near_modes"].density, Denoising(sigma) if name == "denoising" else Sliced()
+    network = ScoreMLP(16, generator=torch.Generator().manual_seed(4)).double()
+    level = sigma if name == "denoising" else 0.0
+    with torch.no_grad():
+        exact = 0.5 * expectation(lambda x: (network(x) - p.score(x, level)).square().sum(-1), p, level)
+    assert found[0] == pytest.approx(objective.offset(p), rel=1e-3, abs=1e-3)
+    assert found[1] == pytest.approx(float(exact), rel=1e-2)  # beyond the square lies 0.0003 of the noised law
+    assert found[2] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.fixture
+def trainer(context, folder):
+    """Opens the training at an address; afterwards no error was said."""
+    page = context.new_page()
+    failures = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("console", lambda line: failures.append(line.text) if line.type in {"error", "warning"} else None)
+
+    def open_at(address=""):
+        page.goto("about:blank")
+        page.goto((folder / "trainer.html").as_uri() + address)
+        page.wait_for_function("() => window.toylab && window.toylab()")
+        return page
+
+    yield open_at
+    page.close()
+    assert failures == []
+
+
+def divergence(page):
+    return page.evaluate("() => window.toylab().run().divergences.at(-1)[1]")
+
+
+def trained(page, n_steps):
+    page.get_by_role("button", name="train", exact=True).click()
+    page.wait_for_function(f"() => window.toylab().run().nSteps >= {n_steps}", timeout=60_000)
+    page.get_by_role("button", name="pause", exact=True).click()
+
+
+@pytest.mark.parametrize("objective", ["denoising", "sliced"])
+def test_a_training_learns_the_exact_score(trainer, objective):
+    page = trainer(f"#density=two_near_modes&objective={objective}&width=32&rate=0.005")
+    start = divergence(page)
+    trained(page, 600)
+    assert divergence(page) < 0.15 * start
+    assert (
+        f"J = ½E|s − s*|² from the score of p {'at noise σ = 0.5' if objective == 'denoising' else 'itself'}"
+        in page.locator(".numbers").inner_text()
+    )
+
+
+def test_few_data_the_loss_falls_and_the_truth_runs_away(trainer):
+    page = trainer()
+    page.get_by_label("lesson").select_option(label="Few data: the loss falls and the truth runs away")
+    trained(page, 400)
+    run = page.evaluate(
+        "() => { const { divergences, losses } = window.toylab().run(); return { divergences, losses }; }"
+    )
+    lowest = min(j for _, j in run["divergences"])
+    assert run["divergences"][-1][1] > 1.5 * lowest
+    assert run["losses"][-1][1] < 0 < run["losses"][0][1]  # below the least that J can be
+
+
+def test_a_rate_far_too_large_leaves_numbers(trainer):
+    """Adam's steps are bounded, so that the weights stay finite: J is large, and said."""
+    page = trainer("#rate=10&objective=sliced&width=16")
+    start = divergence(page)
+    trained(page, 200)
+    assert start < divergence(page) < float("inf")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("width=0", "width is “0”"), ("objective=mse", "one of denoising, sliced"), ("nData=1.5", "a whole number")],
+)
+def test_an_address_of_the_training_edited_by_hand(trainer, address, said):
+    page = trainer(f"#{address}")
+    page.get_by_role("button", name="step", exact=True).click()
+    assert page.locator(".numbers").inner_text().startswith("1 steps")

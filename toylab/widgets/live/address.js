@@ -1,0 +1,55 @@
+// The state of an instrument in the address of its page, `#seed=0&sigma=0.5`, so that a link opens it as it was.
+//
+// A rule is {read: text -> value or undefined, write: value -> text, wanted: words}. What cannot be read is told and left out.
+
+export function readAddress(text, rules) {
+  const state = {}, refused = [];
+  for (const [name, value] of new URLSearchParams(text.replace(/^#/, ""))) {
+    if (!Object.hasOwn(rules, name)) {
+      refused.push(`“${short(name)}” is nothing that this page knows`);
+      continue;
+    }
+    const read = rules[name].read(value);
+    if (read === undefined) refused.push(`${name} is “${short(value)}”: give ${rules[name].wanted}`);
+    else state[name] = read;
+  }
+  return { state, refused };
+}
+
+export function writeAddress(state, rules) {
+  const parts = Object.entries(rules).map(([name, rule]) => [name, rule.write(state[name])]);
+  return `#${new URLSearchParams(parts.filter(([, text]) => text !== ""))}`.replaceAll("%2C", ",").replaceAll("%3A", ":");
+}
+
+const short = (text) => (text.length > 40 ? `${text.slice(0, 39)}…` : text);
+
+// "1,5" is 1.5; undefined unless it is a number from least to most
+export function readNumber(text, least, most) {
+  const plain = text.trim().replace(",", ".");
+  if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain)) return undefined;
+  const value = Number(plain);
+  return value >= least && value <= most ? value : undefined;
+}
+
+export const number = (least, most, wanted = `a number from ${least} to ${most}`) => ({
+  read: (text) => readNumber(text, least, most), write: String, wanted,
+});
+
+export const whole = (least, most, wanted = `a whole number from ${least} to ${most}`) => ({
+  read: (text) => (Number.isInteger(readNumber(text, least, most)) ? readNumber(text, least, most) : undefined),
+  write: String, wanted,
+});
+
+export const oneOf = (names) => ({
+  read: (text) => (names.includes(text) ? text : undefined), write: String, wanted: `one of ${names.join(", ")}`,
+});
+
+// places on the plane, "x,y;x,y"; "" is none
+export const places = (most, size) => ({
+  read: (text) => {
+    const found = text === "" ? [] : text.split(";").map((pair) => pair.split(",").map((part) => readNumber(part, -size, size)));
+    return found.length <= most && found.every((pair) => pair.length === 2 && !pair.includes(undefined)) ? found : undefined;
+  },
+  write: (list) => list.map((pair) => pair.join(",")).join(";"),
+  wanted: `up to ${most} places such as 1,2;-1,0.5`,
+});

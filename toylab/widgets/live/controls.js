@@ -1,0 +1,81 @@
+// Controls with their words, and the message of each beside it: native ones, so that keyboard and screen reader work.
+import { readNumber } from "./address.js";
+
+let names = 0; // of the controls made so far: a label and a message point to theirs by number
+
+// An element with attributes and children; text is set as text, never as HTML.
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null) element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+// A label, a control and a line for its message.
+function field(label, control, ...more) {
+  const name = `toylab-${names++}`, message = make("span", { class: "message", role: "status", id: `${name}-message` });
+  control.id = name;
+  control.setAttribute("aria-describedby", message.id);
+  const element = make("div", { class: "field" }, make("label", { for: name }, label), control, ...more, message);
+  return { element, control, say: (text) => { message.textContent = text; } };
+}
+
+// A slider over the numbers of a list, so that what it shows is exactly one of them.
+export function slider(label, values, value, onChange, show = String) {
+  const control = make("input", { type: "range", min: 0, max: values.length - 1, step: 1 });
+  const shown = make("output");
+  const made = field(label, control, shown);
+  made.set = (now) => {
+    const gaps = values.map((v) => Math.abs(v - now));
+    control.value = gaps.indexOf(Math.min(...gaps));
+    shown.textContent = show(now);
+    control.setAttribute("aria-valuetext", show(now));
+  };
+  control.addEventListener("input", () => {
+    const now = values[control.value];
+    shown.textContent = show(now);
+    control.setAttribute("aria-valuetext", show(now));
+    onChange(now);
+  });
+  made.set(value);
+  return made;
+}
+
+// A box for a number; what cannot be meant is refused beside it, and the last good number stays in use.
+export function numberBox(label, [least, most], value, onChange, { whole = false } = {}) {
+  const control = make("input", { type: "text", inputmode: "decimal", size: 6, autocomplete: "off" });
+  const made = field(label, control);
+  made.set = (now) => {
+    control.value = now;
+    made.say("");
+  };
+  control.addEventListener("change", () => {
+    const now = readNumber(control.value, least, most);
+    if (now === undefined || (whole && !Number.isInteger(now))) {
+      made.say(`“${control.value}”: give a ${whole ? "whole " : ""}number from ${least} to ${most}.`);
+      return;
+    }
+    made.set(now);
+    onChange(now);
+  });
+  made.set(value);
+  return made;
+}
+
+// A list to choose from; options are {name: words}.
+export function choice(label, options, value, onChange) {
+  const control = make("select", {}, ...Object.entries(options).map(([name, words]) => make("option", { value: name }, words)));
+  const made = field(label, control);
+  made.set = (now) => { control.value = now; };
+  control.addEventListener("change", () => onChange(control.value));
+  made.set(value);
+  return made;
+}
+
+export function button(words, title, onClick) {
+  return make("button", { type: "button", title, onclick: onClick }, words);
+}

@@ -1,0 +1,259 @@
+// The density editor: modes that are dragged and stretched, or points that are drawn; their noised law under the hand.
+import { number, places, readAddress, writeAddress } from "./address.js";
+import { button, choice, make, numberBox, slider } from "./controls.js";
+import { EDITOR_LESSONS } from "./editor_lessons.js";
+import {
+  EXTENT, mixtureOf, modesRule, MOST_MODES, MOST_POINTS, PLACES, pythonOf, rounded, WEIGHTS, WIDTHS,
+} from "./own_law.js";
+import { CELLS_ACROSS, darkPoints } from "./picture_law.js";
+import { clamp, densityOn, gridPoints, letter, Plane } from "./plane.js";
+import { coloursOf } from "./theme.js";
+
+const LEVELS_OF_NOISE = [0, ...Array.from({ length: 71 }, (_, k) => Number((0.05 * 200 ** (k / 70)).toPrecision(3)))];
+const LEAST_NOISE = 0.05; // of points, which have no density of their own
+const ARROWS = 19; // per side
+const FULL = 4; // the size of a score from which on an arrow has its full length
+const WORK = 2e6; // Gaussians evaluated for a picture of the density
+const HANDLE = 12; // pixels within which a handle is taken hold of
+
+// root: where it is shown; address: the state to begin with; onState: told each new one; noPages: no other instrument beside
+export function editor(root, laws, address = "", onState = () => {}, noPages = false) {
+  const rules = { modes: modesRule, points: places(MOST_POINTS, 20), sigma: number(0, 10), at: places(1, 20) };
+  const asked = readAddress(address, rules), first = Object.values(EDITOR_LESSONS)[0].state;
+  let state = { ...first, ...asked.state }, chosen = 0, held = null, weights = null;
+
+  const page = make("div", { class: "toylab-live" });
+  const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question" });
+  const say = (text) => { said.textContent = text; };
+  const plane = new Plane(EXTENT, "");
+  plane.operate();
+  const numbers = make("p", { class: "numbers" }), python = make("pre", { tabindex: 0 });
+  const sample = make("a", {}, "sample it in the playground");
+
+  const lesson = choice("lesson", { "": "choose…", ...Object.fromEntries(Object.entries(EDITOR_LESSONS).map(([name, { title }]) => [name, title])) },
+    "", (name) => name && openLesson(name));
+  const sigma = slider("noise σ", LEVELS_OF_NOISE, state.sigma, (value) => change({ sigma: value }));
+  const which = choice("mode", {}, "", (name) => { chosen = Number(name); show(); });
+  const of = (name) => (value) => changeMode({ [name]: value });
+  const boxes = {
+    weight: numberBox("weight", WEIGHTS, 1, of("weight")), x: numberBox("x", PLACES, 0, of("x")), y: numberBox("y", PLACES, 0, of("y")),
+    s1: numberBox("width", WIDTHS, 1, of("s1")), s2: numberBox("across", WIDTHS, 1, of("s2")), angle: numberBox("angle °", [-360, 360], 0, of("angle")),
+  };
+  const add = button("add a mode", "at the cross, or in the middle", addMode);
+  const remove = button("remove it", "the mode chosen", removeMode);
+  const draw = button("draw points", "with the pointer, in place of modes", () => setDrawing(!drawing));
+  const clear = button("back to modes", "forget the points", () => { weights = null; setDrawing(false); change({ points: [] }); });
+  const file = make("input", { type: "file", accept: "image/*", "aria-label": "a picture as a density" });
+  const modeRow = make("div", { class: "row" }, which.element, ...Object.values(boxes).map((box) => box.element), add, remove);
+  let drawing = false;
+
+  page.append(
+    make("div", { class: "row" }, lesson.element, sigma.element), question,
+    modeRow,
+    make("div", { class: "row" }, draw, clear, make("label", {}, "a picture as a density ", file)),
+    make("div", { class: "pictures one" }, plane.canvas),
+    numbers, sample, make("details", {}, make("summary", {}, "the same density in Python"), python), said,
+  );
+  root.append(page);
+
+  function change(changed) {
+    state = { ...state, ...changed };
+    lesson.set("");
+    question.textContent = "";
+    show();
+    onState(writeAddress({ ...state, points: weights ? [] : state.points }, rules));
+  }
+
+  const changeMode = (changed) => change({ modes: state.modes.map((mode, k) => (k === chosen ? { ...mode, ...changed } : mode)) });
+
+  function addMode() {
+    if (state.modes.length === MOST_MODES) {
+      say(`There are ${MOST_MODES} modes, as many as the page shows: remove one first.`);
+      return;
+    }
+    const [x, y] = state.at[0] ?? [0, 0];
+    chosen = state.modes.length;
+    say("");
+    change({ modes: [...state.modes, { weight: 1, x, y, s1: 0.6, s2: 0.6, angle: 0 }] });
+  }
+
+  function removeMode() {
+    if (state.modes.length === 1) {
+      say("One mode is left, without which there is no density: add another first.");
+      return;
+    }
+    say("");
+    change({ modes: state.modes.filter((_, k) => k !== chosen) });
+  }
+
+  function openLesson(name) {
+    state = { ...EDITOR_LESSONS[name].state };
+    weights = null;
+    chosen = 0;
+    setDrawing(false);
+    lesson.set(name);
+    question.textContent = EDITOR_LESSONS[name].question;
+    show();
+    onState(writeAddress(state, rules));
+  }
+
+  function setDrawing(now) {
+    drawing = now;
+    draw.setAttribute("aria-pressed", now);
+    draw.textContent = now ? "stop drawing" : "draw points";
+  }
+
+  const isPoints = () => state.points.length > 0;
+  const noise = () => (isPoints() ? Math.max(state.sigma, LEAST_NOISE) : state.sigma);
+
+  // everything as the state is
+  function show() {
+    chosen = Math.min(chosen, state.modes.length - 1);
+    modeRow.hidden = isPoints();
+    clear.disabled = !isPoints();
+    sigma.set(state.sigma);
+    sigma.say(isPoints() && state.sigma < LEAST_NOISE ? `points have no density of their own: shown at σ = ${LEAST_NOISE}` : "");
+    which.control.replaceChildren(...state.modes.map((_, k) => make("option", { value: k }, letter(k))));
+    which.set(chosen);
+    for (const [name, box] of Object.entries(boxes)) box.set(rounded(state.modes[chosen][name]));
+    paint();
+    describe();
+  }
+
+  function paint() {
+    const colours = coloursOf(page), p = mixtureOf({ ...state, weights }), law = p.noised(noise());
+    plane.fit();
+    const n = Math.max(40, Math.min(120, Math.floor(Math.sqrt(WORK / law.K))));
+    const { values, most } = densityOn(law, EXTENT, n);
+    plane.shade(values.map((v) => (0.75 * v) / most), n, colours.groundParts);
+    plane.clear();
+    const x = gridPoints(EXTENT, ARROWS);
+    plane.arrows(x, law.score(x), FULL, colours.exact);
+    if (isPoints() && !weights) plane.points(Float64Array.from(state.points.flat()), 5, colours.ink);
+    if (!isPoints()) {
+      state.modes.forEach((mode, k) => {
+        plane.ellipse(mode, k === chosen ? 2.5 : 1.2, colours.ink);
+        plane.text(letter(k), mode.x, mode.y, colours.ink);
+      });
+      for (const [hx, hy] of handles(state.modes[chosen])) plane.disc(hx, hy, 6, colours.ink);
+    }
+    for (const at of state.at) {
+      const guess = tweedie(law, at);
+      plane.line(at, guess, colours.error);
+      plane.cross(...at, colours.ink);
+      plane.star(...guess, colours.error);
+    }
+  }
+
+  function tweedie(law, at) {
+    const [sx, sy] = law.score(Float64Array.from(at));
+    return [at[0] + noise() ** 2 * sx, at[1] + noise() ** 2 * sy];
+  }
+
+  function describe() {
+    const law = mixtureOf({ ...state, weights }).noised(noise()), [at] = state.at;
+    const what = isPoints() ? `${state.points.length} points` : `${state.modes.length} mode${state.modes.length > 1 ? "s" : ""}`;
+    const parts = [`${what} at noise σ = ${noise()}`, `an arrow of full length: |s| of ${FULL} or more`];
+    if (at) {
+      const x = Float64Array.from(at), s = law.score(x), [gx, gy] = tweedie(law, at);
+      parts.push(`at (${pair(at)}): log p = ${law.logProb(x)[0].toPrecision(4)}, s = (${pair(s)}), |s| = ${Math.hypot(...s).toPrecision(3)}`);
+      parts.push(`E[x₀ | x] = x + σ² s = (${pair([gx, gy])})`);
+    }
+    numbers.textContent = `${parts.join("; ")}.`;
+    plane.canvas.setAttribute("aria-label", `The density and its score. ${numbers.textContent} Arrow keys move the cross, Enter brings the mode there.`);
+    sample.hidden = isPoints() || noPages;
+    sample.href = `playground.html#modes=${modesRule.write(state.modes)}&sigma=${Math.min(state.sigma, 5)}`;
+    const kind = isPoints() ? "Points" : "GaussianMixture";
+    python.textContent = `from toylab.densities import ${kind}\n\np = ${pythonOf({ ...state, weights })}${noise() > 0 ? `.noised(${noise()})` : ""}`;
+  }
+
+  // what is taken hold of at a place: a handle of the mode chosen, or the middle of a mode
+  function under(event) {
+    if (isPoints()) return null;
+    const near = ([x, y]) => {
+      const [u, v] = plane.pixel(x, y), box = plane.canvas.getBoundingClientRect(), scale = plane.canvas.width / box.width;
+      return Math.hypot(u / scale - (event.clientX - box.left), v / scale - (event.clientY - box.top)) <= HANDLE;
+    };
+    const ends = handles(state.modes[chosen]), handle = ends.findIndex(near);
+    if (handle >= 0) return { handle };
+    const k = state.modes.findIndex((mode) => near([mode.x, mode.y]));
+    return k >= 0 ? { mode: k } : null;
+  }
+
+  plane.canvas.addEventListener("pointerdown", (event) => {
+    plane.canvas.setPointerCapture(event.pointerId);
+    const place = plane.place(event).map(rounded);
+    held = drawing ? { points: [] } : under(event) ?? { cross: true };
+    if (held.mode !== undefined) chosen = held.mode;
+    drag(place);
+  });
+  plane.canvas.addEventListener("pointermove", (event) => { if (held) drag(plane.place(event).map(rounded)); });
+  plane.canvas.addEventListener("pointerup", () => { held = null; });
+
+  function drag(place) {
+    const [x, y] = place, mode = state.modes[chosen];
+    if (held.points) {
+      if (state.points.length >= MOST_POINTS) say(`${MOST_POINTS} points are drawn, as many as the page shows.`);
+      else change({ points: [...(weights ? [] : state.points), place] });
+      weights = null;
+    } else if (held.cross) change({ at: [place] });
+    else if (held.mode !== undefined) changeMode({ x: clamp(x, EXTENT[0], EXTENT[1]), y: clamp(y, EXTENT[2], EXTENT[3]) });
+    else {
+      const length = clamp(rounded(Math.hypot(x - mode.x, y - mode.y)), ...WIDTHS);
+      const turned = rounded((Math.atan2(y - mode.y, x - mode.x) * 180) / Math.PI);
+      changeMode(held.handle === 0 ? { s1: length, angle: turned } : { s2: length });
+    }
+  }
+
+  plane.canvas.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const by = event.shiftKey ? 0.02 : 0.2, [x, y] = state.at[0] ?? [0, 0];
+    const way = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, by], ArrowDown: [0, -by] }[event.key];
+    if (way) change({ at: [[rounded(clamp(x + way[0], EXTENT[0], EXTENT[1])), rounded(clamp(y + way[1], EXTENT[2], EXTENT[3]))]] });
+    else if (event.key === "Enter" && !isPoints()) changeMode({ x, y });
+    else return;
+    event.preventDefault();
+    event.stopPropagation(); // or the notebook would take the key for itself
+  });
+
+  file.addEventListener("change", async () => {
+    const [given] = file.files;
+    if (!given) return;
+    try {
+      const image = await createImageBitmap(given, { resizeWidth: CELLS_ACROSS, resizeHeight: CELLS_ACROSS });
+      const canvas = make("canvas", { width: CELLS_ACROSS, height: CELLS_ACROSS }), context = canvas.getContext("2d");
+      context.drawImage(image, 0, 0);
+      const found = darkPoints(context.getImageData(0, 0, CELLS_ACROSS, CELLS_ACROSS).data, CELLS_ACROSS, EXTENT.map((v) => 0.8 * v));
+      if (!found) say("The picture is of one shade: where it is darker, more points are put, so give one with something on it.");
+      else {
+        ({ weights } = found);
+        say("The picture is not part of the address.");
+        change({ points: found.points });
+      }
+    } catch {
+      say(`“${given.name}” cannot be read as a picture: give a PNG or JPEG.`);
+    }
+    file.value = "";
+  });
+
+  const observer = new ResizeObserver(() => paint());
+  observer.observe(plane.canvas);
+  show();
+  if (asked.refused.length) say(`In the address ${asked.refused.join("; ")}. The rest is as asked.`);
+  if (!address) openLesson(Object.keys(EDITOR_LESSONS)[0]);
+  return {
+    state: () => state,
+    remove: () => {
+      observer.disconnect();
+      page.remove();
+    },
+  };
+}
+
+// where the two widths of a mode can be taken hold of
+function handles({ x, y, s1, s2, angle }) {
+  const c = Math.cos((angle * Math.PI) / 180), s = Math.sin((angle * Math.PI) / 180);
+  return [[x + s1 * c, y + s1 * s], [x - s2 * s, y + s2 * c]];
+}
+
+const pair = (v) => Array.from(v, (one) => one.toPrecision(3)).join(", ");

@@ -1,0 +1,49 @@
+// A law of one's own: Gaussian modes that can be moved and stretched, or points; as text in an address, and as Python.
+import { readNumber } from "./address.js";
+import { GaussianMixture } from "./mixture.js";
+
+export const MOST_MODES = 12, MOST_POINTS = 400;
+export const EXTENT = [-6, 6, -6, 6];
+export const WIDTHS = [0.05, 5], WEIGHTS = [0.001, 1000], PLACES = [-20, 20];
+const FULL_TURN = [-360, 360];
+
+// covariance [xx, xy, yy] of a mode with standard deviations s1 along the angle (in degrees) and s2 across it
+export function covarianceOf({ s1, s2, angle }) {
+  const c = Math.cos((angle * Math.PI) / 180), s = Math.sin((angle * Math.PI) / 180), u = s1 * s1, v = s2 * s2;
+  return [u * c * c + v * s * s, (u - v) * c * s, u * s * s + v * c * c];
+}
+
+// law: {modes: [{weight, x, y, s1, s2, angle}], points: [[x, y]], weights of the points}; points where there are any
+export function mixtureOf({ modes, points, weights }) {
+  if (points.length) return new GaussianMixture(weights ?? points.map(() => 1), points, points.map(() => [0, 0, 0]));
+  return new GaussianMixture(modes.map((mode) => mode.weight), modes.map(({ x, y }) => [x, y]), modes.map(covarianceOf));
+}
+
+// modes in an address, "weight,x,y,s1,s2,angle;..."
+export const modesRule = {
+  read: (text) => {
+    const ranges = [WEIGHTS, PLACES, PLACES, WIDTHS, WIDTHS, FULL_TURN], names = ["weight", "x", "y", "s1", "s2", "angle"];
+    const found = text.split(";").map((mode) => mode.split(",").map((part, k) => readNumber(part, ...(ranges[k] ?? [1, 0]))));
+    if (found.length > MOST_MODES || found.some((mode) => mode.length !== 6 || mode.includes(undefined))) return undefined;
+    return found.map((mode) => Object.fromEntries(names.map((name, k) => [name, mode[k]])));
+  },
+  write: (modes) => modes.map((m) => [m.weight, m.x, m.y, m.s1, m.s2, m.angle].map(rounded).join(",")).join(";"),
+  wanted: `1 to ${MOST_MODES} modes such as 1,0,0,1,0.5,30: a weight from 0.001, x, y, two widths from 0.05 to 5, an angle`,
+};
+
+// the law as the playground knows its own
+export function ownLaw(modes) {
+  const { weights, means, covariances } = mixtureOf({ modes, points: [] });
+  const python = pythonOf({ modes, points: [] });
+  return { title: "your own", weights, means, covariances, python, extent: EXTENT };
+}
+
+export const rounded = (v) => Number(v.toFixed(3));
+
+// the line of Python that makes the law, and what it imports
+export function pythonOf(law) {
+  const list = (values) => `[${values.join(", ")}]`, p = mixtureOf(law), digits = (v) => Number(v.toPrecision(9));
+  const w = list(p.weights.map(digits)), means = list(p.means.map((m) => list(m.map(rounded))));
+  if (law.points.length) return law.weights ? `Points(${means}, ${w})` : `Points(${means})`;
+  return `GaussianMixture(${w}, ${means}, ${list(p.covariances.map(([a, b, c]) => `[[${digits(a)}, ${digits(b)}], [${digits(b)}, ${digits(c)}]]`))})`;
+}

@@ -1,0 +1,341 @@
+// The sampler playground: two samplers on one density, from the same start, on the same random numbers.
+import { number, oneOf, places, readAddress, readNumber, whole, writeAddress } from "./address.js";
+import { button, choice, make, numberBox, slider } from "./controls.js";
+import { GaussianMixture } from "./mixture.js";
+import { modesRule, ownLaw } from "./own_law.js";
+import { clamp, densityOn, letter, Plane } from "./plane.js";
+import { LESSONS } from "./playground_lessons.js";
+import {
+  acceptance, adjusts, advance, arrived, CELLS, count, countedFrom, exactVariance, fromNoise, nCounted, nDiverged, newRun,
+  SAMPLERS, varianceInModes, visited, weights,
+} from "./playground_run.js";
+import { pythonLines } from "./python_lines.js";
+import { Generator } from "./random.js";
+import { gaussianStart, startAt, uniformStart } from "./starts.js";
+import { coloursOf } from "./theme.js";
+
+const SIGMAS = [0, ...Array.from({ length: 61 }, (_, k) => Number((0.05 * 100 ** (k / 60)).toPrecision(3)))];
+const TEMPERATURES = Array.from({ length: 21 }, (_, k) => k / 10);
+const SPEEDS = [0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20]; // steps a frame
+const MOST_CHAINS = 5000, MOST_PLACES = 200, STEP_SIZES = [1e-6, 100], TIMES = [2, 5000], LARGEST_SEED = 4294967295;
+const GROUND = 120; // cells per side of the density drawn
+const N_TRAILS = 24, TRAIL = 20; // chains that leave one, and its frames
+const BUDGET = 12; // milliseconds of steps in a frame
+
+// sampler:step size or number of steps:temperature
+const setting = {
+  read: (text) => {
+    const [sampler, amount, heat] = text.split(":");
+    if (!Object.hasOwn(SAMPLERS, sampler)) return undefined;
+    const temperature = readNumber(heat ?? "1", 0, 2), [least, most] = fromNoise(sampler) ? TIMES : STEP_SIZES;
+    const value = readNumber(amount ?? "", least, most);
+    if (value === undefined || temperature === undefined || (fromNoise(sampler) && !Number.isInteger(value))) return undefined;
+    return { sampler, temperature, stepSize: fromNoise(sampler) ? 0.1 : value, nTimes: fromNoise(sampler) ? value : 200 };
+  },
+  write: ({ sampler, stepSize, nTimes, temperature }) => `${sampler}:${fromNoise(sampler) ? nTimes : stepSize}:${temperature}`,
+  wanted: "a sampler, its step size (or number of steps) and a temperature, such as langevin:0.05:1",
+};
+
+// root: where it is shown; laws: {name: {title, weights, means, covariances, extent}}; address: the state to begin with
+export function playground(root, laws, address = "", onState = () => {}) {
+  const own = readAddress(address, { modes: modesRule }).state.modes;
+  if (own) laws = { ...laws, own: ownLaw(own) };
+  const rules = {
+    modes: { ...modesRule, write: (modes) => (modes ? modesRule.write(modes) : "") },
+    density: oneOf(Object.keys(laws)), sigma: number(0, 5), n: whole(1, MOST_CHAINS), seed: whole(0, LARGEST_SEED),
+    speed: number(SPEEDS[0], SPEEDS.at(-1)), start: places(MOST_PLACES, 1000), a: setting, b: setting,
+    play: oneOf(["", "1"]),
+  };
+  const first = Object.values(LESSONS).find(({ state }) => Object.hasOwn(laws, state.density))?.state
+    ?? { ...LESSONS.wide.state, density: Object.keys(laws)[0] };
+  const asked = readAddress(address, rules);
+  let state = { play: "", ...first, ...(own ? { density: "own" } : {}), ...asked.state };
+  let playing = false, owed = 0, frame = 0, request = 0;
+
+  const page = make("div", { class: "toylab-live" });
+  const said = make("p", { class: "message", role: "status" });
+  const question = make("p", { class: "question" });
+  const say = (text) => { said.textContent = text; };
+
+  const panels = ["a", "b"].map((key) => makePanel(key));
+  const lesson = choice("lesson", { "": "choose…", ...titles(LESSONS, laws) }, "", (name) => name && openLesson(name));
+  const density = choice("density", Object.fromEntries(Object.entries(laws).map(([name, law]) => [name, law.title])),
+    state.density, (name) => change({ density: name }));
+  const sigma = slider("noise σ", SIGMAS, state.sigma, (value) => change({ sigma: value }));
+  const n = numberBox("chains", [1, MOST_CHAINS], state.n, (value) => change({ n: value }), { whole: true });
+  const seed = numberBox("seed", [0, LARGEST_SEED], state.seed, (value) => change({ seed: value }), { whole: true });
+  const speed = slider("steps a frame", SPEEDS, state.speed, (value) => { state.speed = value; tell(); });
+  const play = button("play", "both samplers; Space on a picture", () => setPlaying(!playing));
+  const once = button("step", "one step of both", () => { setPlaying(false); move(1); draw(); describe(); });
+  const again = button("start again", "the same start and the same random numbers", start);
+  const everywhere = button("start everywhere", "forget the places that were clicked or drawn", () => change({ start: [] }));
+
+  page.append(
+    make("div", { class: "row" }, lesson.element, density.element, sigma.element),
+    question,
+    make("div", { class: "row" }, play, once, again, everywhere, speed.element, n.element, seed.element),
+    make("div", { class: "panels" }, ...panels.map((panel) => panel.element)),
+    said,
+  );
+  root.append(page);
+
+  function makePanel(key) {
+    const panel = { key, trail: [] };
+    panel.plane = new Plane([-5, 5, -5, 5], "");
+    panel.plane.operate();
+    panel.visited = new Plane([-5, 5, -5, 5], "");
+    panel.bars = make("canvas", { class: "bars", role: "img" });
+    panel.numbers = make("p", { class: "numbers" });
+    panel.python = make("pre", { tabindex: 0 });
+    const set = (changed) => change({ [key]: { ...state[key], ...changed } });
+    panel.sampler = choice(`sampler ${key.toUpperCase()}`, Object.fromEntries(
+      Object.entries(SAMPLERS).map(([name, { name: words }]) => [name, words])), state[key].sampler,
+      (sampler) => set({ sampler, temperature: 1 }));
+    panel.stepSize = numberBox("step size ε", STEP_SIZES, state[key].stepSize, (stepSize) => set({ stepSize }));
+    panel.nTimes = numberBox("steps N", TIMES, state[key].nTimes, (nTimes) => set({ nTimes }), { whole: true });
+    panel.temperature = slider("temperature", TEMPERATURES, state[key].temperature, (temperature) => set({ temperature }));
+    panel.element = make("section", { class: "panel", "aria-label": `sampler ${key.toUpperCase()}` },
+      make("div", { class: "row" }, panel.sampler.element, panel.stepSize.element, panel.nTimes.element, panel.temperature.element),
+      make("div", { class: "pictures" }, panel.plane.canvas, make("div", { class: "side" }, panel.visited.canvas, panel.bars)),
+      panel.numbers, make("details", {}, make("summary", {}, "the same chains in Python"), panel.python));
+    listen(panel);
+    return panel;
+  }
+
+  // a click places a start, a stroke draws many; arrow keys move a cross, Enter places it, Space plays
+  function listen({ plane }) {
+    let drawing = null;
+    const canvas = plane.canvas, rounded = (place) => place.map((v) => Number(v.toFixed(2)));
+    canvas.addEventListener("pointerdown", (event) => {
+      canvas.setPointerCapture(event.pointerId);
+      drawing = { places: [rounded(plane.place(event))], at: [event.clientX, event.clientY] };
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (!drawing || Math.hypot(event.clientX - drawing.at[0], event.clientY - drawing.at[1]) < 5) return;
+      drawing.places.push(rounded(plane.place(event)));
+      drawing.at = [event.clientX, event.clientY];
+    });
+    canvas.addEventListener("pointerup", () => {
+      if (drawing) place(drawing.places);
+      drawing = null;
+    });
+    canvas.addEventListener("blur", () => { plane.at = null; draw(); });
+    canvas.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const [left, right, bottom, top] = plane.extent, by = event.shiftKey ? 0.004 : 0.02;
+      const way = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, by], ArrowDown: [0, -by] }[event.key];
+      if (way) {
+        const [x, y] = plane.at ?? [(left + right) / 2, (bottom + top) / 2];
+        plane.at = [clamp(x + way[0] * (right - left), left, right), clamp(y + way[1] * (top - bottom), bottom, top)];
+        draw();
+      } else if (event.key === "Enter" && plane.at) place([rounded(plane.at)]);
+      else if (event.key === " ") setPlaying(!playing);
+      else return;
+      event.preventDefault();
+      event.stopPropagation(); // or the notebook would take the key for itself
+    });
+  }
+
+  function place(added) {
+    const start = [...state.start, ...added];
+    if (start.length > MOST_PLACES) say(`A start has at most ${MOST_PLACES} places: the first of them are kept.`);
+    change({ start: start.slice(0, MOST_PLACES) });
+  }
+
+  function change(changed) {
+    state = { ...state, ...changed };
+    lesson.set("");
+    question.textContent = "";
+    start();
+    tell();
+  }
+
+  function openLesson(name) {
+    state = { play: "", modes: own, ...LESSONS[name].state };
+    lesson.set(name);
+    question.textContent = LESSONS[name].question;
+    for (const [control, value] of [[density, state.density], [sigma, state.sigma], [n, state.n], [seed, state.seed], [speed, state.speed]]) {
+      control.set(value);
+    }
+    start();
+    tell();
+  }
+
+  const tell = () => onState(writeAddress(state, rules));
+
+  // both samplers at step 0 of the state
+  function start() {
+    const { weights: w, means, covariances, extent } = laws[state.density];
+    const target = new GaussianMixture(w, means, covariances);
+    for (const panel of panels) {
+      const mine = state[panel.key], generator = new Generator(state.seed);
+      for (const name of ["sampler", "stepSize", "nTimes", "temperature"]) panel[name].set(mine[name]);
+      panel.stepSize.element.hidden = fromNoise(mine.sampler);
+      panel.nTimes.element.hidden = !fromNoise(mine.sampler);
+      panel.temperature.element.hidden = mine.sampler !== "langevin"; // the others are defined with their noise only
+      const everywhere = fromNoise(mine.sampler) ? () => gaussianStart(state.n, 1, generator) : () => uniformStart(state.n, extent, generator);
+      const x = state.start.length ? startAt(state.n, state.start) : everywhere();
+      panel.plane.extent = panel.visited.extent = extent;
+      panel.run = newRun({ ...mine, density: target, sigma: state.sigma, generator, extent }, x);
+      panel.shown = null;
+      panel.trail = [];
+    }
+    owed = 0;
+    draw();
+    describe();
+  }
+
+  function move(nSteps) {
+    const begun = performance.now();
+    let made = 0;
+    while (made < nSteps && performance.now() - begun < BUDGET) {
+      for (const { run } of panels) advance(run);
+      made += 1;
+    }
+    for (const panel of panels) {
+      if (made === 0 || arrivedBefore(panel)) continue;
+      count(panel.run);
+      panel.trail.push(panel.run.x.slice(0, 2 * Math.min(N_TRAILS, panel.run.n)));
+      if (panel.trail.length > TRAIL) panel.trail.shift();
+    }
+    return made;
+  }
+
+  // a diffusion that has arrived is counted there once
+  const arrivedBefore = ({ run }) => arrived(run) && nCounted(run) > 0;
+
+  function tick() {
+    owed = Math.min(owed + state.speed, SPEEDS.at(-1));
+    const whole = Math.floor(owed);
+    if (whole) owed -= move(whole);
+    owed = Math.max(owed, 0) % 1;
+    draw();
+    frame += 1;
+    if (panels.every(({ run }) => arrived(run))) setPlaying(false);
+    if (playing) request = requestAnimationFrame(tick);
+  }
+
+  function setPlaying(now) {
+    if (now && panels.every(({ run }) => arrived(run))) start();
+    playing = now;
+    play.textContent = now ? "pause" : "play";
+    play.setAttribute("aria-pressed", now);
+    cancelAnimationFrame(request);
+    if (now) request = requestAnimationFrame(tick);
+    else describe();
+  }
+
+  function draw() {
+    const colours = coloursOf(page);
+    for (const panel of panels) drawPanel(panel, colours, frame % 6 === 0 || !playing);
+  }
+
+  function drawPanel(panel, colours, numbersToo) {
+    const { plane, run } = panel, visits = panel.visited;
+    plane.fit();
+    visits.fit();
+    if (panel.shown !== run.law || panel.inColour !== colours.ink) { // the ground, once for each law
+      const { values, most } = densityOn(run.law, plane.extent, GROUND);
+      plane.shade(values.map((v) => (0.75 * v) / most), GROUND, colours.groundParts);
+      panel.exact = densityOn(run.law, plane.extent, CELLS);
+      Object.assign(panel, { shown: run.law, inColour: colours.ink });
+    }
+    plane.clear();
+    plane.trails(panel.trail, colours.trail);
+    plane.points(run.x, run.n > 1500 ? 2 : 3, colours.found);
+    run.density.means.forEach((mean, k) => {
+      if (run.density.means.length <= 26 && run.density.means.length > 1) plane.text(letter(k), ...run.law.K ? [run.law.mx[k], run.law.my[k]] : mean, colours.ink);
+    });
+    for (const [x, y] of state.start) plane.cross(x, y, colours.error);
+    if (plane.at) plane.cross(...plane.at, colours.ink);
+    if (!numbersToo) return;
+    const [left, right, bottom, top] = plane.extent, cell = ((right - left) * (top - bottom)) / CELLS ** 2;
+    const expected = nCounted(run) * run.n * cell * panel.exact.most; // where p is largest: the same scale as the ground
+    visits.shade(visited(run).map((v) => (expected ? (0.75 * v) / expected : 0)), CELLS, colours.inkParts);
+    visits.clear(false);
+    const found = nCounted(run) ? weights(run) : [];
+    drawBars(panel.bars, run.density.weights, found, colours);
+    panel.numbers.textContent = words(run, found);
+  }
+
+  // what the pictures show, for those who cannot see them
+  function describe() {
+    for (const { plane, visited, bars, run, numbers, python, key } of panels) {
+      const found = nCounted(run) ? weights(run) : [];
+      const which = `${key.toUpperCase()}, ${SAMPLERS[run.sampler].name} on ${laws[state.density].title}`;
+      plane.canvas.setAttribute("aria-label", `Chains of sampler ${which}. ${words(run, found)} Arrow keys move a cross, Enter starts all chains there, Space plays.`);
+      visited.canvas.setAttribute("aria-label", `Where the chains of ${which} have been since ${run.since}.`);
+      bars.setAttribute("aria-label", run.density.weights.map((w, k) =>
+        `Mode ${letter(k)}: exact ${w.toFixed(3)}${found[k] ? `, found ${text(found[k], 3)}` : ""}.`).join(" "));
+      numbers.textContent = words(run, found);
+      python.textContent = pythonLines(run, { ...state, ...laws[state.density] });
+    }
+  }
+
+  const observer = new ResizeObserver(() => draw());
+  for (const { plane, visited } of panels) {
+    observer.observe(plane.canvas);
+    observer.observe(visited.canvas);
+  }
+  start();
+  if (asked.refused.length) say(`In the address ${asked.refused.join("; ")}. The rest is as asked.`);
+  if (!address) openLesson(lessonOf(laws));
+  if (state.play === "1" && !window.matchMedia("(prefers-reduced-motion: reduce)").matches) setPlaying(true);
+  return {
+    panels, setPlaying, state: () => state,
+    remove: () => {
+      setPlaying(false);
+      observer.disconnect();
+      page.remove();
+    },
+  };
+}
+
+const titles = (lessons, laws) => Object.fromEntries(Object.entries(lessons)
+  .filter(([, { state }]) => Object.hasOwn(laws, state.density)).map(([name, { title }]) => [name, title]));
+const lessonOf = (laws) => Object.keys(titles(LESSONS, laws))[0];
+const text = ({ value, standardError }, digits) => `${value.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
+
+// what a run has found, beside what is exact
+function words(run, found) {
+  const parts = [`${run.nSteps} step${run.nSteps === 1 ? "" : "s"}${run.since === "the start" ? "" : `, ${run.since}`}`];
+  if (adjusts(run.sampler) && run.nSteps) parts.push(`accepted ${(100 * acceptance(run)).toFixed(1)} %`);
+  if (found.length) {
+    if (found.length > 1 && found.length <= 3) {
+      parts.push(`weights ${found.map((w, k) => `${letter(k)} ${text(w, 3)} (exact ${run.density.weights[k].toFixed(3)})`).join(", ")}`);
+    }
+    if (countedFrom(run) > 1) parts.push(`counted since step ${countedFrom(run)}`);
+    parts.push(`variance in a mode ${text(varianceInModes(run), 3)} (exact ${exactVariance(run).toFixed(3)})`);
+  }
+  const left = nDiverged(run);
+  if (left) parts.push(`${left} of ${run.n} chains have left for ever: take a smaller step`);
+  return `${parts.join("; ")}.`;
+}
+
+// a bar a mode: found, with its error, and the exact weight as a line
+function drawBars(canvas, exact, found, colours) {
+  const scale = Math.min(window.devicePixelRatio || 1, 2), width = canvas.clientWidth * scale, height = canvas.clientHeight * scale;
+  if (!width) return;
+  if (canvas.width !== Math.round(width)) canvas.width = Math.round(width);
+  if (canvas.height !== Math.round(height)) canvas.height = Math.round(height);
+  const context = canvas.getContext("2d"), foot = height - 18 * scale, most = Math.min(1, 1.6 * Math.max(...exact) + 0.05);
+  const at = (w) => foot * (1 - Math.min(w / most, 1)), step = width / exact.length, bar = 0.7 * step;
+  context.clearRect(0, 0, width, height);
+  context.font = `${12 * scale}px system-ui, sans-serif`;
+  context.textAlign = "center";
+  exact.forEach((w, k) => {
+    const middle = (k + 0.5) * step;
+    if (found[k]) {
+      const { value, standardError } = found[k];
+      context.fillStyle = colours.found;
+      context.fillRect(middle - bar / 2, at(value), bar, foot - at(value));
+      context.fillStyle = colours.ink;
+      context.fillRect(middle - scale, at(value + 2 * standardError), 2 * scale, at(value - 2 * standardError) - at(value + 2 * standardError));
+    }
+    context.fillStyle = colours.exact;
+    context.fillRect(middle - step / 2 + scale, at(w) - 1.5 * scale, step - 2 * scale, 3 * scale);
+    context.fillStyle = colours.ink;
+    if (exact.length <= 26) context.fillText(letter(k), middle, height - 5 * scale);
+  });
+  context.fillRect(0, foot, width, scale);
+}

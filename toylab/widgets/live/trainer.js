@@ -1,0 +1,176 @@
+// Training in the tab: a small network learns a score, beside the exact one and the exact Fisher divergence.
+import { number, oneOf, readAddress, whole, writeAddress } from "./address.js";
+import { button, choice, make, numberBox, slider } from "./controls.js";
+import { drawCurves } from "./curves.js";
+import { GaussianMixture } from "./mixture.js";
+import { densityOn, gridPoints, Plane } from "./plane.js";
+import { coloursOf } from "./theme.js";
+import { TRAINER_LESSONS } from "./trainer_lessons.js";
+import { measure, newTraining, OBJECTIVES, trainStep } from "./training_run.js";
+
+const TRAIN_SIGMAS = Array.from({ length: 51 }, (_, k) => Number((0.05 * 40 ** (k / 50)).toPrecision(2)));
+const WIDTHS_OF_LAYERS = [16, 32, 64, 128], RATES = [0.00001, 10], MOST_DATA = 2000, LARGEST = 4294967295;
+const BATCH = 128, FIELD = 17, SHADES = 100, ERRORS = 40; // arrows per side, and cells
+const EVERY = 20; // steps from one measurement of J to the next
+const TIME = 14; // milliseconds of steps in a frame
+
+// root: where it is shown; laws: as in the playground; address: the state to begin with; onState: told each new one
+export function trainer(root, laws, address = "", onState = () => {}) {
+  const rules = {
+    density: oneOf(Object.keys(laws)), objective: oneOf(Object.keys(OBJECTIVES)), sigma: number(0.05, 2),
+    nData: whole(0, MOST_DATA), width: whole(1, 128), rate: number(...RATES), seed: whole(0, LARGEST), play: oneOf(["", "1"]),
+  };
+  const asked = readAddress(address, rules), first = TRAINER_LESSONS.learns.state;
+  let state = { play: "", ...first, density: Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0], ...asked.state };
+  let run = null, playing = false, request = 0;
+
+  const page = make("div", { class: "toylab-live" });
+  const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question" });
+  const say = (text) => { said.textContent = text; };
+  const field = new Plane([-5, 5, -5, 5], ""), error = new Plane([-5, 5, -5, 5], "");
+  const curve = make("canvas", { class: "curve", role: "img" }), numbers = make("p", { class: "numbers" });
+
+  const lesson = choice("lesson", { "": "choose…", ...Object.fromEntries(Object.entries(TRAINER_LESSONS)
+    .filter(([, one]) => Object.hasOwn(laws, one.state.density)).map(([name, { title }]) => [name, title])) }, "", (name) => name && openLesson(name));
+  const controls = {
+    density: choice("density", Object.fromEntries(Object.entries(laws).map(([name, law]) => [name, law.title])), state.density,
+      (density) => change({ density })),
+    objective: choice("loss", Object.fromEntries(Object.entries(OBJECTIVES).map(([name, one]) => [name, one.name])), state.objective,
+      (objective) => change({ objective })),
+    sigma: slider("noise σ", TRAIN_SIGMAS, state.sigma, (sigma) => change({ sigma })),
+    nData: numberBox("data (0: ever new ones)", [0, MOST_DATA], state.nData, (nData) => change({ nData }), { whole: true }),
+    width: slider("width", WIDTHS_OF_LAYERS, state.width, (width) => change({ width })),
+    rate: numberBox("learning rate", RATES, state.rate, (rate) => change({ rate })),
+    seed: numberBox("seed", [0, LARGEST], state.seed, (seed) => change({ seed }), { whole: true }),
+  };
+  const play = button("train", "or pause", () => setPlaying(!playing));
+  const once = button("step", "one step of Adam", () => { setPlaying(false); move(1); measure(run); draw(); });
+  const again = button("start again", "the same weights, data and random numbers", start);
+
+  page.append(
+    make("div", { class: "row" }, lesson.element, controls.density.element, controls.objective.element, controls.sigma.element), question,
+    make("div", { class: "row" }, play, once, again, controls.nData.element, controls.width.element, controls.rate.element, controls.seed.element),
+    make("div", { class: "pictures three" }, field.canvas, error.canvas, curve),
+    numbers, said,
+  );
+  root.append(page);
+
+  function change(changed) {
+    state = { ...state, ...changed };
+    lesson.set("");
+    question.textContent = "";
+    start();
+    onState(writeAddress(state, rules));
+  }
+
+  function openLesson(name) {
+    state = { play: "", ...TRAINER_LESSONS[name].state };
+    lesson.set(name);
+    question.textContent = TRAINER_LESSONS[name].question;
+    for (const [key, control] of Object.entries(controls)) control.set(state[key]);
+    start();
+    onState(writeAddress(state, rules));
+  }
+
+  // the network as it is at step 0
+  function start() {
+    const { weights, means, covariances, extent } = laws[state.density];
+    controls.sigma.element.hidden = state.objective !== "denoising"; // sliced matching adds none
+    run = newTraining({
+      ...state, density: new GaussianMixture(weights, means, covariances), batchSize: BATCH, learningRate: state.rate, extent,
+    });
+    say("");
+    field.extent = error.extent = extent;
+    const n = SHADES, { values, most } = densityOn(run.law, extent, n);
+    run.shades = values.map((v) => (0.75 * v) / most);
+    run.arrows = gridPoints(extent, FIELD);
+    run.exactArrows = run.law.score(run.arrows);
+    const lengths = Array.from({ length: FIELD ** 2 }, (_, i) => Math.hypot(run.exactArrows[2 * i], run.exactArrows[2 * i + 1])).sort((a, b) => a - b);
+    run.full = lengths[Math.floor(0.8 * lengths.length)]; // as long as four fifths of the exact arrows are shorter than
+    run.cells = gridPoints(extent, ERRORS);
+    run.exactCells = run.law.score(run.cells);
+    measure(run);
+    draw();
+  }
+
+  function move(nSteps) {
+    const begun = performance.now();
+    for (let made = 0; made < nSteps && performance.now() - begun < TIME; made++) {
+      trainStep(run);
+      if (run.nSteps % EVERY === 0) measure(run);
+    }
+  }
+
+  function tick() {
+    move(50);
+    draw();
+    if (playing) request = requestAnimationFrame(tick);
+  }
+
+  function setPlaying(now) {
+    playing = now;
+    play.textContent = playing ? "pause" : "train";
+    play.setAttribute("aria-pressed", playing);
+    cancelAnimationFrame(request);
+    if (playing) request = requestAnimationFrame(tick);
+    else describe();
+  }
+
+  function draw() {
+    const colours = coloursOf(page);
+    field.fit();
+    error.fit();
+    field.shade(run.shades, SHADES, colours.groundParts);
+    field.clear();
+    field.arrows(run.arrows, run.exactArrows, run.full, colours.exact);
+    field.arrows(run.arrows, run.network.forward(run.arrows), run.full, colours.learned);
+    if (run.data) field.points(run.data, 5, colours.ink);
+    if (run.drawnAt !== run.divergences.length || run.inColour !== colours.ink) shadeErrors(colours);
+    error.clear(false);
+    const below = run.losses.some(([, loss]) => loss <= 0) ? " (where above 0)" : "";
+    drawCurves(curve, [
+      { points: run.losses, colour: colours.ink, words: `loss + constant${below}`, dash: true },
+      { points: run.divergences, colour: colours.error, words: "J, exact" },
+    ], colours.ink);
+    numbers.textContent = words();
+    if (!playing) describe();
+  }
+
+  // as often as J is measured: it costs as much
+  function shadeErrors(colours) {
+    const s = run.network.forward(run.cells), exact = run.exactCells;
+    const sizes = Float64Array.from({ length: ERRORS ** 2 }, (_, i) => Math.hypot(s[2 * i] - exact[2 * i], s[2 * i + 1] - exact[2 * i + 1]));
+    error.shade(sizes.map((size) => size / run.full), ERRORS, colours.errorParts);
+    Object.assign(run, { drawnAt: run.divergences.length, inColour: colours.ink });
+  }
+
+  function words() {
+    const [, now] = run.divergences.at(-1), [bestStep, best] = run.divergences.reduce((a, b) => (b[1] < a[1] ? b : a));
+    const loss = run.losses.at(-1);
+    const of = run.objective === "denoising" ? `p at noise σ = ${run.sigma}` : "p itself";
+    return `${run.nSteps} steps; Fisher divergence J = ½E|s − s*|² from the score of ${of}: ${now.toFixed(4)}`
+      + ` (of a score of zero ${(0.5 * run.information).toFixed(3)}; lowest ${best.toFixed(4)} at step ${bestStep})`
+      + `${loss ? `; loss + (${run.offset.toFixed(3)}) = ${loss[1].toFixed(4)}, ${run.data ? "on these data alone, and no longer J" : "whose mean is J"}` : ""}.`;
+  }
+
+  function describe() {
+    field.canvas.setAttribute("aria-label", `The field learned in ${run.nSteps} steps, over the exact one. An arrow has its full length where |s| is ${run.full.toPrecision(2)} or more.`);
+    error.canvas.setAttribute("aria-label", `The size of the error of the learned field, darkest where it is ${run.full.toPrecision(2)} or more.`);
+    curve.setAttribute("aria-label", `Loss and exact Fisher divergence over the steps. ${words()}`);
+  }
+
+  const observer = new ResizeObserver(() => draw());
+  for (const canvas of [field.canvas, error.canvas, curve]) observer.observe(canvas);
+  start();
+  if (asked.refused.length) say(`In the address ${asked.refused.join("; ")}. The rest is as asked.`);
+  if (!address && Object.hasOwn(laws, first.density)) openLesson("learns");
+  if (state.play === "1" && !window.matchMedia("(prefers-reduced-motion: reduce)").matches) setPlaying(true);
+  return {
+    state: () => state, run: () => run, setPlaying,
+    remove: () => {
+      setPlaying(false);
+      observer.disconnect();
+      page.remove();
+    },
+  };
+}
