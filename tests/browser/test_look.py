@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.browser.test_controls import SIZES, THEMES
-from tests.browser.test_widgets import CELLS, browser, lab, no_errors, on, page, settled
+from tests.browser.test_widgets import CELLS, browser, changed, lab, no_errors, on, page, settled
 
 __all__ = ["browser", "lab", "page"]  # the fixtures
 
@@ -54,8 +54,7 @@ def test_the_picture_fills_the_width_or_the_height_and_is_drawn_for_it(page, siz
     wide = min(output["width"], high * box["width"] / box["height"])
     beside = 0.6 if page.widget == "explorer" else 0.9  # its numbers stand beside the picture
     assert box["width"] >= beside * wide
-    drawn = page.evaluate(f"() => document.querySelector('{IMAGE}').naturalWidth")
-    assert drawn >= 0.8 * box["width"]
+    page.wait_for_function(f"() => document.querySelector('{IMAGE}').naturalWidth >= {0.8 * box['width']}")
     save(page, shots, f"{page.widget}_{size}")
     no_errors(page)
 
@@ -110,14 +109,19 @@ def test_the_picture_is_dark_in_a_dark_theme_and_hues_stay(page, theme, shots):
 @on(*CELLS)
 def test_large_type(page, shots):
     on_screen(page, SIZES["projector"])
+    page.wait_for_function(f"() => (i => i.naturalWidth >= 0.8 * i.width)(document.querySelector('{IMAGE}'))")
     before = settled(page)
     label = page.locator(".toylab-row label").first
     height = label.bounding_box()["height"]
     switch = page.get_by_role("button", name="large type")
     switch.click()
-    assert settled(page) != before
+    changed(page, before)
+    page.wait_for_function("() => document.querySelector('.toylab-projected')")
     assert label.bounding_box()["height"] > 1.2 * height
+    large = settled(page)
     save(page, shots, f"{page.widget}_large")
     switch.click()
-    assert settled(page) == before
+    changed(page, large)
+    page.wait_for_function("() => !document.querySelector('.toylab-projected')")
+    assert label.bounding_box()["height"] == pytest.approx(height, abs=1)
     no_errors(page)

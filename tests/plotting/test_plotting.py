@@ -345,3 +345,22 @@ def test_a_network_of_rows_only_is_told_what_to_do():
     network = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 2)).eval()
     with pytest.raises(TypeError, match=r"BatchNorm1d takes points \[n, 2\] and here they are \[4, 4, 2\]"):
         plotting.score_field(network, EXTENT, n=4)
+
+
+def test_the_look_in_large_type():
+    """Text, lines and markers of one's own figures, by the same factor; nothing of it stays."""
+    before = dict(plt.rcParams)
+
+    def sizes(scale):
+        with plotting.look(scale=scale):
+            ax = plt.figure().add_subplot()
+            (line,) = ax.plot([0, 1], "o-")
+            title, label = ax.set_title("title"), ax.set_xlabel("x")
+            plt.close(ax.figure)
+            return [title.get_fontsize(), label.get_fontsize(), line.get_linewidth(), line.get_markersize()]
+
+    assert sizes(1.5) == pytest.approx([1.5 * size for size in sizes(1.0)])
+    assert dict(plt.rcParams) == before
+    for wrong in (0, -1, float("inf"), float("nan"), "large"):
+        with pytest.raises((ValueError, TypeError), match="scale"), plotting.look(scale=wrong):
+            pass

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import matplotlib as mpl
 from matplotlib.colors import Colormap, ListedColormap
 
+from toylab._internal import validate
+
 EXACT = "#0072B2"  # blue: known exactly
 LEARNED = "#D55E00"  # vermilion: learned by a network
 ERROR = "#661144"  # wine: the difference of the two
@@ -32,6 +34,8 @@ _SETTINGS = mpl.RcParams(
         "axes.labelsize": 13,
         "figure.titlesize": 17,
         "legend.fontsize": 12,
+        "lines.linewidth": 1.5,
+        "lines.markersize": 6.0,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "figure.facecolor": "white",
@@ -43,15 +47,29 @@ _SETTINGS = mpl.RcParams(
 )
 
 
+_SIZES = (  # of text and lines, in points
+    "font.size", "axes.titlesize", "axes.labelsize", "figure.titlesize", "legend.fontsize", "lines.linewidth",
+    "lines.markersize",
+)  # fmt: skip
+
+
 @contextmanager
-def look() -> Iterator[None]:
+def look(*, scale: float = 1.0) -> Iterator[None]:
     """The project's text sizes inside a ``with`` block; the reader's own settings come back after it.
 
     Not ``rc_context``: that also takes back what a notebook's backend sets when it starts inside the block, and no
     later figure is shown.
+
+    Args:
+        scale: how much larger text, lines and markers are: 1.5 for a projector, in a figure of the same size.
+
+    Raises:
+        ValueError: unless scale is positive and finite.
     """
+    scale = validate.positive("scale", scale)
+    settings = {key: value * scale if key in _SIZES else value for key, value in _SETTINGS.items()}
     before = {key: mpl.rcParams[key] for key in _SETTINGS}
-    mpl.rcParams.update(_SETTINGS)
+    mpl.rcParams.update(settings)
     try:
         yield
     finally:

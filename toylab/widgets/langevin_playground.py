@@ -76,7 +76,7 @@ def langevin_playground(
 
     lesson = LessonList(lessons)
     density = choice(list(densities), first.density, "density", 250)
-    samplers = [_SamplerControls("above", first.first), _SamplerControls("below", first.second)]
+    samplers = [_SamplerControls("left", first.first), _SamplerControls("right", first.second)]
     speed = ipywidgets.IntSlider(
         5, min=1, max=50, description="steps per frame", style=LABEL, layout={"width": "300px"}
     )

@@ -42,6 +42,4 @@ def arrange(
     large.observe(on_large, "value")
     box.add_class("toylab-widget")
     picture = stage if beside is None else row(stage, beside)
-    if beside is not None:
-        stage.layout.flex = "1 1 320px"
     box.children = (*rows, picture, message, large)

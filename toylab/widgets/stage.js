@@ -7,7 +7,7 @@ function render({ model, el }) {
   const stage = document.createElement("div");
   stage.className = "toylab-stage";
   stage.style.cssText = "position:relative; display:inline-block; max-width:100%; line-height:0";
-  el.style.width = "100%";
+  el.style.width = "fit-content";
   const picture = document.createElement("img");
   picture.style.cssText = "max-width:100%; height:auto";
   picture.draggable = false;
@@ -23,8 +23,12 @@ function render({ model, el }) {
   // as wide as there is room, and no higher than leaves the controls on the screen with it
   let asked = 0;
   const size = () => {
-    if (!el.clientWidth) return; // not shown at present
-    const highest = Math.max(LOWEST, window.innerHeight - BESIDE), width = Math.min(el.clientWidth, highest * model.get("aspect"), WIDEST);
+    const around = el.parentElement, beside = [...(around?.children ?? [])].filter((other) => other !== el);
+    const isRow = around && getComputedStyle(around).flexDirection === "row";
+    const free = (around?.clientWidth ?? 0) - (isRow ? beside.reduce((sum, other) => sum + other.offsetWidth + 8, 0) : 0);
+    if (free <= 0) return; // not shown at present
+    const highest = Math.max(LOWEST, window.innerHeight - BESIDE);
+    const width = Math.min(Math.max(free, LOWEST), highest * model.get("aspect"), WIDEST);
     picture.style.width = `${Math.round(width)}px`;
     window.clearTimeout(asked);
     asked = window.setTimeout(() => {
@@ -35,7 +39,7 @@ function render({ model, el }) {
     }, SETTLED);
   };
   const watch = new ResizeObserver(size);
-  watch.observe(el);
+  window.requestAnimationFrame(() => el.parentElement && watch.observe(el.parentElement));
   window.addEventListener("resize", size);
   model.on("change:png", show);
   model.on("change:alt", tell);
