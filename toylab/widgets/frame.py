@@ -85,13 +85,15 @@ def paused_observers(call: Callable[..., None], controls: Sequence[ipywidgets.Wi
             control.observe(call, "value")
 
 
-def check_densities(densities: Mapping[str, Density]) -> dict[str, Density]:
-    """The densities.
+def check_densities(densities: Mapping[str, Density] | Density) -> dict[str, Density]:
+    """The densities by name; one alone has the name of its class.
 
     Raises:
         ValueError: if there is none.
         TypeError: if one is not a density, or has no name.
     """
+    if isinstance(densities, Density):
+        return {type(densities).__name__: densities}
     if not isinstance(densities, Mapping):
         raise TypeError(
             f"densities is a {type(densities).__name__}: give them by name, such as {{'two modes': two_modes()}}."
