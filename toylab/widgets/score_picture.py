@@ -57,5 +57,7 @@ class ScorePicture:
         self.here.set_data([point[0]], [point[1]])
         self.mean.set_data([reading.mean[0]], [reading.mean[1]])
         self.arrow.set_positions(point, reading.mean)
-        self.caption.set_text(f"longest arrow: a score of {longest:.3g}; black: density up to {float(p.max()):.2g}")
+        self.caption.set_text(
+            f"longest arrow: a score of {longest:.3g}; shades up to a density of {float(p.max()):.2g}"
+        )
         return reading
