@@ -77,7 +77,7 @@ def test_frames_differ_and_come_again(film):
     slider.value = 0
     assert stage.png == first
     pixels = matplotlib.image.imread(io.BytesIO(last))
-    assert pixels.shape[1] == stage.width > 800
+    assert pixels.shape[1] == round(stage.figure.bbox.width) > 800
     assert len(np.unique(pixels[::5].reshape(-1, pixels.shape[-1]), axis=0)) > 100
 
 
@@ -100,7 +100,7 @@ def test_every_frame_shows_its_own_state(film):
 
 def test_the_slider_moves_the_picture_and_play_the_slider(film):
     box = diffusion_film(film)
-    (play, slider), stage = box.children[0].children, box.children[1]
+    (play, slider, _), stage = box.children[0].children, box.children[1]
     assert isinstance(play, ipywidgets.Play)
     before = stage.png
     slider.value = 5
@@ -120,7 +120,7 @@ def test_films_by_name_are_made_when_chosen_with_the_seed():
         return record_film(VP(), {"exact": (P.score, P)}, n_frames=3, n_paths=4, generator=generator)
 
     box = diffusion_film({"one": shot, "other": shot})
-    (lesson, seed), (play, slider) = box.children[0].children, box.children[1].children
+    (lesson, seed, _), (play, slider) = box.children[0].children, box.children[1].children
     stage, message = box.children[2], box.children[3]
     assert made == [0]
     first = stage.png

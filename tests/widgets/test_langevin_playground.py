@@ -10,7 +10,7 @@ from toylab.widgets.langevin_lessons import LESSONS
 
 
 def parts(box):
-    (lesson, density), both, (*tools, seed) = (row.children for row in box.children[:3])
+    (lesson, density, _), both, (*tools, seed) = (row.children for row in box.children[:3])
     return lesson, density, seed, both[:3], both[3:], tools, box.children[3], box.children[4]
 
 

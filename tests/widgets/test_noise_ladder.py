@@ -13,7 +13,7 @@ from toylab.widgets.noise_lessons import DENSITIES, LESSONS
 
 
 def parts(box):
-    (lesson, density), (n, n_steps), (largest, last), (rate, seed, run) = (row.children for row in box.children[:4])
+    (lesson, density, _), (n, n_steps), (largest, last), (rate, seed, run) = (row.children for row in box.children[:4])
     smallest = last.control
     return lesson, density, n, n_steps, largest, smallest, rate, seed, run, box.children[4], box.children[5]
 

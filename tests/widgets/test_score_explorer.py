@@ -17,7 +17,7 @@ P = isotropic([[1.0, -1.0]], 0.5)
 
 
 def parts(box):
-    (lesson, density), (noise, samples, _, seed), (stage, numbers) = (row.children for row in box.children[:3])
+    (lesson, density, _), (noise, samples, _, seed), (stage, numbers) = (row.children for row in box.children[:3])
     message = box.children[3]
     return lesson, density, samples, seed, noise.control, stage, numbers, message
 

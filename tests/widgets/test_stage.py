@@ -28,7 +28,7 @@ def test_moving_artists_are_drawn_over_what_stands(figure, seen):
         rows, columns = np.nonzero((pixels[..., 0] > 0.9) & (pixels[..., 1] < 0.1))
         return rows.mean(), columns.mean(), len(rows)
 
-    assert stage.width == 320
+    assert seen(stage).shape[:2] == (160, 320)
     first = red()
     dot.set_data([0.5], [7.5])
     stage.show()

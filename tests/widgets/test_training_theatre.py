@@ -22,7 +22,7 @@ from toylab.widgets.training_task import OBJECTIVES, REPORT_EVERY, Lesson, prepa
 
 
 def parts(box):
-    (lesson, train, stop), (density, objective, activation, data, rate, seed) = (
+    (lesson, train, stop, _), (density, objective, activation, data, rate, seed) = (
         row.children for row in box.children[:2]
     )
     controls = (lesson, train.control, stop, density, objective, activation, data, rate, seed)

@@ -6,10 +6,12 @@ import ipywidgets
 
 from toylab.widgets.stage import Stage
 
+_WRAPPED = {"flex_flow": "row wrap", "align_items": "flex-start"}
+
 
 def row(*controls: ipywidgets.Widget) -> ipywidgets.HBox:
     """Controls beside one another, and below where there is no room."""
-    box = ipywidgets.HBox(controls, layout={"flex_flow": "row wrap", "align_items": "flex-start"})
+    box = ipywidgets.HBox(controls, layout=_WRAPPED)
     box.add_class("toylab-row")
     return box
 
@@ -22,7 +24,7 @@ def arrange(
     *,
     beside: ipywidgets.Widget | None = None,
 ) -> None:
-    """Put rows of controls, the picture and the line for messages into the box, with a switch for large type.
+    """Put rows of controls, the picture and the line for messages into the box; the first row ends in "large type".
 
     Args:
         box: of the widget.
@@ -40,6 +42,10 @@ def arrange(
         (box.add_class if change["new"] else box.remove_class)("toylab-projected")
 
     large.observe(on_large, "value")
+    rows[0].children += (large,)
     box.add_class("toylab-widget")
-    picture = stage if beside is None else row(stage, beside)
-    box.children = (*rows, picture, message, large)
+    for words in (message, beside):
+        if words is not None:
+            words.add_class("toylab-words")
+    picture = stage if beside is None else ipywidgets.HBox([stage, beside], layout=_WRAPPED)
+    box.children = (*rows, picture, message)

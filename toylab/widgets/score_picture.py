@@ -84,6 +84,6 @@ class ScorePicture:
         self.arrow.set_positions(point, reading.mean)
         more = " or more" if largest > 1.001 * self.longest else ""
         self.caption.set_text(
-            f"an arrow of full length: a score of {self.longest:.3g}{more}; black: p = {self.top:.2g}"
+            f"an arrow of full length: a score of {self.longest:.3g}{more}; shades up to p = {self.top:.2g}"
         )
         return reading

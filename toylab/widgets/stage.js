@@ -1,6 +1,6 @@
 // A picture that can be clicked, and pointed at by keyboard: arrow keys move a cross, Enter or space is a click there.
 const FAR = 0.02, NEAR = 0.004; // of the picture, a press of an arrow key; with Shift
-const BESIDE = 330; // pixels of the window for JupyterLab's bars and the controls
+const BELOW = 56, BARS = 200; // pixels for the message under a picture; for what a browser and a page have around a cell
 const LOWEST = 300, WIDEST = 1800, SETTLED = 120; // pixels, pixels, milliseconds without a change
 
 function render({ model, el }) {
@@ -20,14 +20,22 @@ function render({ model, el }) {
     if (before) URL.revokeObjectURL(before);
   };
   const tell = () => { picture.alt = model.get("alt"); };
+  // of the page that is seen at once: an output in a frame of its own is as high as what is in it
+  const seen = () => {
+    const notebook = el.closest(".jp-WindowedPanel-outer, .jp-NotebookPanel-notebook");
+    if (notebook) return notebook.clientHeight;
+    return window.parent === window ? window.innerHeight : window.screen.availHeight - BARS;
+  };
   // as wide as there is room, and no higher than leaves the controls on the screen with it
-  let asked = 0;
+  let asked = 0, watched = null;
   const size = () => {
     const around = el.parentElement, beside = [...(around?.children ?? [])].filter((other) => other !== el);
     const isRow = around && getComputedStyle(around).flexDirection === "row";
     const free = (around?.clientWidth ?? 0) - (isRow ? beside.reduce((sum, other) => sum + other.offsetWidth + 8, 0) : 0);
     if (free <= 0) return; // not shown at present
-    const highest = Math.max(LOWEST, window.innerHeight - BESIDE);
+    if (watched !== around) watch.observe(watched = around);
+    const top = (el.closest(".toylab-widget") ?? el).getBoundingClientRect().top;
+    const highest = Math.max(LOWEST, seen() - (el.getBoundingClientRect().top - top) - BELOW);
     const width = Math.min(Math.max(free, LOWEST), highest * model.get("aspect"), WIDEST);
     picture.style.width = `${Math.round(width)}px`;
     window.clearTimeout(asked);
@@ -39,7 +47,7 @@ function render({ model, el }) {
     }, SETTLED);
   };
   const watch = new ResizeObserver(size);
-  window.requestAnimationFrame(() => el.parentElement && watch.observe(el.parentElement));
+  watch.observe(el); // until it is part of the page, it has no parent
   window.addEventListener("resize", size);
   model.on("change:png", show);
   model.on("change:alt", tell);
@@ -54,7 +62,7 @@ function render({ model, el }) {
   const cross = document.createElement("div");
   cross.style.cssText = "position:absolute; width:19px; height:19px; margin:-10px 0 0 -10px; pointer-events:none;"
     + "background:linear-gradient(#000,#000) 50%/3px 100% no-repeat, linear-gradient(#000,#000) 50%/100% 3px no-repeat;"
-    + "outline:1px solid #fff; display:none";
+    + "outline:1px solid #fff; display:none"; // seen on every ground
   stage.append(cross);
   stage.tabIndex = 0;
   stage.setAttribute("role", "application");

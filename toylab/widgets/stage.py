@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import anywidget
 import numpy as np
@@ -12,7 +13,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.quiver import Quiver
 from matplotlib.text import Text
 from PIL import Image
@@ -63,7 +63,6 @@ class Stage(anywidget.AnyWidget):
     _css = Path(__file__).with_name("stage.css").read_text()
     png = traitlets.Bytes(b"").tag(sync=True)
     alt = traitlets.Unicode("").tag(sync=True)
-    width = traitlets.Int(0).tag(sync=True)
     clickable = traitlets.Bool(False).tag(sync=True)
     cross = traitlets.List([0.5, 0.5]).tag(sync=True)
     aspect = traitlets.Float(1.0).tag(sync=True)  # width by height
@@ -74,8 +73,9 @@ class Stage(anywidget.AnyWidget):
         self, figure: Figure, moving: Sequence[Artist], alt: str = "", on_click: OnClick | None = None
     ) -> None:
         self._on_click = on_click
-        self._backgrounds: dict[Figure, tuple[object, object]] = {}  # for the dots and the scale it was drawn with
-        self._scales: dict[Figure, float] = {}
+        # of each figure, for the dots and the scale it was drawn with; a film that is made anew drops its figure
+        self._backgrounds: WeakKeyDictionary[Figure, tuple[object, object]] = WeakKeyDictionary()
+        self._scales: WeakKeyDictionary[Figure, float] = WeakKeyDictionary()
         super().__init__(alt=alt, clickable=on_click is not None)
         self.on_msg(self._handle_click)
         self.put(figure, moving)
@@ -99,7 +99,6 @@ class Stage(anywidget.AnyWidget):
             canvas.draw()
             self._backgrounds[figure] = (dpi, scale), canvas.copy_from_bbox(figure.bbox)
         self.aspect = width / height
-        self.width = round(width * DPI)
         box = figure.axes[0].get_position()  # the cross starts in the middle of the first axes
         self.cross = [(box.x0 + box.x1) / 2, 1 - (box.y0 + box.y1) / 2]
         self.show()
@@ -112,7 +111,7 @@ class Stage(anywidget.AnyWidget):
             (artist.axes or self.figure).draw_artist(artist)
         buffer = io.BytesIO()
         # compressed lightly: it only travels to a browser on the same machine
-        Image.fromarray(np.asarray(canvas.buffer_rgba())).save(buffer, format="png", compress_level=1)
+        Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(buffer, format="png", compress_level=1)
         self.png = buffer.getvalue()
 
     def _draw_anew(self, _: object) -> None:
@@ -132,10 +131,18 @@ class Stage(anywidget.AnyWidget):
 
 
 def _enlarge(figure: Figure, factor: float) -> None:
-    """Texts, lines and their markers, this much larger."""
+    """Texts, lines and their markers, this much larger; numbers at an axis by the axis, which makes new ones later."""
+    numbers: set[Artist] = set()
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        for which in ("major", "minor"):
+            labels = axis.get_ticklabels(which=which)
+            numbers.update(labels)
+            if labels:
+                axis.set_tick_params(which=which, labelsize=float(labels[0].get_fontsize()) * factor)
     for text in figure.findobj(Text):
-        text.set_fontsize(float(text.get_fontsize()) * factor)
-    for line in figure.findobj(Line2D):
+        if text not in numbers:
+            text.set_fontsize(float(text.get_fontsize()) * factor)
+    for line in (line for ax in figure.axes for line in ax.lines):
         line.set_linewidth(line.get_linewidth() * factor)
         line.set_markersize(line.get_markersize() * factor)
 

@@ -91,5 +91,5 @@ class TrainingPicture:
         below = ", off the axis" if (losses <= 0).any() else ""
         self.legend[1].set_text("" if np.isnan(loss) else f"loss + constant: {loss:.3g}{below}")
         self.titles[0].set_text(f"learned over exact, step {step}")
-        self.titles[1].set_text(f"error |s − s*|, dark: {self.top:.2g} or more")
+        self.titles[1].set_text(f"error |s − s*|, shades up to {self.top:.2g}")
         return divergence
