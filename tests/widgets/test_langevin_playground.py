@@ -1,5 +1,7 @@
 """The playground: the two rows share start and seed; clicks place chains; nothing is lost on a bad value."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -182,7 +184,8 @@ HEAVY = {"funnel", "student_t", "banana", "fractal_tree", "energy", "two_moons",
 def test_any_law_opens_and_is_sampled(name):
     """Twenty steps of each sampler that can run; what is not known is said beside the law, and stops no other."""
     box = langevin_playground(OWN[name], n_chains=40)
-    _, _, _, first, second, (_, step, *_), stage, message = parts(box)
+    _, _, _, first, second, (play, *_, speed), stage, message = parts(box)
+    speed.value, frames = 20, itertools.count(1)
     second[0].value = "MALA"
     second[1].value = first[1].value = 0.01
     beside = box.children[0].children[1].message.value
@@ -190,8 +193,7 @@ def test_any_law_opens_and_is_sampled(name):
         first[0].value = sampler
         refused = "annealed Langevin needs the noised laws" in message.value
         assert refused == (sampler == ANNEALED and name == "energy") or message.value == ""
-        for _ in range(20):
-            step.click()
+        play.value = next(frames)
         if not refused:
             assert f"{sampler} after 20 steps" in stage.alt
     assert ("no density of its own" in beside) == (name in CURVES)

@@ -80,7 +80,7 @@ class Run:
             ValueError: from the sampler, for a step size that it refuses; if no chain is left.
         """
         while n_steps > 0:
-            n, there = len(self.x), self.density.score(self.x).isfinite().all(-1)
+            n, there = len(self.x), self.density.score(self.x, _level(self)).isfinite().all(-1)
             if not there.any():
                 raise ValueError(f"all {n} chains diverged: take a smaller step_size, and start again.")
             if not there.all():
@@ -122,6 +122,11 @@ class Run:
         return self.accepted / self.n_steps if self.n_steps else float("nan")
 
 
+def _level(run: Run) -> float:
+    """The noise level of the next step: that of its ladder for annealed Langevin, else none."""
+    return LEVELS[min(run.n_steps // STEPS_PER_LEVEL, len(LEVELS) - 1)] if run.move is _annealed else 0.0
+
+
 def _langevin(run: Run, n_steps: int) -> Chains:
     return langevin(
         run.density.score, run.x, step_size=run.step_size, n_steps=n_steps, temperature=float(run.noise),
@@ -145,8 +150,7 @@ def _hmc(run: Run, n_steps: int) -> Chains:
 
 def _annealed(run: Run, n_steps: int) -> Chains:
     """Steps at the present level, no more than are left of it; the last level goes on for ever."""
-    level = min(run.n_steps // STEPS_PER_LEVEL, len(LEVELS) - 1)
-    sigma = LEVELS[level]
+    level, sigma = min(run.n_steps // STEPS_PER_LEVEL, len(LEVELS) - 1), _level(run)
     if run.n_steps == level * STEPS_PER_LEVEL:
         run.forget(f"at σ = {sigma:.2f}")
     if level < len(LEVELS) - 1:
