@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets
 import torch
 
-from toylab.densities import Density, GaussianMixture
+from toylab.densities import Density
 from toylab.widgets.number_box import LARGEST_SEED
 
 LABEL = {"description_width": "initial"}  # the whole description is shown, however long
@@ -104,20 +104,3 @@ def check_densities(densities: Mapping[str, Density] | Density) -> dict[str, Den
         if not isinstance(density, Density):
             raise TypeError(f"densities[{name!r}] is a {type(density).__name__}: give a density, such as two_modes().")
     return dict(densities)
-
-
-def check_mixtures(densities: Mapping[str, Density]) -> dict[str, GaussianMixture]:
-    """The densities, each a Gaussian mixture, whose modes can be counted.
-
-    Raises:
-        ValueError: if there is none.
-        TypeError: if one is not a Gaussian mixture.
-    """
-    mixtures = {}
-    for name, density in check_densities(densities).items():
-        if not isinstance(density, GaussianMixture):
-            raise TypeError(
-                f"densities[{name!r}] is a {type(density).__name__}: its modes are counted, so give a GaussianMixture."
-            )
-        mixtures[name] = density
-    return mixtures
