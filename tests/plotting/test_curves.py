@@ -47,6 +47,19 @@ def test_the_exact_values_and_the_truth():
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2", "5"]
 
 
+def test_marks_are_joined_unless_an_exact_function_leads_between_them():
+    def joined(**rest):
+        return [container.lines[0].get_linestyle() for container in plotting.curves(X, FOUND, **rest).containers]
+
+    assert joined() == joined(exact={"at x": [1.0, 2.0, 3.0]}) == ["-", "--", "-."]
+    assert joined(exact={"square": lambda x: x**2}) == ["None"] * 3
+
+
+def test_values_over_many_powers_of_ten_are_not_written_on_top_of_each_other():
+    far = plotting.curves([1.0, 10.0, 1e4], FOUND, log="x")
+    assert [label.get_text() for label in far.get_xticklabels()] != ["1", "10", "10000"]
+
+
 def test_colours_are_given_one_to_a_curve():
     ax = plotting.curves(X, FOUND, colors=[plotting.LEARNED, "black", plotting.OTHER])
     assert [c.lines[0].get_color() for c in ax.containers] == [plotting.LEARNED, "black", plotting.OTHER]

@@ -21,10 +21,10 @@ Values: TypeAlias = Sequence[Estimate | Spread | float] | Tensor | np.ndarray
 Curve: TypeAlias = Values | Callable[[Tensor], Tensor]
 
 _COLORS = (NEUTRAL, LEARNED, OTHER, ERROR)
-_STYLES = ("o-", "s--", "^-.", "D:")
+_MARKS, _LINES = "os^D", ("-", "--", "-.", ":")
 _AXES = ("", "x", "y", "xy")
 _FINE = 300  # points at which a function is drawn
-_NAMED = 8  # so many values of x are written at a logarithmic axis
+_NAMED, _DECADES = 8, 3  # so many values of x, within so many powers of ten, are written at a logarithmic axis
 
 
 def curves(
@@ -37,10 +37,11 @@ def curves(
     colors: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Measured numbers over a parameter as marks joined by lines, and the exact ones as blue curves without marks.
+    """Measured numbers over a parameter as marks, and the exact ones as blue curves.
 
-    An ``Estimate`` has a bar of two standard errors up and down, a ``Spread`` one of one standard deviation; other
-    numbers have none. Those that are nan or inf are left out, counted in a warning and noted in the Axes.
+    The marks are joined by lines, unless an exact function says how to go between them. An ``Estimate`` has a bar of
+    two standard errors up and down, a ``Spread`` one of one standard deviation; other numbers have none. Those that
+    are nan or inf are left out, counted in a warning and noted in the Axes.
 
     Args:
         x: the parameter, n numbers.
@@ -75,13 +76,15 @@ def curves(
     if colors is not None and len(shades) != len(marked):
         raise ValueError(f"colors has {len(shades)} entries for {len(marked)} curves: give one each.")
 
+    joined = not any(callable(values) for values in (exact or {}).values())
     ax = axes_of(ax, (7, 4.5))
     for name, (where, values) in smooth.items():
         ax.plot(where, values, color=EXACT, lw=2.5, label=name)
     for k, (name, (values, bars)) in enumerate(marked.items()):
-        color, style = shades[k % len(shades)], _STYLES[k % len(_STYLES)]
+        color, mark = shades[k % len(shades)], _MARKS[k % len(_MARKS)]
+        line = _LINES[k % len(_LINES)] if joined else ""
         shown = np.where(np.isfinite(values), values, np.nan)
-        ax.errorbar(at, shown, yerr=bars, fmt=style, color=color, lw=2, ms=8, capsize=4, label=name)
+        ax.errorbar(at, shown, yerr=bars, fmt=mark + line, color=color, lw=2, ms=8, capsize=4, label=name)
     if level is not None:
         ax.axhline(level, color=NEUTRAL, lw=2, ls="--", zorder=0, label="truth")
     _scale(ax, at, log)
@@ -141,7 +144,7 @@ def _positive(name: str, values: np.ndarray, is_log: bool) -> None:
 def _scale(ax: Axes, at: np.ndarray, log: str) -> None:
     if "x" in log:
         ax.set_xscale("log")
-        if len(at) <= _NAMED:
+        if len(at) <= _NAMED and at.max() < 10**_DECADES * at.min():
             ax.set_xticks(at, labels=[f"{value:g}" for value in at])
             ax.xaxis.minorticks_off()
     if "y" in log:
