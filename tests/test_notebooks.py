@@ -122,7 +122,6 @@ def test_private_names_are_found():
 LINES_OF_A_CELL = 12
 # Lessons with longer cells: the list may only shrink
 LONG_CELLS = {
-    "03_score_matching",
     "07_from_scores_to_diffusion", "08_errata", "09_bug_museum", "10_playground", "11_bring_your_own",
     "14_likelihood_and_energies",
 }  # fmt: skip
@@ -163,7 +162,6 @@ def is_undocumented(name):
 
 # Lessons that lay out code by hand, nest texts, or import what is not documented: the list may only shrink
 UNREADABLE = {
-    "03_score_matching",
     "07_from_scores_to_diffusion",
     "08_errata",
     "10_playground",
