@@ -443,6 +443,14 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
         "live_playground", "live_trainer",
     )},
     "widgets.training_theatre": {"densities": lambda: {"two modes": P}, "width": lambda: 8, "n_steps": lambda: 10},
+    "plotting.curves": {
+        "x": lambda: [1.0, 2.0], "measured": lambda: {"found": [1.0, metrics.Estimate(2.0, 0.1)]},
+        "exact": lambda: {"known": [1.0, 2.0]}, "truth": lambda: 1.5, "log": lambda: "xy",
+        "colors": lambda: [plotting.EXACT],
+    },
+    "plotting.heat_map": {
+        "values": lambda: torch.ones(3, 3), "vmin": lambda: -1.0, "vmax": lambda: 1.0, "label": lambda: "log p",
+    },
     "plotting.loss_curve": {"label": lambda: "sliced"},
     **{f"plotting.{name}": {"n": lambda: 12} for name in ("score_field", "density_map", "error_heat_map")},
     "plotting.sample_histogram": {"n": lambda: 12, "vmax": lambda: 0.1},
