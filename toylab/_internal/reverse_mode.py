@@ -23,7 +23,7 @@ def values_and_vjps(
         x: where; never an inference tensor.
         directions: tensors of the shape of the first; if none are given, one that is 1 everywhere.
     """
-    again = torch.is_grad_enabled()  # whether the derivative may be differentiated; inside of torch.func it always is
+    again = torch.is_grad_enabled()  # asked outside of torch.func, in which it always is: else nothing need be kept
 
     def with_products(y: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         values, *more = function(y)
