@@ -216,6 +216,13 @@ def test_every_control_is_labelled_and_bad_input_refused():
         training_theatre(n_steps=0)
 
 
+def test_a_density_of_ones_own_is_learned():
+    own = isotropic([[1.0, 0.0]], 0.9)
+    result = trained(training_theatre(own, width=8, n_steps=REPORT_EVERY))
+    exact = fisher_divergence(result.network, own)
+    assert float(result.history.held_out[-1]) == pytest.approx(exact, rel=2e-3)
+
+
 def test_few_data_the_loss_falls_below_zero_and_the_truth_runs_away():
     """Loss plus its constant would be the divergence on ever new data; on 30 fixed points it leaves it and goes on."""
     box = training_theatre(n_steps=600)
