@@ -122,7 +122,7 @@ def test_private_names_are_found():
 LINES_OF_A_CELL = 12
 # Lessons with longer cells: the list may only shrink
 LONG_CELLS = {
-    "07_from_scores_to_diffusion", "08_errata", "09_bug_museum", "10_playground", "11_bring_your_own",
+    "07_from_scores_to_diffusion", "08_errata", "09_bug_museum", "11_bring_your_own",
     "14_likelihood_and_energies",
 }  # fmt: skip
 
@@ -164,7 +164,6 @@ def is_undocumented(name):
 UNREADABLE = {
     "07_from_scores_to_diffusion",
     "08_errata",
-    "10_playground",
     "11_bring_your_own",
     "14_likelihood_and_energies",
 }
