@@ -50,13 +50,18 @@ def test_it_ran_in_the_time_that_the_first_page_promises(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_picture_is_described_under_it(path):
+def test_every_picture_is_described_and_explained(path):
+    """Described for those who do not see it, in the metadata of its cell; explained to all, in italics under it."""
     cells = json.loads(path.read_text())["cells"]
     for cell, below in zip(cells, [*cells[1:], None], strict=True):
         if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+            described = cell["metadata"].get("alt", "")
+            assert len(described) >= 40, cell["source"]
+            assert not re.search(r"[$\\\n]", described), described  # a screen reader has no formulas
             assert below is not None and below["cell_type"] == "markdown", cell["source"]
-            words = re.match(r"\*([^*\n]{40,})\*\n", "".join(below["source"]) + "\n")
-            assert words, "".join(below["source"])[:80]
+            caption = re.match(r"\*([^*\n]{40,})\*\n", "".join(below["source"]) + "\n")
+            assert caption, "".join(below["source"])[:80]
+            assert caption[1] != described
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
