@@ -74,6 +74,21 @@ def test_every_exercise_has_its_solution_folded_away(path):
     assert numbered == [str(n + 1) for n in range(len(numbered))]
 
 
+def test_the_quiz_of_the_museum_is_not_given_away():
+    """Verdicts are folded; what names or measures a mistake is hidden till a click, in JupyterLab and on the site."""
+    (path,) = (path for path in NOTEBOOKS if path.stem == "09_bug_museum")
+    cells = json.loads(path.read_text())["cells"]
+    (end,) = (n for n, cell in enumerate(cells) if "\n## 3. " in "".join(cell["source"]))
+    for cell in cells[:end]:
+        hidden, tags = cell["metadata"].get("jupyter", {}), cell["metadata"].get("tags", [])
+        if cell["cell_type"] == "code" and "museum." in "".join(cell["source"]):
+            assert hidden["source_hidden"] and "hide-input" in tags
+        if any(output["output_type"] == "stream" for output in cell.get("outputs", [])):
+            assert hidden["outputs_hidden"] and "hide-output" in tags
+    shown, _, _ = texts(cells).partition("## 3.")
+    assert not re.search(r"give themselves away|are right\. The rest|The pair weight and variance", shown)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_cell_that_draws_shows_a_picture(path):
     for cell in json.loads(path.read_text())["cells"]:
