@@ -50,13 +50,18 @@ def test_it_ran_in_the_time_that_the_first_page_promises(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_picture_is_described_under_it(path):
+def test_every_picture_is_described_and_explained(path):
+    """Described for those who do not see it, in the metadata of its cell; explained to all, in italics under it."""
     cells = json.loads(path.read_text())["cells"]
     for cell, below in zip(cells, [*cells[1:], None], strict=True):
         if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+            described = cell["metadata"].get("alt", "")
+            assert len(described) >= 40, cell["source"]
+            assert not re.search(r"[$\\\n]", described), described  # a screen reader has no formulas
             assert below is not None and below["cell_type"] == "markdown", cell["source"]
-            words = re.match(r"\*([^*\n]{40,})\*\n", "".join(below["source"]) + "\n")
-            assert words, "".join(below["source"])[:80]
+            caption = re.match(r"\*([^*\n]{40,})\*\n", "".join(below["source"]) + "\n")
+            assert caption, "".join(below["source"])[:80]
+            assert caption[1] != described
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -67,6 +72,21 @@ def test_every_exercise_has_its_solution_folded_away(path):
     numbered = re.findall(r"^\*\*(\d)\.", exercises, re.MULTILINE)
     assert text.count("<details><summary>Solution</summary>") == len(numbered)
     assert numbered == [str(n + 1) for n in range(len(numbered))]
+
+
+def test_the_quiz_of_the_museum_is_not_given_away():
+    """Verdicts are folded; what names or measures a mistake is hidden till a click, in JupyterLab and on the site."""
+    (path,) = (path for path in NOTEBOOKS if path.stem == "09_bug_museum")
+    cells = json.loads(path.read_text())["cells"]
+    (end,) = (n for n, cell in enumerate(cells) if "\n## 3. " in "".join(cell["source"]))
+    for cell in cells[:end]:
+        hidden, tags = cell["metadata"].get("jupyter", {}), cell["metadata"].get("tags", [])
+        if cell["cell_type"] == "code" and "museum." in "".join(cell["source"]):
+            assert hidden["source_hidden"] and "hide-input" in tags
+        if any(output["output_type"] == "stream" for output in cell.get("outputs", [])):
+            assert hidden["outputs_hidden"] and "hide-output" in tags
+    shown, _, _ = texts(cells).partition("## 3.")
+    assert not re.search(r"give themselves away|are right\. The rest|The pair weight and variance", shown)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
