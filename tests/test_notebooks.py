@@ -213,12 +213,8 @@ def printed(path):
             yield from "".join(output.get("text", "")).splitlines()
 
 
-# Equality is no number; and how far a training on 30 points runs away is another number on each machine
+# Equality is no number
 YES_OR_NO = {
-    "10_playground": {
-        "fresh points     loss falls: True   truth turns round: False",
-        "30 fixed points  loss falls: True   truth turns round: True",
-    },
     "11_bring_your_own": {"    equal to one made alike: True   to another: False"},
 }
 
