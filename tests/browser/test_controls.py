@@ -6,26 +6,22 @@ import urllib.request
 import nbformat
 import pytest
 
-from tests.browser.test_widgets import (
+from tests.browser.pages import (
     ALT,
     CELLS,
+    CONTRAST,
     READY,
+    SIZES,
+    THEMES,
     TOKEN,
-    browser,
     changed,
     choose,
-    lab,
     no_errors,
     on,
-    page,
     press,
     settled,
 )
 
-__all__ = ["browser", "lab", "page"]  # the fixtures
-
-SIZES = {"laptop": (1280, 720), "projector": (1920, 1080)}
-THEMES = ("JupyterLab Light", "JupyterLab Dark")
 WAIT = """
 import time
 from ipywidgets.widgets.widget import _instances
@@ -43,18 +39,6 @@ ASKED = {  # of each widget, something that changes its picture
     "ladder": lambda page: press(page, "run"),
     "film": lambda page: right(page),
 }
-# of an element with what is behind it, by the rule of WCAG 2.2
-CONTRAST = """(element) => {
-  const light = (color) => {
-    const [r, g, b] = color.match(/[\\d.]+/g).map(Number).map(c => c / 255)
-      .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  let behind = element;
-  while (/, 0\\)$|transparent/.test(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
-  const [a, b] = [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor].map(light);
-  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-}"""
 
 
 def right(page):

@@ -50,7 +50,7 @@ class TrainingPicture:
             for ax in (field, error):
                 ax.set(xticks=[], yticks=[])
             curve.set(xlim=(0, n_steps), ylim=(_FLOOR, self.ceiling), yscale="log", xlabel="step")
-            curve.set_title("Fisher divergence J and loss", fontsize=14)
+            curve.set_title("Fisher divergence, loss", fontsize=14)
             curve.axhline(zero, color=plotting.NEUTRAL, lw=1.5, ls="--")
             curve.text(n_steps, 1.2 * zero, "if the score were 0", ha="right", color=plotting.NEUTRAL)
             (self.loss,) = curve.plot([], [], color=plotting.NEUTRAL, lw=2, ls=":")
