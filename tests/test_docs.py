@@ -314,6 +314,12 @@ def test_the_plan_for_a_million_cells_is_of_the_recorded_rates():
     assert study_costs.page(costs) in (ROOT / "docs" / "study.md").read_text()
 
 
+def test_a_widget_is_filmed_as_the_page_for_the_class_does_it():
+    _, names = run("classroom.md")
+    assert len(names["grows"].frames) == 3
+    assert names["page"].count("data:image/webp") == 1 + 3  # the first is there before the player starts
+
+
 def test_how_fast_the_widgets_answer_is_the_recorded_one():
     kinds = [kind for name, row in recorded("widgets").items() if name != "made with" for kind in row.values()]
     medians = [value for kind in kinds for value in kind.values()]

@@ -58,6 +58,34 @@ def test_pictures_and_widgets_are_loaded_when_asked_for_and_name_their_extra():
     ], done.stderr
 
 
+A_LESSON = """
+import sys
+import torch
+from toylab import plotting, widgets
+from toylab.densities import from_torch, two_modes
+from toylab.networks import ScoreMLP
+from toylab.objectives import Sliced
+from toylab.paths import GaussianPath
+from toylab.score import gradient, value_and_vjp
+from toylab.training import fit
+
+p, x = two_modes(), torch.zeros(3, 2)
+gradient(p.log_prob, x)
+value_and_vjp(p.score, x, x[None])
+from_torch(torch.distributions.Independent(torch.distributions.Normal(torch.zeros(2), torch.ones(2)), 1)).score(x)
+GaussianPath(alpha=lambda t: t, sigma=lambda t: 1 - t).velocity(p, x, 0.5)
+fit(ScoreMLP(), Sliced(), p, n_steps=2, progress=False)
+heavy = ("arviz_stats", "pandas", "scipy.optimize", "scipy.stats", "sympy", "torch._dynamo", "torch._inductor")
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+def test_a_lesson_loads_nothing_heavy_that_it_does_not_use():
+    """Of a class on one machine each kernel holds its own: torch's compiler and sympy are 73 MB, SciPy's parts 20."""
+    done = subprocess.run([sys.executable, "-c", A_LESSON], capture_output=True, text=True, timeout=300)
+    assert done.stdout.splitlines() == ["[]"], done.stderr
+
+
 EACH_FIRST = """
 import importlib
 import os

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from toylab._internal import validate
-from toylab._internal.devices import constant
+from toylab._internal.devices import CPU, constant
 from toylab._internal.mlp_jvp import in_autocast
 from toylab._internal.random import uniform
 from toylab._internal.torch_private import in_forward_mode
@@ -490,9 +490,17 @@ def _layers(
 ) -> nn.ModuleList:
     """Linear layers n_inputs - width - ... - width - n_outputs, their weights drawn from ``generator``."""
     sizes = [n_inputs, *[width] * depth, n_outputs]
-    layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+    layers = nn.ModuleList(_undrawn(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
     _draw(layers, generator)
     return layers
+
+
+def _undrawn(n_in: int, n_out: int) -> nn.Linear:
+    """A linear layer whose making draws no numbers: ``nn.utils.skip_init``, but that loads sympy, 33 MB."""
+    layer = nn.Linear(n_in, n_out, device="meta")
+    for name, p in list(layer.named_parameters()):
+        setattr(layer, name, nn.Parameter(torch.empty(p.shape, dtype=p.dtype, device=CPU)))
+    return layer
 
 
 def _draw(layers: nn.ModuleList, generator: torch.Generator | None) -> None:

@@ -14,6 +14,7 @@ import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
 from toylab._internal import fields, user_functions, validate
+from toylab._internal.reverse_mode import values_and_vjps
 from toylab._internal.torch_private import in_forward_mode, in_vmap
 
 
@@ -108,9 +109,8 @@ def gradient(log_prob: LogProb, x: Tensor) -> Tensor:
     validate.points("x", x)
     with torch.inference_mode(False):
         x = x.clone() if x.is_inference() else x
-        values, pull_back, *_ = torch.func.vjp(partial(user_functions.call_log_prob, "log_prob", log_prob), x)
-        (slope,) = pull_back(torch.ones_like(values))
-    return _as_grad_mode(cast(Tensor, slope))
+        _, (slope,) = values_and_vjps(lambda y: (user_functions.call_log_prob("log_prob", log_prob, y),), x)
+    return _as_grad_mode(slope)
 
 
 def _as_grad_mode(result: Tensor) -> Tensor:
@@ -176,9 +176,9 @@ def value_and_vjp(score: Score, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     v = validate.directions("v", v, validate.points("x", x))
     with torch.inference_mode(False):
         x = x.clone() if x.is_inference() else x
-        s, pull_back, *_ = torch.func.vjp(partial(user_functions.call_field, "score", score), x)
-        products = torch.stack([cast(Tensor, pull_back(along.expand_as(x))[0]) for along in v])
-    return _as_grad_mode(s), _as_grad_mode(products)
+        directions = [along.expand_as(x) for along in v]
+        (s,), products = values_and_vjps(lambda y: (user_functions.call_field("score", score, y),), x, directions)
+    return _as_grad_mode(s), _as_grad_mode(torch.stack(products))
 
 
 def value_and_divergence(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:

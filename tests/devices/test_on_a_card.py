@@ -471,6 +471,8 @@ def test_a_network_there_is_drawn(here):
         plotting.error_heat_map(network, (-4, 4, -4, 4), n=4, density=p),
         plotting.density_map(p, (-4, 4, -4, 4), n=4),
         plotting.sample_histogram(p.sample((9,), generator=generator()), (-8, 8, -8, 8), n=4),
+        plotting.cloud(p.sample((9,), generator=generator()), (-8, 8, -8, 8), density=p),
+        plotting.heat_map(p.log_prob(p.sample((3, 3), generator=generator())), (-8, 8, -8, 8)),
     ]
     for ax in axes:
         ax.figure.canvas.draw()

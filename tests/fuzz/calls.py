@@ -434,6 +434,9 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
         "figure": Figure, "draw": lambda: lambda frame: None, "frames": lambda: 3, "interval": lambda: 50,
     },
     "widgets.diffusion_film": {"film": lambda: film()},
+    "widgets.film": {
+        "widget": lambda: film(), "control": lambda: "", "values": lambda: (), "interval": lambda: 50,
+    },
     "widgets.record_film": {"scores": lambda: {"exact": (P.score, P)}, "n_frames": lambda: 3, "n_paths": lambda: 4},
     **{f"widgets.{name}": {"densities": lambda: {"two modes": P}, "n_chains": lambda: 20} for name in (
         "langevin_playground", "noise_ladder", "score_explorer",
@@ -443,6 +446,14 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
         "live_playground", "live_trainer",
     )},
     "widgets.training_theatre": {"densities": lambda: {"two modes": P}, "width": lambda: 8, "n_steps": lambda: 10},
+    "plotting.curves": {
+        "x": lambda: [1.0, 2.0], "measured": lambda: {"found": [1.0, metrics.Estimate(2.0, 0.1)]},
+        "exact": lambda: {"known": [1.0, 2.0]}, "truth": lambda: 1.5, "log": lambda: "xy",
+        "colors": lambda: [plotting.EXACT],
+    },
+    "plotting.heat_map": {
+        "values": lambda: torch.ones(3, 3), "vmin": lambda: -1.0, "vmax": lambda: 1.0, "label": lambda: "log p",
+    },
     "plotting.loss_curve": {"label": lambda: "sliced"},
     **{f"plotting.{name}": {"n": lambda: 12} for name in ("score_field", "density_map", "error_heat_map")},
     "plotting.sample_histogram": {"n": lambda: 12, "vmax": lambda: 0.1},
@@ -471,7 +482,7 @@ MADE_BY_THE_LIBRARY = {
     "training.GradientBias", "training.History", "training.Spread", "training.TrainingDiverged", "metrics.AnnealedLaw",
     "metrics.Autocorrelation", "metrics.Convergence", "metrics.ErrorDecomposition", "metrics.ErrorTerms",
     "metrics.Estimate", "metrics.FisherByRegion", "metrics.LikelihoodBound", "metrics.ModeWeightTrace",
-    "metrics.TwoSample", "plotting.look", "widgets.Film", "widgets.TrainingTheatre",
+    "metrics.TwoSample", "plotting.look", "widgets.Animation", "widgets.Film", "widgets.TrainingTheatre",
 }  # fmt: skip
 
 
@@ -650,19 +661,6 @@ def _to(law: densities.Density, name: str) -> Callable[..., Any]:
     return lambda **given: law.to(given[name])
 
 
-def _started(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function; matplotlib warns of an animation that nobody looked at."""
-
-    @functools.wraps(function)
-    def started(**arguments: Any) -> Any:
-        animation = function(**arguments)
-        animation._init_draw()
-        animation._draw_was_started = True
-        return animation
-
-    return started
-
-
 def _drawn(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function of ``plotting``; the figures are closed."""
 
@@ -695,7 +693,6 @@ def _public(module: Any) -> list[str]:
 
 def _call(name: str, function: Callable[..., Any]) -> Call:
     function = _drawn(function) if name.startswith("plotting.") else function
-    function = _started(function) if name == "widgets.animate" else function
     clean = name.startswith(CLEAN_ONLY) and not name.endswith("noised")
     own = {"sigma": lambda: 0.0} if clean else OWN.get(name, {})
     own = MEASURED if name.endswith((".given", ".log_evidence")) else own

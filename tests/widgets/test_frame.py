@@ -145,6 +145,8 @@ def test_outside_a_notebook_nothing_is_closed():
     assert first.comm is not None
 
 
-def test_a_density_without_a_name_is_refused():
-    with pytest.raises(TypeError, match=r"densities is a GaussianMixture: give them by name, such as \{'two modes'"):
-        check_densities(two_modes())
+def test_a_density_alone_has_the_name_of_its_class():
+    p = two_modes()
+    assert check_densities(p) == {"GaussianMixture": p}
+    with pytest.raises(TypeError, match=r"densities is a list: give them by name, such as \{'two modes'"):
+        check_densities([p])

@@ -1,17 +1,22 @@
 """The playground: the two rows share start and seed; clicks place chains; nothing is lost on a bad value."""
 
+import itertools
+
 import numpy as np
 import pytest
+import torch
 
-from toylab.densities import Circle, isotropic, two_modes
+from toylab.densities import catalogue, from_energy, isotropic, two_modes
 from toylab.widgets import langevin_playground
 from toylab.widgets.frame import CHOOSE
 from toylab.widgets.langevin_lessons import LESSONS
+from toylab.widgets.langevin_run import ANNEALED, MOVES
+from toylab.widgets.regions import regions_of
 
 
 def parts(box):
     (lesson, density, _), both, (*tools, seed) = (row.children for row in box.children[:3])
-    return lesson, density, seed, both[:3], both[3:], tools, box.children[3], box.children[4]
+    return lesson, density.control, seed, both[:3], both[3:], tools, box.children[3], box.children[4]
 
 
 def test_two_rows_of_one_setting_are_the_same_and_start_again_is_the_same_again():
@@ -160,7 +165,67 @@ def test_every_control_is_labelled_and_bad_input_refused():
         assert control.description
     with pytest.raises(ValueError, match="densities is empty"):
         langevin_playground({})
-    with pytest.raises(TypeError, match="give a GaussianMixture"):
-        langevin_playground({"circle": Circle(1.0)})
+    with pytest.raises(TypeError, match="give a density"):
+        langevin_playground({"circle": 1.0})
     with pytest.raises(ValueError, match="n_chains"):
         langevin_playground({"two": two_modes()}, n_chains=0)
+
+
+OWN = {
+    "energy": from_energy(lambda x: (x**4).sum(-1) / 4, (-4.0, 4.0, -4.0, 4.0)),
+    "cut": isotropic([[0.0, 0.0]], 1.0).truncated((0.0, 2.0, -1.0, 1.0)),
+    **{name: example.density for name, example in catalogue().items()},
+}
+CURVES = {name for name, example in catalogue().items() if example.least_sigma > 0}
+HEAVY = {"funnel", "student_t", "banana", "fractal_tree", "energy", "two_moons", "spiral", "concentric_circles"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.nightly) if n in HEAVY else n for n in OWN])
+def test_any_law_opens_and_is_sampled(name):
+    """Twenty steps of each sampler that can run; what is not known is said beside the law, and stops no other."""
+    box = langevin_playground(OWN[name], n_chains=40)
+    _, _, _, first, second, (play, *_, speed), stage, message = parts(box)
+    speed.value, frames = 20, itertools.count(1)
+    second[0].value = "MALA"
+    second[1].value = first[1].value = 0.01
+    beside = box.children[0].children[1].message.value
+    for sampler in MOVES:
+        first[0].value = sampler
+        refused = "annealed Langevin needs the noised laws" in message.value
+        assert refused == (sampler == ANNEALED and name == "energy") or message.value == ""
+        play.value = next(frames)
+        if not refused:
+            assert f"{sampler} after 20 steps" in stage.alt
+    assert ("no density of its own" in beside) == (name in CURVES)
+
+
+def test_quarters_have_the_shares_of_the_law():
+    """Of a square each quarter has a quarter, and E|x - middle|^2 / 2 is a twelfth of its side squared."""
+    regions = regions_of(catalogue()["square"].density)
+    left, right = -3.0, 3.0
+    x = catalogue()["square"].density.sample((10_000,), generator=torch.Generator().manual_seed(1))
+    side = float((x.amax(0) - x.amin(0)).mean())
+    assert regions.shares.tolist() == pytest.approx([0.25] * 4, abs=6 * (0.25 * 0.75 / 100_000) ** 0.5 + 0.005)
+    assert regions.variance == pytest.approx(side**2 / 12, rel=0.02)
+    assert regions.part_of(torch.tensor([[right, right], [left, right], [left, left], [right, left]])).tolist() == [
+        0,
+        1,
+        2,
+        3,
+    ]
+    p = two_modes()
+    assert torch.equal(regions_of(p).shares, p.weights)
+    assert regions_of(p).part_of(p.means).tolist() == [0, 1]
+
+
+def test_bars_of_a_sampler_that_is_right_are_the_shares_of_the_law():
+    """MALA on a Laplace law, 60 chains of 600 steps from everywhere: each quarter within six errors of its share."""
+    p = catalogue()["laplace"].density
+    *_, first, _, (play, *_, speed), stage, _ = parts(langevin_playground(p, n_chains=60))
+    first[0].value, first[1].value, speed.value = "MALA", 0.5, 50
+    for k in range(1, 13):
+        play.value = k
+    bars = np.array([bar.get_height() for bar in stage.figure.axes[2].patches])
+    shares = regions_of(p).shares.numpy()
+    assert abs(bars - shares).max() < 6 * (0.25 / 60) ** 0.5
+    assert bars.sum() == pytest.approx(1)

@@ -10,11 +10,14 @@ from toylab.densities import isotropic
 from toylab.samplers import annealed_langevin, langevin, uniform_start
 from toylab.widgets.langevin_lessons import DENSITIES
 from toylab.widgets.langevin_run import EXTENT, LEVELS, MOVES, STEPS_PER_LEVEL, Run
+from toylab.widgets.regions import regions_of
 
 
 def begin(name, density, step_size, n=300, noise=True, seed=0):
     g = torch.Generator().manual_seed(seed)
-    return Run(density, name, MOVES[name], step_size, noise, uniform_start(n, EXTENT, generator=g), g)
+    return Run(
+        density, regions_of(density), name, MOVES[name], step_size, noise, uniform_start(n, EXTENT, generator=g), g
+    )
 
 
 def test_steps_by_the_frame_are_the_sampler_run_at_once():
@@ -85,7 +88,16 @@ def test_the_histogram_counts_what_is_in_the_square():
     def still(run, n_steps):
         return langevin(torch.zeros_like, run.x, step_size=1e-12, n_steps=n_steps, keep_every=1, generator=g)
 
-    run = Run(density, "still", still, 0.1, True, torch.tensor([[-4.95, 4.95], [2.0, -3.0], [9.0, 0.0]]), g)
+    run = Run(
+        density,
+        regions_of(density),
+        "still",
+        still,
+        0.1,
+        True,
+        torch.tensor([[-4.95, 4.95], [2.0, -3.0], [9.0, 0.0]]),
+        g,
+    )
     assert math.isnan(run.variance)
     assert np.isnan(run.weights).all()
     run.advance(3)

@@ -6,8 +6,9 @@ import torch
 from toylab.densities import isotropic
 from toylab.samplers import annealed_langevin, uniform_start
 from toylab.schedules import geometric
-from toylab.widgets.noise_descent import EXTENT, Ladder, descend, variance_in_modes
+from toylab.widgets.noise_descent import EXTENT, Ladder, descend, variance_in_parts
 from toylab.widgets.noise_lessons import DENSITIES
+from toylab.widgets.regions import regions_of
 
 PAPER = "two far modes, as in the paper"
 
@@ -27,4 +28,4 @@ def test_a_descent_is_annealed_langevin_with_alpha_a_share_of_sigma_squared():
 def test_the_variance_is_about_the_own_mode():
     density = isotropic([[-5.0, 0.0], [5.0, 0.0]], 1.0)
     x = torch.tensor([[-4.0, 0.0], [5.0, 3.0]])
-    assert variance_in_modes(x, density) == pytest.approx((1 + 9) / 4)
+    assert variance_in_parts(x, regions_of(density)) == pytest.approx((1 + 9) / 4)

@@ -5,12 +5,10 @@ import types
 import ipywidgets
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from toylab.densities import two_modes
 from toylab.sde import VP
 from toylab.widgets import (
-    animate,
     diffusion_film,
     langevin_playground,
     noise_ladder,
@@ -27,12 +25,6 @@ FILM = record_film(
 )
 
 
-def moving_picture():
-    animation = animate(Figure(), print, 3)
-    animation._draw_was_started = True  # matplotlib warns of one that is never shown
-    return animation
-
-
 WIDGETS = {
     "score_explorer": score_explorer,
     "langevin_playground": lambda: langevin_playground(n_chains=20),
@@ -40,7 +32,6 @@ WIDGETS = {
     "training_theatre": lambda: training_theatre(width=8, n_steps=50),
     "diffusion_film": lambda: diffusion_film(FILM),
     "diffusion_film, of several": lambda: diffusion_film({"a": lambda g: FILM, "b": lambda g: FILM}),
-    "animate": moving_picture,
 }
 
 
@@ -69,7 +60,7 @@ def test_a_cell_run_again_leaves_no_model_of_its_last_run(name, named, run_cell)
         counts.append(len(KEPT))
     assert counts == [counts[0]] * 3
     run_cell(WIDGETS[name], {"cellId": f"another {name}"} if named else {}, f"# another\n{name}")
-    assert len(KEPT) > counts[0] or name == "animate"  # another cell's are kept
+    assert len(KEPT) > counts[0]  # another cell's are kept
 
 
 def test_two_widgets_in_one_run_both_live(run_cell):

@@ -8,18 +8,18 @@ import pytest
 import torch
 from matplotlib.quiver import Quiver
 
-from toylab.densities import Density, isotropic
+from toylab.densities import Density, catalogue, from_energy, isotropic
 from toylab.widgets import score_explorer
-from toylab.widgets.score_lessons import LESSONS, fast_densities
+from toylab.widgets.score_lessons import LESSONS, ready_densities
 from toylab.widgets.score_reading import read_score
 
 P = isotropic([[1.0, -1.0]], 0.5)
 
 
 def parts(box):
-    (lesson, density, _), (noise, samples, seed), (stage, numbers) = (row.children for row in box.children[:3])
+    (lesson, density, _), (noise, samples, _, seed), (stage, numbers) = (row.children for row in box.children[:3])
     message = box.children[3]
-    return lesson, density, samples, seed, noise, stage, numbers, message
+    return lesson, density, samples, seed, noise.control, stage, numbers, message
 
 
 class HalfKnown(Density):
@@ -65,8 +65,10 @@ def test_a_click_is_read_where_it_was(seen):
 
 
 def test_the_picture_darkens_where_the_law_is(seen):
-    _, _, samples, _, noise, stage, *_ = parts(score_explorer({"one": P}))
+    box = score_explorer({"one": P})
+    _, _, samples, _, noise, stage, *_ = parts(box)
     samples.value, noise.value = False, 0.3
+    box.children[1].children[2].value = False  # the scales follow the noise
 
     def darkness(x, y):
         box = stage.figure.axes[0].get_position()
@@ -116,7 +118,7 @@ def test_the_seed_draws_the_samples_and_a_bad_one_loses_nothing():
 
 def test_lessons_set_density_noise_and_point():
     lesson, density, _, _, noise, stage, numbers, _ = parts(score_explorer())
-    densities = fast_densities()
+    densities = ready_densities()
     assert len(lesson.options) == 1 + len(LESSONS)
     for _, view in lesson.options[1:]:
         lesson.value = view
@@ -160,3 +162,88 @@ def test_every_control_is_labelled():
         assert control.description
     assert "standard deviation" in noise.description
     assert re.match("Density and score field", stage.alt)
+
+
+class CleanAlone(Density):
+    """N(0, I), of which no noised law is known."""
+
+    def log_prob(self, x, sigma=0.0):
+        if sigma != 0:
+            raise ValueError("CleanAlone knows sigma = 0 alone")
+        return -x.square().sum(-1) / 2 - math.log(2 * math.pi)
+
+    def score(self, x, sigma=0.0):
+        if sigma != 0:
+            raise ValueError("CleanAlone knows sigma = 0 alone")
+        return -x
+
+    def sample(self, sample_shape=(), *, generator=None):
+        return torch.randn(*sample_shape, 2, generator=generator)
+
+
+OWN = {
+    "clean alone": CleanAlone(),
+    "energy": from_energy(lambda x: (x**4).sum(-1) / 4, (-4.0, 4.0, -4.0, 4.0)),
+    "cut": isotropic([[0.0, 0.0]], 1.0).truncated((0.0, 2.0, -1.0, 1.0)),
+    "moved": isotropic([[0.0, 0.0]], 1.0).rotated(0.3).shifted([1.0, 0.0]).scaled(0.5),
+    "measured": isotropic([[0.0, 0.0]], 1.0).given([[1.0, 0.0]], [0.5], 0.3),
+    **{name: example.density for name, example in catalogue().items()},
+}
+
+
+HEAVY = {"funnel", "student_t", "banana", "fractal_tree", "energy"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.nightly) if n in HEAVY else n for n in OWN])
+def test_any_law_opens_and_moves(name):
+    """At two levels of noise, or clean where no other is known; the numbers beside it are those of the law."""
+    p = OWN[name]
+    _, _, _, _, noise, stage, numbers, message = parts(score_explorer(p, extent=(-4.0, 4.0, -4.0, 4.0)))
+    pictures = {stage.png}
+    for sigma in (0.0,) if noise.disabled else (1.0, 2.0):
+        noise.value = next(v for _, v in noise.options if v >= sigma)
+        pictures.add(stage.png)
+        x = torch.tensor([-2.0, -2.0], dtype=torch.float64)
+        assert message.value == ""
+        assert f"<b>{float(p.log_prob(x, noise.value)):.3f}</b>" in numbers.value
+    assert len(pictures) == (1 if noise.disabled else 3)
+    assert noise.disabled == (name in {"clean alone", "energy"})
+
+
+def test_a_law_known_clean_alone_says_so_beside_the_noise_and_the_next_one_has_it_again():
+    box = score_explorer({"clean": CleanAlone(), "mixture": P})
+    _, density, _, _, noise, *_, message = parts(box)
+    beside = box.children[1].children[0].message
+    assert (noise.value, noise.disabled) == (0.0, True)
+    assert "only the clean law is known: CleanAlone knows sigma = 0 alone" in beside.value
+    density.value = "mixture"
+    assert not noise.disabled and noise.value == 0.5 and beside.value == ""
+    density.value = "clean"
+    assert noise.disabled and message.value == ""
+
+
+def test_scales_are_held_while_the_noise_moves_and_not_from_law_to_law():
+    """Of a Gaussian of variance 1/4 + sigma^2: its longest arrow falls as 1 over that, its darkest grey too."""
+    box = score_explorer({"one": isotropic([[0.0, 0.0]], 0.5), "wide": isotropic([[0.0, 0.0]], 5.0)})
+    _, density, _, _, noise, stage, _, _ = parts(box)
+    hold = box.children[1].children[2]
+    image = stage.figure.axes[0].images[0]
+    quiver = next(artist for artist in stage.figure.axes[0].collections if isinstance(artist, Quiver))
+
+    def seen():
+        return float(np.hypot(quiver.U, quiver.V).max()), image.get_clim()[1], float(image.get_array().max())
+
+    (longest, black, most), value = seen(), noise.value
+    assert most == pytest.approx(black)
+    noise.value = next(v for _, v in noise.options if v >= 1.5)
+    ratio = (0.25 + value**2) / (0.25 + noise.value**2)
+    now = seen()
+    assert now[0] == pytest.approx(longest * ratio, rel=0.01)
+    assert now[1] == black and now[2] == pytest.approx(black * ratio, rel=0.05)
+    noise.value = next(v for _, v in noise.options if v >= 0.1)  # longer scores are cut, and said
+    assert seen()[0] == pytest.approx(longest) and "or more" in stage.figure.texts[0].get_text()
+    hold.value = False
+    assert seen()[0] == pytest.approx(longest) and "or more" not in stage.figure.texts[0].get_text()
+    hold.value = True
+    density.value = "wide"
+    assert seen()[2] == pytest.approx(seen()[1])

@@ -102,11 +102,16 @@ class MemoryTaken(TorchDispatchMode):
 
     ``torch.utils._python_dispatch`` sees every operation, also those of ``torch.func``, where the public
     ``saved_tensors_hooks`` are refused; ``_cdata`` tells whether two tensors share their memory. The counters of
-    ``torch.cuda`` are of a GPU alone.
+    ``torch.cuda`` are of a GPU alone. ``_should_skip_dynamo`` keeps torch's compiler from being loaded to be told to
+    look away.
 
     Args:
         weights: whose own memory does not count.
     """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
 
     def __init__(self, weights: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types

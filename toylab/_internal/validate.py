@@ -639,13 +639,8 @@ def _of_training_mode(score: object) -> str | None:
 
 
 def _broadcasts(shape: torch.Size, to: torch.Size) -> bool:
-    """Whether a tensor of one shape broadcasts to the other; ``broadcast_shapes`` takes as long as a small layer."""
-    if len(shape) == 0 or shape == to:
-        return True
-    try:
-        return bool(torch.broadcast_shapes(shape, to) == to)
-    except RuntimeError:
-        return False
+    """Whether a tensor of one shape broadcasts to the other; ``torch.broadcast_shapes`` is slow, and loads sympy."""
+    return len(shape) <= len(to) and all(a in (1, b) for a, b in zip(shape[::-1], to[::-1], strict=False))
 
 
 def readable(values: Tensor) -> bool:

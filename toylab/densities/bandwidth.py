@@ -6,9 +6,7 @@ The estimate is the mean of N(x_i, h^2 I) over the data x_1 .. x_n: the same h a
 import math
 
 import numpy as np
-import scipy.optimize
-import scipy.spatial.distance
-import scipy.stats
+import scipy  # which loads each of its parts when it is first asked for
 import torch
 from torch import Tensor
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from torch.distributions import (
 from toylab._internal import validate
 from toylab._internal.devices import CPU, global_stream
 from toylab._internal.random import integers
+from toylab._internal.reverse_mode import values_and_vjps
 from toylab.densities.density import Density
 
 
@@ -90,9 +91,7 @@ class FromTorch(Density):
         self._check(x, sigma)
         with torch.inference_mode(False):
             x = x.clone() if x.is_inference() else x
-            found: tuple[Any, ...] = torch.func.vjp(partial(_evaluate, self.distribution), x, has_aux=True)
-            log_p, pull_back, inside = found[0], found[1], found[-1]
-            (slope,) = pull_back(torch.ones_like(log_p))
+            (log_p, inside), (slope,) = values_and_vjps(partial(_evaluate, self.distribution), x)
         log_p = torch.where(x.isnan().any(-1), math.nan, log_p)
         return log_p, torch.where(inside[..., None], slope, math.nan)
 

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from toylab._internal import validate
 from toylab._internal.display import short
 from toylab._internal.random import normal_like
+from toylab._internal.reverse_mode import values_and_vjps
 from toylab.densities.density import Density
 from toylab.paths.path import Schedule
 from toylab.paths.sources import exact_irreducible, exact_velocity
@@ -158,6 +158,5 @@ def rate(schedule: Schedule, t: Tensor) -> Tensor:
         return schedule.rate(t)
     with torch.inference_mode(False):
         t = t.clone() if t.is_inference() else t
-        values, pull_back, *_ = torch.func.vjp(schedule, t)
-        (rate,) = pull_back(torch.ones_like(values))
-    return cast(Tensor, rate).detach()
+        _, (rate,) = values_and_vjps(lambda t: (schedule(t),), t)
+    return rate.detach()

@@ -10,9 +10,10 @@ except ModuleNotFoundError as error:
     missing = str(error.name).partition(".")[0]
     raise ModuleNotFoundError(f'toylab.widgets needs {missing}: pip install "toylab[lab]"', name=missing) from None
 
-from toylab.widgets.animate import animate
+from toylab.widgets.animate import Animation, animate
 from toylab.widgets.diffusion_film import diffusion_film
 from toylab.widgets.diffusion_states import Film, record_film
+from toylab.widgets.film import film
 from toylab.widgets.langevin_playground import langevin_playground
 from toylab.widgets.live_instruments import live_editor, live_playground, live_trainer
 from toylab.widgets.noise_ladder import noise_ladder
@@ -22,10 +23,12 @@ from toylab.widgets.training_theatre import TrainingTheatre, training_theatre
 del _anywidget, _ipywidgets
 
 __all__ = [
+    "Animation",
     "Film",
     "TrainingTheatre",
     "animate",
     "diffusion_film",
+    "film",
     "langevin_playground",
     "live_editor",
     "live_playground",

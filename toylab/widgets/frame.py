@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets
 import torch
 
-from toylab.densities import Density, GaussianMixture
+from toylab.densities import Density
 from toylab.widgets.number_box import LARGEST_SEED
 
 LABEL = {"description_width": "initial"}  # the whole description is shown, however long
@@ -85,13 +85,15 @@ def paused_observers(call: Callable[..., None], controls: Sequence[ipywidgets.Wi
             control.observe(call, "value")
 
 
-def check_densities(densities: Mapping[str, Density]) -> dict[str, Density]:
-    """The densities.
+def check_densities(densities: Mapping[str, Density] | Density) -> dict[str, Density]:
+    """The densities by name; one alone has the name of its class.
 
     Raises:
         ValueError: if there is none.
         TypeError: if one is not a density, or has no name.
     """
+    if isinstance(densities, Density):
+        return {type(densities).__name__: densities}
     if not isinstance(densities, Mapping):
         raise TypeError(
             f"densities is a {type(densities).__name__}: give them by name, such as {{'two modes': two_modes()}}."
@@ -102,20 +104,3 @@ def check_densities(densities: Mapping[str, Density]) -> dict[str, Density]:
         if not isinstance(density, Density):
             raise TypeError(f"densities[{name!r}] is a {type(density).__name__}: give a density, such as two_modes().")
     return dict(densities)
-
-
-def check_mixtures(densities: Mapping[str, Density]) -> dict[str, GaussianMixture]:
-    """The densities, each a Gaussian mixture, whose modes can be counted.
-
-    Raises:
-        ValueError: if there is none.
-        TypeError: if one is not a Gaussian mixture.
-    """
-    mixtures = {}
-    for name, density in check_densities(densities).items():
-        if not isinstance(density, GaussianMixture):
-            raise TypeError(
-                f"densities[{name!r}] is a {type(density).__name__}: its modes are counted, so give a GaussianMixture."
-            )
-        mixtures[name] = density
-    return mixtures

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from string import ascii_uppercase
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -14,9 +13,10 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from toylab import plotting
-from toylab.densities import GaussianMixture
+from toylab.densities import Density
 from toylab.metrics import Extent, grid_points
 from toylab.widgets.langevin_run import CELLS, Run
+from toylab.widgets.regions import Regions
 from toylab.widgets.stage import off_screen
 
 
@@ -41,12 +41,13 @@ class _Row:
 class LangevinPicture:
     """Side by side, for each sampler: the chains now, all they have visited, and the share of each mode.
 
-    Modes are named by letters, in the picture and under the bars. A bar's error is that of independent chains that
-    stay in one mode each, sqrt(w (1 - w) / n): no more than that, since those that cross average over modes.
+    Modes, or the quarters of a law without modes, are named by letters, in the picture and under the bars. A bar's
+    error is that of independent chains that stay in one mode each, sqrt(w (1 - w) / n): no more than that, since those
+    that cross average over modes.
     """
 
-    def __init__(self, density: GaussianMixture, extent: Extent) -> None:
-        self.density, self.truth = density, density.weights.numpy()
+    def __init__(self, density: Density, regions: Regions, extent: Extent) -> None:
+        self.density, self.regions, self.truth = density, regions, regions.shares.double().numpy()
         with plotting.look():
             self.figure = off_screen(12.4, 5.0)
             axes = self.figure.subplots(2, 3)
@@ -54,7 +55,7 @@ class LangevinPicture:
         self.moving = [artist for row in self.rows for artist in row.moving]
         self.area = (extent[1] - extent[0]) * (extent[3] - extent[2]) / CELLS**2
         self.top = 1.2 * float(density.log_prob(grid_points(extent, CELLS)).exp().max())
-        self.variance = float(density.covariances.diagonal(dim1=-2, dim2=-1).mean(-1) @ density.weights)
+        self.variance = regions.variance
 
     def _sampler(self, chains: Axes, visited: Axes, shares: Axes, *, left: float, extent: Extent) -> _Row:
         chains.set_position((left + 0.004, 0.09, 0.331, 0.82))
@@ -70,14 +71,14 @@ class LangevinPicture:
         (exact,) = shares.plot(modes, self.truth, "D", color=plotting.EXACT, ms=9, mec="white")
         for ax in (chains, visited):
             ax.set(xticks=[], yticks=[])
-        names = [chr(ord("A") + k) for k in range(K)] if 1 < K <= len(ascii_uppercase) else []
+        names = self.regions.names
         letters = [
             chains.text(x, y, name, ha="center", va="center", weight="bold", clip_on=True)
-            for name, (x, y) in zip(names, self.density.means.tolist(), strict=False)
+            for name, (x, y) in zip(names, self.regions.places.tolist(), strict=False)
         ]
         shares.set(ylim=(0, min(1.05, 2.2 * self.truth.max() + 0.05)), xlim=(-0.8, K - 0.2))
         shares.set_xticks(modes if names else [], labels=names or None)
-        shares.set_title("shares, ◆ exact", fontsize=11, loc="left")
+        shares.set_title(f"shares, ◆ {self.regions.known}", fontsize=11, loc="left")
         shares.tick_params(labelsize=11)
         shares.yaxis.set_major_locator(MaxNLocator(2))
         titles = [

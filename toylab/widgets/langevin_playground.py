@@ -8,22 +8,22 @@ from matplotlib.axes import Axes
 
 from toylab._internal import validate
 from toylab._internal.threads import one_thread
-from toylab.densities import GaussianMixture
+from toylab.densities import Density
 from toylab.metrics import Extent
-from toylab.samplers import uniform_start
 from toylab.widgets.frame import (
     LABEL,
     LessonList,
-    check_mixtures,
+    check_densities,
     choice,
     generator,
     paused_observers,
 )
 from toylab.widgets.langevin_lessons import DENSITIES, LESSONS, Lesson, Setting
 from toylab.widgets.langevin_picture import LangevinPicture
-from toylab.widgets.langevin_run import EXTENT, MOVES, NOISELESS, Run
+from toylab.widgets.langevin_run import ANNEALED, EXTENT, MOVES, NOISELESS, Run
+from toylab.widgets.langevin_target import Target, start_of, target_of
 from toylab.widgets.layout import arrange, row
-from toylab.widgets.messages import message_line, show_errors
+from toylab.widgets.messages import Field, as_message, message_line, show_errors
 from toylab.widgets.number_box import number_box, seed_box
 from toylab.widgets.rerun import replace_previous
 from toylab.widgets.stage import Stage
@@ -56,7 +56,7 @@ class _SamplerControls:
 
 @one_thread()
 def langevin_playground(
-    densities: Mapping[str, GaussianMixture] | None = None, *, n_chains: int = 400, extent: Extent = EXTENT
+    densities: Mapping[str, Density] | Density | None = None, *, n_chains: int = 400, extent: Extent = EXTENT
 ) -> ipywidgets.VBox:
     """Two samplers on one density from the same start with the same seed: play, pause, step, start again.
 
@@ -64,11 +64,13 @@ def langevin_playground(
     By keyboard: Tab to a control; on the picture the arrow keys move a cross, and Enter places the start.
 
     Args:
-        densities: Gaussian mixtures by name; None takes ready ones.
-        n_chains: of each sampler.
+        densities: by name, or one alone, any of them of your own; None takes ready ones. Of a Gaussian mixture the
+            shares of its modes are shown, of another law those of its four quarters. Points and curves are sampled
+            with a little noise.
+        n_chains: of each sampler; slow laws have fewer.
         extent: the square that is shown, in which the chains start.
     """
-    densities = check_mixtures(DENSITIES if densities is None else densities)
+    densities = check_densities(DENSITIES if densities is None else densities)
     n_chains = validate.count("n_chains", n_chains)
     extent = validate.extent("extent", extent)
     lessons = {text: lesson for text, lesson in LESSONS.items() if lesson.density in densities}
@@ -87,20 +89,30 @@ def langevin_playground(
     seed, message = seed_box(), message_line()
     starts: list[tuple[float, float]] = [] if first.start is None else [first.start]
     runs: list[Run] = []
-    picture = LangevinPicture(densities[density.value], extent)
-    pictures = {density.value: picture}
+    shown: dict[str, tuple[Target, LangevinPicture]] = {}  # by density, once it was chosen
+    density_field = Field(density)
+    picture: LangevinPicture
     ready = False  # the settings now chosen are those of the runs
 
-    def begin(controls: _SamplerControls) -> Run:
+    def law_and_picture() -> tuple[Target, LangevinPicture]:
+        """The law now chosen, and its picture."""
+        if density.value not in shown:
+            target = target_of(densities[density.value], n_chains)
+            shown[density.value] = target, LangevinPicture(target.density, target.regions, extent)
+        return shown[density.value]
+
+    def begin(controls: _SamplerControls, target: Target) -> Run:
         """One sampler at step 0 of the density, start and settings now chosen."""
-        g = generator(seed.value)
-        x = uniform_start(n_chains, extent, generator=g)
+        g, n = generator(seed.value), target.n_most
+        x = start_of(target, n, extent, g)
         if starts:
-            x = torch.tensor(starts, device="cpu").repeat(-(-n_chains // len(starts)), 1)[:n_chains]
+            x = torch.tensor(starts, device="cpu").repeat(-(-n // len(starts)), 1)[:n]
         chosen = controls.read()
+        if chosen.sampler == ANNEALED and target.not_noised:
+            raise ValueError(f"annealed Langevin needs the noised laws: {target.not_noised}")
         name = chosen.sampler if chosen.noise else f"{chosen.sampler} without noise"
         move = MOVES[chosen.sampler]
-        return Run(densities[density.value], name, move, chosen.step_size, chosen.noise, x, g, extent)
+        return Run(target.density, target.regions, name, move, chosen.step_size, chosen.noise, x, g, extent)
 
     def start(_: object = None) -> None:
         nonlocal picture, ready
@@ -109,10 +121,9 @@ def langevin_playground(
         several = len(starts) > 1  # as in no lesson
         lesson.show(None if several else Lesson(density.value, first, second, *starts))
         with show_errors(message):
-            runs[:] = [begin(controls) for controls in samplers]
-            if density.value not in pictures:
-                pictures[density.value] = LangevinPicture(densities[density.value], extent)
-            picture = pictures[density.value]
+            target, picture = law_and_picture()
+            density_field.message.value = as_message(target.words)
+            runs[:] = [begin(controls, target) for controls in samplers]
             stage.alt = picture.draw(runs)
             stage.put(picture.figure, picture.moving)
             ready = True
@@ -150,6 +161,7 @@ def langevin_playground(
         starts.clear()
         start()
 
+    _, picture = law_and_picture()
     stage = Stage(picture.figure, picture.moving, on_click=on_click)
     observed = [density, seed, *(control for controls in samplers for control in controls.all)]
     for control in observed:
@@ -162,7 +174,7 @@ def langevin_playground(
     start()
     box = ipywidgets.VBox()
     both = [control for controls in samplers for control in controls.all]
-    arrange(box, [row(lesson, density), row(*both), row(play, step, again, scatter, speed, seed)], stage, message)
+    arrange(box, [row(lesson, density_field), row(*both), row(play, step, again, scatter, speed, seed)], stage, message)
     replace_previous("langevin_playground", box)
     answer_beside_cells(box)
     return box

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toylab.densities import GaussianMixture
+from toylab.densities import Density
 from toylab.metrics import Extent
 from toylab.samplers import Chains, hmc, langevin, mala
 from toylab.schedules import geometric
 from toylab.score import at
+from toylab.widgets.regions import Regions
 
 EXTENT: Extent = (-5.0, 5.0, -5.0, 5.0)
 LEVELS, STEPS_PER_LEVEL = geometric(5.0, 0.1, 10).tolist(), 40  # of annealed Langevin; then it stays at the last level
@@ -27,6 +28,7 @@ class Run:
 
     Attributes:
         density: the target.
+        regions: the parts of the plane whose shares are counted.
         name: of the sampler, as it is shown.
         move: (run, n_steps) -> Chains that go on from ``x``, one frame per step, and make n_steps or fewer: see
             ``MOVES``.
@@ -44,7 +46,8 @@ class Run:
         trail: the last places of some of the chains, shape [m, TRAILS, 2].
     """
 
-    density: GaussianMixture
+    density: Density
+    regions: Regions
     name: str
     move: Move
     step_size: float
@@ -68,7 +71,7 @@ class Run:
         """Count anew from here."""
         self.since, self.squares = since, 0.0
         self.visited = np.zeros((CELLS, CELLS))
-        self.in_modes = np.zeros(len(self.density.weights))
+        self.in_modes = np.zeros(len(self.regions.shares))
 
     def advance(self, n_steps: int) -> None:
         """Make n_steps more, by the chains that have not left for ever.
@@ -77,7 +80,7 @@ class Run:
             ValueError: from the sampler, for a step size that it refuses; if no chain is left.
         """
         while n_steps > 0:
-            n, there = len(self.x), self.density.score(self.x).isfinite().all(-1)
+            n, there = len(self.x), self.density.score(self.x, _level(self)).isfinite().all(-1)
             if not there.any():
                 raise ValueError(f"all {n} chains diverged: take a smaller step_size, and start again.")
             if not there.all():
@@ -98,10 +101,10 @@ class Run:
         counts, _, _ = np.histogram2d(
             finite[:, 1].cpu().numpy(), finite[:, 0].cpu().numpy(), bins=CELLS, range=[[bottom, top], [left, right]]
         )
-        modes = self.density.posterior(finite).argmax(-1)
+        modes = self.regions.part_of(finite)
         self.visited += counts
         self.in_modes += torch.bincount(modes, minlength=len(self.in_modes)).cpu().numpy()
-        self.squares += float((finite - self.density.means.to(finite)[modes]).square().sum())
+        self.squares += float((finite - self.regions.centres.to(finite)[modes]).square().sum())
 
     @property
     def weights(self) -> np.ndarray:
@@ -117,6 +120,11 @@ class Run:
     def acceptance(self) -> float:
         """Share of the proposals accepted; nan before the first step."""
         return self.accepted / self.n_steps if self.n_steps else float("nan")
+
+
+def _level(run: Run) -> float:
+    """The noise level of the next step: that of its ladder for annealed Langevin, else none."""
+    return LEVELS[min(run.n_steps // STEPS_PER_LEVEL, len(LEVELS) - 1)] if run.move is _annealed else 0.0
 
 
 def _langevin(run: Run, n_steps: int) -> Chains:
@@ -142,8 +150,7 @@ def _hmc(run: Run, n_steps: int) -> Chains:
 
 def _annealed(run: Run, n_steps: int) -> Chains:
     """Steps at the present level, no more than are left of it; the last level goes on for ever."""
-    level = min(run.n_steps // STEPS_PER_LEVEL, len(LEVELS) - 1)
-    sigma = LEVELS[level]
+    level, sigma = min(run.n_steps // STEPS_PER_LEVEL, len(LEVELS) - 1), _level(run)
     if run.n_steps == level * STEPS_PER_LEVEL:
         run.forget(f"at σ = {sigma:.2f}")
     if level < len(LEVELS) - 1:
@@ -154,10 +161,11 @@ def _annealed(run: Run, n_steps: int) -> Chains:
     )  # fmt: skip
 
 
+ANNEALED = "annealed Langevin"  # needs the noised laws
 MOVES: dict[str, Move] = {
     "Langevin": _langevin,
     "MALA": _mala,
     "HMC, 10 leapfrogs": _hmc,
-    "annealed Langevin": _annealed,
+    ANNEALED: _annealed,
 }
-NOISELESS = ("Langevin", "annealed Langevin")  # can do without noise; the others are not defined without it
+NOISELESS = ("Langevin", ANNEALED)  # can do without noise; the others are not defined without it

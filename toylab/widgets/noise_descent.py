@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toylab.densities import GaussianMixture
+from toylab.densities import Density, GaussianMixture
 from toylab.metrics import Extent, ModeWeightTrace, mode_weight_trace
 from toylab.samplers import Chains, annealed_langevin, uniform_start
 from toylab.schedules import geometric
+from toylab.widgets.regions import Regions, regions_of
 
 EXTENT: Extent = (-8.0, 8.0, -8.0, 8.0)
 
@@ -35,9 +36,9 @@ class Ladder:
 
 
 def descend(
-    density: GaussianMixture, ladder: Ladder, n_chains: int, extent: Extent, generator: torch.Generator
+    density: Density, ladder: Ladder, n_chains: int, extent: Extent, generator: torch.Generator
 ) -> tuple[Chains, ModeWeightTrace]:
-    """Annealed Langevin down the ladder from a uniform start, and the mode weights after each level.
+    """Annealed Langevin down the ladder from a uniform start, and the shares of the modes after each level.
 
     Raises:
         ValueError: if chains diverge.
@@ -52,10 +53,22 @@ def descend(
             f"{int(chains.diverged.sum())} of {n_chains} chains diverged, the first at step "
             f"{int(chains.diverged_at[chains.diverged].min())}: take a smaller step size α / σ²."
         )
-    return chains, mode_weight_trace(chains, density)
+    return chains, shares_by_level(chains, density)
 
 
-def variance_in_modes(x: Tensor, density: GaussianMixture) -> float:
-    """Mean square distance per axis of points [n, 2] from the mean of their own mode."""
+def shares_by_level(chains: Chains, density: Density) -> ModeWeightTrace:
+    """The weights of the modes at each frame; of a law that is no mixture the shares of its quarters."""
+    if isinstance(density, GaussianMixture):
+        return mode_weight_trace(chains, density)
+    part = regions_of(density).part_of(chains.path.double())
+    weights = torch.nn.functional.one_hot(part, 4).double().mean(1)
+    moved = torch.zeros(len(part), dtype=torch.float64)
+    moved[1:] = (part[1:] != part[:-1]).double().mean(1)
+    errors = (weights * (1 - weights) / part.shape[1]).sqrt()
+    return ModeWeightTrace(torch.as_tensor(chains.labels), weights, errors, moved)
+
+
+def variance_in_parts(x: Tensor, regions: Regions) -> float:
+    """Mean square distance per axis of points [n, 2] from the mean of their own mode, or from the law's middle."""
     x = x.double()
-    return float((x - density.means[density.posterior(x).argmax(-1)]).square().mean())
+    return float((x - regions.centres[regions.part_of(x)]).square().mean())

@@ -6,12 +6,12 @@ import ipywidgets
 
 from toylab._internal import validate
 from toylab._internal.threads import one_thread
-from toylab.densities import GaussianMixture
+from toylab.densities import Density
 from toylab.metrics import Extent
 from toylab.widgets.frame import (
     LABEL,
     LessonList,
-    check_mixtures,
+    check_densities,
     choice,
     exact_slider,
     generator,
@@ -31,7 +31,7 @@ from toylab.widgets.subshell import answer_beside_cells
 
 @one_thread()
 def noise_ladder(
-    densities: Mapping[str, GaussianMixture] | None = None, *, n_chains: int = 1280, extent: Extent = EXTENT
+    densities: Mapping[str, Density] | Density | None = None, *, n_chains: int = 1280, extent: Extent = EXTENT
 ) -> ipywidgets.VBox:
     """Choose a ladder of noise levels; see how far they overlap; run annealed Langevin down it.
 
@@ -40,11 +40,12 @@ def noise_ladder(
     By keyboard: Tab to a control, arrow keys to move it, Enter on the button.
 
     Args:
-        densities: Gaussian mixtures by name; None takes ready ones.
+        densities: by name, or one alone, any whose noised laws are known; None takes ready ones. Of a law that is no
+            mixture the share of its largest quarter is followed.
         n_chains: that run down the ladder.
         extent: the square that is shown, in which the chains start.
     """
-    densities = check_mixtures(DENSITIES if densities is None else densities)
+    densities = check_densities(DENSITIES if densities is None else densities)
     n_chains = validate.count("n_chains", n_chains)
     extent = validate.extent("extent", extent)
     lessons = {text: ladder for text, ladder in LESSONS.items() if ladder.density in densities}

@@ -4,11 +4,12 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from toylab import plotting
-from toylab.densities import GaussianMixture
+from toylab.densities import Density, GaussianMixture
 from toylab.metrics import Extent, ModeWeightTrace, histogram
 from toylab.samplers import Chains
 from toylab.schedules import overlap
-from toylab.widgets.noise_descent import Ladder, variance_in_modes
+from toylab.widgets.noise_descent import Ladder, variance_in_parts
+from toylab.widgets.regions import regions_of
 from toylab.widgets.stage import off_screen
 
 MOST_LEVELS = 30
@@ -20,10 +21,14 @@ _SHORT, _LONG = float(np.sqrt(-2 * np.log(0.95))), float(np.sqrt(-2 * np.log(0.0
 class LadderPicture:
     """The bands of the levels; the mode weight after each; where the chains ended."""
 
-    def __init__(self, density: GaussianMixture, extent: Extent) -> None:
+    def __init__(self, density: Density, extent: Extent) -> None:
         self.density, self.extent = density, extent
-        self.mode = int(density.weights.argmax())
-        self.exact = float(density.weights[self.mode])
+        self.regions = regions_of(density)
+        self.mode = int(self.regions.shares.argmax())
+        self.exact = float(self.regions.shares[self.mode])
+        self.part = (
+            "larger mode" if isinstance(density, GaussianMixture) else f"quarter {self.regions.names[self.mode]}"
+        )
         with plotting.look():
             self.figure = off_screen(12.0, 4.7)
             bands, course, ends = self.figure.subplots(1, 3)
@@ -37,7 +42,7 @@ class LadderPicture:
             )
             (self.ticks,) = bands.plot([], [], "|", color="white", ms=7, mew=2)
             course.set(
-                xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="level (0: the start)", ylabel="share of the larger mode"
+                xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="level (0: the start)", ylabel=f"share of the {self.part}"
             )
             course.axhline(self.exact, color=plotting.EXACT, lw=2)
             (self.decided,) = course.plot([], [], color=plotting.NEUTRAL, lw=2, ls=":")
@@ -80,10 +85,10 @@ class LadderPicture:
         ends = histogram(chains.samples, self.extent, _CELLS)
         self.image.set_data(ends)
         self.image.set_clim(0.0, float(ends.max()))
-        variance = variance_in_modes(chains.samples, self.density)
-        clean = float(self.density.covariances.diagonal(dim1=-2, dim2=-1).mean(-1) @ self.density.weights)
+        variance = variance_in_parts(chains.samples, self.regions)
         weight = f"{share[-1]:.3f} ± {error:.3f}, exact {self.exact:.3f}, by level {decided}"
-        width = f"variance {variance:.2f}, law at σ_L: {clean + ladder.last**2:.2f}"
+        width = f"variance {variance:.2f}, law at σ_L: {self.regions.variance + ladder.last**2:.2f}"
         self.titles[1].set_text(weight)
         self.titles[2].set_text(width)
-        return f"Share of the larger mode {weight}. In a mode: {width}."
+        where = "In a mode" if isinstance(self.density, GaussianMixture) else "About the middle"
+        return f"Share of the {self.part} {weight}. {where}: {width}."

@@ -20,12 +20,13 @@ from toylab.widgets.frame import (
     level_grid,
     paused_observers,
 )
+from toylab.widgets.known import cells_in_time, refusal
 from toylab.widgets.layout import arrange, row
-from toylab.widgets.messages import message_line, show_errors
+from toylab.widgets.messages import Field, as_message, message_line, show_errors
 from toylab.widgets.number_box import seed_box
 from toylab.widgets.rerun import replace_previous
-from toylab.widgets.score_lessons import LESSONS, Lesson, fast_densities
-from toylab.widgets.score_picture import ScorePicture
+from toylab.widgets.score_lessons import LESSONS, Lesson, ready_densities
+from toylab.widgets.score_picture import CELLS, ScorePicture
 from toylab.widgets.score_reading import Reading
 from toylab.widgets.stage import Stage
 from toylab.widgets.subshell import answer_beside_cells
@@ -35,17 +36,20 @@ _DOTS = 100
 
 
 @one_thread()
-def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Extent = EXTENT) -> ipywidgets.VBox:
+def score_explorer(
+    densities: Mapping[str, Density] | Density | None = None, *, extent: Extent = EXTENT
+) -> ipywidgets.VBox:
     """Drag the noise: density, samples and score move together. Click: the score there, and where it points.
 
     The star is the posterior mean E[X | x] = x + sigma^2 s(x, sigma), the best guess of the clean point (Tweedie).
     By keyboard: Tab to a control, arrow keys to move it; on the picture they move a cross, and Enter places it.
 
     Args:
-        densities: by name; None takes those of the catalogue that are drawn within a tenth of a second.
+        densities: by name, or one alone, any of them of your own; None takes the catalogue. Of slow ones the density is
+            drawn in coarser cells. One whose noised law is not known is shown clean, and the slider says so.
         extent: the square that is shown.
     """
-    densities = check_densities(fast_densities() if densities is None else densities)
+    densities = check_densities(ready_densities() if densities is None else densities)
     left, right, bottom, top = validate.extent("extent", extent)
     lessons = {text: lesson for text, lesson in LESSONS.items() if lesson.density in densities}
     first = next(
@@ -56,17 +60,49 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
     density = choice(list(densities), first.density, "density", 260)
     levels = [*level_grid(-2, 1), *(view.sigma for view in lessons.values())]
     noise = exact_slider(levels, first.sigma, "noise σ (standard deviation)", 460)
+    options = noise.options
+    noise_field = Field(noise)
     samples = ipywidgets.Checkbox(True, description="samples of p_σ", indent=False, layout={"width": "150px"})
+    hold = ipywidgets.Checkbox(
+        True, description="hold the scales", indent=False, layout={"width": "150px"},
+        tooltip="of arrows and grey while the noise moves, so that growth is seen",
+    )  # fmt: skip
     seed, message, numbers = seed_box(), message_line(), ipywidgets.HTML()
     picture, point = ScorePicture(extent), first.point
+    scaled_for = ""  # the density whose scales are held
+    drawn_in: dict[str, int] = {}  # cells per side, by density
+
+    def fit_noise() -> None:
+        """The levels at which the density is known: those of the slider, or none but 0."""
+        p = densities[density.value]
+        clean_alone = refusal(p, levels[0]) if not refusal(p, 0.0) else ""
+        if bool(clean_alone) != noise.disabled:
+            with paused_observers(redraw, (noise,)):
+                noise.options = [("0", 0.0)] if clean_alone else options
+                noise.value = 0.0 if clean_alone else first.sigma
+            noise.disabled = bool(clean_alone)
+        noise_field.message.value = as_message(f"only the clean law is known: {clean_alone}") if clean_alone else ""
 
     def redraw(_: object = None) -> None:
+        nonlocal scaled_for
         lesson.show(Lesson(density.value, noise.value, point))
         with show_errors(message):
             g = generator(seed.value)
             p = densities[density.value]
+            fit_noise()
+            if density.value not in drawn_in:
+                drawn_in[density.value] = cells_in_time(p, noise.value, extent, CELLS)
             clean = p.sample((_DOTS if samples.value else 0,), generator=g).double()
-            reading = picture.draw(p, noise.value, point, clean, normal_like(clean, g))
+            reading = picture.draw(
+                p,
+                noise.value,
+                point,
+                clean,
+                normal_like(clean, g),
+                cells=drawn_in[density.value],
+                hold=hold.value and scaled_for == density.value,
+            )
+            scaled_for = density.value
             numbers.value = _table(reading, noise.value)
             stage.alt = (
                 f"Density and score field at noise {noise.value:.3g}. "
@@ -82,19 +118,19 @@ def score_explorer(densities: Mapping[str, Density] | None = None, *, extent: Ex
         redraw()
 
     def set_lesson(chosen: Lesson) -> None:
-        nonlocal point
-        point = chosen.point
+        nonlocal point, scaled_for
+        point, scaled_for = chosen.point, ""
         with paused_observers(redraw, (density, noise)):
             density.value, noise.value = chosen.density, chosen.sigma
         redraw()
 
     stage = Stage(picture.figure, picture.moving, on_click=on_click)
-    for control in (density, noise, samples, seed):
+    for control in (density, noise, samples, hold, seed):
         control.observe(redraw, "value")
     lesson.on_choice(set_lesson)
     redraw()
     box = ipywidgets.VBox()
-    arrange(box, [row(lesson, density), row(noise, samples, seed)], stage, message, beside=numbers)
+    arrange(box, [row(lesson, density), row(noise_field, samples, hold, seed)], stage, message, beside=numbers)
     replace_previous("score_explorer", box)
     answer_beside_cells(box)
     return box

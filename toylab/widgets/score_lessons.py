@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from toylab.densities import Density, catalogue
 
-_TOO_SLOW = {"fractal_tree", "banana", "funnel", "student_t", "pinwheel", "two_moons", "spiral"}  # > 60 ms per picture
-
 
 @dataclass(frozen=True)
 class Lesson:
@@ -26,6 +24,6 @@ LESSONS = {
 }
 
 
-def fast_densities() -> dict[str, Density]:
-    """Those of the catalogue that are drawn within a tenth of a second."""
-    return {name: example.density for name, example in catalogue().items() if name not in _TOO_SLOW}
+def ready_densities() -> dict[str, Density]:
+    """Those of the catalogue."""
+    return {name: example.density for name, example in catalogue().items()}

@@ -30,11 +30,12 @@ def read_score(density: Density, sigma: float, point: tuple[float, float]) -> Re
 
     Args:
         density: the clean density.
-        sigma: standard deviation of the noise, > 0.
+        sigma: standard deviation of the noise; without any, the point itself is clean.
         point: where.
     """
     x = torch.tensor(point, dtype=torch.float64, device="cpu")
-    score, mean = density.score(x, sigma), posterior_mean(density.score, x, sigma)
+    score = density.score(x, sigma)
+    mean = posterior_mean(density.score, x, sigma) if sigma > 0 else x
     return Reading(
         point=point,
         score=(float(score[0]), float(score[1])),

@@ -12,7 +12,7 @@ from toylab.metrics import Extent, grid_points
 from toylab.widgets.stage import empty_field, off_screen
 
 CELLS = 80
-_ARROWS, _FLOOR = 17, 1e-4
+_ARROWS = 17
 
 
 class TrainingPicture:
@@ -32,7 +32,7 @@ class TrainingPicture:
         self.losses: list[float] = []
         self.divergences: list[float] = []
         zero = 0.5 * float((self.share * self.exact.square().sum(-1)).sum())
-        self.top, self.ceiling = self.longest / 2, 100 * zero
+        self.top, self.floor, self.ceiling = self.longest / 2, -zero, 2 * zero
         with plotting.look():
             self.figure = off_screen(11.5, 4.25)
             field, error, curve = self.figure.subplots(1, 3)
@@ -49,14 +49,16 @@ class TrainingPicture:
             self.image = error.images[0]
             for ax in (field, error):
                 ax.set(xticks=[], yticks=[])
-            curve.set(xlim=(0, n_steps), ylim=(_FLOOR, self.ceiling), yscale="log", xlabel="step")
+            # not a logarithm: a loss that is fitted to few data falls through 0, and that is to be seen
+            curve.set(xlim=(0, n_steps), ylim=(self.floor, self.ceiling), xlabel="step")
+            curve.axhline(0.0, color=plotting.NEUTRAL, lw=0.8)
             curve.set_title("Fisher divergence, loss", fontsize=14)
             curve.axhline(zero, color=plotting.NEUTRAL, lw=1.5, ls="--")
-            curve.text(n_steps, 1.2 * zero, "if the score were 0", ha="right", color=plotting.NEUTRAL)
+            curve.text(n_steps, 1.05 * zero, "if the score were 0", ha="right", color=plotting.NEUTRAL)
             (self.loss,) = curve.plot([], [], color=plotting.NEUTRAL, lw=2, ls=":")
             (self.line,) = curve.plot([], [], color=plotting.ERROR, lw=2.5)
             self.legend = [
-                curve.text(0.03, y, "", color=color, transform=curve.transAxes)
+                curve.text(0.03, y, "", color=color, transform=curve.transAxes, fontsize=12)
                 for y, color in ((0.13, plotting.ERROR), (0.04, plotting.NEUTRAL))
             ]
             self.titles = [
@@ -84,12 +86,14 @@ class TrainingPicture:
         s = s * np.minimum(1.0, self.longest / np.maximum(size, 1e-12))  # longer ones would cover the picture
         self.quiver.set_UVC(s[..., 0], s[..., 1])
         self.image.set_data(error.norm(dim=-1).cpu().numpy())
-        self.line.set_data(self.steps, np.clip(self.divergences, _FLOOR, self.ceiling))
-        losses = np.asarray(self.losses)
-        self.loss.set_data(self.steps, np.where(losses > 0, np.clip(losses, _FLOOR, self.ceiling), np.nan))
-        self.legend[0].set_text(f"J, exact: {divergence:.3g}")
-        below = ", off the axis" if (losses <= 0).any() else ""
-        self.legend[1].set_text("" if np.isnan(loss) else f"loss + constant: {loss:.3g}{below}")
+        for line, values in ((self.line, self.divergences), (self.loss, self.losses)):
+            line.set_data(self.steps, np.clip(values, self.floor, self.ceiling))
+        self.legend[0].set_text(f"J, exact: {divergence:.3g}{self._beyond(divergence)}")
+        self.legend[1].set_text("" if np.isnan(loss) else f"loss + constant: {loss:.3g}{self._beyond(loss)}")
         self.titles[0].set_text(f"learned over exact, step {step}")
         self.titles[1].set_text(f"error |s − s*|, shades up to {self.top:.2g}")
         return divergence
+
+    def _beyond(self, value: float) -> str:
+        """That a value is drawn at the edge of the axis."""
+        return " (above)" if value > self.ceiling else " (below)" if value < self.floor else ""

@@ -49,7 +49,11 @@ class TrainingTheatre(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has 
 
 @one_thread()
 def training_theatre(
-    densities: Mapping[str, Density] | None = None, *, width: int = 64, n_steps: int = 1000, extent: Extent = EXTENT
+    densities: Mapping[str, Density] | Density | None = None,
+    *,
+    width: int = 64,
+    n_steps: int = 1000,
+    extent: Extent = EXTENT,
 ) -> TrainingTheatre:
     """Choose what is learned and how, press train, and watch; stop keeps what is learned (``box.fit``).
 
@@ -57,7 +61,7 @@ def training_theatre(
     By keyboard: Tab to a control, Enter on a button, arrow keys in a list.
 
     Args:
-        densities: by name; None takes ready ones. They should be smooth, and fit the square.
+        densities: by name, or one alone; None takes ready ones. They should be smooth, and fit the square.
         width: units of each of the two hidden layers.
         n_steps: steps of a training.
         extent: the square that is shown.
