@@ -16,8 +16,10 @@ from tests.browser.pages import (
     TOKEN,
     changed,
     choose,
+    in_theme,
     no_errors,
     on,
+    on_screen,
     press,
     settled,
 )
@@ -104,10 +106,9 @@ def test_a_slider_has_exactly_what_a_lesson_sets(page):
 @pytest.mark.parametrize("theme", THEMES)
 @on("playground")
 def test_a_number_is_read_as_meant_or_refused_beside_its_box(page, size, theme):
-    width, height = SIZES[size]
-    page.set_viewport_size({"width": width, "height": height})
-    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
-    page.wait_for_function("dark => (document.body.dataset.jpThemeLight === 'false') === dark", arg="Dark" in theme)
+    width, _ = SIZES[size]
+    on_screen(page, SIZES[size])
+    in_theme(page, theme)
     label = "step size ε"
     for text, shown in (("1,5", "1.5"), (" 2 ", "2"), ("1e-3", "0.001")):
         type_in(page, label, text)
