@@ -6,26 +6,24 @@ import urllib.request
 import nbformat
 import pytest
 
-from tests.browser.test_widgets import (
+from tests.browser.pages import (
     ALT,
     CELLS,
+    CONTRAST,
     READY,
+    SIZES,
+    THEMES,
     TOKEN,
-    browser,
     changed,
     choose,
-    lab,
+    in_theme,
     no_errors,
     on,
-    page,
+    on_screen,
     press,
     settled,
 )
 
-__all__ = ["browser", "lab", "page"]  # the fixtures
-
-SIZES = {"laptop": (1280, 720), "projector": (1920, 1080)}
-THEMES = ("JupyterLab Light", "JupyterLab Dark")
 WAIT = """
 import time
 from ipywidgets.widgets.widget import _instances
@@ -43,18 +41,6 @@ ASKED = {  # of each widget, something that changes its picture
     "ladder": lambda page: press(page, "run"),
     "film": lambda page: right(page),
 }
-# of an element with what is behind it, by the rule of WCAG 2.2
-CONTRAST = """(element) => {
-  const light = (color) => {
-    const [r, g, b] = color.match(/[\\d.]+/g).map(Number).map(c => c / 255)
-      .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  let behind = element;
-  while (/, 0\\)$|transparent/.test(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
-  const [a, b] = [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor].map(light);
-  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-}"""
 
 
 def right(page):
@@ -120,10 +106,9 @@ def test_a_slider_has_exactly_what_a_lesson_sets(page):
 @pytest.mark.parametrize("theme", THEMES)
 @on("playground")
 def test_a_number_is_read_as_meant_or_refused_beside_its_box(page, size, theme):
-    width, height = SIZES[size]
-    page.set_viewport_size({"width": width, "height": height})
-    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
-    page.wait_for_function("dark => (document.body.dataset.jpThemeLight === 'false') === dark", arg="Dark" in theme)
+    width, _ = SIZES[size]
+    on_screen(page, SIZES[size])
+    in_theme(page, theme)
     label = "step size ε"
     for text, shown in (("1,5", "1.5"), (" 2 ", "2"), ("1e-3", "0.001")):
         type_in(page, label, text)

@@ -1,6 +1,8 @@
 """The picture: what moves is drawn, what stands is kept, and a click arrives in the data's units."""
 
+import gc
 import io
+import weakref
 
 import numpy as np
 import pytest
@@ -102,3 +104,26 @@ def test_large_type_is_larger_and_goes_back():
     stage.put(figure, [line])
     stage.projected = False
     assert text.get_fontsize() == pytest.approx(10) and stage.png == plain
+
+
+def test_numbers_that_an_axis_makes_later_are_of_the_type_that_is_on():
+    figure = off_screen(6.0, 3.0)
+    ax = figure.add_axes((0.2, 0.2, 0.7, 0.6), xlim=(0, 3))
+    size = ax.get_xticklabels()[0].get_fontsize()
+    stage = Stage(figure, [ax.xaxis])
+    for projected, scale in ((True, PROJECTED), (False, 1.0)):
+        stage.projected = projected
+        ax.set_xlim(0, 3 + 20 * projected)
+        ax.set_xticks(np.linspace(0, 3, 14 + 9 * projected))
+        sizes = [label.get_fontsize() for label in ax.get_xticklabels()]
+        assert sizes == pytest.approx([scale * size] * len(sizes))
+
+
+def test_a_figure_that_is_put_away_is_freed(figure):
+    other = off_screen(2.0, 2.0)
+    other.add_axes((0, 0, 1, 1))
+    stage, gone = Stage(other, []), weakref.ref(other)
+    stage.put(figure, [])
+    del other
+    gc.collect()
+    assert gone() is None

@@ -42,9 +42,9 @@ class DiffusionPicture:
         self.film = film
         names = list(film.columns)
         with plotting.look():
-            self.figure = off_screen(3.9 * len(names), 4.4)
+            self.figure = off_screen(3.9 * len(names), 4.65)
             axes = self.figure.subplots(1, len(names), squeeze=False)[0]
-            self.figure.subplots_adjust(left=0.01, right=0.99, bottom=0.09, top=0.92, wspace=0.03)
+            self.figure.subplots_adjust(left=0.01, right=0.99, bottom=0.135, top=0.925, wspace=0.03)
             self.columns = {
                 name: _column(ax, name, film.columns[name][0], film.extent)
                 for ax, name in zip(axes, names, strict=True)
@@ -67,8 +67,10 @@ class DiffusionPicture:
             column.tails.set_data(line[:, 0], line[:, 1])
             column.points.set_data(now.points[:, 0], now.points[:, 1])
             known = f"x₀ known to ± {now.spread:.2g}" if np.isfinite(now.spread) else "Cov[x₀|x] not positive"
-            column.caption.set_text(f"{known};  longest arrow {longest:.3g}")
-        seen = ", ".join(f"{name}: {column.caption.get_text()}" for name, column in self.columns.items())
+            column.caption.set_text(f"{known}\nlongest arrow {longest:.3g}")
+        seen = ", ".join(
+            f"{name}: {column.caption.get_text().replace(chr(10), '; ')}" for name, column in self.columns.items()
+        )
         return f"Density, score and flow at time {self.film.times[k]:.3f} under several scores. {seen}."
 
 

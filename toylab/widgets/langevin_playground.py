@@ -34,7 +34,7 @@ class _SamplerControls:
     """The controls of one sampler."""
 
     def __init__(self, place: str, setting: Setting) -> None:
-        self.sampler = choice(list(MOVES), setting.sampler, f"sampler {place}", 300)
+        self.sampler = choice(list(MOVES), setting.sampler, f"sampler {place}", 270)
         self.step_size = number_box(setting.step_size, "step size ε", least=1e-6, most=100.0, step=0.01, width=170)
         self.noise = ipywidgets.Checkbox(setting.noise, description="noise", indent=False, layout={"width": "90px"})
         self.all = (self.sampler, self.step_size, self.noise)

@@ -27,15 +27,18 @@ function render({ model, el }) {
     return window.parent === window ? window.innerHeight : window.screen.availHeight - BARS;
   };
   // as wide as there is room, and no higher than leaves the controls on the screen with it
-  let asked = 0, watched = null;
+  let asked = 0, watched = null, above = 0;
   const size = () => {
     const around = el.parentElement, beside = [...(around?.children ?? [])].filter((other) => other !== el);
     const isRow = around && getComputedStyle(around).flexDirection === "row";
     const free = (around?.clientWidth ?? 0) - (isRow ? beside.reduce((sum, other) => sum + other.offsetWidth + 8, 0) : 0);
     if (free <= 0) return; // not shown at present
     if (watched !== around) watch.observe(watched = around);
-    const top = (el.closest(".toylab-widget") ?? el).getBoundingClientRect().top;
-    const highest = Math.max(LOWEST, seen() - (el.getBoundingClientRect().top - top) - BELOW);
+    const widget = el.closest(".toylab-widget") ?? el;
+    // a message that comes and goes among the controls moves the picture, but does not resize it
+    const told = widget.querySelector(".toylab-row .toylab-message:not(:empty)");
+    if (!told) above = el.getBoundingClientRect().top - widget.getBoundingClientRect().top;
+    const highest = Math.max(LOWEST, seen() - above - BELOW);
     const width = Math.min(Math.max(free, LOWEST), highest * model.get("aspect"), WIDEST);
     picture.style.width = `${Math.round(width)}px`;
     window.clearTimeout(asked);

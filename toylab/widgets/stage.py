@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.quiver import Quiver
 from matplotlib.text import Text
 from PIL import Image
@@ -131,18 +132,10 @@ class Stage(anywidget.AnyWidget):
 
 
 def _enlarge(figure: Figure, factor: float) -> None:
-    """Texts, lines and their markers, this much larger; numbers at an axis by the axis, which makes new ones later."""
-    numbers: set[Artist] = set()
-    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
-        for which in ("major", "minor"):
-            labels = axis.get_ticklabels(which=which)
-            numbers.update(labels)
-            if labels:
-                axis.set_tick_params(which=which, labelsize=float(labels[0].get_fontsize()) * factor)
+    """Texts, lines and their markers, this much larger; an axis copies its first tick when it makes others."""
     for text in figure.findobj(Text):
-        if text not in numbers:
-            text.set_fontsize(float(text.get_fontsize()) * factor)
-    for line in (line for ax in figure.axes for line in ax.lines):
+        text.set_fontsize(float(text.get_fontsize()) * factor)
+    for line in figure.findobj(Line2D):
         line.set_linewidth(line.get_linewidth() * factor)
         line.set_markersize(line.get_markersize() * factor)
 

@@ -52,7 +52,7 @@ class TrainingPicture:
             # not a logarithm: a loss that is fitted to few data falls through 0, and that is to be seen
             curve.set(xlim=(0, n_steps), ylim=(self.floor, self.ceiling), xlabel="step")
             curve.axhline(0.0, color=plotting.NEUTRAL, lw=0.8)
-            curve.set_title("Fisher divergence J and loss", fontsize=14)
+            curve.set_title("Fisher divergence, loss", fontsize=14)
             curve.axhline(zero, color=plotting.NEUTRAL, lw=1.5, ls="--")
             curve.text(n_steps, 1.05 * zero, "if the score were 0", ha="right", color=plotting.NEUTRAL)
             (self.loss,) = curve.plot([], [], color=plotting.NEUTRAL, lw=2, ls=":")

@@ -1,0 +1,122 @@
+"""The widgets in a real browser: JupyterLab on this machine alone, and the system's Chromium through Playwright.
+
+`make test-browser` installs Playwright (its Python package; no browser is downloaded) and runs this; elsewhere it is
+skipped.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.browser.pages import CELLS, READY, TOKEN, is_ours, run_all
+
+ROOT = Path(__file__).parents[2]
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    reason = "Playwright is not installed: make test-browser"
+    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
+    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    chromium = os.environ.get("TOYLAB_CHROMIUM") or next(filter(None, found), None)
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as runner:
+        browser = runner.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, browser):  # without a browser none is started
+    """A JupyterLab with a notebook a widget, and settings of its own."""
+    root = tmp_path_factory.mktemp("lab")
+    work = root / "work"
+    work.mkdir()
+    for name, cell in CELLS.items():
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip())])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, work / f"{name}.ipynb")
+    settings = root / "config" / "labconfig"
+    settings.mkdir(parents=True)
+    quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    (settings / "page_config.json").write_text(json.dumps(quiet))
+    places = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "run",
+        "IPYTHONDIR": "ip",
+    }
+    environment = {**os.environ, **{name: str(root / place) for name, place in places.items()}, "PYTHONPATH": str(ROOT)}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (root / "lab.log").open("w")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root",
+         f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={work}", "--ServerApp.port_retries=0",
+         "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"],
+        env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/api?token={TOKEN}", timeout=1).close()
+            break
+        except OSError:
+            assert server.poll() is None and time.monotonic() < deadline, (root / "lab.log").read_text()
+            time.sleep(0.1)
+    yield address
+    os.killpg(server.pid, signal.SIGTERM)
+    server.wait(20)
+    log.close()
+    said = (root / "lab.log").read_text()  # of the kernels too: an error in a widget's handler is told only there
+    assert "Traceback" not in said, said
+
+
+@pytest.fixture(scope="module")
+def page(request, lab, browser):
+    """The notebook of one widget, run; afterwards a screenshot of it, and no error anywhere."""
+    page = browser.new_page(viewport={"width": 1250, "height": 1000})
+    page.widget, page.failures, page.waits = request.param, [], []
+    page.on("pageerror", lambda error: page.failures.append(str(error)))
+    page.on("console", lambda line: page.failures.append(line.text) if is_ours(line) else None)
+    page.goto(f"{lab}/doc/tree/{request.param}.ipynb?token={TOKEN}&reset")
+    page.wait_for_function("() => window.jupyterapp !== undefined", timeout=60_000)
+    assert page.evaluate(READY)
+    run_all(page)
+    yield page
+    folder = os.environ.get("TOYLAB_SCREENSHOTS")
+    if folder is not None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(Path(folder) / f"{request.param}.png"))
+        latency = {"median wait for a picture, ms": round(1000 * statistics.median(page.waits))} if page.waits else {}
+        (Path(folder) / f"{request.param}.json").write_text(json.dumps(latency) + "\n")
+    page.close()
+
+
+@pytest.fixture
+def shot(page):
+    """Save a screenshot of this name, where they are asked for."""
+
+    def save(name):
+        if folder := os.environ.get("TOYLAB_SCREENSHOTS"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=str(Path(folder) / f"{page.widget}_{name}.png"))
+
+    return save
