@@ -51,8 +51,11 @@ sys.exit(cli.main(["lab", sys.argv[1], "--share", "--no-browser"]))
 
 _WIDGET = """
 from toylab.widgets import score_explorer
+def named(box, name):
+    parts = [box, *(part for child in getattr(box, "children", ()) for part in named(child, ""))]
+    return [part for part in parts if getattr(part, "description", "").startswith(name)] if name else parts
 box = score_explorer()
-print(box.children[0].children[2].model_id)
+print(named(box, "noise")[0].model_id)
 """
 
 

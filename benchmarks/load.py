@@ -77,9 +77,10 @@ def _sample() -> None:
 
 
 def _drag() -> None:
+    from benchmarks.widgets import control
     from toylab.widgets import score_explorer
 
-    noise = score_explorer().children[0].children[2]
+    noise = control(score_explorer(), "noise")
     for k in range(20):
         noise.index = 90 + 4 * k  # from 0.1
 

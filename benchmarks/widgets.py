@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import ipywidgets
 import torch
 
 from benchmarks.machine import made_with
@@ -51,8 +52,20 @@ def _median(move: Callable[[int], object], n: int = 40) -> float:
     return round(1e3 * statistics.median(seconds[3:]), 1)
 
 
+def control(box: ipywidgets.Widget, name: str) -> Any:  # noqa: ANN401  controls have values of any type
+    """The control of a widget whose description begins so; "play" is the player."""
+    for part in box.children:
+        called = "play" if isinstance(part, ipywidgets.Play) else getattr(part, "description", "")
+        if called.startswith(name):
+            return part
+        if hasattr(part, "children") and (found := control(part, name)) is not None:
+            return found
+    return None
+
+
 def _explorer() -> Numbers:
-    density, noise = (box := score_explorer().children[0]).children[1].children[0], box.children[2]
+    box = score_explorer()
+    density, noise = control(box, "density"), control(box, "noise")
     found = {}
     for name in density.options:
         density.value = name
@@ -63,7 +76,7 @@ def _explorer() -> Numbers:
 
 def _playground() -> Numbers:
     box = langevin_playground()
-    (lesson, density, _), play = box.children[0].children, box.children[3].children[0]
+    lesson, density, play = (control(box, name) for name in ("lesson", "density", "play"))
     found = {}
     for name, chosen in lesson.options[1:]:
         lesson.value = chosen
@@ -73,14 +86,14 @@ def _playground() -> Numbers:
 
 def _ladder() -> Numbers:
     box = noise_ladder()
-    density, n = box.children[0].children[1], box.children[1].children[0]
+    density, n = control(box, "density"), control(box, "levels")
     moved = {"levels L": _median(lambda k: setattr(n, "value", 2 + k % 25))}
     return {"moved": moved, "chosen": {"density": _median(lambda k: setattr(density, "value", density.options[k % 2]))}}
 
 
 def _theatre() -> Numbers:
     box = training_theatre()
-    density, seed = box.children[1].children[0], box.children[2].children[2]
+    density, seed = control(box, "density"), control(box, "seed")
     chosen = {
         "density": _median(lambda k: setattr(density, "value", density.options[k % 2])),
         "seed": _median(lambda k: setattr(seed, "value", k)),
@@ -92,5 +105,5 @@ def _film() -> Numbers:
     p, g = target(), torch.Generator().manual_seed(0)
     data = Points(p.sample((24,), generator=g))
     box = diffusion_film(record_film(VP(), {"exact": (p.score, p), "empirical": (data.score, data)}, generator=g))
-    slider = box.children[0].children[1]
+    slider = control(box, "time")
     return {"moved": {"time t": _median(lambda k: setattr(slider, "value", k % 41))}, "chosen": {}}
