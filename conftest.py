@@ -6,11 +6,21 @@ go to stderr. Nothing else is left out.
 
 import importlib.util
 import os
+import sys
 import zlib
 from pathlib import Path
 
 import pytest
 import torch
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    """What one test has opened is not counted by another."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
 
 collect_ignore = ["tests/static_types.py"]  # for mypy alone; to run it is to make the mistakes it lists
 

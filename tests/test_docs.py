@@ -777,6 +777,21 @@ def test_what_a_gpu_takes_is_the_recorded_one_or_said_to_be_missing():
     assert "python -m benchmarks speed --only gpu --out benchmarks/results" in page
 
 
+def test_the_numbers_of_the_live_lab_are_recorded_and_meet_their_goals():
+    found = json.loads((ROOT / "benchmarks" / "results" / "live.json").read_text())
+    playing, dragged, goals = found["playing"], found["dragged"], found["goals"]
+    gap = max(playing["longest gap, ms"], dragged["longest gap, ms"])
+    page = (ROOT / "docs" / "live.md").read_text()
+    assert f"shows {playing['frames a second']:.0f} frames a second, and {dragged['frames a second']:.0f} while" in page
+    assert f"{gap:.0f} ms between two frames" in page
+    assert (
+        f"after {found['first frame, s']:.1f} s, and the page weighs {found['page, kB']['playground']:.0f} kB" in page
+    )
+    assert min(playing["frames a second"], dragged["frames a second"]) >= goals["frames a second"]
+    assert gap <= goals["longest gap, ms"] and found["first frame, s"] <= goals["first frame, s"]
+    assert max(found["page, kB"].values()) <= goals["page, kB"]
+
+
 def test_the_lines_of_the_live_lab_give_the_weight_that_it_shows():
     out, _ = run("live.md")
     (said,) = re.findall(r"^print\(.*\)  # (.+)$", (ROOT / "docs" / "live.md").read_text(), flags=re.MULTILINE)

@@ -103,7 +103,9 @@ def test_the_wheel_holds_package_types_and_lessons_and_no_more(wheel):
     lessons = {path for path in lessons if not path.parts[0].startswith(".")}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "toylab").rglob("*.py")}
     others = {
-        path.relative_to(ROOT).as_posix() for kind in ("js", "css") for path in (ROOT / "toylab").rglob(f"*.{kind}")
+        path.relative_to(ROOT).as_posix()
+        for kind in ("js", "css", "html")
+        for path in (ROOT / "toylab").rglob(f"*.{kind}")
     }
     assert inside == modules | others | {"toylab/py.typed"} | {f"toylab/lessons/{path.as_posix()}" for path in lessons}
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -229,3 +229,13 @@ def test_bars_of_a_sampler_that_is_right_are_the_shares_of_the_law():
     shares = regions_of(p).shares.numpy()
     assert abs(bars - shares).max() < 6 * (0.25 / 60) ** 0.5
     assert bars.sum() == pytest.approx(1)
+
+
+def test_a_click_where_no_chain_can_start_is_told():
+    box = langevin_playground(catalogue()["square"].density, n_chains=30)
+    *_, (_, _, _, scatter, _), stage, message = parts(box)
+    place = stage.figure.axes[0].get_position()
+    stage._handle_custom_msg({"x": place.x0 + 0.01 * place.width, "y": 1 - place.y0 - 0.01 * place.height}, [])
+    assert "p = 0 at a place that was clicked" in message.value
+    scatter.click()
+    assert message.value == "" and "quarter weights" in stage.alt and "Of 100,000 draws: 0.25" in stage.alt

@@ -241,9 +241,26 @@ def test_scales_are_held_while_the_noise_moves_and_not_from_law_to_law():
     assert now[0] == pytest.approx(longest * ratio, rel=0.01)
     assert now[1] == black and now[2] == pytest.approx(black * ratio, rel=0.05)
     noise.value = next(v for _, v in noise.options if v >= 0.1)  # longer scores are cut, and said
-    assert seen()[0] == pytest.approx(longest) and "or more" in stage.figure.texts[0].get_text()
+    assert seen()[0] == pytest.approx(longest) and stage.figure.texts[0].get_text().count("or more") == 2
+    assert "longest arrow here" in stage.figure.texts[0].get_text()
     hold.value = False
     assert seen()[0] == pytest.approx(longest) and "or more" not in stage.figure.texts[0].get_text()
     hold.value = True
     density.value = "wide"
     assert seen()[2] == pytest.approx(seen()[1])
+
+
+def test_a_law_that_cannot_be_drawn_from_is_shown_without_draws():
+    class Formula(Density):
+        def log_prob(self, x, sigma=0.0):
+            v = 1 + sigma**2
+            return -x.square().sum(-1) / (2 * v) - math.log(2 * math.pi * v)
+
+        def score(self, x, sigma=0.0):
+            return -x / (1 + sigma**2)
+
+    _, _, samples, _, _, stage, numbers, message = parts(score_explorer(Formula()))
+    assert "Formula has no sample" in message.value and "<b>" in numbers.value
+    assert float(stage.figure.axes[0].images[0].get_array().max()) > 0.1
+    samples.value = False
+    assert message.value == ""

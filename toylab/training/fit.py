@@ -155,7 +155,7 @@ def fit(
         rate, share = now.unbind()
         losses = loss(trained, draw(), generator=generator)
         optimiser.zero_grad()  # here, where it also clears what a failed recording has left
-        (slope * losses).sum().backward()  # of each network by itself; a backward(slope) loads sympy
+        losses.backward(slope.expand_as(losses))  # of each network by itself
         optimiser.step(rate)
         averaged._include(share)
         return losses.detach().mean(-1)

@@ -103,19 +103,23 @@ class LangevinPicture:
             )
             lines = np.stack([weights - error, weights + error, np.full(len(weights), np.nan)], -1)
             row.errors.set_data(np.repeat(np.arange(len(weights)), 3), lines.ravel())
-            numbers = f"variance {run.variance:.3g}, exact {self.variance:.3g}; accepted {run.acceptance:.0%}"
+            numbers = (
+                f"variance {run.variance:.3g}, {self.regions.known} {self.variance:.3g}; accepted {run.acceptance:.0%}"
+            )
             row.titles[-3].set_text(f"{run.name}, step {run.n_steps:,}")
             row.titles[-2].set_text(f"visited {run.since}")
             row.titles[-1].set_text(numbers if run.in_modes.any() else "press play")
         return self._describe(runs)
 
     def _describe(self, runs: Sequence[Run]) -> str:
+        kind, known = self.regions.kind, self.regions.known
         rows = (
-            f"{run.name} after {run.n_steps} steps: mode weights {', '.join(f'{w:.2f}' for w in run.weights)}; "
-            f"variance in a mode {run.variance:.3g}; acceptance {run.acceptance:.2f}."
+            f"{run.name} after {run.n_steps} steps: {kind} weights {', '.join(f'{w:.2f}' for w in run.weights)}; "
+            f"variance in a {kind} {run.variance:.3g}; acceptance {run.acceptance:.2f}."
             for run in runs
         )
-        return " ".join([*rows, f"Exact: {', '.join(f'{w:.2f}' for w in self.truth)}; {self.variance:.3g}."])
+        right = f"{', '.join(f'{w:.2f}' for w in self.truth)}; {self.variance:.3g}."
+        return " ".join([*rows, f"{known.capitalize()}: {right}"])
 
 
 def _with_gaps(trail: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

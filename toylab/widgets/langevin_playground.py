@@ -106,7 +106,10 @@ def langevin_playground(
         g, n = generator(seed.value), target.n_most
         x = start_of(target, n, extent, g)
         if starts:
-            x = torch.tensor(starts, device="cpu").repeat(-(-n // len(starts)), 1)[:n]
+            places = torch.tensor(starts, device="cpu")
+            if not target.density.log_prob(places).isfinite().all():
+                raise ValueError("p = 0 at a place that was clicked, where no chain can start: press start everywhere.")
+            x = places.repeat(-(-n // len(starts)), 1)[:n]
         chosen = controls.read()
         if chosen.sampler == ANNEALED and target.not_noised:
             raise ValueError(f"annealed Langevin needs the noised laws: {target.not_noised}")

@@ -23,6 +23,7 @@ class Regions:
         centres: from which square distances are measured, shape [K, 2].
         variance: mean square distance per axis of the law from the centre of its part.
         part_of: the part of each point [n, 2], shape [n].
+        kind: "mode" or "quarter".
         known: how shares and variance are known, in words.
     """
 
@@ -32,6 +33,7 @@ class Regions:
     centres: Tensor
     variance: float
     part_of: Callable[[Tensor], Tensor]
+    kind: str
     known: str
 
 
@@ -47,6 +49,7 @@ def regions_of(density: Density) -> Regions:
             centres=density.means,
             variance=float(variances @ density.weights),
             part_of=lambda x: density.posterior(x).argmax(-1),
+            kind="mode",
             known="exact",
         )
     x = density.sample((N_DRAWS,), generator=torch.Generator().manual_seed(0)).double()
@@ -66,5 +69,6 @@ def regions_of(density: Density) -> Regions:
         centres=middle.expand(4, 2),
         variance=float((x - middle).square().sum(-1).mean()) / 2,
         part_of=quarter,
+        kind="quarter",
         known=f"of {N_DRAWS:,} draws",
     )

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 import ipywidgets
 import numpy as np
+import torch
 from matplotlib.axes import Axes
+from torch import Tensor
 
 from toylab._internal import validate
 from toylab._internal.random import normal_like
@@ -92,7 +94,7 @@ def score_explorer(
             fit_noise()
             if density.value not in drawn_in:
                 drawn_in[density.value] = cells_in_time(p, noise.value, extent, CELLS)
-            clean = p.sample((_DOTS if samples.value else 0,), generator=g).double()
+            clean, lacking = _draws(p, _DOTS if samples.value else 0, g)
             reading = picture.draw(
                 p,
                 noise.value,
@@ -111,6 +113,8 @@ def score_explorer(
                 f"({reading.mean[0]:.2f}, {reading.mean[1]:.2f})."
             )
             stage.show()
+            if lacking:  # after all that is known was drawn
+                raise TypeError(lacking)
 
     def on_click(_: Axes, x: float, y: float) -> None:
         nonlocal point
@@ -134,6 +138,17 @@ def score_explorer(
     replace_previous("score_explorer", box)
     answer_beside_cells(box)
     return box
+
+
+def _draws(density: Density, n: int, generator: torch.Generator) -> tuple[Tensor, str]:
+    """n draws, and "": or none, and what a law says that cannot be drawn from."""
+    none = torch.zeros(0, 2, dtype=torch.float64, device="cpu")
+    if n == 0:
+        return none, ""
+    try:
+        return density.sample((n,), generator=generator).double(), ""
+    except (TypeError, NotImplementedError) as error:
+        return none, str(error)
 
 
 def _table(reading: Reading, sigma: float) -> str:

@@ -82,8 +82,9 @@ class ScorePicture:
         self.here.set_data([point[0]], [point[1]])
         self.mean.set_data([reading.mean[0]], [reading.mean[1]])
         self.arrow.set_positions(point, reading.mean)
-        more = " or more" if largest > 1.001 * self.longest else ""
+        cut, darker = largest > 1.001 * self.longest, float(p.max()) > 1.001 * self.top
         self.caption.set_text(
-            f"an arrow of full length: a score of {self.longest:.3g}{more}; shades up to p = {self.top:.2g}"
+            f"longest arrow here {largest:.3g}; full length: {self.longest:.3g}{' or more' if cut else ''}; "
+            f"shades up to p = {self.top:.2g}{' or more' if darker else ''}"
         )
         return reading
