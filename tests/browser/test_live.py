@@ -311,7 +311,7 @@ def test_the_keyboard_alone(playground):
     page.keyboard.press("Space")
     page.get_by_label("noise σ", exact=True).focus()
     page.keyboard.press("ArrowRight")
-    assert page.evaluate("() => window.toylab().state().sigma") == 0.05
+    page.wait_for_function("() => window.toylab().state().sigma === 0.05")
     assert "sigma=0.05" in page.url and "start=1.2,2.4" in page.url
 
 
@@ -533,7 +533,7 @@ def test_the_editor_by_keyboard(editor):
     assert state(page)["modes"][0]["weight"] == 1
     page.get_by_label("noise σ", exact=True).focus()
     page.keyboard.press("End")
-    assert state(page)["sigma"] == 10
+    page.wait_for_function("() => window.toylab().state().sigma === 10")
 
 
 def test_points_are_drawn(editor):

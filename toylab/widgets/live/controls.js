@@ -24,7 +24,8 @@ function field(label, control, ...more) {
   return { element, control, say: (text) => { message.textContent = text; } };
 }
 
-// A slider over the numbers of a list, so that what it shows is exactly one of them.
+// A slider over the numbers of a list, so that what it shows is exactly one of them. While it is dragged, the last value
+// before each frame is told, and none on the way.
 export function slider(label, values, value, onChange, show = String) {
   const control = make("input", { type: "range", min: 0, max: values.length - 1, step: 1 });
   const shown = make("output");
@@ -35,11 +36,17 @@ export function slider(label, values, value, onChange, show = String) {
     shown.textContent = show(now);
     control.setAttribute("aria-valuetext", show(now));
   };
+  let waiting = false;
   control.addEventListener("input", () => {
     const now = values[control.value];
     shown.textContent = show(now);
     control.setAttribute("aria-valuetext", show(now));
-    onChange(now);
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      onChange(values[control.value]);
+    });
   });
   made.set(value);
   return made;
