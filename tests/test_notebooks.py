@@ -143,7 +143,6 @@ LINES_OF_A_CELL = 12
 # Lessons with longer cells: the list may only shrink
 LONG_CELLS = {
     "07_from_scores_to_diffusion", "08_errata", "09_bug_museum", "11_bring_your_own",
-    "14_likelihood_and_energies",
 }  # fmt: skip
 
 
@@ -185,7 +184,6 @@ UNREADABLE = {
     "07_from_scores_to_diffusion",
     "08_errata",
     "11_bring_your_own",
-    "14_likelihood_and_energies",
 }
 
 
