@@ -142,8 +142,7 @@ def test_private_names_are_found():
 LINES_OF_A_CELL = 12
 # Lessons with longer cells: the list may only shrink
 LONG_CELLS = {
-    "07_from_scores_to_diffusion", "08_errata", "09_bug_museum", "11_bring_your_own",
-    "14_likelihood_and_energies",
+    "08_errata", "09_bug_museum", "11_bring_your_own",
 }  # fmt: skip
 
 
@@ -182,10 +181,8 @@ def is_undocumented(name):
 
 # Lessons that lay out code by hand, nest texts, or import what is not documented: the list may only shrink
 UNREADABLE = {
-    "07_from_scores_to_diffusion",
     "08_errata",
     "11_bring_your_own",
-    "14_likelihood_and_energies",
 }
 
 
