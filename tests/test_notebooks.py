@@ -141,9 +141,7 @@ def test_private_names_are_found():
 
 LINES_OF_A_CELL = 12
 # Lessons with longer cells: the list may only shrink
-LONG_CELLS = {
-    "08_errata", "09_bug_museum", "11_bring_your_own",
-}  # fmt: skip
+LONG_CELLS = {"08_errata", "09_bug_museum", "11_bring_your_own"}
 
 
 def long_cells(path):

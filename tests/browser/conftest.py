@@ -86,7 +86,8 @@ def lab(tmp_path_factory, browser):  # without a browser none is started
     server.wait(20)
     log.close()
     said = (root / "lab.log").read_text()  # of the kernels too: an error in a widget's handler is told only there
-    assert "Traceback" not in said, said
+    # a kernel that is shut down while it sends says so too, in a traceback through its own files alone
+    assert not [part for part in said.split("Traceback")[1:] if "/toylab/" in part], said
 
 
 @pytest.fixture(scope="module")
