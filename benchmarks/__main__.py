@@ -63,6 +63,7 @@ def _speed(options: argparse.Namespace) -> int:
             )
             if not options.quiet:
                 tqdm.write(speed.said(line))
+                sys.stdout.flush()  # each row as soon as it is there, in a file or a pipe as well
     except KeyboardInterrupt:
         interrupted = True
     finally:

@@ -102,8 +102,10 @@ def test_ctrl_c_leaves_what_is_measured(tmp_path):
     """It goes to the whole group of processes, as from a terminal; a training that it reaches would seem to be done."""
     call = [sys.executable, "-m", "benchmarks", "speed", "--only", "seeds", "--share", "0.3", "--out", str(tmp_path)]
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # as a pipe is
     with subprocess.Popen(
         call,
+        env=buffered,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
