@@ -17,7 +17,7 @@ from toylab.densities.quadrature import expectation
 from toylab.networks import ScoreMLP
 from toylab.objectives import Denoising, Sliced
 from toylab.score import value_and_jvp
-from toylab.sde import VE, VP
+from toylab.sde import VP
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make test-browser")
 CHROMIUM = os.environ.get("TOYLAB_CHROMIUM") or next(
@@ -51,7 +51,7 @@ def context():
 def maths(context):
     """Calls JavaScript in which all modules are known."""
     page = context.new_page()
-    names = "GaussianMixture, Generator, VE, VP, uniform, geometric, newRun, advance, count, weights, varianceInModes"
+    names = "GaussianMixture, Generator, VP, uniform, geometric, newRun, advance, count, weights, varianceInModes"
     page.evaluate(f"() => {{ {live.script('playground')}\nObject.assign(window, {{ {names} }}); }}")
     yield lambda code, *given: page.evaluate(code, *given)
     page.close()
@@ -111,12 +111,13 @@ def test_the_random_numbers_are_those_of_torch(maths, seed):
         torch.testing.assert_close(torch.tensor(values, dtype=torch.float64), exact, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize(("name", "sde"), [("VE(0.05, 20)", VE(0.05, 20.0)), ("VP()", VP())])
-def test_the_sdes(maths, name, sde):
-    t = np.linspace(max(sde.t_min, 1e-3), 1, 50)
+def test_the_sde(maths):
+    sde, t = VP(), np.linspace(0.001, 1, 50)
     found = maths(
-        f"(times) => {{ const s = new {name};"
-        "return times.map((t) => [s.alpha(t), s.sigma(t), s.drift(t), s.diffusion(t)]); }",
+        """(times) => {
+            const s = new VP();
+            return times.map((t) => [s.alpha(t), s.sigma(t), s.drift(t), s.diffusion(t)]);
+        }""",
         t.tolist(),
     )
     unit = torch.ones(2, dtype=torch.float64)
@@ -231,22 +232,37 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def playground(context, folder):
-    """Opens the playground at an address; afterwards no error was said."""
+def opened(context, folder, name):
+    """Yields what opens an instrument at an address; afterwards no error was said."""
     page = context.new_page()
     failures = []
     page.on("pageerror", lambda error: failures.append(str(error)))
     page.on("console", lambda line: failures.append(line.text) if line.type in {"error", "warning"} else None)
 
     def open_at(address=""):
-        page.goto((folder / "playground.html").as_uri() + address)
+        page.goto("about:blank")  # or only the address would change
+        page.goto((folder / f"{name}.html").as_uri() + address)
         page.wait_for_function("() => window.toylab && window.toylab()")
         return page
 
     yield open_at
     page.close()
     assert failures == []
+
+
+@pytest.fixture
+def playground(context, folder):
+    yield from opened(context, folder, "playground")
+
+
+@pytest.fixture
+def editor(context, folder):
+    yield from opened(context, folder, "editor")
+
+
+@pytest.fixture
+def trainer(context, folder):
+    yield from opened(context, folder, "trainer")
 
 
 def panel(page, key):
@@ -266,7 +282,9 @@ ADDRESSES = {  # and after how many steps: HMC's long walks double a rounding er
     "mala": ("density=two_near_modes&n=300&seed=4294967295&sigma=0.5&a=mala:0.4:1&b=mala:3:1", 87),
     "hmc": ("density=two_modes&n=300&seed=5&a=hmc:0.1:1&b=hmc:0.02:1", 12),
     "annealed": ("density=two_far_modes&n=200&seed=7&start=1,2;-3,0.5&a=annealed_langevin:0.01:1&b=mala:0.1:1", 87),
+    "noised": ("density=two_far_modes&n=200&sigma=0.7&a=annealed_langevin:0.02:1&b=langevin:0.05:0.25", 60),
     "diffusion": ("density=two_modes&n=200&seed=1&a=reverse_sde:120:1&b=probability_flow:90:1", 87),
+    "noised diffusion": ("density=ring&n=200&sigma=0.5&a=reverse_sde:50:1&b=probability_flow:40:1", 40),
 }  # fmt: skip
 
 
@@ -354,6 +372,7 @@ def test_a_state_survives_its_address(playground):
         ("start=1,2;x,y", "start is “1,2;x,y”"),
         ("start=" + ";".join(["1,1"] * 201), "up to 200 places"),
         ("b=langevin:0:1", "b is “langevin:0:1”"),
+        ("a=mala:0.1:0.5", "such as langevin:0.05:1; that of the others is 1"),
     ],
 )
 def test_an_address_edited_by_hand(playground, address, said):
@@ -427,25 +446,6 @@ def contrast(page, selector):
     parts = [np.array([float(v) for v in c[c.index("(") + 1 : -1].split(",")[:3]]) / 255 for c in colours]
     linear = [np.where(c <= 0.03928, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722] for c in parts]
     return (max(linear) + 0.05) / (min(linear) + 0.05)
-
-
-@pytest.fixture
-def editor(context, folder):
-    """Opens the editor at an address; afterwards no error was said."""
-    page = context.new_page()
-    failures = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.on("console", lambda line: failures.append(line.text) if line.type in {"error", "warning"} else None)
-
-    def open_at(address=""):
-        page.goto("about:blank")
-        page.goto((folder / "editor.html").as_uri() + address)
-        page.wait_for_function("() => window.toylab && window.toylab()")
-        return page
-
-    yield open_at
-    page.close()
-    assert failures == []
 
 
 def state(page):
@@ -547,6 +547,19 @@ def test_points_are_drawn(editor):
     assert editor("#" + page.url.split("#")[1]).evaluate("() => window.toylab().state().points.length") == n
     page.get_by_role("button", name="back to modes").click()
     assert state(page)["points"] == [] and page.get_by_label("weight").is_visible()
+
+
+def test_what_is_drawn_takes_the_place_of_a_picture(editor, tmp_path):
+    page = editor("#modes=1,0,0,1,1,0&sigma=0.5")
+    values = np.where(np.arange(80)[:, None] < 60, 0, 255) * np.ones((1, 80))
+    page.get_by_label("a picture as a density").set_input_files(picture(tmp_path / "dark.png", values))
+    page.wait_for_function("() => window.toylab().state().points.length > 400")
+    page.get_by_role("button", name="draw points").click()
+    drag(page, (-3, -3), (3, 3))
+    n = len(state(page)["points"])
+    assert 5 <= n < 400
+    p, x = density_of(page), torch.zeros(2, dtype=torch.float64)
+    assert f"{n} points" in page.locator(".numbers").inner_text() and p.log_prob(x).isfinite()
 
 
 def picture(path, values):
@@ -695,25 +708,6 @@ def test_the_constant_and_the_divergence_are_exact(learning, name, sigma):
     assert found[0] == pytest.approx(objective.offset(p), rel=1e-3, abs=1e-3)
     assert found[1] == pytest.approx(float(exact), rel=1e-2)  # beyond the square lies 0.0003 of the noised law
     assert found[2] == pytest.approx(1, abs=1e-3)
-
-
-@pytest.fixture
-def trainer(context, folder):
-    """Opens the training at an address; afterwards no error was said."""
-    page = context.new_page()
-    failures = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.on("console", lambda line: failures.append(line.text) if line.type in {"error", "warning"} else None)
-
-    def open_at(address=""):
-        page.goto("about:blank")
-        page.goto((folder / "trainer.html").as_uri() + address)
-        page.wait_for_function("() => window.toylab && window.toylab()")
-        return page
-
-    yield open_at
-    page.close()
-    assert failures == []
 
 
 def divergence(page):

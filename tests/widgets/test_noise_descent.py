@@ -15,7 +15,7 @@ PAPER = "two far modes, as in the paper"
 
 def test_a_descent_is_annealed_langevin_with_alpha_a_share_of_sigma_squared():
     ladder, density = Ladder(PAPER, 5, 20.0, 0.5, 20, 0.2), DENSITIES[PAPER]
-    chains, trace = descend(density, ladder, 200, EXTENT, torch.Generator().manual_seed(3))
+    chains, trace = descend(density, regions_of(density), ladder, 200, EXTENT, torch.Generator().manual_seed(3))
     g = torch.Generator().manual_seed(3)
     x = uniform_start(200, EXTENT, generator=g)
     same = annealed_langevin(

@@ -98,9 +98,9 @@ class LangevinPicture:
             weights = np.nan_to_num(run.weights)
             for bar, height in zip(row.bars, weights, strict=True):
                 bar.set_height(height)
-            error = (
-                np.sqrt(weights * (1 - weights) / max(len(run.x), 1)) if run.in_modes.any() else np.zeros(len(weights))
-            )
+            n = len(run.x)
+            smooth = (n * weights + 1) / (n + 2)  # as metrics.mode_weights: an empty mode is not known exactly
+            error = np.sqrt(smooth * (1 - smooth) / n) * run.in_modes.any()
             lines = np.stack([weights - error, weights + error, np.full(len(weights), np.nan)], -1)
             row.errors.set_data(np.repeat(np.arange(len(weights)), 3), lines.ravel())
             numbers = (

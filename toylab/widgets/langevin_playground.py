@@ -67,7 +67,7 @@ def langevin_playground(
         densities: by name, or one alone, any of them of your own; None takes ready ones. Of a Gaussian mixture the
             shares of its modes are shown, of another law those of its four quarters. Points and curves are sampled
             with a little noise.
-        n_chains: of each sampler; slow laws have fewer.
+        n_chains: of each sampler.
         extent: the square that is shown, in which the chains start.
     """
     densities = check_densities(DENSITIES if densities is None else densities)
@@ -103,13 +103,13 @@ def langevin_playground(
 
     def begin(controls: _SamplerControls, target: Target) -> Run:
         """One sampler at step 0 of the density, start and settings now chosen."""
-        g, n = generator(seed.value), target.n_most
-        x = start_of(target, n, extent, g)
+        g = generator(seed.value)
+        x = start_of(target, n_chains, extent, g)
         if starts:
             places = torch.tensor(starts, device="cpu")
             if not target.density.log_prob(places).isfinite().all():
                 raise ValueError("p = 0 at a place that was clicked, where no chain can start: press start everywhere.")
-            x = places.repeat(-(-n // len(starts)), 1)[:n]
+            x = places.repeat(-(-n_chains // len(starts)), 1)[:n_chains]
         chosen = controls.read()
         if chosen.sampler == ANNEALED and target.not_noised:
             raise ValueError(f"annealed Langevin needs the noised laws: {target.not_noised}")

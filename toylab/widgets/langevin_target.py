@@ -13,7 +13,7 @@ from toylab.widgets.known import refusal
 from toylab.widgets.regions import Regions, regions_of
 
 LITTLE_NOISE = 0.1  # for points and curves, which have no density of their own
-SECONDS = 0.03  # that a step of all chains may take
+SECONDS = 0.1  # of a step of all chains, from which on it is told
 _PROBE = 50  # points that are timed
 
 
@@ -24,20 +24,18 @@ class Target:
     Attributes:
         density: with a density and a score at sigma = 0.
         regions: whose shares are counted.
-        n_most: chains that make a step in time.
         words: what is to be known about it, "" for nothing.
         not_noised: why its noised laws are not known, "" if they are.
     """
 
     density: Density
     regions: Regions
-    n_most: int
     words: str
     not_noised: str
 
 
 def target_of(density: Density, n_chains: int) -> Target:
-    """The law, or with ``LITTLE_NOISE`` where it has no density; with fewer chains where it is slow."""
+    """The law, or with ``LITTLE_NOISE`` where it has no density; ``words`` say where n_chains make a step slowly."""
     words = []
     if refusal(density, 0.0):
         density = density.noised(LITTLE_NOISE)
@@ -46,10 +44,10 @@ def target_of(density: Density, n_chains: int) -> Target:
     density.score(x[:1])  # what is computed once for all points
     begun = time.perf_counter()
     density.score(x)
-    n_most = min(n_chains, max(20, int(SECONDS * _PROBE / (time.perf_counter() - begun))))
-    if n_most < n_chains:
-        words.append(f"its score takes long: {n_most} chains")
-    return Target(density, regions_of(density), n_most, "; ".join(words), refusal(density, 1.0))
+    seconds = (time.perf_counter() - begun) * n_chains / _PROBE
+    if seconds > SECONDS:
+        words.append(f"a step of {n_chains} chains takes about {seconds:.1g} s: give fewer by n_chains=")
+    return Target(density, regions_of(density), "; ".join(words), refusal(density, 1.0))
 
 
 def start_of(target: Target, n: int, extent: Extent, generator: torch.Generator) -> Tensor:

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from toylab.densities import Density, GaussianMixture
-from toylab.metrics import Extent, ModeWeightTrace, mode_weight_trace
+from toylab.densities import Density
+from toylab.metrics import Extent, ModeWeightTrace
 from toylab.samplers import Chains, annealed_langevin, uniform_start
 from toylab.schedules import geometric
-from toylab.widgets.regions import Regions, regions_of
+from toylab.widgets.regions import Regions
 
 EXTENT: Extent = (-8.0, 8.0, -8.0, 8.0)
 
@@ -36,9 +37,9 @@ class Ladder:
 
 
 def descend(
-    density: Density, ladder: Ladder, n_chains: int, extent: Extent, generator: torch.Generator
+    density: Density, regions: Regions, ladder: Ladder, n_chains: int, extent: Extent, generator: torch.Generator
 ) -> tuple[Chains, ModeWeightTrace]:
-    """Annealed Langevin down the ladder from a uniform start, and the shares of the modes after each level.
+    """Annealed Langevin down the ladder from a uniform start, and the share of each part after each level.
 
     Raises:
         ValueError: if chains diverge.
@@ -53,18 +54,17 @@ def descend(
             f"{int(chains.diverged.sum())} of {n_chains} chains diverged, the first at step "
             f"{int(chains.diverged_at[chains.diverged].min())}: take a smaller step size α / σ²."
         )
-    return chains, shares_by_level(chains, density)
+    return chains, shares_by_level(chains, regions)
 
 
-def shares_by_level(chains: Chains, density: Density) -> ModeWeightTrace:
-    """The weights of the modes at each frame; of a law that is no mixture the shares of its quarters."""
-    if isinstance(density, GaussianMixture):
-        return mode_weight_trace(chains, density)
-    part = regions_of(density).part_of(chains.path.double())
-    weights = torch.nn.functional.one_hot(part, 4).double().mean(1)
-    moved = torch.zeros(len(part), dtype=torch.float64)
+def shares_by_level(chains: Chains, regions: Regions) -> ModeWeightTrace:
+    """The share of each part at each frame, with its binomial error, and how many chains have changed theirs."""
+    part, n = regions.part_of(chains.path.double()), chains.path.shape[1]
+    weights = functional.one_hot(part, len(regions.shares)).double().mean(1)
+    moved = torch.zeros(len(part), dtype=torch.float64, device=part.device)
     moved[1:] = (part[1:] != part[:-1]).double().mean(1)
-    errors = (weights * (1 - weights) / part.shape[1]).sqrt()
+    smooth = (n * weights + 1) / (n + 2)  # as metrics.mode_weights: an empty part does not claim to be known exactly
+    errors = (smooth * (1 - smooth) / n).sqrt()
     return ModeWeightTrace(torch.as_tensor(chains.labels), weights, errors, moved)
 
 

@@ -97,7 +97,7 @@ def noise_ladder(
         run.disabled = True
         with show_errors(message):
             ladder = read_ladder()
-            chains, trace = descend(densities[ladder.density], ladder, n_chains, extent, generator(seed.value))
+            chains, trace = descend(picture.density, picture.regions, ladder, n_chains, extent, generator(seed.value))
             stage.alt = f"{picture.show_ladder(ladder)} {picture.show_descent(ladder, chains, trace)}"
             stage.put(picture.figure, picture.moving)
         run.disabled = False

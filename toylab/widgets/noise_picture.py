@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from toylab import plotting
-from toylab.densities import Density, GaussianMixture
+from toylab.densities import Density
 from toylab.metrics import Extent, ModeWeightTrace, histogram
 from toylab.samplers import Chains
 from toylab.schedules import overlap
@@ -26,9 +26,7 @@ class LadderPicture:
         self.regions = regions_of(density)
         self.mode = int(self.regions.shares.argmax())
         self.exact = float(self.regions.shares[self.mode])
-        self.part = (
-            "larger mode" if isinstance(density, GaussianMixture) else f"quarter {self.regions.names[self.mode]}"
-        )
+        self.part = "larger mode" if self.regions.kind == "mode" else f"quarter {self.regions.names[self.mode]}"
         with plotting.look():
             self.figure = off_screen(12.0, 4.7)
             bands, course, ends = self.figure.subplots(1, 3)
@@ -86,9 +84,9 @@ class LadderPicture:
         self.image.set_data(ends)
         self.image.set_clim(0.0, float(ends.max()))
         variance = variance_in_parts(chains.samples, self.regions)
-        weight = f"{share[-1]:.3f} ± {error:.3f}, exact {self.exact:.3f}, by level {decided}"
+        weight = f"{share[-1]:.3f} ± {error:.3f}, {self.regions.known} {self.exact:.3f}, by level {decided}"
         width = f"variance {variance:.2f}, law at σ_L: {self.regions.variance + ladder.last**2:.2f}"
         self.titles[1].set_text(weight)
         self.titles[2].set_text(width)
-        where = "In a mode" if isinstance(self.density, GaussianMixture) else "About the middle"
+        where = "In a mode" if self.regions.kind == "mode" else "About the middle"
         return f"Share of the {self.part} {weight}. {where}: {width}."

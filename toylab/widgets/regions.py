@@ -38,7 +38,7 @@ class Regions:
 
 
 def regions_of(density: Density) -> Regions:
-    """The modes of a Gaussian mixture, exactly; of another law the quarters about its mean, by draws of it."""
+    """The modes of a Gaussian mixture, exactly; of another law the quarters about its median, by draws of it."""
     if isinstance(density, GaussianMixture):
         K = len(density.weights)
         variances = density.covariances.diagonal(dim1=-2, dim2=-1).mean(-1)

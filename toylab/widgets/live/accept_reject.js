@@ -1,7 +1,7 @@
 // Chains that carry log p and the score of where they are, and go to a proposal with probability min(1, e^logRatio).
 
 export function stateAt(law, x) {
-  const n = x.length / 2, state = { x, score: new Float64Array(2 * n), logProb: new Float64Array(n), accepted: 0 };
+  const n = x.length / 2, state = { x, score: new Float64Array(2 * n), logProb: new Float64Array(n) };
   law.score(x, state.score, state.logProb);
   return state;
 }
@@ -19,6 +19,5 @@ export function acceptReject(state, place, score, logProb, logRatio, generator, 
     }
     state.logProb[i] = logProb[i];
   }
-  state.accepted = accepted;
   return accepted;
 }

@@ -83,6 +83,13 @@ export function choice(label, options, value, onChange) {
   return made;
 }
 
+// The list of those lessons {name: {title, state}} whose density is known; none is chosen at first.
+export function lessonList(lessons, isKnown, open) {
+  const known = Object.entries(lessons).filter(([, { state }]) => isKnown(state.density));
+  const options = { "": "choose…", ...Object.fromEntries(known.map(([name, { title }]) => [name, title])) };
+  return choice("lesson", options, "", (name) => name && open(name));
+}
+
 export function button(words, title, onClick) {
   return make("button", { type: "button", title, onclick: onClick }, words);
 }

@@ -1,6 +1,6 @@
 // The density editor: modes that are dragged and stretched, or points that are drawn; their noised law under the hand.
 import { number, places, readAddress, writeAddress } from "./address.js";
-import { button, choice, make, numberBox, slider } from "./controls.js";
+import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
 import { EDITOR_LESSONS } from "./editor_lessons.js";
 import {
   EXTENT, mixtureOf, modesRule, MOST_MODES, MOST_POINTS, PLACES, pythonOf, rounded, WEIGHTS, WIDTHS,
@@ -30,8 +30,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   const numbers = make("p", { class: "numbers" }), python = make("pre", { tabindex: 0 });
   const sample = make("a", {}, "sample it in the playground");
 
-  const lesson = choice("lesson", { "": "choose…", ...Object.fromEntries(Object.entries(EDITOR_LESSONS).map(([name, { title }]) => [name, title])) },
-    "", (name) => name && openLesson(name));
+  const lesson = lessonList(EDITOR_LESSONS, () => true, openLesson);
   const sigma = slider("noise σ", LEVELS_OF_NOISE, state.sigma, (value) => change({ sigma: value }));
   const which = choice("mode", {}, "", (name) => { chosen = Number(name); show(); });
   const of = (name) => (value) => changeMode({ [name]: value });
@@ -60,6 +59,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     state = { ...state, ...changed };
     lesson.set("");
     question.textContent = "";
+    say("");
     show();
     onState(writeAddress({ ...state, points: weights ? [] : state.points }, rules));
   }
@@ -73,7 +73,6 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     }
     const [x, y] = state.at[0] ?? [0, 0];
     chosen = state.modes.length;
-    say("");
     change({ modes: [...state.modes, { weight: 1, x, y, s1: 0.6, s2: 0.6, angle: 0 }] });
   }
 
@@ -82,7 +81,6 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
       say("One mode is left, without which there is no density: add another first.");
       return;
     }
-    say("");
     change({ modes: state.modes.filter((_, k) => k !== chosen) });
   }
 
@@ -188,14 +186,15 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     drag(place);
   });
   plane.canvas.addEventListener("pointermove", (event) => { if (held) drag(plane.place(event).map(rounded)); });
-  plane.canvas.addEventListener("pointerup", () => { held = null; });
+  for (const end of ["pointerup", "pointercancel"]) plane.canvas.addEventListener(end, () => { held = null; });
 
   function drag(place) {
     const [x, y] = place, mode = state.modes[chosen];
     if (held.points) {
-      if (state.points.length >= MOST_POINTS) say(`${MOST_POINTS} points are drawn, as many as the page shows.`);
-      else change({ points: [...(weights ? [] : state.points), place] });
+      const drawn = weights ? [] : state.points; // those of a picture give way to what is drawn
       weights = null;
+      if (drawn.length < MOST_POINTS) change({ points: [...drawn, place] });
+      else say(`${MOST_POINTS} points are drawn, as many as the page shows.`);
     } else if (held.cross) change({ at: [place] });
     else if (held.mode !== undefined) changeMode({ x: clamp(x, EXTENT[0], EXTENT[1]), y: clamp(y, EXTENT[2], EXTENT[3]) });
     else {
@@ -227,8 +226,8 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
       if (!found) say("The picture is of one shade: where it is darker, more points are put, so give one with something on it.");
       else {
         ({ weights } = found);
-        say("The picture is not part of the address.");
         change({ points: found.points });
+        say("The picture is not part of the address.");
       }
     } catch {
       say(`“${given.name}” cannot be read as a picture: give a PNG or JPEG.`);

@@ -38,20 +38,9 @@ export class GaussianMixture {
     return x;
   }
 
-  // mean [2] and covariance [xx, xy, yy] of the whole
-  moments() {
-    const mean = [0, 0], spread = [0, 0, 0];
-    this.means.forEach(([x, y], k) => {
-      mean[0] += this.weights[k] * x;
-      mean[1] += this.weights[k] * y;
-    });
-    this.means.forEach(([x, y], k) => {
-      const [a, b, c] = this.covariances[k], u = x - mean[0], v = y - mean[1], w = this.weights[k];
-      spread[0] += w * (a + u * u);
-      spread[1] += w * (b + u * v);
-      spread[2] += w * (c + v * v);
-    });
-    return { mean, covariance: spread };
+  // the mixture of X + sigma Z, to be noised further
+  blurred(sigma) {
+    return new GaussianMixture(this.weights, this.means, this.covariances.map(([a, b, c]) => [a + sigma ** 2, b, c + sigma ** 2]));
   }
 }
 

@@ -17,15 +17,14 @@ export class Plane {
     this.canvas.setAttribute("role", "application");
   }
 
-  // as many pixels as the canvas has on the screen; true if that has changed
+  // as many pixels as the canvas has on the screen
   fit() {
     const scale = Math.min(window.devicePixelRatio || 1, 2);
     const width = Math.round(this.canvas.clientWidth * scale), height = Math.round(this.canvas.clientHeight * scale);
-    if (!width || (width === this.canvas.width && height === this.canvas.height)) return false;
+    if (!width || (width === this.canvas.width && height === this.canvas.height)) return;
     this.canvas.width = width;
     this.canvas.height = height;
     this.unit = scale; // a pixel of the page
-    return true;
   }
 
   pixel(x, y) {

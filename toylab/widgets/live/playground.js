@@ -1,13 +1,14 @@
 // The sampler playground: two samplers on one density, from the same start, on the same random numbers.
 import { number, oneOf, places, readAddress, readNumber, whole, writeAddress } from "./address.js";
-import { button, choice, make, numberBox, slider } from "./controls.js";
+import { clock, mayMove } from "./clock.js";
+import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
 import { GaussianMixture } from "./mixture.js";
 import { modesRule, ownLaw } from "./own_law.js";
 import { clamp, densityOn, letter, Plane } from "./plane.js";
 import { LESSONS } from "./playground_lessons.js";
 import {
-  acceptance, adjusts, advance, arrived, CELLS, count, countedFrom, exactVariance, fromNoise, nCounted, nDiverged, newRun,
-  SAMPLERS, varianceInModes, visited, weights,
+  acceptance, advance, arrived, CELLS, count, countedFrom, exactVariance, nCounted, nDiverged, newRun, SAMPLERS,
+  varianceInModes, visited, weights,
 } from "./playground_run.js";
 import { pythonLines } from "./python_lines.js";
 import { Generator } from "./random.js";
@@ -27,13 +28,14 @@ const setting = {
   read: (text) => {
     const [sampler, amount, heat] = text.split(":");
     if (!Object.hasOwn(SAMPLERS, sampler)) return undefined;
-    const temperature = readNumber(heat ?? "1", 0, 2), [least, most] = fromNoise(sampler) ? TIMES : STEP_SIZES;
-    const value = readNumber(amount ?? "", least, most);
-    if (value === undefined || temperature === undefined || (fromNoise(sampler) && !Number.isInteger(value))) return undefined;
-    return { sampler, temperature, stepSize: fromNoise(sampler) ? 0.1 : value, nTimes: fromNoise(sampler) ? value : 200 };
+    const { fromNoise, temperature: warm } = SAMPLERS[sampler], temperature = readNumber(heat ?? "1", ...(warm ? [0, 2] : [1, 1]));
+    const value = readNumber(amount ?? "", ...(fromNoise ? TIMES : STEP_SIZES));
+    if (value === undefined || temperature === undefined || (fromNoise && !Number.isInteger(value))) return undefined;
+    return { sampler, temperature, stepSize: fromNoise ? 0.1 : value, nTimes: fromNoise ? value : 200 };
   },
-  write: ({ sampler, stepSize, nTimes, temperature }) => `${sampler}:${fromNoise(sampler) ? nTimes : stepSize}:${temperature}`,
-  wanted: "a sampler, its step size (or number of steps) and a temperature, such as langevin:0.05:1",
+  write: ({ sampler, stepSize, nTimes, temperature }) =>
+    `${sampler}:${SAMPLERS[sampler].fromNoise ? nTimes : stepSize}:${temperature}`,
+  wanted: "a sampler, its step size (or number of steps) and a temperature, such as langevin:0.05:1; that of the others is 1",
 };
 
 // root: where it is shown; laws: {name: {title, weights, means, covariances, extent}}; address: the state to begin with
@@ -50,7 +52,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
     ?? { ...LESSONS.wide.state, density: Object.keys(laws)[0] };
   const asked = readAddress(address, rules);
   let state = { play: "", ...first, ...(own ? { density: "own" } : {}), ...asked.state };
-  let playing = false, owed = 0, frame = 0, request = 0;
+  let owed = 0, frame = 0;
 
   const page = make("div", { class: "toylab-live" });
   const said = make("p", { class: "message", role: "status" });
@@ -58,17 +60,20 @@ export function playground(root, laws, address = "", onState = () => {}) {
   const say = (text) => { said.textContent = text; };
 
   const panels = ["a", "b"].map((key) => makePanel(key));
-  const lesson = choice("lesson", { "": "choose…", ...titles(LESSONS, laws) }, "", (name) => name && openLesson(name));
+  const isKnown = (name) => Object.hasOwn(laws, name);
+  const lesson = lessonList(LESSONS, isKnown, openLesson);
   const density = choice("density", Object.fromEntries(Object.entries(laws).map(([name, law]) => [name, law.title])),
     state.density, (name) => change({ density: name }));
   const sigma = slider("noise σ", SIGMAS, state.sigma, (value) => change({ sigma: value }));
   const n = numberBox("chains", [1, MOST_CHAINS], state.n, (value) => change({ n: value }), { whole: true });
   const seed = numberBox("seed", [0, LARGEST_SEED], state.seed, (value) => change({ seed: value }), { whole: true });
   const speed = slider("steps a frame", SPEEDS, state.speed, (value) => { state.speed = value; tell(); });
-  const play = button("play", "both samplers; Space on a picture", () => setPlaying(!playing));
+  const play = button("play", "both samplers; Space on a picture", () => setPlaying(!time.running));
   const once = button("step", "one step of both", () => { setPlaying(false); move(1); draw(); describe(); });
   const again = button("start again", "the same start and the same random numbers", start);
   const everywhere = button("start everywhere", "forget the places that were clicked or drawn", () => change({ start: [] }));
+
+  const time = clock(play, ["play", "pause"], tick, describe);
 
   page.append(
     make("div", { class: "row" }, lesson.element, density.element, sigma.element),
@@ -119,6 +124,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
       if (drawing) place(drawing.places);
       drawing = null;
     });
+    canvas.addEventListener("pointercancel", () => { drawing = null; });
     canvas.addEventListener("blur", () => { plane.at = null; draw(); });
     canvas.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -129,7 +135,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
         plane.at = [clamp(x + way[0] * (right - left), left, right), clamp(y + way[1] * (top - bottom), bottom, top)];
         draw();
       } else if (event.key === "Enter" && plane.at) place([rounded(plane.at)]);
-      else if (event.key === " ") setPlaying(!playing);
+      else if (event.key === " ") setPlaying(!time.running);
       else return;
       event.preventDefault();
       event.stopPropagation(); // or the notebook would take the key for itself
@@ -138,14 +144,15 @@ export function playground(root, laws, address = "", onState = () => {}) {
 
   function place(added) {
     const start = [...state.start, ...added];
-    if (start.length > MOST_PLACES) say(`A start has at most ${MOST_PLACES} places: the first of them are kept.`);
     change({ start: start.slice(0, MOST_PLACES) });
+    if (start.length > MOST_PLACES) say(`A start has at most ${MOST_PLACES} places: the first of them are kept.`);
   }
 
   function change(changed) {
     state = { ...state, ...changed };
     lesson.set("");
     question.textContent = "";
+    say("");
     start();
     tell();
   }
@@ -166,17 +173,17 @@ export function playground(root, laws, address = "", onState = () => {}) {
   // both samplers at step 0 of the state
   function start() {
     const { weights: w, means, covariances, extent } = laws[state.density];
-    const target = new GaussianMixture(w, means, covariances);
+    const target = new GaussianMixture(w, means, covariances).blurred(state.sigma);
     for (const panel of panels) {
-      const mine = state[panel.key], generator = new Generator(state.seed);
+      const mine = state[panel.key], generator = new Generator(state.seed), { fromNoise, temperature } = SAMPLERS[mine.sampler];
       for (const name of ["sampler", "stepSize", "nTimes", "temperature"]) panel[name].set(mine[name]);
-      panel.stepSize.element.hidden = fromNoise(mine.sampler);
-      panel.nTimes.element.hidden = !fromNoise(mine.sampler);
-      panel.temperature.element.hidden = mine.sampler !== "langevin"; // the others are defined with their noise only
-      const everywhere = fromNoise(mine.sampler) ? () => gaussianStart(state.n, 1, generator) : () => uniformStart(state.n, extent, generator);
-      const x = state.start.length ? startAt(state.n, state.start) : everywhere();
+      panel.stepSize.element.hidden = fromNoise;
+      panel.nTimes.element.hidden = !fromNoise;
+      panel.temperature.element.hidden = !temperature; // the others are defined with their noise only
+      const anywhere = () => (fromNoise ? gaussianStart(state.n, 1, generator) : uniformStart(state.n, extent, generator));
+      const x = state.start.length ? startAt(state.n, state.start) : anywhere();
       panel.plane.extent = panel.visited.extent = extent;
-      panel.run = newRun({ ...mine, density: target, sigma: state.sigma, generator, extent }, x);
+      panel.run = newRun({ ...mine, density: target, generator, extent }, x);
       panel.shown = null;
       panel.trail = [];
     }
@@ -212,22 +219,17 @@ export function playground(root, laws, address = "", onState = () => {}) {
     draw();
     frame += 1;
     if (panels.every(({ run }) => arrived(run))) setPlaying(false);
-    if (playing) request = requestAnimationFrame(tick);
   }
 
+  // what has arrived begins anew
   function setPlaying(now) {
     if (now && panels.every(({ run }) => arrived(run))) start();
-    playing = now;
-    play.textContent = now ? "pause" : "play";
-    play.setAttribute("aria-pressed", now);
-    cancelAnimationFrame(request);
-    if (now) request = requestAnimationFrame(tick);
-    else describe();
+    time.set(now);
   }
 
   function draw() {
     const colours = coloursOf(page);
-    for (const panel of panels) drawPanel(panel, colours, frame % 6 === 0 || !playing);
+    for (const panel of panels) drawPanel(panel, colours, frame % 6 === 0 || !time.running);
   }
 
   function drawPanel(panel, colours, numbersToo) {
@@ -243,9 +245,8 @@ export function playground(root, laws, address = "", onState = () => {}) {
     plane.clear();
     plane.trails(panel.trail, colours.trail);
     plane.points(run.x, run.n > 1500 ? 2 : 3, colours.found);
-    run.density.means.forEach((mean, k) => {
-      if (run.density.means.length <= 26 && run.density.means.length > 1) plane.text(letter(k), ...run.law.K ? [run.law.mx[k], run.law.my[k]] : mean, colours.ink);
-    });
+    const { K, mx, my } = run.law;
+    for (let k = 0; K > 1 && K <= 26 && k < K; k++) plane.text(letter(k), mx[k], my[k], colours.ink);
     for (const [x, y] of state.start) plane.cross(x, y, colours.error);
     if (plane.at) plane.cross(...plane.at, colours.ink);
     if (!numbersToo) return;
@@ -264,7 +265,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
       const found = nCounted(run) ? weights(run) : [];
       const which = `${key.toUpperCase()}, ${SAMPLERS[run.sampler].name} on ${laws[state.density].title}`;
       plane.canvas.setAttribute("aria-label", `Chains of sampler ${which}. ${words(run, found)} Arrow keys move a cross, Enter starts all chains there, Space plays.`);
-      visited.canvas.setAttribute("aria-label", `Where the chains of ${which} have been since ${run.since}.`);
+      visited.canvas.setAttribute("aria-label", `Where the chains of ${which} have been since step ${countedFrom(run)}.`);
       bars.setAttribute("aria-label", run.density.weights.map((w, k) =>
         `Mode ${letter(k)}: exact ${w.toFixed(3)}${found[k] ? `, found ${text(found[k], 3)}` : ""}.`).join(" "));
       numbers.textContent = words(run, found);
@@ -279,8 +280,9 @@ export function playground(root, laws, address = "", onState = () => {}) {
   }
   start();
   if (asked.refused.length) say(`In the address ${asked.refused.join("; ")}. The rest is as asked.`);
-  if (!address) openLesson(lessonOf(laws));
-  if (state.play === "1" && !window.matchMedia("(prefers-reduced-motion: reduce)").matches) setPlaying(true);
+  const opening = Object.keys(LESSONS).find((name) => isKnown(LESSONS[name].state.density));
+  if (!address && opening) openLesson(opening);
+  if (state.play === "1" && mayMove()) setPlaying(true);
   return {
     panels, setPlaying, state: () => state,
     remove: () => {
@@ -291,15 +293,12 @@ export function playground(root, laws, address = "", onState = () => {}) {
   };
 }
 
-const titles = (lessons, laws) => Object.fromEntries(Object.entries(lessons)
-  .filter(([, { state }]) => Object.hasOwn(laws, state.density)).map(([name, { title }]) => [name, title]));
-const lessonOf = (laws) => Object.keys(titles(LESSONS, laws))[0];
 const text = ({ value, standardError }, digits) => `${value.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
 
 // what a run has found, beside what is exact
 function words(run, found) {
   const parts = [`${run.nSteps} step${run.nSteps === 1 ? "" : "s"}${run.since === "the start" ? "" : `, ${run.since}`}`];
-  if (adjusts(run.sampler) && run.nSteps) parts.push(`accepted ${(100 * acceptance(run)).toFixed(1)} %`);
+  if (SAMPLERS[run.sampler].adjusts && run.nSteps) parts.push(`accepted ${(100 * acceptance(run)).toFixed(1)} %`);
   if (found.length) {
     if (found.length > 1 && found.length <= 3) {
       parts.push(`weights ${found.map((w, k) => `${letter(k)} ${text(w, 3)} (exact ${run.density.weights[k].toFixed(3)})`).join(", ")}`);

@@ -13,24 +13,26 @@ export const LEAPFROGS = 10;
 export const CELLS = 50; // per side, of the histogram of what is visited
 
 const levelOf = (step) => LEVELS[Math.min(Math.max(Math.floor(step / STEPS_PER_LEVEL), 0), LEVELS.length - 1)];
-const stays = { stage: () => "the start", law: (run) => run.density.noised(run.sigma) };
+const stays = { stage: () => "the start", law: (run) => run.density.noised(0) };
 const fallsInTime = {
+  fromNoise: true,
   stage: (run) => `t = ${run.times[run.nSteps].toFixed(3)}`,
   law: (run) => run.density.moved(run.sde.alpha(run.times[run.nSteps]), run.sde.sigma(run.times[run.nSteps])),
 };
 
-// stage and law: since when the chains should have one law, and which; step: from x to the next
+// stage and law: since when the chains should have one law, and which; step: from x to the next. adjusts: it accepts or
+// rejects; fromNoise: it runs along times, from N(0, I); temperature: its noise can be turned down
 export const SAMPLERS = {
   langevin: {
-    name: "Langevin", ...stays,
+    name: "Langevin", temperature: true, ...stays,
     step: (run) => langevinStep(run.law, run.x, run.stepSize, run.temperature, run.generator, run.work),
   },
   mala: {
-    name: "MALA", ...stays,
+    name: "MALA", adjusts: true, ...stays,
     step: (run) => malaStep(run.law, run.state, run.stepSize, run.generator, run.work),
   },
   hmc: {
-    name: `HMC, ${LEAPFROGS} leapfrogs`, ...stays,
+    name: `HMC, ${LEAPFROGS} leapfrogs`, adjusts: true, ...stays,
     step: (run) => hmcStep(run.law, run.state, run.stepSize, LEAPFROGS, run.generator, run.work),
   },
   annealed_langevin: {
@@ -39,7 +41,7 @@ export const SAMPLERS = {
     law: (run) => run.density.noised(levelOf(run.nSteps - 1)),
     step: (run) => {
       const sigma = levelOf(run.nSteps), alpha = run.stepSize * (sigma / LEVELS[LEVELS.length - 1]) ** 2;
-      langevinStep(run.density.noised(sigma), run.x, alpha, run.temperature, run.generator, run.work);
+      langevinStep(run.density.noised(sigma), run.x, alpha, 1, run.generator, run.work);
     },
   },
   reverse_sde: {
@@ -57,24 +59,22 @@ export const SAMPLERS = {
     },
   },
 };
-export const fromNoise = (sampler) => sampler === "reverse_sde" || sampler === "probability_flow";
-export const adjusts = (sampler) => sampler === "mala" || sampler === "hmc";
 
-// A run at step 0. settings: sampler, density, sigma, stepSize, nTimes, temperature, generator, extent; x [2n]
+// A run at step 0. settings: sampler, density, stepSize, nTimes, temperature, generator, extent; x [2n]
 export function newRun(settings, x) {
   const run = { ...settings, x, n: x.length / 2, nSteps: 0, accepted: 0, work: workspace(x.length / 2), sde: new VP() };
   run.times = uniform(1, run.sde.tMin, run.nTimes + 1);
   enter(run);
-  if (adjusts(run.sampler)) run.state = stateAt(run.law, x);
+  if (SAMPLERS[run.sampler].adjusts) run.state = stateAt(run.law, x);
   return run;
 }
 
 // a diffusion ends at its last time
-export const arrived = (run) => fromNoise(run.sampler) && run.nSteps === run.nTimes;
+export const arrived = (run) => SAMPLERS[run.sampler].fromNoise && run.nSteps === run.nTimes;
 
 export function advance(run) {
   if (arrived(run)) return;
-  run.accepted += SAMPLERS[run.sampler].step(run) ?? run.n;
+  run.accepted += SAMPLERS[run.sampler].step(run) ?? 0; // of samplers that adjust, how many chains went
   run.nSteps += 1;
   if (SAMPLERS[run.sampler].stage(run) !== run.since) enter(run);
 }
@@ -179,7 +179,7 @@ export function exactVariance(run) {
   }, 0);
 }
 
-// share of the proposals kept
+// share of the proposals kept, of samplers that adjust
 export const acceptance = (run) => run.accepted / (run.n * run.nSteps);
 
 // how many chains have left for ever

@@ -1,12 +1,12 @@
 // The lines of Python that give the chains of a run: the same stream of random numbers, the same formulas.
-import { fromNoise, LEAPFROGS, LEVELS, STEPS_PER_LEVEL } from "./playground_run.js";
+import { LEAPFROGS, LEVELS, SAMPLERS, STEPS_PER_LEVEL } from "./playground_run.js";
 
 const last = LEVELS.length - 1;
 const ladder = `sigmas = geometric(${LEVELS[0].toFixed(1)}, ${LEVELS[last].toFixed(1)}, ${LEVELS.length}).tolist()`;
 
 const CALLS = {
   langevin: ({ stepSize, temperature, nSteps }) => [["samplers", "langevin"],
-    `x = langevin(p.score, x, step_size=${stepSize}, n_steps=${nSteps}, temperature=${temperature.toFixed(1)}, generator=g).samples`],
+    `x = langevin(p.score, x, step_size=${stepSize}, n_steps=${nSteps}, temperature=${temperature}, generator=g).samples`],
   mala: ({ stepSize, nSteps }) => [["samplers", "mala"],
     `x = mala(p.log_prob, p.score, x, step_size=${stepSize}, n_steps=${nSteps}, generator=g).samples`],
   hmc: ({ stepSize, nSteps }) => [["samplers", "hmc"],
@@ -22,14 +22,14 @@ const CALLS = {
     + "x = probability_flow(VP(), p.score, x, times).samples"],
 };
 
-// run: as from newRun; start: the places it began from, none for everywhere; python: the density in Python; seed
-export function pythonLines(run, { start, python, seed, extent }) {
-  const imports = [["densities", python.split("(")[0]]], lines = [`p = ${python}${run.sigma > 0 ? `.noised(${run.sigma})` : ""}`];
+// run: as from newRun; start: the places it began from, none for everywhere; python: the density in Python; sigma: its noise; seed
+export function pythonLines(run, { start, python, seed, sigma, extent }) {
+  const imports = [["densities", python.split("(")[0]]], lines = [`p = ${python}${sigma > 0 ? `.noised(${sigma})` : ""}`];
   lines.push(`g = torch.Generator().manual_seed(${seed})`);
   if (start.length) {
     const places = `torch.tensor([${start.map(([x, y]) => `[${x}, ${y}]`).join(", ")}], dtype=torch.float64)`;
     lines.push(`x = ${places}.repeat(${Math.ceil(run.n / start.length)}, 1)[:${run.n}]`);
-  } else if (fromNoise(run.sampler)) {
+  } else if (SAMPLERS[run.sampler].fromNoise) {
     imports.push(["samplers", "gaussian_start"]);
     lines.push(`x = gaussian_start(${run.n}, 1.0, dtype=torch.float64, generator=g)`);
   } else {

@@ -2,20 +2,6 @@
 //
 // Source: Song et al. 2021 (arXiv:2011.13456), section 3 and appendix B.
 
-// variance exploding: alpha = 1, sigma = sigmaMin (sigmaMax / sigmaMin)^t
-export class VE {
-  constructor(sigmaMin, sigmaMax) {
-    this.sigmaMin = sigmaMin;
-    this.sigmaMax = sigmaMax;
-    this.tMin = 0;
-  }
-  alpha() { return 1; }
-  sigma(t) { return this.sigmaMin * (this.sigmaMax / this.sigmaMin) ** t; }
-  drift() { return 0; }
-  diffusion(t) { return this.sigma(t) * Math.sqrt(2 * Math.log(this.sigmaMax / this.sigmaMin)); }
-  priorStd() { return this.sigmaMax; }
-}
-
 // variance preserving: f = -beta/2, g^2 = beta, beta linear in time; alpha = e^(-B/2), sigma^2 = 1 - e^(-B)
 export class VP {
   constructor(betaMin = 0.1, betaMax = 20, tMin = 0.001) {
@@ -29,5 +15,4 @@ export class VP {
   sigma(t) { return Math.sqrt(-Math.expm1(-this.integral(t))); }
   drift(t) { return -0.5 * this.beta(t); }
   diffusion(t) { return Math.sqrt(this.beta(t)); }
-  priorStd() { return 1; }
 }

@@ -1,6 +1,7 @@
 // Training in the tab: a small network learns a score, beside the exact one and the exact Fisher divergence.
 import { number, oneOf, readAddress, whole, writeAddress } from "./address.js";
-import { button, choice, make, numberBox, slider } from "./controls.js";
+import { clock, mayMove } from "./clock.js";
+import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
 import { drawCurves } from "./curves.js";
 import { GaussianMixture } from "./mixture.js";
 import { densityOn, gridPoints, Plane } from "./plane.js";
@@ -22,7 +23,7 @@ export function trainer(root, laws, address = "", onState = () => {}) {
   };
   const asked = readAddress(address, rules), first = TRAINER_LESSONS.learns.state;
   let state = { play: "", ...first, density: Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0], ...asked.state };
-  let run = null, playing = false, request = 0;
+  let run = null;
 
   const page = make("div", { class: "toylab-live" });
   const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question" });
@@ -30,8 +31,7 @@ export function trainer(root, laws, address = "", onState = () => {}) {
   const field = new Plane([-5, 5, -5, 5], ""), error = new Plane([-5, 5, -5, 5], "");
   const curve = make("canvas", { class: "curve", role: "img" }), numbers = make("p", { class: "numbers" });
 
-  const lesson = choice("lesson", { "": "choose…", ...Object.fromEntries(Object.entries(TRAINER_LESSONS)
-    .filter(([, one]) => Object.hasOwn(laws, one.state.density)).map(([name, { title }]) => [name, title])) }, "", (name) => name && openLesson(name));
+  const lesson = lessonList(TRAINER_LESSONS, (name) => Object.hasOwn(laws, name), openLesson);
   const controls = {
     density: choice("density", Object.fromEntries(Object.entries(laws).map(([name, law]) => [name, law.title])), state.density,
       (density) => change({ density })),
@@ -43,9 +43,11 @@ export function trainer(root, laws, address = "", onState = () => {}) {
     rate: numberBox("learning rate", RATES, state.rate, (rate) => change({ rate })),
     seed: numberBox("seed", [0, LARGEST], state.seed, (seed) => change({ seed }), { whole: true }),
   };
-  const play = button("train", "or pause", () => setPlaying(!playing));
-  const once = button("step", "one step of Adam", () => { setPlaying(false); move(1); measure(run); draw(); });
+  const play = button("train", "or pause", () => time.set(!time.running));
+  const once = button("step", "one step of Adam", () => { time.set(false); move(1); measure(run); draw(); });
   const again = button("start again", "the same weights, data and random numbers", start);
+
+  const time = clock(play, ["train", "pause"], tick, describe);
 
   page.append(
     make("div", { class: "row" }, lesson.element, controls.density.element, controls.objective.element, controls.sigma.element), question,
@@ -104,16 +106,6 @@ export function trainer(root, laws, address = "", onState = () => {}) {
   function tick() {
     move(50);
     draw();
-    if (playing) request = requestAnimationFrame(tick);
-  }
-
-  function setPlaying(now) {
-    playing = now;
-    play.textContent = playing ? "pause" : "train";
-    play.setAttribute("aria-pressed", playing);
-    cancelAnimationFrame(request);
-    if (playing) request = requestAnimationFrame(tick);
-    else describe();
   }
 
   function draw() {
@@ -133,7 +125,7 @@ export function trainer(root, laws, address = "", onState = () => {}) {
       { points: run.divergences, colour: colours.error, words: "J, exact" },
     ], colours.ink);
     numbers.textContent = words();
-    if (!playing) describe();
+    if (!time.running) describe();
   }
 
   // as often as J is measured: it costs as much
@@ -164,11 +156,11 @@ export function trainer(root, laws, address = "", onState = () => {}) {
   start();
   if (asked.refused.length) say(`In the address ${asked.refused.join("; ")}. The rest is as asked.`);
   if (!address && Object.hasOwn(laws, first.density)) openLesson("learns");
-  if (state.play === "1" && !window.matchMedia("(prefers-reduced-motion: reduce)").matches) setPlaying(true);
+  if (state.play === "1" && mayMove()) time.set(true);
   return {
-    state: () => state, run: () => run, setPlaying,
+    state: () => state, run: () => run,
     remove: () => {
-      setPlaying(false);
+      time.set(false);
       observer.disconnect();
       page.remove();
     },
