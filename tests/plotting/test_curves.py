@@ -61,6 +61,8 @@ def test_values_over_many_powers_of_ten_are_not_written_on_top_of_each_other():
 
 
 def test_colours_are_given_one_to_a_curve():
+    meant = {plotting.EXACT, plotting.LEARNED, plotting.ERROR}
+    assert not meant & {c.lines[0].get_color() for c in plotting.curves(X, FOUND).containers}
     ax = plotting.curves(X, FOUND, colors=[plotting.LEARNED, "black", plotting.OTHER])
     assert [c.lines[0].get_color() for c in ax.containers] == [plotting.LEARNED, "black", plotting.OTHER]
 

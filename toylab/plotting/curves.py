@@ -13,14 +13,14 @@ from toylab._internal.display import short
 from toylab.metrics import Estimate
 from toylab.plotting.axes import axes_of, color_of
 from toylab.plotting.finite import note_left_out
-from toylab.plotting.style import ERROR, EXACT, LEARNED, NEUTRAL, OTHER
+from toylab.plotting.style import EXACT, FURTHER, NEUTRAL, OTHER
 from toylab.training import Spread
 
 # one number for each x; or a function of x, which is drawn on a fine grid
 Values: TypeAlias = Sequence[Estimate | Spread | float] | Tensor | np.ndarray
 Curve: TypeAlias = Values | Callable[[Tensor], Tensor]
 
-_COLORS = (NEUTRAL, LEARNED, OTHER, ERROR)
+_COLORS = (NEUTRAL, OTHER, *FURTHER)  # those without a meaning of their own: exact, learned and error have theirs
 _MARKS, _LINES = "os^D", ("-", "--", "-.", ":")
 _AXES = ("", "x", "y", "xy")
 _FINE = 300  # points at which a function is drawn
@@ -50,7 +50,8 @@ def curves(
             the greatest, and returns as many.
         truth: drawn as a dashed level line.
         log: which axes are logarithmic: "", "x", "y" or "xy". What is drawn there must be greater than 0.
-        colors: of the measured curves, one each.
+        colors: of the measured curves, one each; None takes those that have no meaning of their own. What is learned is
+            LEARNED.
         ax: where to draw; None makes a figure.
 
     Raises:

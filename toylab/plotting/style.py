@@ -16,6 +16,7 @@ LEARNED = "#D55E00"  # vermilion: learned by a network
 ERROR = "#661144"  # wine: the difference of the two
 OTHER = "#009E73"  # green: a second family of learned things, where two are compared
 NEUTRAL = "#555555"  # data and everything else
+FURTHER = ("#CC79A7", "#E69F00")  # third and fourth families, where more than two are compared
 
 
 def _part_of(name: str, low: float, high: float) -> Colormap:
