@@ -76,6 +76,7 @@ INSTRUMENTS = {
     "playground": Instrument("playground", "Two samplers side by side"),
     "trainer": Instrument("trainer", "A network learns a score"),
     "editor": Instrument("editor", "A density and its score, by hand"),
+    "film": Instrument("film", "A diffusion under three scores"),
 }
 
 

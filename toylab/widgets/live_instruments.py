@@ -56,6 +56,10 @@ class _Editor(_Live):
     _esm = live.script("editor") + _RENDER.format(name="editor")
 
 
+class _Film(_Live):
+    _esm = live.script("film") + _RENDER.format(name="film")
+
+
 Mixtures = Mapping[str, GaussianMixture]
 
 
@@ -77,6 +81,16 @@ def live_trainer(densities: Mixtures | None = None, *, address: str = "") -> any
         address: what is set at first, as in the address of the page, such as "#objective=sliced&nData=20".
     """
     return _Trainer(laws=_laws(densities), address=_address(address))
+
+
+def live_film(densities: Mixtures | None = None, *, address: str = "") -> anywidget.AnyWidget:
+    """A diffusion in the browser under the exact score, that of a data set, and one that is learned there from it.
+
+    Args:
+        densities: Gaussian mixtures by name; None takes those of ``live.LAWS``.
+        address: what is set at first, as in the address of the page, such as "#density=ring&way=sde&nData=20".
+    """
+    return _Film(laws=_laws(densities), address=_address(address))
 
 
 def live_editor(*, address: str = "") -> anywidget.AnyWidget:

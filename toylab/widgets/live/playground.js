@@ -2,6 +2,7 @@
 import { number, oneOf, places, readAddress, readNumber, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
+import { withError } from "./estimate.js";
 import { GaussianMixture } from "./mixture.js";
 import { modesRule, ownLaw } from "./own_law.js";
 import { clamp, densityOn, letter, Plane } from "./plane.js";
@@ -267,7 +268,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
       plane.canvas.setAttribute("aria-label", `Chains of sampler ${which}. ${words(run, found)} Arrow keys move a cross, Enter starts all chains there, Space plays.`);
       visited.canvas.setAttribute("aria-label", `Where the chains of ${which} have been since step ${countedFrom(run)}.`);
       bars.setAttribute("aria-label", run.density.weights.map((w, k) =>
-        `Mode ${letter(k)}: exact ${w.toFixed(3)}${found[k] ? `, found ${text(found[k], 3)}` : ""}.`).join(" "));
+        `Mode ${letter(k)}: exact ${w.toFixed(3)}${found[k] ? `, found ${withError(found[k], 3)}` : ""}.`).join(" "));
       numbers.textContent = words(run, found);
       python.textContent = pythonLines(run, { ...state, ...laws[state.density] });
     }
@@ -293,18 +294,16 @@ export function playground(root, laws, address = "", onState = () => {}) {
   };
 }
 
-const text = ({ value, standardError }, digits) => `${value.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
-
 // what a run has found, beside what is exact
 function words(run, found) {
   const parts = [`${run.nSteps} step${run.nSteps === 1 ? "" : "s"}${run.since === "the start" ? "" : `, ${run.since}`}`];
   if (SAMPLERS[run.sampler].adjusts && run.nSteps) parts.push(`accepted ${(100 * acceptance(run)).toFixed(1)} %`);
   if (found.length) {
     if (found.length > 1 && found.length <= 3) {
-      parts.push(`weights ${found.map((w, k) => `${letter(k)} ${text(w, 3)} (exact ${run.density.weights[k].toFixed(3)})`).join(", ")}`);
+      parts.push(`weights ${found.map((w, k) => `${letter(k)} ${withError(w, 3)} (exact ${run.density.weights[k].toFixed(3)})`).join(", ")}`);
     }
     if (countedFrom(run) > 1) parts.push(`counted since step ${countedFrom(run)}`);
-    parts.push(`variance in a mode ${text(varianceInModes(run), 3)} (exact ${exactVariance(run).toFixed(3)})`);
+    parts.push(`variance in a mode ${withError(varianceInModes(run), 3)} (exact ${exactVariance(run).toFixed(3)})`);
   }
   const left = nDiverged(run);
   if (left) parts.push(`${left} of ${run.n} chains have left for ever: take a smaller step`);

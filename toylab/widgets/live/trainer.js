@@ -120,10 +120,11 @@ export function trainer(root, laws, address = "", onState = () => {}) {
     if (run.drawnAt !== run.divergences.length || run.inColour !== colours.ink) shadeErrors(colours);
     error.clear(false);
     const below = run.losses.some(([, loss]) => loss <= 0) ? " (where above 0)" : "";
+    const lastStep = Math.max(100, run.nSteps);
     drawCurves(curve, [
       { points: run.losses, colour: colours.ink, words: `loss + constant${below}`, dash: true },
       { points: run.divergences, colour: colours.error, words: "J, exact" },
-    ], colours.ink);
+    ], colours.ink, { from: [0, "0"], to: [lastStep, `${lastStep} steps`] });
     numbers.textContent = words();
     if (!time.running) describe();
   }
