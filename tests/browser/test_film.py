@@ -144,19 +144,21 @@ def said(page, title):
 
 
 def test_the_numbers_beside_the_pictures(film):
-    """Weights and the way to the nearest datum at the end, from the points themselves."""
-    page = made(film(f"#{TWO}&frame=100"))
+    """Weights and the way to the nearest datum, at t = 0.18, from the points themselves."""
+    page = made(film(f"#{TWO}&frame=60"))
+    t = page.evaluate("() => window.toylab().film().times[60]")
+    alpha, sigma = float(VP().alpha(t)), float(VP().sigma(t))
     p = live.LAWS["two_far_modes"].density
     data = tensor(page.evaluate("() => [...window.toylab().film().data]")).view(-1, 2)
     titles = {"exact": "the exact score", "empirical": "the score of the data", "learned": "a learned score"}
     for name, title in titles.items():
-        x = tensor(page.evaluate(f"() => [...window.toylab().film().columns.{name}.path[100]]")).view(-1, 2)
+        x = tensor(page.evaluate(f"() => [...window.toylab().film().columns.{name}.path[60]]")).view(-1, 2)
         text = said(page, title)
-        shares = p.scaled(float(VP().alpha(0.001))).noised(float(VP().sigma(0.001))).posterior(x)[:, 0]
+        shares = p.scaled(alpha).noised(sigma).posterior(x)[:, 0]
         value, error = map(float, text.split("weights A ")[1].split(" (")[0].split(" ± "))
         assert value == pytest.approx(float(shares.mean()), abs=1e-3)
         assert error == pytest.approx(float(shares.std()) / 50**0.5, abs=1e-3)
-        near = torch.cdist(x / float(VP().alpha(0.001)), data).amin(-1).quantile(0.5)
+        near = torch.cdist(x / alpha, data).amin(-1).quantile(0.5)
         assert float(text.split("in the median: ")[1].split(";")[0].rstrip(".")) == pytest.approx(float(near), rel=0.06)
 
 

@@ -1,7 +1,7 @@
 // Fully connected layers W_L a(... a(W_1 x + b_1) ...) + b_L and their derivatives by hand: forwards along directions v,
 // (grad s)(x) v, and backwards from both to the weights.
 export class Layers {
-  // sizes: of the input, of each layer; activation: a, a' and a''
+  // sizes: of the input, of each layer; activation: a and a', and a'' if there are to be directions
   constructor(sizes, activation, generator) {
     this.activation = activation;
     this.layers = sizes.slice(1).map((nOut, l) => {
@@ -66,7 +66,6 @@ export const softplus = {
 export const silu = {
   a: (x) => x * logistic(x),
   slope: (x) => logistic(x) * (1 + x * (1 - logistic(x))),
-  bend: (x) => logistic(x) * (1 - logistic(x)) * (2 + x * (1 - 2 * logistic(x))),
 };
 
 // A score network s(x) with softplus layers: toylab.networks.ScoreMLP, with the same initial weights for the same seed.
