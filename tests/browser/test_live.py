@@ -491,6 +491,15 @@ def drag(page, start, end):
     page.mouse.up()
 
 
+def test_a_mode_is_stretched_along_its_angle(editor):
+    """Two standard deviations of 2 along 30 degrees, counted from x to y, and 0.5 across."""
+    covariance = density_of(editor("#modes=1,0,0,2,0.5,30&sigma=0")).covariances[0]
+    along = torch.tensor([3**0.5 / 2, 0.5], dtype=torch.float64)
+    across = torch.tensor([-0.5, 3**0.5 / 2], dtype=torch.float64)
+    exact = 4 * torch.outer(along, along) + 0.25 * torch.outer(across, across)
+    torch.testing.assert_close(covariance, exact, rtol=1e-6, atol=1e-6)
+
+
 def test_modes_are_dragged_stretched_added_and_removed(editor):
     page = editor("#modes=0.5,-2,0,0.8,0.8,0;0.5,2,0,0.8,0.8,0&sigma=0")
     drag(page, (2, 0), (3, 1))
