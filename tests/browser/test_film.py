@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from toylab.networks import NoiseConditionalMLP
 from toylab.objectives import NoiseConditional, UniformTimes
 from toylab.sde import VP, score_at
 
+ROOT = Path(__file__).parents[2]
 TWO = "density=two_far_modes&nData=20&n=50&train=40&seed=3"
 
 
@@ -221,6 +223,26 @@ def test_an_address_edited_by_hand(film, address, words):
     page = film(f"#{address}")
     assert words in page.locator(".toylab-live > .message").inner_text()
     assert page.locator("canvas").count() == 4
+
+
+def test_the_numbers_of_its_lessons(film):
+    """Those that the page about the live lab tells, and the questions: distances to the nearest datum at the end."""
+    text = (ROOT / "docs" / "live.md").read_text()
+    page = made(film())
+    page.get_by_label("time t").press("End")
+    near = {title: distance(page, title) for title in ("the exact score", "the score of the data", "a learned score")}
+    assert list(near.values()) == ["0.22", "0.012", "0.18"]
+    assert "lies 0.22 from the nearest" in text and "0.012 under that of the data" in text and "0.18 under" in text
+    assert "is 0.22 from the nearest of the twenty data" in page.locator(".question").inner_text()
+    page.get_by_label("lesson").select_option(label="Trained for longer: does it copy now?")
+    made(page)
+    page.get_by_label("time t").press("End")
+    assert distance(page, "the exact score") == "0.36" and "where a fresh draw is 0.36 away" in text
+    assert distance(page, "a learned score") == "0.13" and "it is 0.13 where" in text
+
+
+def distance(page, title):
+    return said(page, title).split("in the median: ")[1].split(";")[0].rstrip(".")
 
 
 def test_one_datum_and_one_point(film):

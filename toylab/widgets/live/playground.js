@@ -2,8 +2,8 @@
 import { number, oneOf, places, readAddress, readNumber, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
+import { densityOf, noteOf } from "./densities.js";
 import { withError } from "./estimate.js";
-import { GaussianMixture } from "./mixture.js";
 import { modesRule, ownLaw } from "./own_law.js";
 import { clamp, densityOn, letter, Plane } from "./plane.js";
 import { LESSONS } from "./playground_lessons.js";
@@ -53,11 +53,12 @@ export function playground(root, laws, address = "", onState = () => {}) {
     ?? { ...LESSONS.wide.state, density: Object.keys(laws)[0] };
   const asked = readAddress(address, rules);
   let state = { play: "", ...first, ...(own ? { density: "own" } : {}), ...asked.state };
+  const known = {}; // densities by name, once they are asked for
   let owed = 0, frame = 0;
 
   const page = make("div", { class: "toylab-live" });
   const said = make("p", { class: "message", role: "status" });
-  const question = make("p", { class: "question" });
+  const question = make("p", { class: "question" }), note = make("p", { class: "note" });
   const say = (text) => { said.textContent = text; };
 
   const panels = ["a", "b"].map((key) => makePanel(key));
@@ -78,7 +79,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
 
   page.append(
     make("div", { class: "row" }, lesson.element, density.element, sigma.element),
-    question,
+    question, note,
     make("div", { class: "row" }, play, once, again, everywhere, speed.element, n.element, seed.element),
     make("div", { class: "panels" }, ...panels.map((panel) => panel.element)),
     said,
@@ -173,8 +174,9 @@ export function playground(root, laws, address = "", onState = () => {}) {
 
   // both samplers at step 0 of the state
   function start() {
-    const { weights: w, means, covariances, extent } = laws[state.density];
-    const target = new GaussianMixture(w, means, covariances).blurred(state.sigma);
+    const { extent } = laws[state.density];
+    const target = (known[state.density] ??= densityOf(laws[state.density])).blurred(state.sigma);
+    note.textContent = noteOf(laws[state.density]);
     for (const panel of panels) {
       const mine = state[panel.key], generator = new Generator(state.seed), { fromNoise, temperature } = SAMPLERS[mine.sampler];
       for (const name of ["sampler", "stepSize", "nTimes", "temperature"]) panel[name].set(mine[name]);
@@ -185,6 +187,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
       const x = state.start.length ? startAt(state.n, state.start) : anywhere();
       panel.plane.extent = panel.visited.extent = extent;
       panel.run = newRun({ ...mine, density: target, generator, extent }, x);
+      panel.bars.hidden = target.weights.length === 1; // which is no weight to be found
       panel.shown = null;
       panel.trail = [];
     }
