@@ -229,16 +229,21 @@ def test_the_numbers_of_its_lessons(film):
     """Those that the page about the live lab tells, and the questions: distances to the nearest datum at the end."""
     text = (ROOT / "docs" / "live.md").read_text()
     page = made(film())
-    page.get_by_label("time t").press("End")
+    at_the_end(page)
     near = {title: distance(page, title) for title in ("the exact score", "the score of the data", "a learned score")}
     assert list(near.values()) == ["0.22", "0.012", "0.18"]
     assert "lies 0.22 from the nearest" in text and "0.012 under that of the data" in text and "0.18 under" in text
     assert "is 0.22 from the nearest of the twenty data" in page.locator(".question").inner_text()
     page.get_by_label("lesson").select_option(label="Trained for longer: does it copy now?")
     made(page)
-    page.get_by_label("time t").press("End")
+    at_the_end(page)
     assert distance(page, "the exact score") == "0.36" and "where a fresh draw is 0.36 away" in text
     assert distance(page, "a learned score") == "0.13" and "it is 0.13 where" in text
+
+
+def at_the_end(page):
+    page.get_by_label("time t").press("End")
+    page.wait_for_function("() => window.toylab().state().frame === 100")
 
 
 def distance(page, title):
