@@ -558,6 +558,54 @@ def test_points_are_drawn(editor):
     assert state(page)["points"] == [] and page.get_by_label("weight").is_visible()
 
 
+def test_points_are_drawn_by_keyboard(editor):
+    page = editor("#modes=1,0,0,1,1,0&sigma=0.5&at=0,0")
+    page.get_by_role("button", name="draw points").press("Enter")
+    page.locator("canvas").focus()
+    for key in ("Enter", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    assert state(page)["points"] == [[0, 0], [pytest.approx(0.2), 0]]
+    assert "Enter draws a point there" in page.locator("canvas").get_attribute("aria-label")
+
+
+def test_the_guess_follows_the_pointer(editor):
+    """Over the picture it is that at the pointer, elsewhere that at the cross."""
+    page = editor("#modes=1,-2,0,0.8,0.8,0;1,2,0,0.5,0.5,0&sigma=1&at=0,0")
+    numbers = page.locator(".numbers")
+    at_the_cross = numbers.inner_text()
+    page.mouse.move(*on_plane(page, 1.5, 2))
+    page.wait_for_function("() => document.querySelector('.numbers').textContent.includes('at (1.')")
+    text = numbers.inner_text()
+    x = torch.tensor([float(v) for v in text.split("at (")[1].split(")")[0].split(", ")], dtype=torch.float64)
+    assert x.tolist() == pytest.approx([1.5, 2], abs=0.05)
+    p = density_of(page)
+    guess = [float(v) for v in text.split("x + σ² s = (")[1].split(")")[0].split(", ")]
+    assert guess == pytest.approx((x + p.score(x)).tolist(), rel=0.02)
+    page.mouse.move(2, 2)
+    page.wait_for_function("(words) => document.querySelector('.numbers').textContent === words", arg=at_the_cross)
+    assert state(page)["at"] == [[0, 0]]
+
+
+def test_a_picture_is_dropped(editor, tmp_path):
+    page = editor("#modes=1,0,0,1,1,0&sigma=0.5")
+    file = picture(tmp_path / "dark.png", np.where(np.arange(40)[:, None] < 20, 0, 255) * np.ones((1, 40))).read_bytes()
+    drop = """([bytes, type]) => {
+        const data = new DataTransfer();
+        if (bytes) data.items.add(new File([new Uint8Array(bytes)], 'a.png', { type }));
+        const canvas = document.querySelector('canvas');
+        for (const kind of ['dragover', 'drop']) {
+            const event = new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
+            if (canvas.dispatchEvent(event)) throw new Error(`${kind} is left to the page`);
+        }
+    }"""
+    page.evaluate(drop, [None, ""])
+    assert "What was dropped is no file" in page.locator(".toylab-live > .message").inner_text()
+    page.evaluate(drop, [list(file), "image/png"])
+    page.wait_for_function("() => window.toylab().state().points.length > 300")
+    page.evaluate(drop, [list(b"<svg onload='alert(1)'>"), "image/svg+xml"])
+    page.wait_for_function("() => document.body.innerText.includes('“a.png” cannot be read as a picture')")
+
+
 def test_what_is_drawn_takes_the_place_of_a_picture(editor, tmp_path):
     page = editor("#modes=1,0,0,1,1,0&sigma=0.5")
     values = np.where(np.arange(80)[:, None] < 60, 0, 255) * np.ones((1, 80))
