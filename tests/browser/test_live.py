@@ -663,7 +663,7 @@ def test_an_address_of_the_editor_edited_by_hand(editor, address, said):
 def test_from_the_editor_to_the_playground(editor):
     page = editor("#modes=1,0,0,1,0.5,0;2,3,0,0.5,0.5,0&sigma=0")
     p = density_of(page)
-    page.get_by_role("link", name="sample it in the playground").click()
+    page.get_by_role("link", name="sample it").click()
     page.wait_for_url("**/playground.html*")
     page.get_by_role("button", name="step", exact=True).click()
     assert page.get_by_label("density").input_value() == "own"
@@ -675,6 +675,25 @@ def test_from_the_editor_to_the_playground(editor):
     exec(panel(page, "A").locator("pre").text_content().replace(").samples", ", progress=False).samples"), here := {})
     x = torch.tensor(page.evaluate("() => [...window.toylab().panels[0].run.x]"), dtype=torch.float64).view(-1, 2)
     torch.testing.assert_close(x, here["x"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("link", "page"), [("learn its score", "trainer"), ("film its diffusion", "film")])
+def test_from_the_editor_to_the_others(editor, link, page):
+    editing = editor("#modes=1,0,0,1,0.5,0;2,3,0,0.5,0.5,0&sigma=0")
+    p = density_of(editing)
+    editing.get_by_role("link", name=link).click()
+    editing.wait_for_url(f"**/{page}.html*")
+    editing.wait_for_function("() => window.toylab && window.toylab()")
+    assert editing.get_by_label("density").input_value() == "own"
+    made = "film" if page == "film" else "run"
+    weights, means = editing.evaluate(
+        f"() => {{ const d = window.toylab().{made}().density; return [d.weights, d.means]; }}"
+    )
+    assert weights == pytest.approx(p.weights.tolist())
+    np.testing.assert_allclose(means, p.means.numpy())
+    editing.get_by_label("seed", exact=True).fill("3")
+    editing.get_by_label("seed", exact=True).press("Enter")
+    assert "modes=1,0,0,1,0.5,0;2,3,0,0.5,0.5,0" in editing.url.replace("%3B", ";") and "density=own" in editing.url
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,8 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   const plane = new Plane(EXTENT, "");
   plane.operate();
   const numbers = make("p", { class: "numbers" }), python = make("pre", { tabindex: 0 });
-  const sample = make("a", {}, "sample it in the playground");
+  const pages = { playground: make("a", {}, "sample it"), trainer: make("a", {}, "learn its score"), film: make("a", {}, "film its diffusion") };
+  const links = make("p", { class: "row" }, ...Object.values(pages));
 
   const lesson = lessonList(EDITOR_LESSONS, () => true, openLesson);
   const sigma = slider("noise σ", LEVELS_OF_NOISE, state.sigma, (value) => change({ sigma: value }));
@@ -51,7 +52,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     modeRow,
     make("div", { class: "row" }, draw, clear, make("label", {}, "a picture as a density ", file)),
     make("div", { class: "pictures one" }, plane.canvas),
-    numbers, sample, make("details", {}, make("summary", {}, "the same density in Python"), python), said,
+    numbers, links, make("details", {}, make("summary", {}, "the same density in Python"), python), said,
   );
   root.append(page);
 
@@ -166,8 +167,9 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     }
     numbers.textContent = `${parts.join("; ")}.`;
     plane.canvas.setAttribute("aria-label", `The density and its score. ${numbers.textContent} Arrow keys move the cross, Enter ${drawing ? "draws a point" : "brings the mode"} there.`);
-    sample.hidden = isPoints() || noPages;
-    sample.href = `playground.html#modes=${modesRule.write(state.modes)}&sigma=${Math.min(state.sigma, 5)}`;
+    links.hidden = isPoints() || noPages;
+    for (const [name, link] of Object.entries(pages)) link.href = `${name}.html#modes=${modesRule.write(state.modes)}`;
+    pages.playground.href += `&sigma=${Math.min(state.sigma, 5)}`;
     const kind = isPoints() ? "Points" : "GaussianMixture";
     python.textContent = `from toylab.densities import ${kind}\n\np = ${pythonOf({ ...state, weights })}${noise() > 0 ? `.noised(${noise()})` : ""}`;
   }

@@ -8,6 +8,7 @@ import { FILM_LESSONS } from "./film_lessons.js";
 import { filmPython } from "./film_python.js";
 import { errorAt, making, N_FRAMES, nearestDatum, newFilm, WAYS, weightsAt } from "./film_run.js";
 import { GaussianMixture } from "./mixture.js";
+import { ownRule, withOwn } from "./own_law.js";
 import { densityOn, gridPoints, letter, Plane } from "./plane.js";
 import { coloursOf } from "./theme.js";
 
@@ -21,14 +22,15 @@ const FILM_TRAILS = 24, FILM_TRAIL = 15; // points that leave a trail, and its f
 const TITLES = { exact: "the exact score", empirical: "the score of the data", learned: "a learned score" };
 
 // root: where it is shown; laws: as in the playground; address: the state to begin with; onState: told each new one
-export function film(root, laws, address = "", onState = () => {}) {
+export function film(root, given, address = "", onState = () => {}) {
+  const { laws, modes, first: own } = withOwn(given, address);
   const rules = {
-    density: oneOf(Object.keys(laws)), way: oneOf(Object.keys(WAYS)), nData: whole(1, MOST_POINTS_DATA), n: whole(1, MOST_MOVING),
+    modes: ownRule, density: oneOf(Object.keys(laws)), way: oneOf(Object.keys(WAYS)), nData: whole(1, MOST_POINTS_DATA), n: whole(1, MOST_MOVING),
     train: whole(0, MOST_STEPS), seed: whole(0, LARGEST_FILM_SEED), speed: number(RATES_OF_FRAMES[0], RATES_OF_FRAMES.at(-1)),
     frame: whole(0, N_FRAMES), play: oneOf(["", "1"]),
   };
   const asked = readAddress(address, rules), first = FILM_LESSONS.copies.state;
-  let state = { play: "", ...first, density: Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0], ...asked.state };
+  let state = { play: "", ...first, density: Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0], ...own, ...asked.state };
   let made = null, work = null, request = 0, looks = 0, at = state.frame;
 
   const page = make("div", { class: "toylab-live" });
@@ -84,7 +86,7 @@ export function film(root, laws, address = "", onState = () => {}) {
   }
 
   function openLesson(name) {
-    state = { play: "", ...FILM_LESSONS[name].state };
+    state = { play: "", modes, ...FILM_LESSONS[name].state };
     lesson.set(name);
     question.textContent = FILM_LESSONS[name].question;
     begin();

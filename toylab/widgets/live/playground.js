@@ -4,7 +4,7 @@ import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
 import { densityOf, noteOf } from "./densities.js";
 import { withError } from "./estimate.js";
-import { modesRule, ownLaw } from "./own_law.js";
+import { ownRule, withOwn } from "./own_law.js";
 import { clamp, densityOn, letter, Plane } from "./plane.js";
 import { LESSONS } from "./playground_lessons.js";
 import {
@@ -40,19 +40,17 @@ const setting = {
 };
 
 // root: where it is shown; laws: {name: {title, weights, means, covariances, extent}}; address: the state to begin with
-export function playground(root, laws, address = "", onState = () => {}) {
-  const own = readAddress(address, { modes: modesRule }).state.modes;
-  if (own) laws = { ...laws, own: ownLaw(own) };
+export function playground(root, given, address = "", onState = () => {}) {
+  const { laws, modes, first: own } = withOwn(given, address);
   const rules = {
-    modes: { ...modesRule, write: (modes) => (modes ? modesRule.write(modes) : "") },
-    density: oneOf(Object.keys(laws)), sigma: number(0, 5), n: whole(1, MOST_CHAINS), seed: whole(0, LARGEST_SEED),
+    modes: ownRule, density: oneOf(Object.keys(laws)), sigma: number(0, 5), n: whole(1, MOST_CHAINS), seed: whole(0, LARGEST_SEED),
     speed: number(SPEEDS[0], SPEEDS.at(-1)), start: places(MOST_PLACES, 1000), a: setting, b: setting,
     play: oneOf(["", "1"]),
   };
   const first = Object.values(LESSONS).find(({ state }) => Object.hasOwn(laws, state.density))?.state
     ?? { ...LESSONS.wide.state, density: Object.keys(laws)[0] };
   const asked = readAddress(address, rules);
-  let state = { play: "", ...first, ...(own ? { density: "own" } : {}), ...asked.state };
+  let state = { play: "", ...first, ...own, ...asked.state };
   const known = {}; // densities by name, once they are asked for
   let owed = 0, frame = 0;
 
@@ -160,7 +158,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
   }
 
   function openLesson(name) {
-    state = { play: "", modes: own, ...LESSONS[name].state };
+    state = { play: "", modes, ...LESSONS[name].state };
     lesson.set(name);
     question.textContent = LESSONS[name].question;
     for (const [control, value] of [[density, state.density], [sigma, state.sigma], [n, state.n], [seed, state.seed], [speed, state.speed]]) {
