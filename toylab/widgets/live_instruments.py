@@ -67,10 +67,10 @@ def live_playground(densities: Mixtures | None = None, *, address: str = "") -> 
     """Two samplers side by side in the browser; see ``langevin_playground`` for samplers of your own.
 
     Args:
-        densities: Gaussian mixtures by name; None takes those of ``live.LAWS``.
+        densities: Gaussian mixtures by name; None takes those of ``live.LAWS``, and ``live.GRID_LAWS``.
         address: what is set at first, as in the address of the page, such as "#seed=3&a=mala:0.1:1".
     """
-    return _Playground(laws=_laws(densities), address=_address(address))
+    return _Playground(laws=_laws("playground", densities), address=_address(address))
 
 
 def live_trainer(densities: Mixtures | None = None, *, address: str = "") -> anywidget.AnyWidget:
@@ -80,7 +80,7 @@ def live_trainer(densities: Mixtures | None = None, *, address: str = "") -> any
         densities: Gaussian mixtures by name; None takes those of ``live.LAWS``.
         address: what is set at first, as in the address of the page, such as "#objective=sliced&nData=20".
     """
-    return _Trainer(laws=_laws(densities), address=_address(address))
+    return _Trainer(laws=_laws("trainer", densities), address=_address(address))
 
 
 def live_film(densities: Mixtures | None = None, *, address: str = "") -> anywidget.AnyWidget:
@@ -90,7 +90,7 @@ def live_film(densities: Mixtures | None = None, *, address: str = "") -> anywid
         densities: Gaussian mixtures by name; None takes those of ``live.LAWS``.
         address: what is set at first, as in the address of the page, such as "#density=ring&way=sde&nData=20".
     """
-    return _Film(laws=_laws(densities), address=_address(address))
+    return _Film(laws=_laws("film", densities), address=_address(address))
 
 
 def live_editor(*, address: str = "") -> anywidget.AnyWidget:
@@ -102,9 +102,9 @@ def live_editor(*, address: str = "") -> anywidget.AnyWidget:
     return _Editor(laws={}, address=_address(address))
 
 
-def _laws(densities: Mixtures | None) -> dict[str, dict[str, Any]]:
+def _laws(instrument: str, densities: Mixtures | None) -> dict[str, dict[str, Any]]:
     if densities is None:
-        return live.laws()
+        return live.INSTRUMENTS[instrument].laws()
     if not isinstance(densities, Mapping) or not densities:
         raise TypeError(
             f"densities is {short(densities)}: give Gaussian mixtures by name, such as {{'two modes': two_modes()}}."
