@@ -165,7 +165,7 @@ def grid_numbers_of(law: GridLaw) -> dict[str, Any]:
     """
     p, (left, right, bottom, top) = law.density, law.square
     x, y = np.linspace(left, right, N_NODES), np.linspace(bottom, top, N_NODES)
-    nodes = torch.tensor(np.stack(np.meshgrid(x, y), -1))
+    nodes = torch.tensor(np.stack(np.meshgrid(x, y), -1), device="cpu")
     logs = p.log_prob(nodes).numpy().astype("<f4")
     mass = np.exp(logs.astype(float)) * (x[1] - x[0]) * (y[1] - y[0])
     if abs(mass.sum() - 1) > 1e-4:
@@ -193,7 +193,7 @@ def grid_numbers_of(law: GridLaw) -> dict[str, Any]:
 def _error(law: GridLaw, x: Nodes, y: Nodes, logs: Nodes) -> float:
     from scipy.interpolate import RectBivariateSpline  # not loaded by a notebook that shows no instrument
 
-    draws = law.density.sample((4000,), generator=torch.Generator().manual_seed(0)).double()
+    draws = law.density.sample((4000,), generator=torch.Generator("cpu").manual_seed(0)).double()
     spline, (u, v), s = RectBivariateSpline(y, x, logs.astype(float)), draws.numpy().T, law.density.score(draws).numpy()
     found = np.stack([spline(v, u, dy=1, grid=False), spline(v, u, dx=1, grid=False)], -1)
     error = float(np.sqrt(((found - s) ** 2).sum() / (s**2).sum()))
