@@ -219,7 +219,7 @@ def draw(result: Result) -> Figure:
         _against_evaluations(weights, result.numbers, "weights")
         weights.set(ylabel="error of the mode weights")
         _against_evaluations(kl, result.numbers, "kl")
-        kl.set(ylabel="KL from the posterior, nats")
+        kl.set(ylabel="KL from the posterior, nats (linear below 0.02)")
         _draw_ledger(ledger, result.numbers)
         _draw_calibration(calibrated, result.numbers)
     return figure
@@ -268,7 +268,7 @@ def _against_evaluations(ax: Axes, numbers: Numbers, measure: str) -> None:
         ax.set_title("More steps mend their own error, and no approximation", fontweight="bold")
     else:  # it may be negative, chance being subtracted
         ax.set_yscale("symlog", linthresh=0.02)
-        ax.set(ylabel="nats (linear below 0.02)", ylim=(-0.02, 20), yticks=(0, *_TICKS), yticklabels=[f"{y:g}" for y in (0, *_TICKS)])
+        ax.set(ylim=(-0.02, 20), yticks=(0, *_TICKS), yticklabels=[f"{y:g}" for y in (0, *_TICKS)])
         ax.set_title("In nats", fontweight="bold")
     ax.minorticks_off()
 
