@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import warnings
 from datetime import datetime
 from pathlib import Path
 
@@ -108,6 +109,16 @@ def programs(cells):
             yield source
         else:
             yield from re.findall(r"^```python\n(.*?)^```$", source, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_solutions_run_after_their_lesson(path):
+    """They use its names, and nbval does not run them."""
+    names = {}
+    with warnings.catch_warnings(action="ignore"):  # some show what a warning is given for
+        for program in programs(json.loads(path.read_text())["cells"]):
+            exec(program, names)
 
 
 def names_used(program):
