@@ -29,7 +29,15 @@ def test_mixtures_of_ones_own(name):
     left, right, bottom, top = law["extent"]
     assert right - left == pytest.approx(top - bottom)
     assert all(left + 3 < a < right - 3 and bottom + 3 < b < top - 3 for a, b in law["means"])
-    assert make().laws == live.INSTRUMENTS[name].laws()
+    assert make().laws == live.laws()
+
+
+def test_laws_on_a_grid_are_for_the_playground_alone():
+    law = live.GRID_LAWS["banana"]
+    assert live_playground({"bent": law}).laws == {"bent": live.grid_laws()["banana"]}
+    for make in (live_trainer, live_film):
+        with pytest.raises(TypeError, match="'bent' is a GridLaw: the instruments compute in the browser"):
+            make({"bent": law})
 
 
 def test_what_the_browser_does_not_know_is_refused():

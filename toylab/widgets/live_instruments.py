@@ -3,7 +3,7 @@
 They compute in the browser: no kernel is asked while they move.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import anywidget
@@ -61,16 +61,17 @@ class _Film(_Live):
 
 
 Mixtures = Mapping[str, GaussianMixture]
+Laws = Mapping[str, GaussianMixture | live.GridLaw]
 
 
-def live_playground(densities: Mixtures | None = None, *, address: str = "") -> anywidget.AnyWidget:
+def live_playground(densities: Laws | None = None, *, address: str = "") -> anywidget.AnyWidget:
     """Two samplers side by side in the browser; see ``langevin_playground`` for samplers of your own.
 
     Args:
-        densities: Gaussian mixtures by name; None takes those of ``live.LAWS``, and ``live.GRID_LAWS``.
+        densities: Gaussian mixtures by name, and other laws as a ``live.GridLaw``; None takes those of ``live.LAWS``.
         address: what is set at first, as in the address of the page, such as "#seed=3&a=mala:0.1:1".
     """
-    return _Playground(laws=_laws("playground", densities), address=_address(address))
+    return _Playground(laws=_laws(densities, _any_numbers), address=_address(address))
 
 
 def live_trainer(densities: Mixtures | None = None, *, address: str = "") -> anywidget.AnyWidget:
@@ -80,7 +81,7 @@ def live_trainer(densities: Mixtures | None = None, *, address: str = "") -> any
         densities: Gaussian mixtures by name; None takes those of ``live.LAWS``.
         address: what is set at first, as in the address of the page, such as "#objective=sliced&nData=20".
     """
-    return _Trainer(laws=_laws("trainer", densities), address=_address(address))
+    return _Trainer(laws=_laws(densities), address=_address(address))
 
 
 def live_film(densities: Mixtures | None = None, *, address: str = "") -> anywidget.AnyWidget:
@@ -90,7 +91,7 @@ def live_film(densities: Mixtures | None = None, *, address: str = "") -> anywid
         densities: Gaussian mixtures by name; None takes those of ``live.LAWS``.
         address: what is set at first, as in the address of the page, such as "#density=ring&way=sde&nData=20".
     """
-    return _Film(laws=_laws("film", densities), address=_address(address))
+    return _Film(laws=_laws(densities), address=_address(address))
 
 
 def live_editor(*, address: str = "") -> anywidget.AnyWidget:
@@ -102,14 +103,24 @@ def live_editor(*, address: str = "") -> anywidget.AnyWidget:
     return _Editor(laws={}, address=_address(address))
 
 
-def _laws(instrument: str, densities: Mixtures | None) -> dict[str, dict[str, Any]]:
+def _mixture_numbers(name: str, density: GaussianMixture) -> dict[str, Any]:
+    return live.numbers_of(live.law_of(name, density))
+
+
+def _any_numbers(name: str, density: GaussianMixture | live.GridLaw) -> dict[str, Any]:
+    return live.grid_numbers_of(density) if isinstance(density, live.GridLaw) else _mixture_numbers(name, density)
+
+
+def _laws(
+    densities: Mapping[str, Any] | None, numbers: Callable[[str, Any], dict[str, Any]] = _mixture_numbers
+) -> dict[str, dict[str, Any]]:
     if densities is None:
-        return live.INSTRUMENTS[instrument].laws()
+        return live.laws()
     if not isinstance(densities, Mapping) or not densities:
         raise TypeError(
             f"densities is {short(densities)}: give Gaussian mixtures by name, such as {{'two modes': two_modes()}}."
         )
-    return {str(name): live.numbers_of(live.law_of(str(name), density)) for name, density in densities.items()}
+    return {str(name): numbers(str(name), density) for name, density in densities.items()}
 
 
 def _address(address: str) -> str:
