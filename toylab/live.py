@@ -272,8 +272,8 @@ def law_of(title: str, density: GaussianMixture) -> Law:
     if not isinstance(density, GaussianMixture):
         raise TypeError(
             f"{title!r} is a {type(density).__name__}: the instruments compute in the browser, which knows Gaussian "
-            "mixtures alone. Give a GaussianMixture, to the playground also a live.GridLaw, or use the widgets that ask "
-            "the kernel."
+            "mixtures alone. Give a GaussianMixture, to the playground also a live.GridLaw, or use the widgets that "
+            "ask the kernel."
         )
     w, m, C = density.weights.tolist(), density.means.tolist(), density.covariances.tolist()
     reach = 4 * density.covariances.diagonal(dim1=-2, dim2=-1).sqrt()
