@@ -1,7 +1,9 @@
 """The pages of the live lab as text; what they do is tested in a browser."""
 
 import base64
+import dataclasses
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -57,6 +59,16 @@ def test_a_page_holds_all_it_needs_and_lets_nothing_else_in(name):
         (text,) = re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", page, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"{source} 'sha256-{digest}'" in policy
+
+
+def test_a_title_that_ends_the_script_is_data_and_no_tag(monkeypatch):
+    """The page stays one script, whose data have the title letter by letter."""
+    title = "two </script><script>window.ran = 1</script><!--"
+    monkeypatch.setitem(live.LAWS, "ring", dataclasses.replace(live.LAWS["ring"], title=title))
+    page = live.page("playground")
+    assert page.lower().count("<script") == page.lower().count("</script") == 1 and "<!--" not in page
+    (data,) = re.findall(r"^const LAWS = (.*);$", page, re.MULTILINE)
+    assert json.loads(data)["ring"]["title"] == title
 
 
 @pytest.mark.parametrize("name", live.LAWS)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from toylab.classroom.twins import twin_of
+
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -63,6 +65,38 @@ def test_every_picture_is_described_and_explained(path):
             caption = re.match(r"\*([^*\n]{40,})\*\n", "".join(below["source"]) + "\n")
             assert caption, "".join(below["source"])[:80]
             assert caption[1] != described
+
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_widget_has_its_live_twin_or_a_reason_for_none(path):
+    """And an instrument of the live lab is its own twin. That the instruments take the addresses is for the browser."""
+    for cell in json.loads(path.read_text())["cells"]:
+        shown = any(WIDGET in output.get("data", {}) for output in cell.get("outputs", []))
+        named = {name for name in ("live", "no_live") if name in cell["metadata"]}
+        assert len(named) == shown, cell["source"]
+        assert twin_of(cell) or len(cell["metadata"].get("no_live", 40 * " ")) >= 40
+        own = re.findall(r'^live_(\w+)\(address="(#[^"]+)"\)$', "".join(cell["source"]), re.MULTILINE)
+        assert not own or cell["metadata"]["live"] == "".join(own[0])
+
+
+# Lessons that can be given from the site alone
+WITHOUT_PYTHON = {"01_scores": 3, "02_langevin": 2, "05_noise_levels": 2}
+
+
+@pytest.mark.parametrize("name", WITHOUT_PYTHON)
+def test_a_lesson_that_can_be_given_from_the_site_asks_and_answers(name):
+    """Above each live instrument a question in italics; below, before the next one, a cell that prints the answer."""
+    (path,) = (path for path in NOTEBOOKS if path.stem == name)
+    cells = json.loads(path.read_text())["cells"]
+    shown = [n for n, cell in enumerate(cells) if twin_of(cell)]
+    assert len(shown) == WITHOUT_PYTHON[name]
+    for n, end in zip(shown, [*shown[1:], None], strict=True):
+        assert re.search(r"\*\*Try it\b.*\*[A-Z][^*]+\?\*", "".join(cells[n - 1]["source"]))
+        answers = [cell for cell in cells[n + 1 : end] if cell["cell_type"] == "code"]
+        assert any(re.search(r"\d\.?\d", line) for cell in answers[:3] for line in printed_by(cell))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -208,11 +242,16 @@ def test_what_a_student_would_not_write_is_found():
     assert not is_undocumented("toylab.plotting")
 
 
+def printed_by(cell):
+    """The lines of text that a cell has stored, that of its pictures and widgets left out."""
+    for output in cell.get("outputs", []):
+        yield from "".join(output.get("text", "")).splitlines()
+
+
 def printed(path):
-    """The lines of text that a notebook has stored, that of its pictures and widgets left out."""
+    """Those of all cells of a notebook."""
     for cell in json.loads(path.read_text())["cells"]:
-        for output in cell.get("outputs", []):
-            yield from "".join(output.get("text", "")).splitlines()
+        yield from printed_by(cell)
 
 
 # Equality is no number

@@ -165,14 +165,15 @@ def small_site(tmp_path_factory):
         new_text("*The spot is as wide as $\\sigma$.*\n\nIt is grey."),
         new_code("draw_again()", outputs=[PICTURE]),
         new_text("*Nobody has said what it shows.*"),
-        new_code("play()", outputs=[WIDGET]),
+        new_code("play()", outputs=[WIDGET], metadata={"no_live": "It asks the kernel for trees."}),
+        new_code("learn()", outputs=[WIDGET], metadata={"live": "trainer#seed=3&rate=0.1"}),
         new_text("[nowhere](none.md)"),
     ]
     source, site = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
     nbformat.write(nbformat.v4.new_notebook(cells=cells), source / "index.ipynb")
     (source / "page.md").write_text("---\norphan: true\n---\n\n# A page\n\n## Below\n\n<img src='none.png'>\n")
     settings = {
-        "extensions": ["myst_nb", "sphinx.ext.mathjax", "lessons", "offline", "check"],
+        "extensions": ["myst_nb", "sphinx.ext.mathjax", "lessons", "instruments", "offline", "check"],
         "nb_custom_formats": {".ipynb": "lessons.read"},
         "nb_execution_mode": "off",
         "myst_enable_extensions": ["dollarmath"],
@@ -196,8 +197,17 @@ def test_a_picture_gets_the_words_of_its_cell(small_site):
 
 
 def test_a_widget_is_words(small_site):
-    assert "the notebook has a picture to play with" in small_site[1]
+    assert small_site[1].count("the notebook has a picture to play with") == 1
+    assert "It asks the kernel for trees." in small_site[1]
     assert "Playground()" not in small_site[1]
+
+
+def test_a_widget_with_a_live_twin_is_the_twin_where_the_widget_would_be(small_site):
+    site, page, _ = small_site
+    (before, frame, after) = re.split(r"(<iframe[^>]*></iframe>)", page)
+    assert 'src="live/trainer.html#seed=3&amp;rate=0.1"' in frame and 'title="A network learns a score"' in frame
+    assert "learn" in before and "nowhere" not in before and "nowhere" in after
+    assert (site / "live" / "trainer.html").is_file()
 
 
 def test_formulas_are_drawn_without_the_net(small_site):

@@ -33,11 +33,11 @@ class Live(SphinxDirective):
         up = "../" * self.env.docname.count("/")
         address = self.options.get("address", "")
         page = f"{up}{FOLDER}/{name}.html{'#' + address if address else ''}"
-        height = self.options.get("height", "46rem")
+        height = self.options.get("height")
+        style = f' style="height: {height}"' if height else ""
         source = html.escape(page)
         frame = (
-            f'<iframe src="{source}" title="{shown.title}" loading="lazy" '
-            f'style="width: 100%; height: {height}; border: 0"></iframe>\n'
+            f'<iframe class="live" src="{source}" title="{shown.title}" loading="lazy"{style}></iframe>\n'
             f'<p><a href="{source}">{shown.title}</a>, on a page of its own</p>'
         )
         return [nodes.raw("", frame, format="html")]

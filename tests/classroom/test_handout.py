@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 from toylab.classroom import handout
+from toylab.live import INSTRUMENTS, page
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -57,7 +58,10 @@ def test_no_line_of_a_solution_is_left(path, copies):
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_all_else_is_the_same_cell_by_cell(path, copies):
-    """Walks through both: a cell with solutions must be its pieces, in order, with a place for each answer."""
+    """Walks through both: a cell with solutions must be its pieces, in order, with a place for each answer.
+
+    Under a cell that names a live twin is a link to it.
+    """
     original, student = json.loads(path.read_text()), json.loads((copies / path.name).read_text())
     for cell in original["cells"]:  # links out of the folder are text
         if cell["cell_type"] == "markdown" and "](../" in text_of(cell):
@@ -67,6 +71,10 @@ def test_all_else_is_the_same_cell_by_cell(path, copies):
     for cell in original["cells"]:
         if "<summary>Solution</summary>" not in text_of(cell):
             assert next(there) == cell
+            if "live" in cell["metadata"]:
+                twin = next(there)
+                name, _, address = cell["metadata"]["live"].partition("#")
+                assert twin["cell_type"] == "markdown" and f"](live/{name}.html#{address})" in text_of(twin)
             continue
         first, *rest = re.split(r"<details>(.*?)</details>", text_of(cell), flags=re.S)
         assert next(there) == {**cell, "source": first.strip("\n").splitlines(keepends=True)}
@@ -121,6 +129,30 @@ def test_no_link_of_a_copy_leads_nowhere(copies):
             if cell["cell_type"] == "markdown":
                 for target in re.findall(r"\]\((?!http)([^)#]+)\)", text_of(cell)):
                     assert (copies / target).exists(), (path.name, target)
+
+
+def test_the_live_twins_are_handed_out(copies, tmp_path):
+    assert sorted(path.name for path in (copies / "live").iterdir()) == sorted(f"{name}.html" for name in INSTRUMENTS)
+    for name in INSTRUMENTS:
+        assert (copies / "live" / f"{name}.html").read_text() == page(name)
+    (tmp_path / "of_my_own.ipynb").write_text(json.dumps(lesson("**1.** Why?")))
+    handout.write(tmp_path, tmp_path / "class")
+    assert not (tmp_path / "class" / "live").exists()  # no lesson has a twin
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("player#seed=1", "begin with one of playground"),
+        ("playground", "no good address"),
+        ("playground#seed=1) <b>", "no good address"),
+    ],
+)
+def test_a_twin_that_is_none_is_refused(named, said, tmp_path):
+    cell = nbformat.v4.new_code_cell("play()", metadata={"live": named})
+    (tmp_path / "odd.ipynb").write_text(json.dumps(nbformat.v4.new_notebook(cells=[cell])))
+    with pytest.raises(ValueError, match=f"odd.ipynb: cannot be made a handout .*{said}"):
+        handout.write(tmp_path, tmp_path / "class")
 
 
 def test_a_hint_stays():

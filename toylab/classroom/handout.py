@@ -1,6 +1,7 @@
 """Student copies of the notebooks, with an empty place for the answer where each solution was.
 
 A solution is what an exercise folds away, ``<details><summary>Solution</summary> ... </details>`` in a markdown cell.
+Under a widget is a link to its live twin, whose page is handed out too: it opens from the disk, without Python.
 """
 
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from toylab.classroom.lessons import Notebook, as_bytes, detach
+from toylab.classroom.twins import FOLDER, twin_of
 
 ANSWER = "*Your answer:*"
 
@@ -18,7 +20,7 @@ _LOOKS_LIKE_ONE = re.compile(r"<summary[^>]*>(?:(?!</summary).)*?(solution|answe
 
 
 def student_copy(notebook: Notebook) -> Notebook:
-    """The notebook without its solutions, every other cell unchanged.
+    """The notebook without its solutions and with a link under each widget that has a live twin; else unchanged.
 
     A cell with a solution is split into the text before, the place for the answer (with an empty code cell if the
     solution has code) and the text after. A link to a page outside the notebooks' folder becomes its text, since that
@@ -29,14 +31,14 @@ def student_copy(notebook: Notebook) -> Notebook:
 
     Raises:
         ValueError: Something is folded away that looks like a solution but is not written as one, so that it would
-            reach the students.
+            reach the students; or a live twin is none that there is.
     """
     cells = detach(notebook)["cells"]
-    return {**notebook, "cells": [piece for cell in cells for piece in _without_solutions(cell)]}
+    return {**notebook, "cells": [piece for cell in cells for piece in (*_without_solutions(cell), *_twin(cell))]}
 
 
 def write(folder: Path, out: Path, *, force: bool = False) -> list[Path]:
-    """Write student copies of the notebooks of a folder, and its ``pictures``; each file whole or not at all.
+    """Write student copies of the notebooks of a folder, its ``pictures``, and the live twins; each file whole or not.
 
     Returns the files that were written.
 
@@ -54,6 +56,10 @@ def write(folder: Path, out: Path, *, force: bool = False) -> list[Path]:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: cannot be made a handout ({error}).") from None
         files[out / path.name] = as_bytes(copy)
+        if any(map(twin_of, copy["cells"])):
+            from toylab import live  # not before: it loads torch
+
+            files |= {out / FOLDER / f"{name}.html": live.page(name).encode() for name in live.INSTRUMENTS}
     if not files:
         raise ValueError(f"{folder} has no notebooks: name a folder that has.")
     for path in sorted((folder / "pictures").glob("*.*")):
@@ -85,6 +91,14 @@ def _without_solutions(cell: dict[str, Any]) -> list[dict[str, Any]]:
         if after.strip():
             pieces.append(_markdown(f"{cell['id']}-after-{n}", after))
     return pieces
+
+
+def _twin(cell: dict[str, Any]) -> list[dict[str, Any]]:
+    twin = twin_of(cell)
+    if twin is None:
+        return []
+    text = f"*The same in any browser, without Python and without a network:* [{twin.title}]({twin.page})"
+    return [_markdown(f"{cell['id']}-live", text)]
 
 
 def _markdown(name: str, text: str) -> dict[str, Any]:
