@@ -779,15 +779,20 @@ def test_what_a_gpu_takes_is_the_recorded_one_or_said_to_be_missing():
 
 def test_the_numbers_of_the_live_lab_are_recorded_and_meet_their_goals():
     found = json.loads((ROOT / "benchmarks" / "results" / "live.json").read_text())
-    playing, dragged, goals = found["playing"], found["dragged"], found["goals"]
+    playing, dragged, film, goals = found["playing"], found["dragged"], found["film"], found["goals"]
     gap = max(playing["longest gap, ms"], dragged["longest gap, ms"])
+    gained = {name: held[-1] - held[0] for name, held in found["memory, MB, by the minute"].items()}
     page = (ROOT / "docs" / "live.md").read_text()
     assert f"shows {playing['frames a second']:.0f} frames a second, and {dragged['frames a second']:.0f} while" in page
     assert f"{gap:.0f} ms between two frames" in page
+    assert f"the film shows {film['frames a second']:.0f}" in page
     assert (
         f"after {found['first frame, s']:.1f} s, and the page weighs {found['page, kB']['playground']:.0f} kB" in page
     )
-    assert min(playing["frames a second"], dragged["frames a second"]) >= goals["frames a second"]
+    assert all(len(held) == 10 for held in found["memory, MB, by the minute"].values())
+    assert f"a page gains at most {max(gained.values()):.1f} MB" in page
+    assert max(gained.values()) <= goals["memory gained, MB"]
+    assert min(one["frames a second"] for one in (playing, dragged, film)) >= goals["frames a second"]
     assert gap <= goals["longest gap, ms"] and found["first frame, s"] <= goals["first frame, s"]
     assert max(found["page, kB"].values()) <= goals["page, kB"]
 

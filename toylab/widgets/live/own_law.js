@@ -40,7 +40,9 @@ export function withOwn(laws, address) {
   if (!modes) return { laws, modes, first: {} };
   const { weights, means, covariances } = mixtureOf({ modes, points: [] });
   const python = pythonOf({ modes, points: [] });
-  const own = { title: "your own", weights, means, covariances, python, extent: EXTENT };
+  const half = Math.max(...modes.map(({ x, y, s1, s2 }) => Math.max(Math.abs(x), Math.abs(y)) + 4 * Math.max(s1, s2)));
+  const shown = Math.ceil(2 * half) / 2; // to a half, so that it is a number to read
+  const own = { title: "your own", weights, means, covariances, python, extent: [-shown, shown, -shown, shown] };
   return { laws: { ...laws, own }, modes, first: { density: "own" } };
 }
 
