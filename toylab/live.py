@@ -163,8 +163,8 @@ def grid_laws() -> dict[str, dict[str, Any]]:
 def grid_numbers_of(law: GridLaw) -> dict[str, Any]:
     """Its numbers: log p at 96 x 96 nodes (float32, little-endian, rows from the bottom, in base64), and others.
 
-    ``error`` is how far the gradient of the splines is from the score, |grad - s| / |s| in the root mean square over
-    4,000 draws, rounded up to one digit. ``variance`` is the mean over both axes.
+    ``error`` is twice how far the gradient of the splines is from the score, |grad - s| / |s| in the root mean square
+    over 4,000 draws, rounded up to one digit: noise by less than a cell adds up to as much. ``variance`` is the mean over both axes.
 
     Raises:
         ValueError: if more than 1e-4 of the law lies outside its square, or the nodes are too far apart for it.
@@ -202,7 +202,7 @@ def _error(law: GridLaw, x: Nodes, y: Nodes, logs: Nodes) -> float:
     draws = law.density.sample((4000,), generator=torch.Generator("cpu").manual_seed(0)).double()
     spline, (u, v), s = RectBivariateSpline(y, x, logs.astype(float)), draws.numpy().T, law.density.score(draws).numpy()
     found = np.stack([spline(v, u, dy=1, grid=False), spline(v, u, dx=1, grid=False)], -1)
-    error = float(np.sqrt(((found - s) ** 2).sum() / (s**2).sum()))
+    error = 2 * float(np.sqrt(((found - s) ** 2).sum() / (s**2).sum()))
     digit = 10.0 ** np.floor(np.log10(error))
     return float(np.ceil(error / digit) * digit)
 
@@ -338,9 +338,10 @@ _START = """
 const LAWS = {laws};
 let shown = null;
 const open = () => {{
+  const address = location.hash; // before the last state is put away
   shown?.remove();
   const keep = (address) => history.replaceState(null, "", address);
-  shown = {name}(document.querySelector("main"), LAWS, location.hash, keep);
+  shown = {name}(document.querySelector("main"), LAWS, address, keep);
 }};
 window.addEventListener("hashchange", open);
 window.toylab = () => shown;

@@ -13,6 +13,7 @@ from toylab.densities import Points, ring
 from toylab.networks import NoiseConditionalMLP
 from toylab.objectives import NoiseConditional, UniformTimes
 from toylab.sde import VP, score_at
+from toylab.training import fit
 
 ROOT = Path(__file__).parents[2]
 TWO = "density=two_far_modes&nData=20&n=50&train=40&seed=3"
@@ -117,8 +118,8 @@ def test_how_far_the_scores_are_from_the_exact_one(filming):
             const forth = newFilm({ ...all, way: "sde_forth" }, film), at = [10, 60, 95];
             return {
                 data: [...film.data], times: at.map((k) => film.times[k]), same: film.network === forth.network,
-                back: at.map((k) => errorAt(film, "empirical", k)),
-                forth: at.map((k) => errorAt(forth, "empirical", 100 - k)),
+                back: at.map((k) => ["empirical", "learned"].map((name) => errorAt(film, name, k))),
+                forth: at.map((k) => ["empirical", "learned"].map((name) => errorAt(forth, name, 100 - k))),
             };
         }""",
         [numbers(p)],
@@ -126,14 +127,18 @@ def test_how_far_the_scores_are_from_the_exact_one(filming):
     g, sde = torch.Generator().manual_seed(4), VP()
     data = p.sample((10,), generator=g)
     torch.testing.assert_close(tensor(found["data"]).view(-1, 2), data)
+    network = NoiseConditionalMLP(64, generator=g).double()
+    settings = {"n_steps": 3, "batch_size": 128, "generator": g, "progress": False}
+    scores = Points(data).score, fit(network, NoiseConditional(UniformTimes(VP())), data, **settings).network
     g = torch.Generator().manual_seed(6)
     x0, z = p.sample((500,), generator=g), torch.randn(500, 2, dtype=torch.float64, generator=g)
-    for t, one, other in zip(found["times"], found["back"], found["forth"], strict=True):
+    for t, back, forth in zip(found["times"], found["back"], found["forth"], strict=True):
         x = float(sde.alpha(t)) * x0 + float(sde.sigma(t)) * z
-        difference = score_at(sde, Points(data).score, t)(x) - score_at(sde, p.score, t)(x)
-        e = 0.5 * float(sde.sigma(t)) ** 2 * difference.square().sum(-1)
-        assert one["value"] == other["value"] == pytest.approx(float(e.mean()), rel=1e-6)
-        assert one["standardError"] == pytest.approx(float(e.std()) / 500**0.5, rel=1e-6)
+        for score, one, other in zip(scores, back, forth, strict=True):
+            difference = score_at(sde, score, t)(x).detach() - score_at(sde, p.score, t)(x)
+            e = 0.5 * float(sde.sigma(t)) ** 2 * difference.square().sum(-1)
+            assert one["value"] == other["value"] == pytest.approx(float(e.mean()), rel=1e-6)
+            assert one["standardError"] == pytest.approx(float(e.std()) / 500**0.5, rel=1e-6)
     assert found["same"]
 
 
@@ -158,6 +163,8 @@ def test_the_numbers_beside_the_pictures(film):
         text = said(page, title)
         shares = p.scaled(alpha).noised(sigma).posterior(x)[:, 0]
         value, error = map(float, text.split("weights A ")[1].split(" (")[0].split(" ± "))
+        of_data = float(p.posterior(data)[:, 0].mean())
+        assert ("data" not in text.split("; ")[0]) if name == "exact" else f"(exact 0.200, data {of_data:.3f})" in text
         assert value == pytest.approx(float(shares.mean()), abs=1e-3)
         assert error == pytest.approx(float(shares.std()) / 50**0.5, abs=1e-3)
         near = torch.cdist(x / alpha, data).amin(-1).quantile(0.5)
@@ -187,12 +194,38 @@ def test_scrubbed_played_and_by_keyboard_alone(film):
 
 
 def test_it_plays_while_it_is_made(film):
-    """What is not there yet is waited for, and said."""
-    page = film("#density=ring&nData=20&n=300&train=400&seed=0&frame=0&speed=2&play=1")
-    page.wait_for_function("() => document.body.innerText.includes('of 400 steps')")
+    """What is not there yet is waited for, and said; no frame is shown before its points are there, and none again."""
+    page = film("#density=ring&nData=20&n=300&train=300&seed=0&frame=0&speed=2&play=1")
+    seen = page.evaluate(
+        """async () => {
+            const seen = [], { state, film } = window.toylab();
+            while (state().frame < 100) {
+                await new Promise(requestAnimationFrame);
+                const ends = Object.values(film().columns).map(({ path }) => path.length - 1);
+                const last = Math.min(...ends.filter((end) => end > 0)); // of the columns that are begun
+                seen.push([state().frame, last, document.body.innerText.includes("of 300 steps")]);
+            }
+            return seen;
+        }"""
+    )
+    frames = [frame for frame, _, _ in seen]
+    assert frames == sorted(frames) and any(waiting for _, _, waiting in seen)
+    assert all(frame <= max(last, before) for (frame, last, _), before in zip(seen[1:], frames, strict=False))
     made(page)
-    page.wait_for_function("() => window.toylab().state().frame === 100")
+    page.get_by_role("button", name="play", exact=True).wait_for()
+    assert "play=1" not in page.url and "frame=100" in page.url
     assert "σ²J" in said(page, "a learned score")
+
+
+def test_an_address_that_is_changed_on_the_page_is_followed(film):
+    page = made(film(f"#{TWO}"))
+    page.evaluate("() => { location.hash = '#way=sde&train=3&nData=5'; }")
+    page.wait_for_function("() => window.toylab().state().way === 'sde'")
+    assert page.evaluate("() => [window.toylab().state().train, window.toylab().state().nData]") == [3, 5]
+    page.evaluate("() => { location.hash = '#nData=0'; }")
+    page.wait_for_function("() => document.querySelector('.toylab-live > .message').textContent.includes('nData')")
+    page.get_by_label("lesson").select_option(index=2)
+    assert page.locator(".toylab-live > .message").inner_text() == ""
 
 
 def test_a_state_survives_its_address_and_a_network_its_way(film):
@@ -258,6 +291,13 @@ def test_one_datum_and_one_point(film):
     )
     assert x == pytest.approx(data, abs=5 * float(VP().sigma(0.001)))
     assert "NaN" not in page.locator(".toylab-live").inner_text()
+
+
+def test_small_numbers_are_not_shown_as_zero(film):
+    page = made(film(f"#{TWO}&frame=0"))
+    exact = page.evaluate("() => window.toylab().film().errors.empirical[0].value")
+    shown = said(page, "the score of the data").split("σ²J = ")[1].split(" ±")[0]
+    assert 0 < exact < 1e-4 and float(shown) == pytest.approx(exact, rel=0.06)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -22,7 +22,10 @@ def maths(context):  # noqa: F811
     page.close()
 
 
-@pytest.mark.parametrize(("alpha", "sigma"), [(1, 0), (1, 0.03), (1, 0.09), (1, 0.4), (1, 2), (0.6, 0.8), (0.01, 1)])
+@pytest.mark.parametrize(
+    ("alpha", "sigma"),
+    [(1, 0), (1, 0.01), (1, 0.09), (1, 0.12), (1, 0.15), (1, 0.17), (1, 0.4), (1, 2), (0.6, 0.8), (0.01, 1)],
+)
 @pytest.mark.parametrize("name", live.GRID_LAWS)
 def test_log_prob_and_score_are_within_the_stated_error(maths, name, alpha, sigma):
     """Clean, noised by less than a cell and by more, and moved as by an SDE; at draws of the law in question."""
@@ -42,6 +45,18 @@ def test_log_prob_and_score_are_within_the_stated_error(maths, name, alpha, sigm
     error = float((s.view_as(exact) - exact).norm() / exact.norm())
     assert error < known["grid"]["error"]
     assert float((log_prob - q.log_prob(x)).abs().quantile(0.99)) < 2 * known["grid"]["error"] + 1e-5
+
+
+def test_its_variance_is_that_of_the_law_moved_and_noised(maths):
+    """Per axis, of alpha X + sigma Z: alpha^2 v + sigma^2."""
+    known = live.grid_laws()["three_circles"]
+    moved = maths(
+        "([law]) => [densityOf(law).moved(0.5, 1.5), densityOf(law).blurred(1.5).noised(0)].map((q) => q.halfTrace())",
+        [known],
+    )
+    v = (1 + 2.5**2 + 4**2) / 6 + 0.3**2  # circles of equal weight
+    assert known["grid"]["variance"] == pytest.approx(v, rel=1e-4)
+    assert moved == pytest.approx([0.25 * v + 2.25, v + 2.25], rel=1e-4)
 
 
 def test_beyond_its_square_it_falls_off(maths):

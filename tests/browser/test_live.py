@@ -308,7 +308,7 @@ def test_play_pause_and_the_numbers_of_a_lesson(playground):
     after(page, 200)
     page.get_by_role("button", name="pause", exact=True).click()
     for key, exact in (("A", 2.0), ("B", 1.0)):
-        value, error = map(float, numbers_of(page, key).split("variance in a mode ")[1].split(" (")[0].split(" ± "))
+        value, error = map(float, numbers_of(page, key).split("; variance ")[1].split(" (")[0].split(" ± "))
         assert abs(value - exact) < 6 * error + 0.001, key  # a thousandth: as rounded
     made = page.evaluate("() => window.toylab().panels[0].run.nSteps")
     page.get_by_role("button", name="step", exact=True).click()
@@ -566,6 +566,15 @@ def test_points_are_drawn_by_keyboard(editor):
         page.keyboard.press(key)
     assert state(page)["points"] == [[0, 0], [pytest.approx(0.2), 0]]
     assert "Enter draws a point there" in page.locator("canvas").get_attribute("aria-label")
+
+
+def test_keys_have_the_word_over_a_pointer_that_rests(editor):
+    page = editor("#modes=1,0,0,1,1,0&sigma=1&at=0,0")
+    page.mouse.move(*on_plane(page, 3, 3))
+    page.wait_for_function("() => document.querySelector('.numbers').textContent.includes('at (3.')")
+    page.locator("canvas").focus()
+    page.keyboard.press("ArrowRight")
+    assert "at (0.200, 0.00)" in page.locator(".numbers").inner_text()
 
 
 def test_the_guess_follows_the_pointer(editor):

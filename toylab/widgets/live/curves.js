@@ -1,7 +1,7 @@
 // Curves on a logarithmic axis that says what it shows.
 const TICKS = [0.001, 0.01, 0.1, 1, 10, 100, 1000];
 
-// curves: [{points: [[x, value]], colour, words}]; values that are not positive have no place on the axis, and are left out
+// curves: [{points: [[x, value]], colour, words}]; values below the axis, as all that are not positive, are left out
 // across: the axis of x, {from: [x, words], to: [x, words]}; at: an x to be marked
 export function drawCurves(canvas, curves, ink, across, at = null) {
   const scale = Math.min(window.devicePixelRatio || 1, 2), width = canvas.clientWidth * scale, height = canvas.clientHeight * scale;
@@ -13,7 +13,7 @@ export function drawCurves(canvas, curves, ink, across, at = null) {
   const [first, firstWords] = across.from, [last, lastWords] = across.to, values = seen.map(([, value]) => value);
   const low = Math.log10(Math.max(Math.min(0.1, ...values), 1e-3)), high = Math.log10(Math.max(1, ...values)) + 0.1;
   const x = (one) => left + ((one - first) / (last - first)) * (width - left - 6 * scale);
-  const y = (value) => head + ((high - Math.max(Math.log10(value), low)) / (high - low)) * (foot - head);
+  const y = (value) => head + ((high - Math.log10(value)) / (high - low)) * (foot - head);
   context.font = `${13 * scale}px system-ui, sans-serif`;
   context.fillStyle = context.strokeStyle = ink;
   context.lineWidth = scale;
@@ -39,8 +39,9 @@ export function drawCurves(canvas, curves, ink, across, at = null) {
     context.beginPath();
     let drawing = false;
     for (const [one, value] of points) {
-      if (value > 0) context[drawing ? "lineTo" : "moveTo"](x(one), y(value));
-      drawing = value > 0;
+      const isShown = value >= 10 ** low * (1 - 1e-9);
+      if (isShown) context[drawing ? "lineTo" : "moveTo"](x(one), y(value));
+      drawing = isShown;
     }
     context.stroke();
     context.setLineDash([]);

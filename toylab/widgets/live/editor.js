@@ -239,6 +239,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const by = event.shiftKey ? 0.02 : 0.2, [x, y] = state.at[0] ?? [0, 0];
     const way = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, by], ArrowDown: [0, -by] }[event.key];
+    hover = null; // the keys have the word
     if (way) change({ at: [[rounded(clamp(x + way[0], EXTENT[0], EXTENT[1])), rounded(clamp(y + way[1], EXTENT[2], EXTENT[3]))]] });
     else if (event.key === "Enter" && drawing) addPoint([x, y]);
     else if (event.key === "Enter" && !isPoints()) changeMode({ x, y });
@@ -251,8 +252,8 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     if (file.files[0]) usePicture(file.files[0]);
     file.value = "";
   });
-  plane.canvas.addEventListener("dragover", (event) => event.preventDefault()); // or the page would be left for the picture
-  plane.canvas.addEventListener("drop", (event) => {
+  page.addEventListener("dragover", (event) => event.preventDefault()); // or the page would be left for the picture
+  page.addEventListener("drop", (event) => {
     event.preventDefault();
     const [given] = event.dataTransfer.files;
     if (given) usePicture(given);

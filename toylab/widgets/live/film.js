@@ -43,7 +43,7 @@ export function film(root, given, address = "", onState = () => {}) {
     return { name, title, plane, numbers, element };
   });
   const errors = make("section", { class: "panel", "aria-label": "how far the scores are from the exact one" },
-    make("h2", {}, "σ²J, from the exact score"), curve, make("p", { class: "numbers" }, "J = ½E|s − s*|², over 500 draws of x at each t."));
+    make("h2", {}, "σ²J, from the exact score"), curve, make("p", { class: "numbers" }, "J = ½E|s − s*|², over the same 500 draws of x₀ and z at each t."));
 
   const lesson = lessonList(FILM_LESSONS, (name) => Object.hasOwn(laws, name), openLesson);
   const controls = {
@@ -51,7 +51,7 @@ export function film(root, given, address = "", onState = () => {}) {
       (density) => change({ density })),
     way: choice("points move", Object.fromEntries(Object.entries(WAYS).map(([name, way]) => [name, way.name])), state.way,
       (way) => change({ way, frame: 0 })),
-    frame: slider("time t", FRAMES, state.frame, (frame) => { clockOfFilm.set(false); seek(frame); }, (frame) => timeOf(frame)),
+    frame: slider("time t", FRAMES, state.frame, (frame) => { setPlaying(false); seek(frame); }, (frame) => timeOf(frame)),
     speed: slider("speed", RATES_OF_FRAMES, state.speed, (speed) => { state.speed = speed; tell(); }),
     nData: numberBox("data", [1, MOST_POINTS_DATA], state.nData, (nData) => change({ nData }), { whole: true }),
     train: numberBox("steps of training", [0, MOST_STEPS], state.train, (train) => change({ train }), { whole: true }),
@@ -59,13 +59,13 @@ export function film(root, given, address = "", onState = () => {}) {
     seed: numberBox("seed", [0, LARGEST_FILM_SEED], state.seed, (seed) => change({ seed }), { whole: true }),
   };
   const play = button("play", "from where it is", () => setPlaying(!clockOfFilm.running));
-  const back = button("to the start", "the first time of the film", () => { clockOfFilm.set(false); seek(0); });
-  const clockOfFilm = clock(play, ["play", "pause"], tick, () => { describe(); tell(); });
+  const back = button("to the start", "the first time of the film", () => { setPlaying(false); seek(0); });
+  const clockOfFilm = clock(play, ["play", "pause"], tick, describe);
 
   page.append(
     make("div", { class: "row" }, lesson.element, controls.density.element, controls.way.element),
     question,
-    make("div", { class: "row" }, play, back, controls.frame.element, controls.speed.element),
+    make("div", { class: "row player" }, play, back, controls.frame.element, controls.speed.element),
     make("div", { class: "row" }, controls.nData.element, controls.train.element, controls.n.element, controls.seed.element),
     time,
     make("div", { class: "panels four" }, ...panels.map((panel) => panel.element), errors),
@@ -89,6 +89,7 @@ export function film(root, given, address = "", onState = () => {}) {
     state = { play: "", modes, ...FILM_LESSONS[name].state };
     lesson.set(name);
     question.textContent = FILM_LESSONS[name].question;
+    said.textContent = "";
     begin();
     tell();
   }
@@ -132,13 +133,15 @@ export function film(root, given, address = "", onState = () => {}) {
 
   function setPlaying(now) {
     if (now && state.frame === N_FRAMES) seek(0);
+    state.play = now ? "1" : ""; // a link to what has stopped does not play
     clockOfFilm.set(now);
+    tell();
   }
 
-  // it does not run ahead of what is made
+  // it waits for what is being made
   function tick() {
     const ready = Math.min(...panels.map(({ name }) => made.columns[name].path.length - 1).filter((last) => last > 0), N_FRAMES);
-    seek(Math.min(at + state.speed, ready, N_FRAMES));
+    seek(Math.max(at, Math.min(at + state.speed, ready)));
     if (state.frame === N_FRAMES) setPlaying(false);
   }
 
@@ -161,7 +164,7 @@ export function film(root, given, address = "", onState = () => {}) {
       }
       numbers.textContent = words(name, column);
     }
-    time.textContent = `t = ${timeOf(frame)}: x = αx₀ + σz with α = ${alpha.toPrecision(3)}, σ = ${sigma.toPrecision(3)}. An arrow is σs, of full length where it is ${LONG_ARROW} or more; the ground is the law at t, of which the third column has none: there it is the exact one.`;
+    time.textContent = `t = ${timeOf(frame)}: x = αx₀ + σz with α = ${alpha.toPrecision(3)}, σ = ${sigma.toPrecision(3)}. An arrow is σs, of full length where it is ${LONG_ARROW} or more. The shading is the law at t; a learned score has none, so the third column shows the exact one.`;
     drawErrors(colours, t);
   }
 
@@ -170,7 +173,7 @@ export function film(root, given, address = "", onState = () => {}) {
     const curves = !made.errors ? [] : [["empirical", "of the data", true], ["learned", "learned", false]].map(([name, words, dash]) => (
       { points: made.errors[name].map((one) => [Math.sqrt(one.t), one.value]), colour: colours[name], words, dash }));
     const [left, right] = [made.times[0], made.times[N_FRAMES]];
-    drawCurves(curve, curves, colours.ink, { from: [Math.sqrt(left), `t = ${left}`], to: [Math.sqrt(right), `t = ${right.toPrecision(1)}`] }, Math.sqrt(t));
+    drawCurves(curve, curves, colours.ink, { from: [Math.sqrt(left), `t = ${left.toPrecision(1)}`], to: [Math.sqrt(right), `t = ${right.toPrecision(1)}`] }, Math.sqrt(t));
   }
 
   function words(name, column) {
@@ -179,7 +182,7 @@ export function film(root, given, address = "", onState = () => {}) {
     const parts = [], { density } = made;
     if (density.weights.length <= 3) {
       parts.push(`weights ${weightsAt(made, column, state.frame).map((w, k) =>
-        `${letter(k)} ${toItsError(w)} (exact ${density.weights[k].toFixed(3)})`).join(", ")}`);
+        `${letter(k)} ${toItsError(w)} (exact ${density.weights[k].toFixed(3)}${name === "exact" ? "" : `, data ${made.shares[k].toFixed(3)}`})`).join(", ")}`);
     }
     const t = made.times[state.frame], error = errorAt(made, name, state.frame);
     if (made.sde.sigma(t) < made.sde.alpha(t)) parts.push(`to the nearest datum, in the median: ${nearestDatum(made, column, state.frame).toPrecision(2)}`);

@@ -4,7 +4,7 @@ const plain = { density: "two_far_modes", way: "flow", nData: 20, n: 300, train:
 export const FILM_LESSONS = {
   copies: {
     title: "Twenty data: which score copies them?",
-    question: "All three start from the same noise. At the end a point of the exact flow is 0.22 from the nearest of the twenty data, in the median. And one of the data’s own flow, and of the learned one?",
+    question: "All three start from the same noise. At the end a point of the exact flow is 0.22 from the nearest of the twenty data, in the median. And how near is a point of the other two?",
     state: plain,
   },
   untrained: {
@@ -19,12 +19,12 @@ export const FILM_LESSONS = {
   },
   rough: {
     title: "With noise on the way back",
-    question: "The reverse SDE: the same law at each t, by rough paths. Are the weights at the end within two errors of 0.2 and 0.8?",
+    question: "The reverse SDE: the same law at each t, by rough paths. Under the exact score, are the weights at the end within two errors of 0.2 and 0.8?",
     state: { ...plain, way: "sde", nData: 200 },
   },
   forth: {
     title: "Forth: data become noise without a score",
-    question: "The SDE forth asks no score, so no column does it otherwise. At which t is there as much noise as signal, α = σ?",
+    question: "The SDE forth needs no score, so all columns move alike; only the second starts at the data. At which t is there as much noise as signal, α = σ?",
     state: { ...plain, way: "sde_forth", nData: 200 },
   },
   code: {

@@ -69,6 +69,7 @@ export function newFilm(settings, before = null) {
   }
   film.times = timesBack(sde);
   if (WAYS[way].forth) film.times.reverse();
+  film.shares = sharesOf(density.moved(1, 0), film.data).map((one) => meanOf(one).value); // of the data in each mode
   const points = Array.from({ length: nData }, (_, i) => [film.data[2 * i], film.data[2 * i + 1]]);
   const empirical = new GaussianMixture(points.map(() => 1), points, points.map(() => [0, 0, 0]));
   const draw = (generator) => density.sample(n, generator), drawData = (generator) => batchOf(film, n, generator);
@@ -109,7 +110,7 @@ function learn(film, generator) {
   return fit(network, (s, x) => noiseConditional(s, x, sde, generator), batch, train);
 }
 
-// the path [frame] of points [2n] of a column, all from the same start with the same random numbers
+// the path [frame] of points [2n] of a column; the random numbers of all columns are the same, and back so is the start
 function* follow(film, column) {
   const { times, n, seed, way, sde } = film, generator = new Generator(seed + 1), { forth, step } = WAYS[way];
   const x = forth ? startForth(film, column, generator) : gaussianStart(n, 1, generator);
@@ -157,13 +158,18 @@ function meanOf(values) {
 
 // weight of each mode at a frame: the mean over the points of their posterior under the exact law at that time
 export function weightsAt(film, column, frame) {
-  const { sde, density, n } = film, t = film.times[frame], law = density.moved(sde.alpha(t), sde.sigma(t)), x = column.path[frame];
-  const shares = Array.from({ length: law.K }, () => new Float64Array(n));
+  const { sde, density } = film, t = film.times[frame];
+  return sharesOf(density.moved(sde.alpha(t), sde.sigma(t)), column.path[frame]).map(meanOf);
+}
+
+// the posterior of each mode at points x [2n]: [K] of [n]
+function sharesOf(law, x) {
+  const n = x.length / 2, shares = Array.from({ length: law.K }, () => new Float64Array(n));
   for (let i = 0; i < n; i++) {
     const most = law.joint(x[2 * i], x[2 * i + 1]), sum = law.logs.reduce((all, log) => all + Math.exp(log - most), 0);
     shares.forEach((share, k) => { share[i] = Math.exp(law.logs[k] - most) / sum; });
   }
-  return shares.map(meanOf);
+  return shares;
 }
 
 // the median over the points of the distance to the nearest of the data, at the scale of the data: |x / alpha - x_i|

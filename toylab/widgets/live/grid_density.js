@@ -1,7 +1,7 @@
 // A law that is no mixture, by its log p on a grid: splines of log p between the nodes, and noise by sums over them.
 import { Spline } from "./spline.js";
 
-const FINE = 0.8; // noise that is less than this many cells is averaged over, not summed
+const FINE = 1; // noise that is less than so many cells is averaged over, for sums would see the nodes
 const REACH = 6; // deviations of the noise beyond the square, as far as the noised law is known
 const HERMITE = [[0, 0.5333333333333333], [1.355626179974266, 0.2220759220056126], [2.8569700138728056, 0.011257411327720688]];
 const NODES = HERMITE.flatMap(([x, w]) => (x ? [[-x, w], [x, w]] : [[x, w]])); // E f(Z) = sum w f(x), to degree 9
@@ -85,6 +85,7 @@ function summed(logs, n, h, wide, far, sigma) {
 }
 
 // The law of alpha X, by the spline of log p of X; beyond its square log p falls off as that of a Gaussian of its variance.
+// There the score is nearly its gradient, not quite: samplers that adjust are right with any drift, and hardly come there.
 // It has one mode as far as weights are counted.
 class GridLaw {
   constructor(spline, alpha, [x, y], variance) {

@@ -161,6 +161,7 @@ export function playground(root, given, address = "", onState = () => {}) {
     state = { play: "", modes, ...LESSONS[name].state };
     lesson.set(name);
     question.textContent = LESSONS[name].question;
+    say("");
     for (const [control, value] of [[density, state.density], [sigma, state.sigma], [n, state.n], [seed, state.seed], [speed, state.speed]]) {
       control.set(value);
     }
@@ -226,7 +227,9 @@ export function playground(root, given, address = "", onState = () => {}) {
   // what has arrived begins anew
   function setPlaying(now) {
     if (now && panels.every(({ run }) => arrived(run))) start();
+    state.play = now ? "1" : ""; // a link to what stands does not play
     time.set(now);
+    tell();
   }
 
   function draw() {
@@ -288,7 +291,7 @@ export function playground(root, given, address = "", onState = () => {}) {
   return {
     panels, setPlaying, state: () => state,
     remove: () => {
-      setPlaying(false);
+      time.set(false);
       observer.disconnect();
       page.remove();
     },
@@ -304,7 +307,7 @@ function words(run, found) {
       parts.push(`weights ${found.map((w, k) => `${letter(k)} ${withError(w, 3)} (exact ${run.density.weights[k].toFixed(3)})`).join(", ")}`);
     }
     if (countedFrom(run) > 1) parts.push(`counted since step ${countedFrom(run)}`);
-    parts.push(`variance in a mode ${withError(varianceInModes(run), 3)} (exact ${exactVariance(run).toFixed(3)})`);
+    parts.push(`variance${run.law.K > 1 ? " in a mode" : ""} ${withError(varianceInModes(run), 3)} (exact ${exactVariance(run).toFixed(3)})`);
   }
   const left = nDiverged(run);
   if (left) parts.push(`${left} of ${run.n} chains have left for ever: take a smaller step`);

@@ -45,8 +45,8 @@ export function trainer(root, given, address = "", onState = () => {}) {
     rate: numberBox("learning rate", RATES, state.rate, (rate) => change({ rate })),
     seed: numberBox("seed", [0, LARGEST], state.seed, (seed) => change({ seed }), { whole: true }),
   };
-  const play = button("train", "or pause", () => time.set(!time.running));
-  const once = button("step", "one step of Adam", () => { time.set(false); move(1); measure(run); draw(); });
+  const play = button("train", "or pause", () => setPlaying(!time.running));
+  const once = button("step", "one step of Adam", () => { setPlaying(false); move(1); measure(run); draw(); });
   const again = button("start again", "the same weights, data and random numbers", start);
 
   const time = clock(play, ["train", "pause"], tick, describe);
@@ -105,6 +105,12 @@ export function trainer(root, given, address = "", onState = () => {}) {
     }
   }
 
+  function setPlaying(now) {
+    state.play = now ? "1" : ""; // a link to what stands does not play
+    time.set(now);
+    onState(writeAddress(state, rules));
+  }
+
   function tick() {
     move(50);
     draw();
@@ -159,7 +165,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
   start();
   if (asked.refused.length) say(`In the address ${asked.refused.join("; ")}. The rest is as asked.`);
   if (!address && Object.hasOwn(laws, first.density)) openLesson("learns");
-  if (state.play === "1" && mayMove()) time.set(true);
+  if (state.play === "1" && mayMove()) setPlaying(true);
   return {
     state: () => state, run: () => run,
     remove: () => {
