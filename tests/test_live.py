@@ -5,7 +5,9 @@ import dataclasses
 import hashlib
 import json
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -81,6 +83,44 @@ def test_a_law_is_what_its_line_of_python_makes(name):
     assert all(inside)
     full = torch.tensor([[[a, b], [b, c]] for a, b, c in numbers["covariances"]], dtype=torch.float64)
     assert torch.equal(full, law.density.covariances)
+
+
+@pytest.mark.parametrize("name", live.GRID_LAWS)
+def test_a_law_on_a_grid_is_what_its_line_of_python_makes(name):
+    law, known = live.GRID_LAWS[name], live.grid_laws()[name]["grid"]
+    made = eval(law.python, vars(densities))
+    left, right, bottom, top = known["square"]
+    logs = np.frombuffer(base64.b64decode(known["logs"]), dtype="<f4").reshape(known["n"], known["n"])
+    for row, column in ((0, 0), (20, 70), (48, 47), (95, 3)):
+        x = left + (right - left) * column / (known["n"] - 1), bottom + (top - bottom) * row / (known["n"] - 1)
+        exact = float(made.log_prob(torch.tensor(x, dtype=torch.float64)))
+        assert logs[row, column] == pytest.approx(exact, rel=1e-6)
+    draws = made.sample((100_000,), generator=torch.Generator().manual_seed(0)).double()
+    error = draws.std(0) / 100_000**0.5
+    assert bool((draws.mean(0) - torch.tensor(known["mean"])).abs().le(6 * error).all())
+    squares = (draws - torch.tensor(known["mean"])).square().mean(-1)
+    assert abs(float(squares.mean()) - known["variance"]) < 6 * float(squares.std()) / 100_000**0.5
+    shown = live.grid_laws()[name]["extent"]
+    assert left <= shown[0] < shown[1] <= right and bottom <= shown[2] < shown[3] <= top
+
+
+def test_the_error_of_a_banana_on_a_grid_is_that_of_a_quartic():
+    """Its log p has the fourth derivative -12 (bend / width)^2 in x_1, by which splines are off by a known amount."""
+    error = live.grid_laws()["banana"]["grid"]["error"]
+    narrow = live.GridLaw("", densities.Banana(1.2, 0.2, 0.3), "", (-4, 4, -4, 4), live.GRID_LAWS["banana"].square)
+    assert error < 1e-4 and live.grid_numbers_of(narrow)["grid"]["error"] > error
+
+
+def test_the_page_about_them_says_their_errors():
+    page = (Path(__file__).parents[1] / "docs" / "live.md").read_text()
+    errors = [100 * law["grid"]["error"] for law in live.grid_laws().values()]
+    assert f"{min(errors):.1g} to {max(errors):.1g} %" in page and f"{live.N_NODES} × {live.N_NODES} nodes" in page
+
+
+def test_a_law_that_its_square_does_not_hold():
+    law = live.GridLaw("a narrow one", densities.Banana(1.2, 0.4, 0.3), "", (-1, 1, -1, 1), (-2.0, 2.0, -2.0, 2.0))
+    with pytest.raises(ValueError, match=r"'a narrow one' has 0\.9\d+ of its mass.*Take a square that holds it"):
+        live.grid_numbers_of(law)
 
 
 def test_the_command_writes_the_pages_and_overwrites_none(tmp_path, capsys):

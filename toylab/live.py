@@ -9,13 +9,29 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
+
 from toylab._internal.folder import write_whole
-from toylab.densities import GaussianMixture, grid, isotropic, ring, two_modes
+from toylab.densities import (
+    Banana,
+    ConcentricCircles,
+    Density,
+    GaussianMixture,
+    TwoMoons,
+    grid,
+    isotropic,
+    ring,
+    two_modes,
+)
 from toylab.metrics import Extent
 
 _IMPORT = re.compile(r'^import [^;]*? from "\./(\w+)\.js";\n', re.MULTILINE | re.DOTALL)
@@ -70,18 +86,151 @@ LAWS = {
 }
 
 
+def laws() -> dict[str, dict[str, Any]]:
+    """The mixtures of ``LAWS`` as numbers: weights [K], means [K][2], covariances [K] of [xx, xy, yy]."""
+    return {name: numbers_of(law) for name, law in LAWS.items()}
+
+
+def numbers_of(law: Law) -> dict[str, Any]:
+    """Its numbers: weights [K], means [K][2], covariances [K] of [xx, xy, yy]; title, line of Python, and extent."""
+    p = law.density
+    return {
+        "title": law.title,
+        "python": law.python,
+        "weights": p.weights.tolist(),
+        "means": p.means.tolist(),
+        "covariances": [[c[0][0], c[0][1], c[1][1]] for c in p.covariances.tolist()],
+        "extent": list(law.extent),
+    }
+
+
+N_NODES = 96  # per side of a grid
+Nodes = npt.NDArray[np.float64] | npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class GridLaw:
+    """A law that is no mixture, as the instruments know it: log p on a grid, and splines between.
+
+    Attributes:
+        title: what it is called on the page.
+        density: the law.
+        python: the expression that makes it, of ``toylab.densities``.
+        extent: the square that is shown of it.
+        square: the square of the grid; what lies beyond is left out of the noised laws, so that it should be next to
+            nothing.
+    """
+
+    title: str
+    density: Density
+    python: str
+    extent: Extent
+    square: Extent
+
+
+_MOONS = TwoMoons().scaled(2.0).shifted((-1.0, -0.5)).noised(0.3)
+GRID_LAWS = {
+    "banana": GridLaw(
+        "banana",
+        Banana(scale=1.2, width=0.4, bend=0.3),
+        "Banana(scale=1.2, width=0.4, bend=0.3)",
+        (-4.0, 4.0, -2.5, 5.5),
+        (-7.5, 7.5, -3.5, 11.5),
+    ),
+    "two_moons": GridLaw(
+        "two moons",
+        _MOONS,
+        "TwoMoons().scaled(2.0).shifted((-1.0, -0.5)).noised(0.3)",
+        (-5.0, 5.0, -5.0, 5.0),
+        (-6.0, 6.0, -6.0, 6.0),
+    ),
+    "three_circles": GridLaw(
+        "three circles",
+        ConcentricCircles([1.0, 2.5, 4.0]).noised(0.3),
+        "ConcentricCircles([1.0, 2.5, 4.0]).noised(0.3)",
+        (-6.0, 6.0, -6.0, 6.0),
+        (-6.0, 6.0, -6.0, 6.0),
+    ),
+}
+
+
+@cache
+def grid_laws() -> dict[str, dict[str, Any]]:
+    """The laws of ``GRID_LAWS`` as numbers; each is computed in some tenths of a second, at the first call."""
+    return {name: grid_numbers_of(law) for name, law in GRID_LAWS.items()}
+
+
+def grid_numbers_of(law: GridLaw) -> dict[str, Any]:
+    """Its numbers: log p at 96 x 96 nodes (float32, little-endian, rows from the bottom, in base64), and others.
+
+    ``error`` is how far the gradient of the splines is from the score, |grad - s| / |s| in the root mean square over
+    4,000 draws, rounded up to one digit. ``variance`` is the mean over both axes.
+
+    Raises:
+        ValueError: if more than 1e-4 of the law lies outside its square, or the nodes are too far apart for it.
+    """
+    p, (left, right, bottom, top) = law.density, law.square
+    x, y = np.linspace(left, right, N_NODES), np.linspace(bottom, top, N_NODES)
+    nodes = torch.tensor(np.stack(np.meshgrid(x, y), -1), device="cpu")
+    logs = p.log_prob(nodes).numpy().astype("<f4")
+    mass = np.exp(logs.astype(float)) * (x[1] - x[0]) * (y[1] - y[0])
+    if abs(mass.sum() - 1) > 1e-4:
+        raise ValueError(
+            f"{law.title!r} has {mass.sum():.5f} of its mass on the {N_NODES} x {N_NODES} nodes of {law.square}: it "
+            "must be 1 to four digits. Take a square that holds it, or noise it more."
+        )
+    mean = [float((mass * part).sum()) for part in nodes.numpy().transpose(2, 0, 1)]
+    variance = float(0.5 * (mass * ((nodes.numpy() - mean) ** 2).sum(-1)).sum())
+    return {
+        "title": law.title,
+        "python": law.python,
+        "extent": list(law.extent),
+        "grid": {
+            "n": N_NODES,
+            "square": list(law.square),
+            "logs": base64.b64encode(logs.tobytes()).decode(),
+            "mean": mean,
+            "variance": variance,
+            "error": _error(law, x, y, logs),
+        },
+    }
+
+
+def _error(law: GridLaw, x: Nodes, y: Nodes, logs: Nodes) -> float:
+    from scipy.interpolate import RectBivariateSpline  # not loaded by a notebook that shows no instrument
+
+    draws = law.density.sample((4000,), generator=torch.Generator("cpu").manual_seed(0)).double()
+    spline, (u, v), s = RectBivariateSpline(y, x, logs.astype(float)), draws.numpy().T, law.density.score(draws).numpy()
+    found = np.stack([spline(v, u, dy=1, grid=False), spline(v, u, dx=1, grid=False)], -1)
+    error = float(np.sqrt(((found - s) ** 2).sum() / (s**2).sum()))
+    digit = 10.0 ** np.floor(np.log10(error))
+    return float(np.ceil(error / digit) * digit)
+
+
 @dataclass(frozen=True)
 class Instrument:
-    """An instrument: the module with its function of the same name, and what its page is called."""
+    """An instrument.
+
+    Attributes:
+        module: the module with its function of the same name.
+        title: what its page is called.
+        laws: gives the numbers of those that it knows, by name.
+    """
 
     module: str
     title: str
+    laws: Callable[[], dict[str, dict[str, Any]]]
+
+
+def _all_laws() -> dict[str, dict[str, Any]]:
+    return {**laws(), **grid_laws()}
 
 
 INSTRUMENTS = {
-    "playground": Instrument("playground", "Two samplers side by side"),
-    "trainer": Instrument("trainer", "A network learns a score"),
-    "editor": Instrument("editor", "A density and its score, by hand"),
+    "playground": Instrument("playground", "Two samplers side by side", _all_laws),
+    "trainer": Instrument("trainer", "A network learns a score", laws),
+    "editor": Instrument("editor", "A density and its score, by hand", dict),
+    "film": Instrument("film", "A diffusion under three scores", laws),
 }
 
 
@@ -120,11 +269,6 @@ def style() -> str:
     return (files("toylab") / "widgets" / "live" / "live.css").read_text(encoding="utf-8")
 
 
-def laws() -> dict[str, dict[str, Any]]:
-    """The mixtures of ``LAWS`` as numbers: weights [K], means [K][2], covariances [K] of [xx, xy, yy]."""
-    return {name: numbers_of(law) for name, law in LAWS.items()}
-
-
 def law_of(title: str, density: GaussianMixture) -> Law:
     """A mixture of one's own as the instruments know it: its line of Python from its numbers, shown 4 deviations far.
 
@@ -134,7 +278,8 @@ def law_of(title: str, density: GaussianMixture) -> Law:
     if not isinstance(density, GaussianMixture):
         raise TypeError(
             f"{title!r} is a {type(density).__name__}: the instruments compute in the browser, which knows Gaussian "
-            "mixtures alone. Give a GaussianMixture, or use the widgets that ask the kernel."
+            "mixtures alone. Give a GaussianMixture, to the playground also a live.GridLaw, or use the widgets that "
+            "ask the kernel."
         )
     w, m, C = density.weights.tolist(), density.means.tolist(), density.covariances.tolist()
     reach = 4 * density.covariances.diagonal(dim1=-2, dim2=-1).sqrt()
@@ -143,19 +288,6 @@ def law_of(title: str, density: GaussianMixture) -> Law:
     half = max(right - left, top - bottom) / 2
     x, y = (left + right) / 2, (bottom + top) / 2
     return Law(title, density, f"GaussianMixture({w}, {m}, {C})", (x - half, x + half, y - half, y + half))
-
-
-def numbers_of(law: Law) -> dict[str, Any]:
-    """Its numbers: weights [K], means [K][2], covariances [K] of [xx, xy, yy]; title, line of Python, and extent."""
-    p = law.density
-    return {
-        "title": law.title,
-        "python": law.python,
-        "weights": p.weights.tolist(),
-        "means": p.means.tolist(),
-        "covariances": [[c[0][0], c[0][1], c[1][1]] for c in p.covariances.tolist()],
-        "extent": list(law.extent),
-    }
 
 
 def page(name: str) -> str:
@@ -173,7 +305,7 @@ def page(name: str) -> str:
     if name not in INSTRUMENTS:
         raise ValueError(f"there is no instrument {name!r}: give one of {', '.join(INSTRUMENTS)}.")
     shown = INSTRUMENTS[name]
-    data = json.dumps(laws()).replace("<", "\\u003c")
+    data = json.dumps(shown.laws()).replace("<", "\\u003c")
     code = f"{script(shown.module)}\n{_START.format(name=shown.module, laws=data)}"
     css = f"{style()}\n{_PAGE_STYLE}"
     return _PAGE.format(title=html.escape(shown.title), code=code, css=css, code_hash=_hash(code), css_hash=_hash(css))

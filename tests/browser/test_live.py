@@ -491,6 +491,15 @@ def drag(page, start, end):
     page.mouse.up()
 
 
+def test_a_mode_is_stretched_along_its_angle(editor):
+    """Two standard deviations of 2 along 30 degrees, counted from x to y, and 0.5 across."""
+    covariance = density_of(editor("#modes=1,0,0,2,0.5,30&sigma=0")).covariances[0]
+    along = torch.tensor([3**0.5 / 2, 0.5], dtype=torch.float64)
+    across = torch.tensor([-0.5, 3**0.5 / 2], dtype=torch.float64)
+    exact = 4 * torch.outer(along, along) + 0.25 * torch.outer(across, across)
+    torch.testing.assert_close(covariance, exact, rtol=1e-6, atol=1e-6)
+
+
 def test_modes_are_dragged_stretched_added_and_removed(editor):
     page = editor("#modes=0.5,-2,0,0.8,0.8,0;0.5,2,0,0.8,0.8,0&sigma=0")
     drag(page, (2, 0), (3, 1))
@@ -547,6 +556,54 @@ def test_points_are_drawn(editor):
     assert editor("#" + page.url.split("#")[1]).evaluate("() => window.toylab().state().points.length") == n
     page.get_by_role("button", name="back to modes").click()
     assert state(page)["points"] == [] and page.get_by_label("weight").is_visible()
+
+
+def test_points_are_drawn_by_keyboard(editor):
+    page = editor("#modes=1,0,0,1,1,0&sigma=0.5&at=0,0")
+    page.get_by_role("button", name="draw points").press("Enter")
+    page.locator("canvas").focus()
+    for key in ("Enter", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    assert state(page)["points"] == [[0, 0], [pytest.approx(0.2), 0]]
+    assert "Enter draws a point there" in page.locator("canvas").get_attribute("aria-label")
+
+
+def test_the_guess_follows_the_pointer(editor):
+    """Over the picture it is that at the pointer, elsewhere that at the cross."""
+    page = editor("#modes=1,-2,0,0.8,0.8,0;1,2,0,0.5,0.5,0&sigma=1&at=0,0")
+    numbers = page.locator(".numbers")
+    at_the_cross = numbers.inner_text()
+    page.mouse.move(*on_plane(page, 1.5, 2))
+    page.wait_for_function("() => document.querySelector('.numbers').textContent.includes('at (1.')")
+    text = numbers.inner_text()
+    x = torch.tensor([float(v) for v in text.split("at (")[1].split(")")[0].split(", ")], dtype=torch.float64)
+    assert x.tolist() == pytest.approx([1.5, 2], abs=0.05)
+    p = density_of(page)
+    guess = [float(v) for v in text.split("x + σ² s = (")[1].split(")")[0].split(", ")]
+    assert guess == pytest.approx((x + p.score(x)).tolist(), rel=0.02)
+    page.mouse.move(2, 2)
+    page.wait_for_function("(words) => document.querySelector('.numbers').textContent === words", arg=at_the_cross)
+    assert state(page)["at"] == [[0, 0]]
+
+
+def test_a_picture_is_dropped(editor, tmp_path):
+    page = editor("#modes=1,0,0,1,1,0&sigma=0.5")
+    file = picture(tmp_path / "dark.png", np.where(np.arange(40)[:, None] < 20, 0, 255) * np.ones((1, 40))).read_bytes()
+    drop = """([bytes, type]) => {
+        const data = new DataTransfer();
+        if (bytes) data.items.add(new File([new Uint8Array(bytes)], 'a.png', { type }));
+        const canvas = document.querySelector('canvas');
+        for (const kind of ['dragover', 'drop']) {
+            const event = new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
+            if (canvas.dispatchEvent(event)) throw new Error(`${kind} is left to the page`);
+        }
+    }"""
+    page.evaluate(drop, [None, ""])
+    assert "What was dropped is no file" in page.locator(".toylab-live > .message").inner_text()
+    page.evaluate(drop, [list(file), "image/png"])
+    page.wait_for_function("() => window.toylab().state().points.length > 300")
+    page.evaluate(drop, [list(b"<svg onload='alert(1)'>"), "image/svg+xml"])
+    page.wait_for_function("() => document.body.innerText.includes('“a.png” cannot be read as a picture')")
 
 
 def test_what_is_drawn_takes_the_place_of_a_picture(editor, tmp_path):
@@ -606,7 +663,7 @@ def test_an_address_of_the_editor_edited_by_hand(editor, address, said):
 def test_from_the_editor_to_the_playground(editor):
     page = editor("#modes=1,0,0,1,0.5,0;2,3,0,0.5,0.5,0&sigma=0")
     p = density_of(page)
-    page.get_by_role("link", name="sample it in the playground").click()
+    page.get_by_role("link", name="sample it").click()
     page.wait_for_url("**/playground.html*")
     page.get_by_role("button", name="step", exact=True).click()
     assert page.get_by_label("density").input_value() == "own"
@@ -618,6 +675,25 @@ def test_from_the_editor_to_the_playground(editor):
     exec(panel(page, "A").locator("pre").text_content().replace(").samples", ", progress=False).samples"), here := {})
     x = torch.tensor(page.evaluate("() => [...window.toylab().panels[0].run.x]"), dtype=torch.float64).view(-1, 2)
     torch.testing.assert_close(x, here["x"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("link", "page"), [("learn its score", "trainer"), ("film its diffusion", "film")])
+def test_from_the_editor_to_the_others(editor, link, page):
+    editing = editor("#modes=1,0,0,1,0.5,0;2,3,0,0.5,0.5,0&sigma=0")
+    p = density_of(editing)
+    editing.get_by_role("link", name=link).click()
+    editing.wait_for_url(f"**/{page}.html*")
+    editing.wait_for_function("() => window.toylab && window.toylab()")
+    assert editing.get_by_label("density").input_value() == "own"
+    made = "film" if page == "film" else "run"
+    weights, means = editing.evaluate(
+        f"() => {{ const d = window.toylab().{made}().density; return [d.weights, d.means]; }}"
+    )
+    assert weights == pytest.approx(p.weights.tolist())
+    np.testing.assert_allclose(means, p.means.numpy())
+    editing.get_by_label("seed", exact=True).fill("3")
+    editing.get_by_label("seed", exact=True).press("Enter")
+    assert "modes=1,0,0,1,0.5,0;2,3,0,0.5,0.5,0" in editing.url.replace("%3B", ";") and "density=own" in editing.url
 
 
 @pytest.fixture(scope="module")

@@ -91,6 +91,16 @@ def test_drawn_from_disk_without_computing(name, quick, figure_of, tmp_path):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_axis_that_is_linear_about_zero_says_so(name, figure_of):
+    """At its own label, or at that of a panel which shares it."""
+    for ax in figure_of(name).axes:
+        for axis, group in ((ax.xaxis, ax.get_shared_x_axes()), (ax.yaxis, ax.get_shared_y_axes())):
+            if axis.get_scale() == "symlog":
+                shown = [one.xaxis if axis is ax.xaxis else one.yaxis for one in group.get_siblings(ax)]
+                assert any("linear" in one.get_label_text() for one in shown), ax.get_title()
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_settings_have_the_same_names_everywhere(name):
     settings = inspect.signature(EXPERIMENTS[name].run).parameters
     assert {"seed", "device", "progress"} <= settings.keys()

@@ -443,7 +443,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     )},
     "widgets.live_editor": {"address": lambda: "#sigma=1"},
     **{f"widgets.{name}": {"densities": lambda: {"two modes": P}, "address": lambda: "#seed=1"} for name in (
-        "live_playground", "live_trainer",
+        "live_film", "live_playground", "live_trainer",
     )},
     "widgets.training_theatre": {"densities": lambda: {"two modes": P}, "width": lambda: 8, "n_steps": lambda: 10},
     "plotting.curves": {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from toylab.densities import isotropic
+from toylab.densities import Square, isotropic
 from toylab.samplers import annealed_langevin, langevin, uniform_start
 from toylab.widgets.langevin_lessons import DENSITIES
 from toylab.widgets.langevin_run import EXTENT, LEVELS, MOVES, STEPS_PER_LEVEL, Run
@@ -48,6 +48,14 @@ def test_annealing_goes_through_its_levels_as_the_sampler_does():
     assert run.in_modes.sum() == STEPS_PER_LEVEL * 300  # only those of the last level
     run.advance(10)  # and it goes on there
     assert run.since == f"at σ = {LEVELS[-1]:.2f}"
+
+
+def test_annealing_asks_the_score_of_its_level_alone():
+    """Outside a square the clean law has no score, and the noised law has one everywhere: no chain is given up."""
+    run = begin("annealed Langevin", Square(-1.0, 1.0), 0.01)
+    outside = int((run.x.abs() > 1).any(-1).sum())
+    run.advance(3)
+    assert outside > 200 and len(run.x) == 300
 
 
 @pytest.mark.parametrize("name", ["MALA", "HMC, 10 leapfrogs"])

@@ -5,9 +5,9 @@ import torch
 
 from toylab import live
 from toylab.densities import Points, two_modes
-from toylab.widgets import live_editor, live_playground, live_trainer
+from toylab.widgets import live_editor, live_film, live_playground, live_trainer
 
-INSTRUMENTS = {"playground": live_playground, "trainer": live_trainer, "editor": live_editor}
+INSTRUMENTS = {"playground": live_playground, "trainer": live_trainer, "editor": live_editor, "film": live_film}
 
 
 @pytest.mark.parametrize("name", live.INSTRUMENTS)
@@ -17,9 +17,9 @@ def test_it_is_the_code_of_the_page(name):
     assert widget.address == "#seed=3"
 
 
-@pytest.mark.parametrize("make", [live_playground, live_trainer])
-def test_mixtures_of_ones_own(make):
-    p = two_modes()
+@pytest.mark.parametrize("name", ["playground", "trainer", "film"])
+def test_mixtures_of_ones_own(name):
+    p, make = two_modes(), INSTRUMENTS[name]
     widget = make({"mine": p.rotated(0.3)})
     law = widget.laws["mine"]
     assert list(widget.laws) == ["mine"]
@@ -30,6 +30,14 @@ def test_mixtures_of_ones_own(make):
     assert right - left == pytest.approx(top - bottom)
     assert all(left + 3 < a < right - 3 and bottom + 3 < b < top - 3 for a, b in law["means"])
     assert make().laws == live.laws()
+
+
+def test_laws_on_a_grid_are_for_the_playground_alone():
+    law = live.GRID_LAWS["banana"]
+    assert live_playground({"bent": law}).laws == {"bent": live.grid_laws()["banana"]}
+    for make in (live_trainer, live_film):
+        with pytest.raises(TypeError, match="'bent' is a GridLaw: the instruments compute in the browser"):
+            make({"bent": law})
 
 
 def test_what_the_browser_does_not_know_is_refused():

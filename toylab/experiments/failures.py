@@ -218,7 +218,9 @@ def draw(result: Result) -> Figure:
         for loss in arrays["curve/loss"]:
             ax.plot(arrays["curve/steps"], loss, color=plotting.LEARNED, lw=2)
         ax.set_yscale("symlog", linthresh=10)
-        ax.set(title="On a bare curve the implicit\nloss has no floor", xlabel="step", ylabel="loss")
+        ax.set(
+            title="On a bare curve the implicit\nloss has no floor", xlabel="step", ylabel="loss (linear within ±10)"
+        )
         ax = axes[0, 2]
         for k, (loss, held_out) in enumerate(zip(arrays["few/loss"], arrays["few/held_out"], strict=True)):
             labels = ("loss on the points", "Fisher divergence, exact") if k == 0 else (None, None)
@@ -226,7 +228,9 @@ def draw(result: Result) -> Figure:
             ax.plot(arrays["few/steps"], held_out, color=plotting.EXACT, lw=2, ls="--", label=labels[1])
         ax.set_yscale("symlog", linthresh=1)
         ax.legend(frameon=False)
-        ax.set(title="On 100 fixed points the loss falls\nand the error grows", xlabel="step")
+        ax.set(
+            title="On 100 fixed points the loss falls\nand the error grows", xlabel="step", ylabel="linear within ±1"
+        )
         share = "divergence, share of ½ I(p_σ)"
         _bars(axes[1, 0], numbers["small sigma"], "Denoising at small σ (ring):\nnoise hides the signal", share)
         title = f"The ring learned without its modes\n(seen at σ = {_RING_LEVEL})"

@@ -201,7 +201,7 @@ def _draw_curves(result: Result, labels: Sequence[str]) -> Figure:
             ends = spread(result.numbers[name][label]["fisher_divergence"])
             ax.set_title(f"{label}\n{len(ends['values'])} seeds: {ends['mean']:.2g} ± {ends['std']:.1g}")
         for ax in axes[:, 0]:
-            ax.set_ylabel("Fisher divergence")
+            ax.set_ylabel("Fisher divergence (linear below 0.01)")
         for ax in axes[-1]:
             ax.set_xlabel("step")
         axes.flat[0].legend(frameon=False, loc="upper right")

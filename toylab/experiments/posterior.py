@@ -219,7 +219,7 @@ def draw(result: Result) -> Figure:
         _against_evaluations(weights, result.numbers, "weights")
         weights.set(ylabel="error of the mode weights")
         _against_evaluations(kl, result.numbers, "kl")
-        kl.set(ylabel="KL from the posterior, nats")
+        kl.set(ylabel="KL from the posterior, nats (linear below 0.02)")
         _draw_ledger(ledger, result.numbers)
         _draw_calibration(calibrated, result.numbers)
     return figure

@@ -134,7 +134,8 @@ def trainings(density: Density, sigma: float, gen: torch.Generator) -> dict[str,
 
     low, high = (corner.tolist() for corner in density.bounds(0.0))
     step = partial(langevin_step, step_size=0.5 * density.length_scale(0.0) ** 2)
-    gaussian = GaussianMixture([1.0], data.mean(0, keepdim=True), data.mT.cov()[None])
+    exact = data.double()  # their moments, whatever the order in which a machine adds them
+    gaussian = GaussianMixture([1.0], exact.mean(0, keepdim=True), exact.mT.cov()[None]).to(data)
     kernel = Points(data).noised(bandwidth.leave_one_out(data))
     noise = NoisePrediction(sigma)
     return {

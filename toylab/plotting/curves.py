@@ -130,7 +130,7 @@ def _exact(name: str, values: Any, at: np.ndarray, log: str) -> tuple[np.ndarray
         return at, _numbers(name, values, at)[0]
     _positive("x", at, "x" in log)
     space = np.geomspace if "x" in log else np.linspace
-    grid = torch.as_tensor(space(at.min(), at.max(), _FINE))
+    grid = torch.as_tensor(space(at.min(), at.max(), _FINE), device="cpu")
     found = validate.numbers(name, values(grid)).numpy()
     if found.shape != (_FINE,):
         raise ValueError(f"{name} gives shape {list(found.shape)} for x of shape [{_FINE}]: give one value for each.")

@@ -259,7 +259,8 @@ def _step(density: Density) -> Callable[..., Tensor]:
 
 
 def _noise_contrastive(_: Density, x: Tensor) -> Objective[Any]:
-    return NoiseContrastive(GaussianMixture([1.0], x.mean(0, keepdim=True), x.mT.cov()[None]), 4)
+    exact = x.double()  # their moments, whatever the order in which a machine adds them
+    return NoiseContrastive(GaussianMixture([1.0], exact.mean(0, keepdim=True), exact.mT.cov()[None]).to(x), 4)
 
 
 def _noised(objective: Objective[Any], _: Density, generator: torch.Generator) -> Made:

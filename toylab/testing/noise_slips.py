@@ -8,6 +8,7 @@ from toylab.testing.affine_slips import langevin_law
 from toylab.testing.claims import Langevin
 
 _NEAR = 0.05  # relative, of a factor to a known one
+_ROUNDING = 1e-6  # of a step's noise, float32 included
 _DRIFTS = torch.linspace(-3, 6, 9001, dtype=torch.float64, device="cpu")
 _SHAPES = (
     (-1.2, "a uniform number, rand for randn"),
@@ -20,7 +21,7 @@ _SHAPES = (
 
 def explain_langevin(found: AffineEvidence, claim: Langevin, law: Normal, z: float) -> str:
     """What drift and noise are, in words; empty if the map is none of Langevin's."""
-    if claim.n_steps == 1 and (said := _of_coordinates(found, law, z)):
+    if claim.n_steps == 1 and (said := _of_coordinates(found, claim, law, z)):
         return said
     drift, noise = _factors(found, claim, law)
     fitted = langevin_law(claim, law, drift, noise)
@@ -107,11 +108,12 @@ def _of_a_mean(found: AffineEvidence, claim: Langevin, law: Normal, noise: float
     return f"the ends are off by ({told}) in the mean: the noise has one, or the drift leads elsewhere than to p"
 
 
-def _of_coordinates(found: AffineEvidence, law: Normal, z: float) -> str:
-    """In words, if those of one step are correlated."""
+def _of_coordinates(found: AffineEvidence, claim: Langevin, law: Normal, z: float) -> str:
+    """In words, if those of one step are correlated, and more than rounding."""
     covariance = law.axes @ found.map.mean[6:].reshape(2, 2) @ law.axes.T
     variance = float(covariance.diagonal().mean())
-    if not abs(float(covariance[0, 1])) > 2 * z * float(found.map.error[6:].max()) + _NEAR * variance:
+    least = 2 * z * float(found.map.error[6:].max()) + _NEAR * variance + _ROUNDING * claim.step_size
+    if not abs(float(covariance[0, 1])) > least:
         return ""
     return (
         f"the noise of the two coordinates is correlated, by {float(covariance[0, 1]) / variance:.2f}: draw a number "

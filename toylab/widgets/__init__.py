@@ -15,7 +15,7 @@ from toylab.widgets.diffusion_film import diffusion_film
 from toylab.widgets.diffusion_states import Film, record_film
 from toylab.widgets.film import film
 from toylab.widgets.langevin_playground import langevin_playground
-from toylab.widgets.live_instruments import live_editor, live_playground, live_trainer
+from toylab.widgets.live_instruments import live_editor, live_film, live_playground, live_trainer
 from toylab.widgets.noise_ladder import noise_ladder
 from toylab.widgets.score_explorer import score_explorer
 from toylab.widgets.training_theatre import TrainingTheatre, training_theatre
@@ -31,6 +31,7 @@ __all__ = [
     "film",
     "langevin_playground",
     "live_editor",
+    "live_film",
     "live_playground",
     "live_trainer",
     "noise_ladder",

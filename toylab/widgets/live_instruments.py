@@ -3,7 +3,7 @@
 They compute in the browser: no kernel is asked while they move.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import anywidget
@@ -58,17 +58,22 @@ class _Editor(_Live):
     _esm = live.script("editor") + _RENDER.format(name="editor")
 
 
+class _Film(_Live):
+    _esm = live.script("film") + _RENDER.format(name="film")
+
+
 Mixtures = Mapping[str, GaussianMixture]
+Laws = Mapping[str, GaussianMixture | live.GridLaw]
 
 
-def live_playground(densities: Mixtures | None = None, *, address: str = "") -> anywidget.AnyWidget:
+def live_playground(densities: Laws | None = None, *, address: str = "") -> anywidget.AnyWidget:
     """Two samplers side by side in the browser; see ``langevin_playground`` for samplers of your own.
 
     Args:
-        densities: Gaussian mixtures by name; None takes those of ``live.LAWS``.
+        densities: Gaussian mixtures by name, and other laws as a ``live.GridLaw``; None takes those of ``live.LAWS``.
         address: what is set at first, as in the address of the page, such as "#seed=3&a=mala:0.1:1".
     """
-    return _Playground(laws=_laws(densities), address=_address(address))
+    return _Playground(laws=_laws(densities, _any_numbers), address=_address(address))
 
 
 def live_trainer(densities: Mixtures | None = None, *, address: str = "") -> anywidget.AnyWidget:
@@ -81,6 +86,16 @@ def live_trainer(densities: Mixtures | None = None, *, address: str = "") -> any
     return _Trainer(laws=_laws(densities), address=_address(address))
 
 
+def live_film(densities: Mixtures | None = None, *, address: str = "") -> anywidget.AnyWidget:
+    """A diffusion in the browser under the exact score, that of a data set, and one that is learned there from it.
+
+    Args:
+        densities: Gaussian mixtures by name; None takes those of ``live.LAWS``.
+        address: what is set at first, as in the address of the page, such as "#density=ring&way=sde&nData=20".
+    """
+    return _Film(laws=_laws(densities), address=_address(address))
+
+
 def live_editor(*, address: str = "") -> anywidget.AnyWidget:
     """Modes that are dragged and stretched, or points that are drawn, with the score of their noised law.
 
@@ -90,14 +105,24 @@ def live_editor(*, address: str = "") -> anywidget.AnyWidget:
     return _Editor(laws={}, address=_address(address))
 
 
-def _laws(densities: Mixtures | None) -> dict[str, dict[str, Any]]:
+def _mixture_numbers(name: str, density: GaussianMixture) -> dict[str, Any]:
+    return live.numbers_of(live.law_of(name, density))
+
+
+def _any_numbers(name: str, density: GaussianMixture | live.GridLaw) -> dict[str, Any]:
+    return live.grid_numbers_of(density) if isinstance(density, live.GridLaw) else _mixture_numbers(name, density)
+
+
+def _laws(
+    densities: Mapping[str, Any] | None, numbers: Callable[[str, Any], dict[str, Any]] = _mixture_numbers
+) -> dict[str, dict[str, Any]]:
     if densities is None:
         return live.laws()
     if not isinstance(densities, Mapping) or not densities:
         raise TypeError(
             f"densities is {short(densities)}: give Gaussian mixtures by name, such as {{'two modes': two_modes()}}."
         )
-    return {str(name): live.numbers_of(live.law_of(str(name), density)) for name, density in densities.items()}
+    return {str(name): numbers(str(name), density) for name, density in densities.items()}
 
 
 def _address(address: str) -> str:

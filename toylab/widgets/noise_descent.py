@@ -65,7 +65,7 @@ def shares_by_level(chains: Chains, regions: Regions) -> ModeWeightTrace:
     moved[1:] = (part[1:] != part[:-1]).double().mean(1)
     smooth = (n * weights + 1) / (n + 2)  # as metrics.mode_weights: an empty part does not claim to be known exactly
     errors = (smooth * (1 - smooth) / n).sqrt()
-    return ModeWeightTrace(torch.as_tensor(chains.labels), weights, errors, moved)
+    return ModeWeightTrace(torch.as_tensor(chains.labels, device="cpu"), weights, errors, moved)
 
 
 def variance_in_parts(x: Tensor, regions: Regions) -> float:

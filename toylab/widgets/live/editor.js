@@ -20,7 +20,7 @@ const HANDLE = 12; // pixels within which a handle is taken hold of
 export function editor(root, laws, address = "", onState = () => {}, noPages = false) {
   const rules = { modes: modesRule, points: places(MOST_POINTS, 20), sigma: number(0, 10), at: places(1, 20) };
   const asked = readAddress(address, rules), first = Object.values(EDITOR_LESSONS)[0].state;
-  let state = { ...first, ...asked.state }, chosen = 0, held = null, weights = null;
+  let state = { ...first, ...asked.state }, chosen = 0, held = null, hover = null, looking = false, weights = null, shown = null;
 
   const page = make("div", { class: "toylab-live" });
   const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question" });
@@ -28,7 +28,8 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   const plane = new Plane(EXTENT, "");
   plane.operate();
   const numbers = make("p", { class: "numbers" }), python = make("pre", { tabindex: 0 });
-  const sample = make("a", {}, "sample it in the playground");
+  const pages = { playground: make("a", {}, "sample it"), trainer: make("a", {}, "learn its score"), film: make("a", {}, "film its diffusion") };
+  const links = make("p", { class: "row" }, ...Object.values(pages));
 
   const lesson = lessonList(EDITOR_LESSONS, () => true, openLesson);
   const sigma = slider("noise σ", LEVELS_OF_NOISE, state.sigma, (value) => change({ sigma: value }));
@@ -51,7 +52,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     modeRow,
     make("div", { class: "row" }, draw, clear, make("label", {}, "a picture as a density ", file)),
     make("div", { class: "pictures one" }, plane.canvas),
-    numbers, sample, make("details", {}, make("summary", {}, "the same density in Python"), python), said,
+    numbers, links, make("details", {}, make("summary", {}, "the same density in Python"), python), said,
   );
   root.append(page);
 
@@ -104,8 +105,12 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   const isPoints = () => state.points.length > 0;
   const noise = () => (isPoints() ? Math.max(state.sigma, LEAST_NOISE) : state.sigma);
 
+  // where the guess is shown: at the pointer, else at the cross
+  const lookedAt = () => (hover ? [hover] : state.at);
+
   // everything as the state is
   function show() {
+    shown = null;
     chosen = Math.min(chosen, state.modes.length - 1);
     modeRow.hidden = isPoints();
     clear.disabled = !isPoints();
@@ -119,14 +124,17 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   }
 
   function paint() {
-    const colours = coloursOf(page), p = mixtureOf({ ...state, weights }), law = p.noised(noise());
+    const colours = coloursOf(page);
     plane.fit();
-    const n = Math.max(40, Math.min(120, Math.floor(Math.sqrt(WORK / law.K))));
-    const { values, most } = densityOn(law, EXTENT, n);
-    plane.shade(values.map((v) => (0.75 * v) / most), n, colours.groundParts);
+    if (shown?.ink !== colours.ink) { // once for each law: the pointer moves over it
+      const law = mixtureOf({ ...state, weights }).noised(noise()), n = Math.max(40, Math.min(120, Math.floor(Math.sqrt(WORK / law.K))));
+      const { values, most } = densityOn(law, EXTENT, n), x = gridPoints(EXTENT, ARROWS);
+      plane.shade(values.map((v) => (0.75 * v) / most), n, colours.groundParts);
+      shown = { law, x, s: law.score(x), ink: colours.ink };
+    }
+    const { law } = shown;
     plane.clear();
-    const x = gridPoints(EXTENT, ARROWS);
-    plane.arrows(x, law.score(x), FULL, colours.exact);
+    plane.arrows(shown.x, shown.s, FULL, colours.exact);
     if (isPoints() && !weights) plane.points(Float64Array.from(state.points.flat()), 5, colours.ink);
     if (!isPoints()) {
       state.modes.forEach((mode, k) => {
@@ -135,10 +143,10 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
       });
       for (const [hx, hy] of handles(state.modes[chosen])) plane.disc(hx, hy, 6, colours.ink);
     }
-    for (const at of state.at) {
+    for (const at of state.at) plane.cross(...at, colours.ink);
+    for (const at of lookedAt()) {
       const guess = tweedie(law, at);
       plane.line(at, guess, colours.error);
-      plane.cross(...at, colours.ink);
       plane.star(...guess, colours.error);
     }
   }
@@ -149,7 +157,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   }
 
   function describe() {
-    const law = mixtureOf({ ...state, weights }).noised(noise()), [at] = state.at;
+    const { law } = shown, [at] = lookedAt();
     const what = isPoints() ? `${state.points.length} points` : `${state.modes.length} mode${state.modes.length > 1 ? "s" : ""}`;
     const parts = [`${what} at noise σ = ${noise()}`, `an arrow of full length: |s| of ${FULL} or more`];
     if (at) {
@@ -158,9 +166,10 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
       parts.push(`E[x₀ | x] = x + σ² s = (${pair([gx, gy])})`);
     }
     numbers.textContent = `${parts.join("; ")}.`;
-    plane.canvas.setAttribute("aria-label", `The density and its score. ${numbers.textContent} Arrow keys move the cross, Enter brings the mode there.`);
-    sample.hidden = isPoints() || noPages;
-    sample.href = `playground.html#modes=${modesRule.write(state.modes)}&sigma=${Math.min(state.sigma, 5)}`;
+    plane.canvas.setAttribute("aria-label", `The density and its score. ${numbers.textContent} Arrow keys move the cross, Enter ${drawing ? "draws a point" : "brings the mode"} there.`);
+    links.hidden = isPoints() || noPages;
+    for (const [name, link] of Object.entries(pages)) link.href = `${name}.html#modes=${modesRule.write(state.modes)}`;
+    pages.playground.href += `&sigma=${Math.min(state.sigma, 5)}`;
     const kind = isPoints() ? "Points" : "GaussianMixture";
     python.textContent = `from toylab.densities import ${kind}\n\np = ${pythonOf({ ...state, weights })}${noise() > 0 ? `.noised(${noise()})` : ""}`;
   }
@@ -185,17 +194,39 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     if (held.mode !== undefined) chosen = held.mode;
     drag(place);
   });
-  plane.canvas.addEventListener("pointermove", (event) => { if (held) drag(plane.place(event).map(rounded)); });
+  plane.canvas.addEventListener("pointermove", (event) => {
+    const place = plane.place(event).map(rounded);
+    if (held) drag(place);
+    else if (event.pointerType === "mouse") look(place);
+  });
+  plane.canvas.addEventListener("pointerleave", () => look(null));
   for (const end of ["pointerup", "pointercancel"]) plane.canvas.addEventListener(end, () => { held = null; });
 
+  // the guess follows the pointer, once a frame of the screen
+  function look(place) {
+    if (hover === place) return;
+    hover = place;
+    if (looking) return;
+    looking = true;
+    requestAnimationFrame(() => {
+      looking = false;
+      paint();
+      describe();
+    });
+  }
+
+  function addPoint(place) {
+    const drawn = weights ? [] : state.points; // those of a picture give way to what is drawn
+    weights = null;
+    if (drawn.length < MOST_POINTS) change({ points: [...drawn, place] });
+    else say(`${MOST_POINTS} points are drawn, as many as the page shows.`);
+  }
+
   function drag(place) {
+    hover = null;
     const [x, y] = place, mode = state.modes[chosen];
-    if (held.points) {
-      const drawn = weights ? [] : state.points; // those of a picture give way to what is drawn
-      weights = null;
-      if (drawn.length < MOST_POINTS) change({ points: [...drawn, place] });
-      else say(`${MOST_POINTS} points are drawn, as many as the page shows.`);
-    } else if (held.cross) change({ at: [place] });
+    if (held.points) addPoint(place);
+    else if (held.cross) change({ at: [place] });
     else if (held.mode !== undefined) changeMode({ x: clamp(x, EXTENT[0], EXTENT[1]), y: clamp(y, EXTENT[2], EXTENT[3]) });
     else {
       const length = clamp(rounded(Math.hypot(x - mode.x, y - mode.y)), ...WIDTHS);
@@ -209,15 +240,26 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     const by = event.shiftKey ? 0.02 : 0.2, [x, y] = state.at[0] ?? [0, 0];
     const way = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, by], ArrowDown: [0, -by] }[event.key];
     if (way) change({ at: [[rounded(clamp(x + way[0], EXTENT[0], EXTENT[1])), rounded(clamp(y + way[1], EXTENT[2], EXTENT[3]))]] });
+    else if (event.key === "Enter" && drawing) addPoint([x, y]);
     else if (event.key === "Enter" && !isPoints()) changeMode({ x, y });
     else return;
     event.preventDefault();
     event.stopPropagation(); // or the notebook would take the key for itself
   });
 
-  file.addEventListener("change", async () => {
-    const [given] = file.files;
-    if (!given) return;
+  file.addEventListener("change", () => {
+    if (file.files[0]) usePicture(file.files[0]);
+    file.value = "";
+  });
+  plane.canvas.addEventListener("dragover", (event) => event.preventDefault()); // or the page would be left for the picture
+  plane.canvas.addEventListener("drop", (event) => {
+    event.preventDefault();
+    const [given] = event.dataTransfer.files;
+    if (given) usePicture(given);
+    else say("What was dropped is no file: drop a PNG or JPEG.");
+  });
+
+  async function usePicture(given) {
     try {
       const image = await createImageBitmap(given, { resizeWidth: CELLS_ACROSS, resizeHeight: CELLS_ACROSS });
       const canvas = make("canvas", { width: CELLS_ACROSS, height: CELLS_ACROSS }), context = canvas.getContext("2d");
@@ -232,8 +274,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     } catch {
       say(`“${given.name}” cannot be read as a picture: give a PNG or JPEG.`);
     }
-    file.value = "";
-  });
+  }
 
   const observer = new ResizeObserver(() => paint());
   observer.observe(plane.canvas);

@@ -71,6 +71,11 @@ export class Law {
     this.logs = new Float64Array(K);
   }
 
+  // half the trace of C_k
+  halfTrace(k) {
+    return (0.5 * (this.a[k] + this.c[k])) / (this.a[k] * this.c[k] - this.b[k] ** 2);
+  }
+
   // log w_k N(x; m_k, C_k) for each k into `logs`; their largest
   joint(x, y) {
     let most = -Infinity;

@@ -1,13 +1,12 @@
-// A fully connected score network s(x) = W_L a(... a(W_1 x + b_1) ...) + b_L with softplus a, and its derivatives by hand:
-// forwards along directions v, (grad s)(x) v, and backwards from both to the weights.
-//
-// The same as toylab.networks.ScoreMLP, with the same initial weights for the same seed.
-export class ScoreMLP {
-  constructor(width, depth, generator) {
-    const sizes = [2, ...Array(depth).fill(width), 2];
+// Fully connected layers W_L a(... a(W_1 x + b_1) ...) + b_L and their derivatives by hand: forwards along directions v,
+// (grad s)(x) v, and backwards from both to the weights.
+export class Layers {
+  // sizes: of the input, of each layer; activation: a and a', and a'' if there are to be directions
+  constructor(sizes, activation, generator) {
+    this.activation = activation;
     this.layers = sizes.slice(1).map((nOut, l) => {
-      const nIn = sizes[l], bound = 1 / Math.sqrt(nIn);
-      const draw = (n) => Float64Array.from({ length: n }, () => bound * (2 * generator.uniform32() - 1));
+      const nIn = sizes[l], bound = Math.fround(1 / Math.sqrt(nIn)); // drawn in single precision, as by torch
+      const draw = (n) => Float64Array.from({ length: n }, () => Math.fround(bound * (2 * generator.uniform32() - 1)));
       return { nIn, nOut, W: draw(nIn * nOut), b: draw(nOut), gW: new Float64Array(nIn * nOut), gb: new Float64Array(nOut) };
     });
   }
@@ -16,9 +15,9 @@ export class ScoreMLP {
   get parameters() { return this.layers.flatMap(({ W, b }) => [W, b]); }
   get gradients() { return this.layers.flatMap(({ gW, gb }) => [gW, gb]); }
 
-  // s(x) [2n] of points [2n]; with directions v [2n] also (grad s) v, in `along`. What `backward` needs is kept.
+  // s(x) [n nOut] of points [n nIn]; with directions v [n nIn] also (grad s) v, in `along`. What `backward` needs is kept.
   forward(x, v = null) {
-    const n = x.length / 2;
+    const n = x.length / this.layers[0].nIn, { a: value, slope } = this.activation;
     this.seen = [];
     let h = x, t = v;
     this.layers.forEach((layer, l) => {
@@ -26,17 +25,17 @@ export class ScoreMLP {
       this.seen.push({ h, t, a, u });
       if (last) [h, t] = [a, u];
       else {
-        h = a.map(softplus);
-        t = u && u.map((one, i) => logistic(a[i]) * one);
+        h = a.map(value);
+        t = u && u.map((one, i) => slope(a[i]) * one);
       }
     });
     this.along = t;
     return h;
   }
 
-  // adds to the gradients those of a loss, from its derivatives by s(x) and by (grad s) v, [2n] each
+  // adds to the gradients those of a loss, from its derivatives by s(x) and by (grad s) v, [n nOut] each
   backward(ds, dAlong = null) {
-    const n = ds.length / 2;
+    const n = ds.length / this.layers.at(-1).nOut, { slope, bend } = this.activation;
     let da = ds, du = dAlong;
     for (let l = this.layers.length - 1; l >= 0; l--) {
       const layer = this.layers[l], { h, t } = this.seen[l];
@@ -45,11 +44,8 @@ export class ScoreMLP {
       for (let i = 0; i < n; i++) for (let o = 0; o < layer.nOut; o++) layer.gb[o] += da[i * layer.nOut + o];
       if (l === 0) return;
       const dh = timesTransposed(layer, da, n), dt = du && timesTransposed(layer, du, n), { a, u } = this.seen[l - 1];
-      da = dh.map((one, i) => {
-        const r = logistic(a[i]);
-        return one * r + (dt ? dt[i] * u[i] * r * (1 - r) : 0);
-      });
-      du = dt && dt.map((one, i) => one * logistic(a[i]));
+      da = dh.map((one, i) => one * slope(a[i]) + (dt ? dt[i] * u[i] * bend(a[i]) : 0));
+      du = dt && dt.map((one, i) => one * slope(a[i]));
     }
   }
 
@@ -58,8 +54,26 @@ export class ScoreMLP {
   }
 }
 
-const softplus = (a) => (a > 30 ? a : Math.log1p(Math.exp(a)));
 const logistic = (a) => 1 / (1 + Math.exp(-a));
+
+export const softplus = {
+  a: (x) => (x > 30 ? x : Math.log1p(Math.exp(x))),
+  slope: logistic,
+  bend: (x) => logistic(x) * (1 - logistic(x)),
+};
+
+// x logistic(x)
+export const silu = {
+  a: (x) => x * logistic(x),
+  slope: (x) => logistic(x) * (1 + x * (1 - logistic(x))),
+};
+
+// A score network s(x) with softplus layers: toylab.networks.ScoreMLP, with the same initial weights for the same seed.
+export class ScoreMLP extends Layers {
+  constructor(width, depth, generator) {
+    super([2, ...Array(depth).fill(width), 2], softplus, generator);
+  }
+}
 
 // W h + b for each of n points, [n nOut]
 function times({ nIn, nOut, W }, h, n, b) {

@@ -1,5 +1,5 @@
 // A law of one's own: Gaussian modes that can be moved and stretched, or points; as text in an address, and as Python.
-import { readNumber } from "./address.js";
+import { readAddress, readNumber } from "./address.js";
 import { GaussianMixture } from "./mixture.js";
 
 export const MOST_MODES = 12, MOST_POINTS = 400;
@@ -31,11 +31,17 @@ export const modesRule = {
   wanted: `1 to ${MOST_MODES} modes such as 1,0,0,1,0.5,30: a weight from 0.001, x, y, two widths from 0.05 to 5, an angle`,
 };
 
-// the law as the playground knows its own
-export function ownLaw(modes) {
+// the same rule where modes may be missing: with them the state has a law of its own
+export const ownRule = { ...modesRule, write: (modes) => (modes ? modesRule.write(modes) : "") };
+
+// laws and that of the modes in an address, if there are any; first: what is to be shown of it, unless the address says else
+export function withOwn(laws, address) {
+  const { modes } = readAddress(address, { modes: ownRule }).state;
+  if (!modes) return { laws, modes, first: {} };
   const { weights, means, covariances } = mixtureOf({ modes, points: [] });
   const python = pythonOf({ modes, points: [] });
-  return { title: "your own", weights, means, covariances, python, extent: EXTENT };
+  const own = { title: "your own", weights, means, covariances, python, extent: EXTENT };
+  return { laws: { ...laws, own }, modes, first: { density: "own" } };
 }
 
 export const rounded = (v) => Number(v.toFixed(3));

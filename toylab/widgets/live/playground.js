@@ -2,8 +2,9 @@
 import { number, oneOf, places, readAddress, readNumber, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
-import { GaussianMixture } from "./mixture.js";
-import { modesRule, ownLaw } from "./own_law.js";
+import { densityOf, noteOf } from "./densities.js";
+import { withError } from "./estimate.js";
+import { ownRule, withOwn } from "./own_law.js";
 import { clamp, densityOn, letter, Plane } from "./plane.js";
 import { LESSONS } from "./playground_lessons.js";
 import {
@@ -39,24 +40,23 @@ const setting = {
 };
 
 // root: where it is shown; laws: {name: {title, weights, means, covariances, extent}}; address: the state to begin with
-export function playground(root, laws, address = "", onState = () => {}) {
-  const own = readAddress(address, { modes: modesRule }).state.modes;
-  if (own) laws = { ...laws, own: ownLaw(own) };
+export function playground(root, given, address = "", onState = () => {}) {
+  const { laws, modes, first: own } = withOwn(given, address);
   const rules = {
-    modes: { ...modesRule, write: (modes) => (modes ? modesRule.write(modes) : "") },
-    density: oneOf(Object.keys(laws)), sigma: number(0, 5), n: whole(1, MOST_CHAINS), seed: whole(0, LARGEST_SEED),
+    modes: ownRule, density: oneOf(Object.keys(laws)), sigma: number(0, 5), n: whole(1, MOST_CHAINS), seed: whole(0, LARGEST_SEED),
     speed: number(SPEEDS[0], SPEEDS.at(-1)), start: places(MOST_PLACES, 1000), a: setting, b: setting,
     play: oneOf(["", "1"]),
   };
   const first = Object.values(LESSONS).find(({ state }) => Object.hasOwn(laws, state.density))?.state
     ?? { ...LESSONS.wide.state, density: Object.keys(laws)[0] };
   const asked = readAddress(address, rules);
-  let state = { play: "", ...first, ...(own ? { density: "own" } : {}), ...asked.state };
+  let state = { play: "", ...first, ...own, ...asked.state };
+  const known = {}; // densities by name, once they are asked for
   let owed = 0, frame = 0;
 
   const page = make("div", { class: "toylab-live" });
   const said = make("p", { class: "message", role: "status" });
-  const question = make("p", { class: "question" });
+  const question = make("p", { class: "question" }), note = make("p", { class: "note" });
   const say = (text) => { said.textContent = text; };
 
   const panels = ["a", "b"].map((key) => makePanel(key));
@@ -77,7 +77,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
 
   page.append(
     make("div", { class: "row" }, lesson.element, density.element, sigma.element),
-    question,
+    question, note,
     make("div", { class: "row" }, play, once, again, everywhere, speed.element, n.element, seed.element),
     make("div", { class: "panels" }, ...panels.map((panel) => panel.element)),
     said,
@@ -158,7 +158,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
   }
 
   function openLesson(name) {
-    state = { play: "", modes: own, ...LESSONS[name].state };
+    state = { play: "", modes, ...LESSONS[name].state };
     lesson.set(name);
     question.textContent = LESSONS[name].question;
     for (const [control, value] of [[density, state.density], [sigma, state.sigma], [n, state.n], [seed, state.seed], [speed, state.speed]]) {
@@ -172,8 +172,9 @@ export function playground(root, laws, address = "", onState = () => {}) {
 
   // both samplers at step 0 of the state
   function start() {
-    const { weights: w, means, covariances, extent } = laws[state.density];
-    const target = new GaussianMixture(w, means, covariances).blurred(state.sigma);
+    const { extent } = laws[state.density];
+    const target = (known[state.density] ??= densityOf(laws[state.density])).blurred(state.sigma);
+    note.textContent = noteOf(laws[state.density]);
     for (const panel of panels) {
       const mine = state[panel.key], generator = new Generator(state.seed), { fromNoise, temperature } = SAMPLERS[mine.sampler];
       for (const name of ["sampler", "stepSize", "nTimes", "temperature"]) panel[name].set(mine[name]);
@@ -184,6 +185,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
       const x = state.start.length ? startAt(state.n, state.start) : anywhere();
       panel.plane.extent = panel.visited.extent = extent;
       panel.run = newRun({ ...mine, density: target, generator, extent }, x);
+      panel.bars.hidden = target.weights.length === 1; // which is no weight to be found
       panel.shown = null;
       panel.trail = [];
     }
@@ -267,7 +269,7 @@ export function playground(root, laws, address = "", onState = () => {}) {
       plane.canvas.setAttribute("aria-label", `Chains of sampler ${which}. ${words(run, found)} Arrow keys move a cross, Enter starts all chains there, Space plays.`);
       visited.canvas.setAttribute("aria-label", `Where the chains of ${which} have been since step ${countedFrom(run)}.`);
       bars.setAttribute("aria-label", run.density.weights.map((w, k) =>
-        `Mode ${letter(k)}: exact ${w.toFixed(3)}${found[k] ? `, found ${text(found[k], 3)}` : ""}.`).join(" "));
+        `Mode ${letter(k)}: exact ${w.toFixed(3)}${found[k] ? `, found ${withError(found[k], 3)}` : ""}.`).join(" "));
       numbers.textContent = words(run, found);
       python.textContent = pythonLines(run, { ...state, ...laws[state.density] });
     }
@@ -293,18 +295,16 @@ export function playground(root, laws, address = "", onState = () => {}) {
   };
 }
 
-const text = ({ value, standardError }, digits) => `${value.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
-
 // what a run has found, beside what is exact
 function words(run, found) {
   const parts = [`${run.nSteps} step${run.nSteps === 1 ? "" : "s"}${run.since === "the start" ? "" : `, ${run.since}`}`];
   if (SAMPLERS[run.sampler].adjusts && run.nSteps) parts.push(`accepted ${(100 * acceptance(run)).toFixed(1)} %`);
   if (found.length) {
     if (found.length > 1 && found.length <= 3) {
-      parts.push(`weights ${found.map((w, k) => `${letter(k)} ${text(w, 3)} (exact ${run.density.weights[k].toFixed(3)})`).join(", ")}`);
+      parts.push(`weights ${found.map((w, k) => `${letter(k)} ${withError(w, 3)} (exact ${run.density.weights[k].toFixed(3)})`).join(", ")}`);
     }
     if (countedFrom(run) > 1) parts.push(`counted since step ${countedFrom(run)}`);
-    parts.push(`variance in a mode ${text(varianceInModes(run), 3)} (exact ${exactVariance(run).toFixed(3)})`);
+    parts.push(`variance in a mode ${withError(varianceInModes(run), 3)} (exact ${exactVariance(run).toFixed(3)})`);
   }
   const left = nDiverged(run);
   if (left) parts.push(`${left} of ${run.n} chains have left for ever: take a smaller step`);

@@ -171,13 +171,7 @@ export function varianceInModes(run) {
   return { value: value / 2, standardError: standardError / 2 };
 }
 
-export function exactVariance(run) {
-  const { law, density } = run;
-  return density.weights.reduce((sum, w, k) => {
-    const det = law.a[k] * law.c[k] - law.b[k] ** 2;
-    return sum + (w * 0.5 * (law.a[k] + law.c[k])) / det; // half the trace of C_k
-  }, 0);
-}
+export const exactVariance = ({ law, density }) => density.weights.reduce((sum, w, k) => sum + w * law.halfTrace(k), 0);
 
 // share of the proposals kept, of samplers that adjust
 export const acceptance = (run) => run.accepted / (run.n * run.nSteps);

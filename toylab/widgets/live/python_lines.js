@@ -23,7 +23,7 @@ const CALLS = {
 };
 
 // run: as from newRun; start: the places it began from, none for everywhere; python: the density in Python; sigma: its noise; seed
-export function pythonLines(run, { start, python, seed, sigma, extent }) {
+export function pythonLines(run, { start, python, seed, sigma, extent, grid }) {
   const imports = [["densities", python.split("(")[0]]], lines = [`p = ${python}${sigma > 0 ? `.noised(${sigma})` : ""}`];
   lines.push(`g = torch.Generator().manual_seed(${seed})`);
   if (start.length) {
@@ -46,5 +46,6 @@ export function pythonLines(run, { start, python, seed, sigma, extent }) {
     const names = imports.filter(([one]) => one === room).map(([, name]) => name).sort();
     return `from toylab.${room} import ${names.join(", ")}`;
   });
-  return ["import torch", ...from, "", ...lines].join("\n");
+  const near = grid ? ["# The page interpolates log p on a grid: its chains are near these, and not the same"] : [];
+  return [...near, "import torch", ...from, "", ...lines].join("\n");
 }

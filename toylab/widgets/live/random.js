@@ -46,6 +46,9 @@ export class Generator {
     return (this.bits() & 0xffffff) / 16777216;
   }
 
+  // uniform on 0 .. high - 1, as torch.randint(high, ...)
+  integer(high) { return this.bits() % high; }
+
   // n numbers uniform on [0, 1), as torch.rand(n, dtype=torch.float64)
   uniforms(out, n = out.length) {
     for (let i = 0; i < n; i++) out[i] = this.uniform();

@@ -3,7 +3,7 @@ export function coloursOf(page) {
   const style = getComputedStyle(page), of = (name) => style.getPropertyValue(`--toylab-${name}`).trim();
   const parts = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
   return {
-    ink: of("ink"), exact: of("exact"), found: of("found"), error: of("error"), learned: of("learned"), trail: of("trail"),
+    ink: of("ink"), exact: of("exact"), found: of("found"), error: of("error"), learned: of("learned"), empirical: of("empirical"), trail: of("trail"),
     groundParts: parts(of("ground")), inkParts: parts(of("ink")), errorParts: parts(of("error")),
   };
 }

@@ -4,6 +4,7 @@ import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
 import { drawCurves } from "./curves.js";
 import { GaussianMixture } from "./mixture.js";
+import { ownRule, withOwn } from "./own_law.js";
 import { densityOn, gridPoints, Plane } from "./plane.js";
 import { coloursOf } from "./theme.js";
 import { TRAINER_LESSONS } from "./trainer_lessons.js";
@@ -16,13 +17,14 @@ const EVERY = 20; // steps from one measurement of J to the next
 const TIME = 14; // milliseconds of steps in a frame
 
 // root: where it is shown; laws: as in the playground; address: the state to begin with; onState: told each new one
-export function trainer(root, laws, address = "", onState = () => {}) {
+export function trainer(root, given, address = "", onState = () => {}) {
+  const { laws, modes, first: own } = withOwn(given, address);
   const rules = {
-    density: oneOf(Object.keys(laws)), objective: oneOf(Object.keys(OBJECTIVES)), sigma: number(0.05, 2),
+    modes: ownRule, density: oneOf(Object.keys(laws)), objective: oneOf(Object.keys(OBJECTIVES)), sigma: number(0.05, 2),
     nData: whole(0, MOST_DATA), width: whole(1, 128), rate: number(...RATES), seed: whole(0, LARGEST), play: oneOf(["", "1"]),
   };
   const asked = readAddress(address, rules), first = TRAINER_LESSONS.learns.state;
-  let state = { play: "", ...first, density: Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0], ...asked.state };
+  let state = { play: "", ...first, density: Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0], ...own, ...asked.state };
   let run = null;
 
   const page = make("div", { class: "toylab-live" });
@@ -66,7 +68,7 @@ export function trainer(root, laws, address = "", onState = () => {}) {
   }
 
   function openLesson(name) {
-    state = { play: "", ...TRAINER_LESSONS[name].state };
+    state = { play: "", modes, ...TRAINER_LESSONS[name].state };
     lesson.set(name);
     question.textContent = TRAINER_LESSONS[name].question;
     for (const [key, control] of Object.entries(controls)) control.set(state[key]);
@@ -120,10 +122,11 @@ export function trainer(root, laws, address = "", onState = () => {}) {
     if (run.drawnAt !== run.divergences.length || run.inColour !== colours.ink) shadeErrors(colours);
     error.clear(false);
     const below = run.losses.some(([, loss]) => loss <= 0) ? " (where above 0)" : "";
+    const lastStep = Math.max(100, run.nSteps);
     drawCurves(curve, [
       { points: run.losses, colour: colours.ink, words: `loss + constant${below}`, dash: true },
       { points: run.divergences, colour: colours.error, words: "J, exact" },
-    ], colours.ink);
+    ], colours.ink, { from: [0, "0"], to: [lastStep, `${lastStep} steps`] });
     numbers.textContent = words();
     if (!time.running) describe();
   }
