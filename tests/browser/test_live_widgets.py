@@ -4,7 +4,7 @@ import pytest
 
 from tests.browser.pages import READY, RUN_ALL, THEMES, TOKEN
 
-WIDGETS = ("first", "second", "by_hand", "learns")  # as the cell of LIVE names them, from above
+WIDGETS = ("first", "second", "by_hand", "learns", "back")  # as the cell of LIVE names them, from above
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def notebook(lab, browser):
     page.goto(f"{lab}/doc/tree/live.ipynb?token={TOKEN}&reset")
     page.wait_for_function("() => window.jupyterapp !== undefined", timeout=60_000)
     assert page.evaluate(READY) and page.evaluate(RUN_ALL)
-    page.wait_for_function("() => document.querySelectorAll('.toylab-live').length === 4", timeout=60_000)
+    page.wait_for_function("() => document.querySelectorAll('.toylab-live').length === 5", timeout=60_000)
     yield page
     assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
     assert failures == []
@@ -65,6 +65,7 @@ def test_each_opens_with_what_its_address_sets(notebook):
     assert shown(notebook, "second").get_by_label("density", exact=True).input_value() == "gaussian"
     assert numbers(notebook, "by_hand").startswith("1 mode")
     assert shown(notebook, "learns").get_by_label("seed", exact=True).input_value() == "3"
+    assert shown(notebook, "back").get_by_label("seed", exact=True).input_value() == "4"
     for name in WIDGETS:
         assert shown(notebook, name).locator("> .message").inner_text() == ""
 
@@ -107,6 +108,10 @@ def test_each_runs(notebook):
     learns.get_by_role("button", name="train", exact=True).click()
     learns.locator(".numbers").filter(has_not_text="0 steps").wait_for()
     learns.get_by_role("button", name="pause", exact=True).click()
+    back = shown(notebook, "back").get_by_label("time t", exact=True)
+    back.focus()
+    back.press("End")
+    until_kept(notebook, "back", "frame=100")
     canvas = shown(notebook, "by_hand").locator("canvas")
     canvas.focus()
     canvas.press("ArrowRight")

@@ -30,7 +30,7 @@ function field(label, control, ...more) {
 // before each frame is told, and none on the way.
 export function slider(label, values, value, onChange, show = String) {
   const control = make("input", { type: "range", min: 0, max: values.length - 1, step: 1 });
-  const shown = make("output");
+  const shown = make("output", { "aria-hidden": "true" }); // the slider itself says it
   const made = field(label, control, shown);
   made.set = (now) => {
     const gaps = values.map((v) => Math.abs(v - now));
