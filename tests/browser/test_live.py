@@ -954,3 +954,15 @@ def test_all_text_has_a_contrast_of_4_5(context, folder, name, scheme):
     page.close()
     assert len(found) > 15 and any("message" in text for text in found)
     assert {text: ratio for text, ratio in found.items() if ratio < 4.5} == {}
+
+
+@pytest.mark.parametrize("name", live.INSTRUMENTS)
+def test_nothing_is_cut_off_in_a_lesson_on_a_phone(context, folder, name):
+    """Where the frame is 358 pixels wide."""
+    page = context.new_page()
+    page.set_viewport_size({"width": 358, "height": 736})
+    page.goto((folder / f"{name}.html").as_uri())
+    page.wait_for_function("() => window.toylab && window.toylab()")
+    width = page.evaluate("() => document.documentElement.scrollWidth")
+    page.close()
+    assert width <= 358
