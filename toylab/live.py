@@ -68,12 +68,6 @@ LAWS = {
         "isotropic([[-1.0, -1.0], [1.0, 1.0]], 0.6, [0.2, 0.8])",
         (-4.0, 4.0, -4.0, 4.0),
     ),
-    "two_modes_apart": Law(
-        "two modes, a little apart",
-        isotropic([[-2.0, -2.0], [2.0, 2.0]], 0.8, [0.2, 0.8]),
-        "isotropic([[-2.0, -2.0], [2.0, 2.0]], 0.8, [0.2, 0.8])",
-        (-5.0, 5.0, -5.0, 5.0),
-    ),
     "ring": Law("ring of eight", ring(), "ring()", (-6.0, 6.0, -6.0, 6.0)),
     "gaussian": Law(
         "one Gaussian of variance 1",

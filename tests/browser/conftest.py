@@ -19,7 +19,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.browser.pages import CELLS, READY, TOKEN, is_ours, run_all
+from tests.browser.pages import CELLS, LIVE, READY, TOKEN, is_ours, run_all
 
 ROOT = Path(__file__).parents[2]
 FLAGS = [
@@ -48,7 +48,7 @@ def lab(tmp_path_factory, browser):  # without a browser none is started
     root = tmp_path_factory.mktemp("lab")
     work = root / "work"
     work.mkdir()
-    for name, cell in CELLS.items():
+    for name, cell in {**CELLS, "live": LIVE}.items():
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip())])
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, work / f"{name}.ipynb")

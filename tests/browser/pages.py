@@ -30,6 +30,18 @@ def shot(g):
 diffusion_film({"one": shot, "other": shot})
 """,
 }
+# Instruments that ask no kernel; the first is there twice, as two widgets with a state each
+LIVE = """
+from IPython.display import display
+from toylab.widgets import live_editor, live_film, live_playground, live_trainer
+
+first = live_playground(address="#density=ring&n=50&seed=1&a=mala:0.1:1&b=langevin:0.1:1")
+second = live_playground(address="#density=gaussian&n=50&seed=2&a=hmc:0.1:1&b=langevin:0.1:1")
+by_hand = live_editor(address="#modes=1,0,0,1,1,0&sigma=0.5&at=0,0")
+learns = live_trainer(address="#density=two_near_modes&width=16&seed=3")
+back = live_film(address="#density=two_far_modes&n=50&train=0&seed=4")
+display(first, second, by_hand, learns, back)
+"""
 
 READY = """async () => {
   const pause = (ms) => new Promise(done => setTimeout(done, ms));

@@ -3,14 +3,17 @@
 No server and no kernel: the pages are opened from the disk, with the network off.
 """
 
+import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
+from tests.browser.pages import CONTRAST
 from toylab import live
 from toylab.densities import GaussianMixture, isotropic, ring
 from toylab.densities.quadrature import expectation
@@ -845,3 +848,130 @@ def test_an_address_of_the_training_edited_by_hand(trainer, address, said):
     page = trainer(f"#{address}")
     page.get_by_role("button", name="step", exact=True).click()
     assert page.locator(".numbers").inner_text().startswith("1 steps")
+
+
+LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+TWINS = {
+    cell["metadata"]["live"]: path.stem
+    for path in LESSONS
+    for cell in json.loads(path.read_text())["cells"]
+    if "live" in cell["metadata"]
+}
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: f"{TWINS[twin]}-{twin.partition('#')[0]}")
+def test_a_live_twin_is_set_as_its_lesson_asks(context, folder, twin):
+    """No word of the address is refused, and the instrument writes each of them back as it was."""
+    name, _, address = twin.partition("#")
+    for page in opened(context, folder, name):
+        page = page(f"#{address}")
+        assert page.locator(".toylab-live > .message").inner_text() == ""
+        state = page.evaluate("() => window.toylab().state()")
+        asked = dict(part.split("=") for part in address.split("&"))
+        assert set(asked) <= set(state)
+        for part in ("density", "objective", "way"):
+            assert state[part] == asked[part] if part in asked else True
+        for part in ("sigma", "n", "nData", "seed", "train", "width", "rate"):
+            assert part not in asked or state[part] == float(asked[part])
+        for part in {"a", "b"} & set(asked):
+            sampler, amount, temperature = asked[part].split(":")
+            found = state[part]
+            assert found["sampler"] == sampler and found["temperature"] == float(temperature)
+            assert float(amount) in (found["stepSize"], found["nTimes"])
+        for part, size in (("modes", 6), ("at", 2), ("start", 2)):
+            if part in asked:
+                places = [[float(v) for v in place.split(",")] for place in asked[part].split(";")]
+                found = [list(one.values()) if isinstance(one, dict) else one for one in state[part]]
+                assert all(len(place) == size for place in places) and found == places
+
+
+# What is pressed so that the numbers of a page are no longer those of its start, and the words that then stand in the
+# alternative text of each picture, from the first on
+WALKS = {
+    "playground": ("step", ["1 step", "to step 1", "exact 0.200, found", "1 step", "to step 1", "exact 0.200, found"]),
+    "trainer": ("step", ["learned in 1 steps", "in the root mean square", "1 steps; Fisher divergence J"]),
+    "editor": ("add a mode", ["3 modes at noise σ = 0"]),
+    "film": ("to the start", ["t = 1.00", "t = 1.00", "t = 1.00", "over time"]),
+}
+
+
+@pytest.mark.parametrize("name", live.INSTRUMENTS)
+def test_a_walk_with_a_screen_reader(context, folder, name):
+    """By the browser's tree of what it hands to one: names, values, the numbers of pictures, and what is announced."""
+    press, words = WALKS[name]
+    for page in opened(context, folder, name):
+        page = page()
+        page.get_by_role("button", name=press, exact=True).click()
+        page.get_by_label("seed" if name != "editor" else "weight", exact=True).fill("x")
+        page.get_by_label("seed" if name != "editor" else "weight", exact=True).press("Enter")
+        nodes = [node for node in accessible(page) if not node["ignored"]]
+        said = [(node["role"]["value"], text_of(node, "name"), text_of(node, "value")) for node in nodes]
+        for role, called, value in said:
+            if role in {"slider", "textbox", "combobox", "button", "link", "DisclosureTriangle", "region"}:
+                assert called, role
+            if role in {"slider", "textbox", "combobox"}:
+                assert value, called
+        for slider in page.get_by_role("slider").all():  # its place in a list is no number to be read
+            shown = slider.locator("xpath=following-sibling::output").inner_text()
+            assert slider.get_attribute("aria-valuetext") == shown != ""
+        pictures = [called for role, called, _ in said if role in {"image", "application"}]
+        assert len(pictures) == page.locator("canvas").count() == len(words)
+        assert all(word in called for word, called in zip(words, pictures, strict=True)), pictures
+        told = page.get_by_role("status").filter(has_text="“x”: give a")
+        assert told.count() == 1 and page.get_by_role("status").filter(has_text="?").count() == (name != "editor")
+        order = page.locator(".toylab-live").evaluate(
+            """(page) => [...page.querySelectorAll("select, .question, button, canvas")]
+                .map((element) => element.className === "question" ? "question" : element.localName)"""
+        )
+        places = [order.index(kind) for kind in ("select", "question", "button", "canvas")]
+        assert places == sorted(places)  # what to choose, the question, what to press, and then what comes of it
+
+
+def accessible(page):
+    """The nodes of the accessibility tree in the order in which they are read."""
+    nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    known, found = {node["nodeId"]: node for node in nodes}, []
+
+    def walk(node):
+        found.append(node)
+        for child in node.get("childIds", []):
+            if child in known:
+                walk(known[child])
+
+    walk(nodes[0])
+    return found
+
+
+def text_of(node, part):
+    return str(node.get(part, {}).get("value", "")).strip()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", live.INSTRUMENTS)
+def test_all_text_has_a_contrast_of_4_5(context, folder, name, scheme):
+    page = context.new_page()
+    page.emulate_media(color_scheme=scheme)
+    page.goto((folder / f"{name}.html").as_uri() + "#nothing=1")  # which is told in a message
+    page.wait_for_function("() => window.toylab && window.toylab()")
+    page.evaluate("() => { for (const details of document.querySelectorAll('details')) details.open = true; }")
+    written = page.locator(".toylab-live *:visible:not(:disabled)").all()
+    found = {}
+    for element in written:
+        own = "(e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || 'value' in e"
+        if element.evaluate(own) and element.get_attribute("type") != "range":
+            found[element.evaluate("(e) => e.outerHTML.slice(0, 90)")] = element.evaluate(CONTRAST)
+    page.close()
+    assert len(found) > 15 and any("message" in text for text in found)
+    assert {text: ratio for text, ratio in found.items() if ratio < 4.5} == {}
+
+
+@pytest.mark.parametrize("name", live.INSTRUMENTS)
+def test_nothing_is_cut_off_in_a_lesson_on_a_phone(context, folder, name):
+    """Where the frame is 358 pixels wide."""
+    page = context.new_page()
+    page.set_viewport_size({"width": 358, "height": 736})
+    page.goto((folder / f"{name}.html").as_uri())
+    page.wait_for_function("() => window.toylab && window.toylab()")
+    width = page.evaluate("() => document.documentElement.scrollWidth")
+    page.close()
+    assert width <= 358

@@ -18,6 +18,8 @@ export default {{
   render({{ model, el }}) {{
     const keep = (address) => {{ model.set("address", address); model.save_changes(); }};
     const shown = {name}(el, model.get("laws"), model.get("address"), keep, true);
+    // or JupyterLab would take keys for its own, a, b, x, d d: it asks the very element that has the focus
+    for (const element of el.querySelectorAll("*")) element.setAttribute("data-lm-suppress-shortcuts", "");
     const theme = () => {{
       const light = document.body.dataset.jpThemeLight;
       if (light) el.querySelector(".toylab-live").dataset.theme = light === "true" ? "light" : "dark";

@@ -1,7 +1,9 @@
 // Controls with their words, and the message of each beside it: native ones, so that keyboard and screen reader work.
 import { readNumber } from "./address.js";
 
-let names = 0; // of the controls made so far: a label and a message point to theirs by number
+// A label and a message point to their control by its id. A page may have several copies of this module, one for each widget.
+const COPY = Math.random().toString(36).slice(2, 10);
+let names = 0;
 
 // An element with attributes and children; text is set as text, never as HTML.
 export function make(tag, attributes = {}, ...children) {
@@ -17,7 +19,7 @@ export function make(tag, attributes = {}, ...children) {
 
 // A label, a control and a line for its message.
 function field(label, control, ...more) {
-  const name = `toylab-${names++}`, message = make("span", { class: "message", role: "status", id: `${name}-message` });
+  const name = `toylab-${COPY}-${names++}`, message = make("span", { class: "message", role: "status", id: `${name}-message` });
   control.id = name;
   control.setAttribute("aria-describedby", message.id);
   const element = make("div", { class: "field" }, make("label", { for: name }, label), control, ...more, message);
@@ -28,7 +30,7 @@ function field(label, control, ...more) {
 // before each frame is told, and none on the way.
 export function slider(label, values, value, onChange, show = String) {
   const control = make("input", { type: "range", min: 0, max: values.length - 1, step: 1 });
-  const shown = make("output");
+  const shown = make("output", { "aria-hidden": "true" }); // the slider itself says it
   const made = field(label, control, shown);
   made.set = (now) => {
     const gaps = values.map((v) => Math.abs(v - now));
@@ -56,18 +58,26 @@ export function slider(label, values, value, onChange, show = String) {
 export function numberBox(label, [least, most], value, onChange, { whole = false } = {}) {
   const control = make("input", { type: "text", inputmode: "decimal", size: 6, autocomplete: "off" });
   const made = field(label, control);
+  let last = value;
   made.set = (now) => {
+    last = now;
     control.value = now;
     made.say("");
   };
-  control.addEventListener("change", () => {
-    const now = readNumber(control.value, least, most);
+  const take = () => {
+    const now = readNumber(control.value, least, most), before = last;
     if (now === undefined || (whole && !Number.isInteger(now))) {
       made.say(`“${control.value}”: give a ${whole ? "whole " : ""}number from ${least} to ${most}.`);
       return;
     }
     made.set(now);
-    onChange(now);
+    if (now !== before) onChange(now);
+  };
+  control.addEventListener("change", take);
+  control.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    take();
+    event.stopPropagation(); // of which JupyterLab would make no change
   });
   made.set(value);
   return made;

@@ -23,7 +23,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   let state = { ...first, ...asked.state }, chosen = 0, held = null, hover = null, looking = false, weights = null, shown = null;
 
   const page = make("div", { class: "toylab-live" });
-  const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question" });
+  const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question", role: "status" });
   const say = (text) => { said.textContent = text; };
   const plane = new Plane(EXTENT, "");
   plane.operate();

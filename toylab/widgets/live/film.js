@@ -34,7 +34,7 @@ export function film(root, given, address = "", onState = () => {}) {
   let made = null, work = null, request = 0, looks = 0, at = state.frame;
 
   const page = make("div", { class: "toylab-live" });
-  const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question" });
+  const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question", role: "status" });
   const time = make("p", { class: "numbers" }), python = make("pre", { tabindex: 0 });
   const curve = make("canvas", { class: "curve", role: "img" });
   const panels = Object.entries(TITLES).map(([name, title]) => {

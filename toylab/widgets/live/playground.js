@@ -56,7 +56,7 @@ export function playground(root, given, address = "", onState = () => {}) {
 
   const page = make("div", { class: "toylab-live" });
   const said = make("p", { class: "message", role: "status" });
-  const question = make("p", { class: "question" }), note = make("p", { class: "note" });
+  const question = make("p", { class: "question", role: "status" }), note = make("p", { class: "note" });
   const say = (text) => { said.textContent = text; };
 
   const panels = ["a", "b"].map((key) => makePanel(key));
@@ -270,7 +270,7 @@ export function playground(root, given, address = "", onState = () => {}) {
       const found = nCounted(run) ? weights(run) : [];
       const which = `${key.toUpperCase()}, ${SAMPLERS[run.sampler].name} on ${laws[state.density].title}`;
       plane.canvas.setAttribute("aria-label", `Chains of sampler ${which}. ${words(run, found)} Arrow keys move a cross, Enter starts all chains there, Space plays.`);
-      visited.canvas.setAttribute("aria-label", `Where the chains of ${which} have been since step ${countedFrom(run)}.`);
+      visited.canvas.setAttribute("aria-label", `Where the chains of ${which} have been from step ${countedFrom(run)} to step ${run.nSteps}.`);
       bars.setAttribute("aria-label", run.density.weights.map((w, k) =>
         `Mode ${letter(k)}: exact ${w.toFixed(3)}${found[k] ? `, found ${withError(found[k], 3)}` : ""}.`).join(" "));
       numbers.textContent = words(run, found);

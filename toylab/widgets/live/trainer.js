@@ -28,7 +28,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
   let run = null;
 
   const page = make("div", { class: "toylab-live" });
-  const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question" });
+  const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question", role: "status" });
   const say = (text) => { said.textContent = text; };
   const field = new Plane([-5, 5, -5, 5], ""), error = new Plane([-5, 5, -5, 5], "");
   const curve = make("canvas", { class: "curve", role: "img" }), numbers = make("p", { class: "numbers" });
@@ -156,7 +156,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
 
   function describe() {
     field.canvas.setAttribute("aria-label", `The field learned in ${run.nSteps} steps, over the exact one. An arrow has its full length where |s| is ${run.full.toPrecision(2)} or more.`);
-    error.canvas.setAttribute("aria-label", `The size of the error of the learned field, darkest where it is ${run.full.toPrecision(2)} or more.`);
+    error.canvas.setAttribute("aria-label", `The size |s − s*| of the error of the learned field: ${Math.sqrt(2 * run.divergences.at(-1)[1]).toFixed(3)} in the root mean square, darkest where it is ${run.full.toPrecision(2)} or more.`);
     curve.setAttribute("aria-label", `Loss and exact Fisher divergence over the steps. ${words()}`);
   }
 
