@@ -1,10 +1,13 @@
 // A law that is no mixture, by its log p on a grid: splines of log p between the nodes, and noise by sums over them.
 import { Spline } from "./spline.js";
 
-const FINE = 1; // noise that is less than so many cells is averaged over, for sums would see the nodes
+const FINE = 0.9; // noise of less than so many cells is averaged over: sums would see the nodes
 const REACH = 6; // deviations of the noise beyond the square, as far as the noised law is known
-const HERMITE = [[0, 0.5333333333333333], [1.355626179974266, 0.2220759220056126], [2.8569700138728056, 0.011257411327720688]];
-const NODES = HERMITE.flatMap(([x, w]) => (x ? [[-x, w], [x, w]] : [[x, w]])); // E f(Z) = sum w f(x), to degree 9
+const HERMITE = [
+  [0, 0.45714285714285724], [1.1544053947399682, 0.2401231786050127], [2.366759410734541, 0.03075712396758652],
+  [3.7504397177257425, 0.000548268855972217],
+];
+const NODES = HERMITE.flatMap(([x, w]) => (x ? [[-x, w], [x, w]] : [[x, w]])); // E f(Z) = sum w f(x), to degree 13
 const KEPT = 32; // noised laws that are not computed again
 
 export class GridDensity {
