@@ -22,7 +22,7 @@ from toylab.widgets.frame import (
     level_grid,
     paused_observers,
 )
-from toylab.widgets.known import cells_in_time, refusal
+from toylab.widgets.known import affordable_cells, refusal
 from toylab.widgets.layout import arrange, row
 from toylab.widgets.messages import Field, as_message, message_line, show_errors
 from toylab.widgets.number_box import seed_box
@@ -72,7 +72,6 @@ def score_explorer(
     seed, message, numbers = seed_box(), message_line(), ipywidgets.HTML()
     picture, point = ScorePicture(extent), first.point
     scaled_for = ""  # the density whose scales are held
-    drawn_in: dict[str, int] = {}  # cells per side, by density
 
     def fit_noise() -> None:
         """The levels at which the density is known: those of the slider, or none but 0."""
@@ -92,8 +91,6 @@ def score_explorer(
             g = generator(seed.value)
             p = densities[density.value]
             fit_noise()
-            if density.value not in drawn_in:
-                drawn_in[density.value] = cells_in_time(p, noise.value, extent, CELLS)
             clean, lacking = _draws(p, _DOTS if samples.value else 0, g)
             reading = picture.draw(
                 p,
@@ -101,7 +98,7 @@ def score_explorer(
                 point,
                 clean,
                 normal_like(clean, g),
-                cells=drawn_in[density.value],
+                cells=affordable_cells(p, noise.value, extent, CELLS),
                 hold=hold.value and scaled_for == density.value,
             )
             scaled_for = density.value
