@@ -39,7 +39,7 @@ def affordable_cells(density: Density, sigma: float, extent: Extent, most: int) 
     return min(most, max(20, int(math.sqrt(NUMBERS * _PROBE**2 / max(counter.numbers, 1)))))
 
 
-class _Counter(TorchFunctionMode):  # type: ignore[misc]  # torch has no types for it
+class _Counter(TorchFunctionMode):
     """Counts the numbers that torch's functions return inside the block."""
 
     def __init__(self) -> None:
