@@ -39,6 +39,8 @@ class DensityControls:
         sliders = [slider for by_parameter in self._sliders.values() for slider in by_parameter.values()]
         self.controls = (self.list, *sliders)
         self._fields = [Field(row(*sliders))] if sliders else []  # what is in no row would never be closed
+        for field in self._fields:
+            field.layout.max_width = "100%"  # so that they wrap
         self.rows = [row(field) for field in self._fields]
         self._made: dict[Key, Density] = {}  # the last one of a family: while the noise moves, it is the same
         self.list.observe(self._show_sliders, "value")
