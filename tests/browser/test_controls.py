@@ -161,6 +161,46 @@ def test_messages_are_where_they_belong(page):
     no_errors(page)
 
 
+FOCUS = """() => {
+  const light = (color) => {
+    const [r, g, b] = color.match(/[\\d.]+/g).map(Number).map(c => c / 255)
+      .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const element = document.activeElement, style = getComputedStyle(element);
+  let behind = element.closest('.toylab-row') ?? document.body; // the outline lies around the control
+  while (/, 0\\)$|transparent/.test(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
+  const [a, b] = [style.outlineColor, getComputedStyle(behind).backgroundColor].map(light);
+  return {
+    kind: element.className.match(/noUi-handle/) ? 'slider' : element.type ?? element.tagName,
+    inside: element.closest('.toylab-row') !== null,
+    width: style.outlineStyle === 'none' ? 0 : parseFloat(style.outlineWidth),
+    contrast: (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05),
+  };
+}"""
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@on("explorer", "playground")
+def test_the_control_that_has_the_focus_is_seen(page, theme, shot):
+    """By Tab from the first control on: an outline of two pixels or more, 3 to 1 against the ground (WCAG 2.2)."""
+    in_theme(page, theme)
+    page.get_by_label("lesson", exact=True).focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    kinds = set()
+    while (focus := page.evaluate(FOCUS))["inside"]:
+        assert focus["width"] >= 2 and focus["contrast"] >= 3, focus
+        kinds.add(focus["kind"])
+        if focus["kind"] == "slider":
+            shot(f"focus_{theme.split()[1]}")
+        page.keyboard.press("Tab")
+    assert kinds >= {"select-one", "text", "checkbox", "slider"}
+    assert "submit" in kinds or "button" in kinds
+    in_theme(page, THEMES[0])
+    no_errors(page)
+
+
 @pytest.mark.parametrize("widget", ASKED)
 def test_after_run_all_a_widget_answers_while_cells_run_and_wait(lab, browser, widget):
     """The cell after the widget ends when the widget has answered: a widget that waits for the cell never does."""

@@ -483,6 +483,7 @@ MADE_BY_THE_LIBRARY = {
     "metrics.Autocorrelation", "metrics.Convergence", "metrics.ErrorDecomposition", "metrics.ErrorTerms",
     "metrics.Estimate", "metrics.FisherByRegion", "metrics.LikelihoodBound", "metrics.ModeWeightTrace",
     "metrics.TwoSample", "plotting.look", "widgets.Animation", "widgets.Film", "widgets.TrainingTheatre",
+    "widgets.Family",  # made by the user, with parameters of any name: see ``calls``
 }  # fmt: skip
 
 
@@ -639,6 +640,8 @@ def calls() -> list[Call]:
         for name in _public(module)
     ]  # fmt: skip
     found.append(_call("museum.of_kind", museum.of_kind))
+    family = {"make": lambda: densities.ring, "radius": lambda: (0.5, 6.0)}
+    found.append(Call("widgets.Family", lambda make, radius: widgets.Family(make, radius=radius), family))
     found += [_call(f"study.{name}", getattr(study, name)) for name in _public(study)]
     found += [_call(f"densities.GaussianMixture.{name}", getattr(densities.GaussianMixture, name)) for name in FROM]
     for made in (discrete.BoltzmannMachine.from_vector, discrete.GridLaw.from_logits):

@@ -46,6 +46,17 @@ def test_every_state_is_the_truth_at_its_time(film):
         np.testing.assert_allclose(z, first, atol=5e-6)  # by one step from frame to frame: 4e-5
 
 
+def test_a_density_stands_for_its_score_and_itself():
+    def states(scores):
+        film = record_film(VP(), scores, n_frames=3, n_paths=4, generator=torch.Generator().manual_seed(0))
+        return [array for state in film.columns["exact"] for array in (state.density, state.score, state.points)]
+
+    in_full = states({"exact": (P.score, P)})
+    for given in (P, {"exact": P}):
+        for found, wanted in zip(states(given), in_full, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
 def test_a_law_that_is_not_known_has_no_density(film):
     assert np.isnan(film.columns["learned"][0].density).all()
     assert np.isfinite(film.columns["learned"][0].score).all()
@@ -151,6 +162,8 @@ def test_times_of_a_variance_exploding_sde_and_bad_input():
         record_film(None, {"exact": (P.score, P)})
     with pytest.raises(TypeError, match=r"give \(score, density\)"):
         record_film(VP(), {"exact": P.score})
+    with pytest.raises(TypeError, match="scores is a list: give a density p"):
+        record_film(VP(), [P])
     with pytest.raises(ValueError, match="film is empty"):
         diffusion_film({})
     with pytest.raises(TypeError, match=r"make a Film by record_film"):

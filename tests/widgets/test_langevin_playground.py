@@ -109,6 +109,15 @@ def test_bars_and_histograms_are_the_shares_visited():
     assert shares.lines[1].get_ydata() == pytest.approx([0.2, 0.8])
 
 
+def test_what_is_visited_is_shaded_by_the_scale_of_the_law():
+    """From 0 to the largest p: of a Gaussian of variance 1/4, 2 / pi, less 1.6 % in the middle of the nearest cell."""
+    *_, (play, *_), stage, _ = parts(langevin_playground(isotropic([[0.0, 0.0]], 0.5), n_chains=20))
+    play.value = 1
+    scales = [ax.images[0].get_clim() for ax in stage.figure.axes if ax.images]
+    assert scales == [scales[0]] * 4
+    assert scales[0] == pytest.approx((0.0, 2 / np.pi), rel=0.02)
+
+
 def test_a_lesson_left_can_be_chosen_again():
     lesson, _, seed, *_, stage, _ = parts(langevin_playground())
     everywhere = stage.png

@@ -6,9 +6,10 @@ import ipywidgets
 import pytest
 import torch
 
-from toylab.densities import two_modes
+from toylab.densities import ring, two_modes
 from toylab.sde import VP
 from toylab.widgets import (
+    Family,
     diffusion_film,
     langevin_playground,
     noise_ladder,
@@ -27,6 +28,9 @@ FILM = record_film(
 
 WIDGETS = {
     "score_explorer": score_explorer,
+    "score_explorer, of families": lambda: score_explorer(
+        {"a": Family(ring, radius=[1.0, 2.0]), "b": Family(ring, std=[0.2])}
+    ),
     "langevin_playground": lambda: langevin_playground(n_chains=20),
     "noise_ladder": lambda: noise_ladder(n_chains=20),
     "training_theatre": lambda: training_theatre(width=8, n_steps=50),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from toylab.densities import Checkerboard, isotropic
+from toylab.densities import Checkerboard, Points, from_energy, isotropic
 from toylab.metrics import fisher_divergence, grid_points
 from toylab.networks import ScoreMLP
 from toylab.objectives import Denoising, Sliced
@@ -18,15 +18,21 @@ from toylab.training import fit
 from toylab.widgets import training_theatre
 from toylab.widgets.training_lessons import DENSITIES, LESSONS
 from toylab.widgets.training_picture import TrainingPicture
-from toylab.widgets.training_task import OBJECTIVES, REPORT_EVERY, Lesson, prepare
+from toylab.widgets.training_task import DENOISING, OBJECTIVES, REPORT_EVERY, Lesson, goal_of, prepare
+
+SQUARE = (-6.0, 6.0, -6.0, 6.0)
 
 
 def parts(box):
-    (lesson, train, stop, _), (density, objective, activation, data, rate, seed) = (
-        row.children for row in box.children[:2]
-    )
-    controls = (lesson, train.control, stop, density, objective, activation, data, rate, seed)
-    return *controls, box.children[2], box.children[3]
+    first, *_, second = (row.children for row in box.children[:-2])  # between them the sliders of a family
+    (lesson, train, stop, _), (density, objective, activation, data, rate, seed) = first, second
+    controls = (lesson, train.control, stop, density, objective.control, activation, data, rate, seed)
+    return *controls, box.children[-2], box.children[-1]
+
+
+def task_of(lesson, density, width):
+    goal = goal_of(density, lesson.objective, SQUARE)
+    return prepare(lesson, density, goal, width, torch.Generator().manual_seed(0))
 
 
 def trained(box):
@@ -183,9 +189,12 @@ def test_a_lesson_sets_the_controls():
 
 def divergences(name):
     """Of the lesson, every 20 steps of 600, without drawing."""
-    task = prepare(LESSONS[name], DENSITIES, 32, torch.Generator().manual_seed(0))
+    task = task_of(LESSONS[name], DENSITIES[LESSONS[name].density], 32)
     cells = grid_points((-6.0, 6.0, -6.0, 6.0), 80)
-    share, exact = torch.softmax(task.truth.log_prob(cells).flatten(), 0).view(80, 80), task.truth.score(cells)
+    share, exact = (
+        torch.softmax(task.goal.truth.log_prob(cells).flatten(), 0).view(80, 80),
+        task.goal.truth.score(cells),
+    )
     return task.train(600, lambda s: float((share * (s(cells) - exact).square().sum(-1)).sum()) / 2).history.held_out
 
 
@@ -208,8 +217,6 @@ def test_every_control_is_labelled_and_bad_input_refused():
         training_theatre({})
     with pytest.raises(TypeError, match="give a density"):
         training_theatre({"a": 1})
-    with pytest.raises(ValueError, match="has no score in parts of the square"):
-        training_theatre({"board": Checkerboard()})
     with pytest.raises(ValueError, match="width"):
         training_theatre(width=0)
     with pytest.raises(ValueError, match="n_steps"):
@@ -244,9 +251,56 @@ def test_few_data_the_loss_falls_below_zero_and_the_truth_runs_away():
 def test_loss_and_constant_are_the_divergence_on_new_data():
     """Of a network at the start, over 1,000 points: within six standard errors of denoising matching's loss."""
     p = DENSITIES["two modes"]
-    task = prepare(Lesson("two modes", "denoising, σ = 0.5"), {"two modes": p}, 16, torch.Generator().manual_seed(0))
+    task = task_of(Lesson("two modes", "denoising, σ = 0.5"), p, 16)
     x = p.sample((1000,), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         losses = Denoising(0.5)(task.network, x, generator=torch.Generator().manual_seed(1))
     error = float(losses.std()) / 1000**0.5
     assert abs(task.loss(task.network) - fisher_divergence(task.network, p.noised(0.5))) < 6 * error
+
+
+@pytest.mark.parametrize(
+    "law", [Points([[-2.0, 1.0], [2.0, 0.0], [0.0, -2.0]]), Checkerboard()], ids=["points", "board"]
+)
+def test_a_law_without_a_score_is_learned_at_the_noise_at_which_it_has_one(law):
+    """It opens with denoising; losses of the clean score are refused beside the list, and the picture stays."""
+    box = training_theatre(law, width=8, n_steps=REPORT_EVERY)
+    objective, stage = parts(box)[4], parts(box)[9]
+    beside = box.children[1].children[1].message
+    assert objective.value == DENOISING and beside.value == parts(box)[-1].value == ""
+    kept = stage.png
+    objective.value = "sliced"
+    assert "at σ = 0 the law has no score in parts of the square: choose a denoising" in beside.value
+    assert stage.png == kept and parts(box)[-1].value == ""
+    objective.value = DENOISING
+    assert stage.png == kept and beside.value == ""
+    result = trained(box)
+    exact = fisher_divergence(result.network, law.noised(0.5))
+    assert float(result.history.held_out[-1]) == pytest.approx(exact, rel=2e-3)
+
+
+def test_a_law_known_clean_alone_is_learned_clean():
+    quartic = from_energy(lambda x: (x**4).sum(-1) / 4, (-4.0, 4.0, -4.0, 4.0))
+    with pytest.raises(ValueError, match="has no score in parts of the square: choose .*, or a smaller extent"):
+        training_theatre(quartic)
+    box = training_theatre(quartic, width=8, n_steps=20, extent=(-3.0, 3.0, -3.0, 3.0))
+    assert parts(box)[4].value == "sliced"
+    parts(box)[4].value = DENOISING
+    assert "needs the law with noise σ = 0.5" in box.children[1].children[1].message.value
+
+
+def test_where_the_truth_is_finer_than_the_picture_the_divergence_and_the_loss_are_means_over_draws():
+    """One point at m with noise s: of the score 0 the divergence is E|x - m|^2 / (2 s^4) = 1 / s^2, over 2,000 draws.
+
+    |x - m|^2 / s^2 is chi-squared of 2 degrees, of standard deviation 2: six standard errors are 0.13 / s^2. The cells
+    of the picture, 0.15 wide, would give another number.
+    """
+    law, s = Points([[1.03, 0.52]]), 0.02
+    goal = goal_of(law, "denoising, σ = 0.02", SQUARE)
+    assert goal_of(law, DENOISING, SQUARE).draws is None
+    picture = TrainingPicture(goal.truth, SQUARE, 10, goal.draws)
+    assert picture.append(torch.zeros_like, 0, 1.0) == pytest.approx(1 / s**2, rel=0.14)
+    assert re.match(r"J of 2,000 draws: 2\S+ ± 5\d", picture.legend[0].get_text())
+    assert picture.append(lambda x: goal.truth.score(x.double()), 1, 1.0) == pytest.approx(0.0, abs=1e-6 / s**2)
+    # the loss of the exact score of one point is 0, and so is the constant: E|score|^2 / 2 - 1 / s^2
+    assert goal.offset == pytest.approx(0.0, abs=1e-9 / s**2)

@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
 from toylab.widgets.animate import Animation, animate
 from toylab.widgets.diffusion_film import diffusion_film
 from toylab.widgets.diffusion_states import Film, record_film
+from toylab.widgets.family import Family
 from toylab.widgets.film import film
 from toylab.widgets.langevin_playground import langevin_playground
 from toylab.widgets.live_instruments import live_editor, live_film, live_playground, live_trainer
@@ -24,6 +25,7 @@ del _anywidget, _ipywidgets
 
 __all__ = [
     "Animation",
+    "Family",
     "Film",
     "TrainingTheatre",
     "animate",

@@ -37,7 +37,7 @@ class Film:
 
 def record_film(
     sde: SDE,
-    scores: Mapping[str, tuple[NoiseConditionalScore, Density | None]],
+    scores: Mapping[str, Density | tuple[NoiseConditionalScore, Density | None]] | Density,
     *,
     n_frames: int = 41,
     n_paths: int = 60,
@@ -48,8 +48,9 @@ def record_film(
 
     Args:
         sde: such as ``VP()``.
-        scores: by name, a score s(x, sigma) and the density whose score it is, None if that is not known:
-            {"exact": (p.score, p), "empirical": (data.score, data), "learned": (network, None)}.
+        scores: by name, a density, whose score it is, or a score s(x, sigma) and the density that is drawn with it,
+            None if none is known: {"exact": p, "empirical": data, "learned": (network, None)}. A density alone is
+            "exact".
         n_frames: from t = 1 to ``sde.t_min``, or 0.001 if that is later, evenly in the root of t, so that the end is
             seen slowly.
         n_paths: points that flow.
@@ -59,23 +60,34 @@ def record_film(
     require_sde(sde)
     n_frames = validate.count("n_frames", n_frames, least=2)
     n_paths = validate.count("n_paths", n_paths)
-    if not isinstance(scores, Mapping):
-        raise TypeError(f"scores is a {type(scores).__name__}: give a dict, such as {{'exact': (p.score, p)}}.")
-    if not scores:
-        raise ValueError("scores is empty: give at least one, such as {'exact': (p.score, p)}.")
-    for name, pair in scores.items():
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise TypeError(
-                f"scores[{name!r}] is {short(pair)}: give (score, density), such as (p.score, p) or (network, None)."
-            )
-        validate.score(f"scores[{name!r}][0]", pair[0], of_sigma=True)
+    pairs = _pairs(scores)
     start = sde.prior.sample((n_paths,), generator=generator)
     times = (uniform(1.0, max(sde.t_min, 1e-3) ** 0.5, n_frames).double() ** 2).tolist()
     columns = {
         name: _column(sde, score, density, start.to(home(score) or start.device), times, extent)
-        for name, (score, density) in scores.items()
+        for name, (score, density) in pairs.items()
     }
     return Film(tuple(times), columns, extent)
+
+
+def _pairs(
+    scores: Mapping[str, Density | tuple[NoiseConditionalScore, Density | None]] | Density,
+) -> dict[str, tuple[NoiseConditionalScore, Density | None]]:
+    """By name, each score and its density."""
+    if isinstance(scores, Density):
+        scores = {"exact": scores}
+    if not isinstance(scores, Mapping):
+        raise TypeError(f"scores is a {type(scores).__name__}: give a density p, or a dict, such as {{'exact': p}}.")
+    if not scores:
+        raise ValueError("scores is empty: give at least one, such as {'exact': p}.")
+    pairs = {name: (given.score, given) if isinstance(given, Density) else given for name, given in scores.items()}
+    for name, pair in pairs.items():
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(
+                f"scores[{name!r}] is {short(pair)}: give (score, density), such as (network, None), or a density."
+            )
+        validate.score(f"scores[{name!r}][0]", pair[0], of_sigma=True)
+    return pairs
 
 
 def _column(

@@ -99,11 +99,11 @@ def _parts(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
 
 
 def _named(name: str, parts: list[ipywidgets.Widget]) -> ipywidgets.Widget:
-    """The control whose description begins so."""
+    """The control whose description begins so; those of another family's parameters are not seen."""
     named = {
         "play" if isinstance(part, ipywidgets.Play) else part.description: part
         for part in parts
-        if getattr(part, "description", "") or isinstance(part, ipywidgets.Play)
+        if (getattr(part, "description", "") or isinstance(part, ipywidgets.Play)) and part.layout.display != "none"
     }
     found = [description for description in named if name and description.startswith(name)]
     if not isinstance(name, str) or not found:

@@ -2,14 +2,26 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import ipywidgets
 import torch
 
 from toylab.densities import Density
+from toylab.widgets.family import Family
 from toylab.widgets.number_box import LARGEST_SEED
 
+
+class HasDensity(Protocol):
+    """A lesson."""
+
+    @property
+    def density(self) -> str:
+        """By its name."""
+        ...
+
+
+L = TypeVar("L", bound=HasDensity)
 LABEL = {"description_width": "initial"}  # the whole description is shown, however long
 CHOOSE = "choose…"
 
@@ -85,15 +97,20 @@ def paused_observers(call: Callable[..., None], controls: Sequence[ipywidgets.Wi
             control.observe(call, "value")
 
 
-def check_densities(densities: Mapping[str, Density] | Density) -> dict[str, Density]:
-    """The densities by name; one alone has the name of its class.
+Densities = Mapping[str, Density | Family] | Density | Family
+
+
+def check_densities(densities: Densities) -> dict[str, Density | Family]:
+    """The densities and families by name; one alone has the name of its class, or of what makes it.
 
     Raises:
         ValueError: if there is none.
-        TypeError: if one is not a density, or has no name.
+        TypeError: if one is neither, or has no name.
     """
     if isinstance(densities, Density):
         return {type(densities).__name__: densities}
+    if isinstance(densities, Family):
+        return {getattr(densities.make, "__name__", "family").replace("<lambda>", "family"): densities}
     if not isinstance(densities, Mapping):
         raise TypeError(
             f"densities is a {type(densities).__name__}: give them by name, such as {{'two modes': two_modes()}}."
@@ -101,6 +118,13 @@ def check_densities(densities: Mapping[str, Density] | Density) -> dict[str, Den
     if not densities:
         raise ValueError("densities is empty: give at least one, such as {'two modes': two_modes()}.")
     for name, density in densities.items():
-        if not isinstance(density, Density):
-            raise TypeError(f"densities[{name!r}] is a {type(density).__name__}: give a density, such as two_modes().")
+        if not isinstance(density, Density | Family):
+            raise TypeError(
+                f"densities[{name!r}] is a {type(density).__name__}: give a density, such as two_modes(), or a Family."
+            )
     return dict(densities)
+
+
+def lessons_on(lessons: Mapping[str, L], densities: Mapping[str, Density | Family]) -> dict[str, L]:
+    """The lessons, by what they are called, whose density is there; it has no parameters."""
+    return {text: lesson for text, lesson in lessons.items() if isinstance(densities.get(lesson.density), Density)}

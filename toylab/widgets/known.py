@@ -1,15 +1,18 @@
-"""What is known of a density: at which noise, and how long a picture of it takes."""
+"""What is known of a density: at which noise, and how much work a picture of it is."""
 
 import math
-import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from toylab.densities import Density
 from toylab.metrics import Extent, grid_points
 
-SECONDS = 0.25  # that a picture may take
-_PROBE = 10  # points per side that are timed
+NUMBERS = 2e8  # that torch may compute for a picture: at 0.3 to 4 ns each, less than a second
+_PROBE = 10  # points per side at which they are counted
 
 
 def refusal(density: Density, sigma: float) -> str:
@@ -23,11 +26,35 @@ def refusal(density: Density, sigma: float) -> str:
     return ""
 
 
-def cells_in_time(density: Density, sigma: float, extent: Extent, most: int) -> int:
-    """Cells per side of the finest grid whose log p takes ``SECONDS``, from 20 to ``most``."""
+def affordable_cells(density: Density, sigma: float, extent: Extent, most: int) -> int:
+    """Cells per side of the finest grid whose log p takes torch no more than ``NUMBERS``, from 20 to ``most``.
+
+    They are counted, not timed, so that a law has the same grid on a busy machine. What is computed outside torch
+    does not count.
+    """
     x = grid_points(extent, _PROBE, dtype=torch.float64)
     density.log_prob(x[:1, :1], sigma)  # what is computed once for all points
-    begun = time.perf_counter()
-    density.log_prob(x, sigma)
-    seconds = (time.perf_counter() - begun) / _PROBE**2
-    return min(most, max(20, int(math.sqrt(SECONDS / seconds))))
+    with _Counter() as counter:
+        density.log_prob(x, sigma)
+    return min(most, max(20, int(math.sqrt(NUMBERS * _PROBE**2 / max(counter.numbers, 1)))))
+
+
+class _Counter(TorchFunctionMode):
+    """Counts the numbers that torch's functions return inside the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        made = func(*args, **(kwargs or {}))
+        self.numbers += sum(
+            one.numel() for one in (made if isinstance(made, tuple | list) else (made,)) if isinstance(one, Tensor)
+        )
+        return made

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from toylab import plotting
 from toylab.densities import Density
-from toylab.metrics import Extent, grid_points
+from toylab.metrics import Extent
 from toylab.widgets.langevin_run import CELLS, Run
 from toylab.widgets.regions import Regions
 from toylab.widgets.stage import off_screen
@@ -54,7 +54,7 @@ class LangevinPicture:
             self.rows = [self._sampler(*axes[k], left=0.5 * k, extent=extent) for k in range(2)]
         self.moving = [artist for row in self.rows for artist in row.moving]
         self.area = (extent[1] - extent[0]) * (extent[3] - extent[2]) / CELLS**2
-        self.top = 1.2 * float(density.log_prob(grid_points(extent, CELLS)).exp().max())
+        self.top = self.rows[0].chains.images[0].get_clim()[1]  # what is visited is shaded by the scale of the law
         self.variance = regions.variance
 
     def _sampler(self, chains: Axes, visited: Axes, shares: Axes, *, left: float, extent: Extent) -> _Row:

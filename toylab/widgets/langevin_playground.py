@@ -1,21 +1,21 @@
 """Two samplers side by side from the same start and seed: chains, all they have visited, and the mode weights."""
 
-from collections.abc import Mapping
-
 import ipywidgets
 import torch
 from matplotlib.axes import Axes
 
 from toylab._internal import validate
 from toylab._internal.threads import one_thread
-from toylab.densities import Density
 from toylab.metrics import Extent
+from toylab.widgets.density_controls import DensityControls, Key
 from toylab.widgets.frame import (
     LABEL,
+    Densities,
     LessonList,
     check_densities,
     choice,
     generator,
+    lessons_on,
     paused_observers,
 )
 from toylab.widgets.langevin_lessons import DENSITIES, LESSONS, Lesson, Setting
@@ -56,7 +56,7 @@ class _SamplerControls:
 
 @one_thread()
 def langevin_playground(
-    densities: Mapping[str, Density] | Density | None = None, *, n_chains: int = 400, extent: Extent = EXTENT
+    densities: Densities | None = None, *, n_chains: int = 400, extent: Extent = EXTENT
 ) -> ipywidgets.VBox:
     """Two samplers on one density from the same start with the same seed: play, pause, step, start again.
 
@@ -64,20 +64,20 @@ def langevin_playground(
     By keyboard: Tab to a control; on the picture the arrow keys move a cross, and Enter places the start.
 
     Args:
-        densities: by name, or one alone, any of them of your own; None takes ready ones. Of a Gaussian mixture the
-            shares of its modes are shown, of another law those of its four quarters. Points and curves are sampled
-            with a little noise.
+        densities: by name, or one alone, any of them of your own; a ``Family`` has a slider for each parameter; None
+            takes ready ones. Of a Gaussian mixture the shares of its modes are shown, of another law those of its four
+            quarters. Points and curves are sampled with a little noise.
         n_chains: of each sampler.
         extent: the square that is shown, in which the chains start.
     """
     densities = check_densities(DENSITIES if densities is None else densities)
     n_chains = validate.count("n_chains", n_chains)
     extent = validate.extent("extent", extent)
-    lessons = {text: lesson for text, lesson in LESSONS.items() if lesson.density in densities}
+    lessons = lessons_on(LESSONS, densities)
     first = next(iter(lessons.values()), Lesson(next(iter(densities)), Setting("Langevin", 0.1), Setting("MALA", 0.1)))
 
     lesson = LessonList(lessons)
-    density = choice(list(densities), first.density, "density", 250)
+    density = DensityControls(densities, first.density, 250)
     samplers = [_SamplerControls("left", first.first), _SamplerControls("right", first.second)]
     speed = ipywidgets.IntSlider(
         5, min=1, max=50, description="steps per frame", style=LABEL, layout={"width": "300px"}
@@ -89,17 +89,18 @@ def langevin_playground(
     seed, message = seed_box(), message_line()
     starts: list[tuple[float, float]] = [] if first.start is None else [first.start]
     runs: list[Run] = []
-    shown: dict[str, tuple[Target, LangevinPicture]] = {}  # by density, once it was chosen
-    density_field = Field(density)
+    shown: dict[str, tuple[Key, Target, LangevinPicture]] = {}  # by density, once it was chosen; of a family the last
+    density_field = Field(density.list)
     picture: LangevinPicture
     ready = False  # the settings now chosen are those of the runs
 
     def law_and_picture() -> tuple[Target, LangevinPicture]:
         """The law now chosen, and its picture."""
-        if density.value not in shown:
-            target = target_of(densities[density.value], n_chains)
-            shown[density.value] = target, LangevinPicture(target.density, target.regions, extent)
-        return shown[density.value]
+        p, name = density.density(), density.list.value
+        if name not in shown or shown[name][0] != density.key:
+            target = target_of(p, n_chains)
+            shown[name] = density.key, target, LangevinPicture(target.density, target.regions, extent)
+        return shown[name][1:]
 
     def begin(controls: _SamplerControls, target: Target) -> Run:
         """One sampler at step 0 of the density, start and settings now chosen."""
@@ -122,7 +123,7 @@ def langevin_playground(
         ready = False
         first, second = (controls.read() for controls in samplers)
         several = len(starts) > 1  # as in no lesson
-        lesson.show(None if several else Lesson(density.value, first, second, *starts))
+        lesson.show(None if several else Lesson(density.list.value, first, second, *starts))
         with show_errors(message):
             target, picture = law_and_picture()
             density_field.message.value = as_message(target.words)
@@ -149,7 +150,7 @@ def langevin_playground(
     def set_lesson(chosen: Lesson) -> None:
         play.playing = False
         with paused_observers(on_change, observed):
-            density.value = chosen.density
+            density.list.value = chosen.density
             for controls, setting in zip(samplers, (chosen.first, chosen.second), strict=True):
                 controls.set(setting)
         starts[:] = [] if chosen.start is None else [chosen.start]
@@ -166,7 +167,7 @@ def langevin_playground(
 
     _, picture = law_and_picture()
     stage = Stage(picture.figure, picture.moving, on_click=on_click)
-    observed = [density, seed, *(control for controls in samplers for control in controls.all)]
+    observed = [*density.controls, seed, *(control for controls in samplers for control in controls.all)]
     for control in observed:
         control.observe(on_change, "value")
     lesson.on_choice(set_lesson)
@@ -177,7 +178,8 @@ def langevin_playground(
     start()
     box = ipywidgets.VBox()
     both = [control for controls in samplers for control in controls.all]
-    arrange(box, [row(lesson, density_field), row(*both), row(play, step, again, scatter, speed, seed)], stage, message)
+    tools = row(play, step, again, scatter, speed, seed)
+    arrange(box, [row(lesson, density_field), *density.rows, row(*both), tools], stage, message)
     replace_previous("langevin_playground", box)
     answer_beside_cells(box)
     return box

@@ -1,20 +1,19 @@
 """The levels of annealed Langevin: how far they overlap, and at which of them the mode weights are decided."""
 
-from collections.abc import Mapping
-
 import ipywidgets
 
 from toylab._internal import validate
 from toylab._internal.threads import one_thread
-from toylab.densities import Density
 from toylab.metrics import Extent
+from toylab.widgets.density_controls import DensityControls
 from toylab.widgets.frame import (
     LABEL,
+    Densities,
     LessonList,
     check_densities,
-    choice,
     exact_slider,
     generator,
+    lessons_on,
     level_grid,
     paused_observers,
 )
@@ -31,7 +30,7 @@ from toylab.widgets.subshell import answer_beside_cells
 
 @one_thread()
 def noise_ladder(
-    densities: Mapping[str, Density] | Density | None = None, *, n_chains: int = 1280, extent: Extent = EXTENT
+    densities: Densities | None = None, *, n_chains: int = 1280, extent: Extent = EXTENT
 ) -> ipywidgets.VBox:
     """Choose a ladder of noise levels; see how far they overlap; run annealed Langevin down it.
 
@@ -40,15 +39,15 @@ def noise_ladder(
     By keyboard: Tab to a control, arrow keys to move it, Enter on the button.
 
     Args:
-        densities: by name, or one alone, any whose noised laws are known; None takes ready ones. Of a law that is no
-            mixture the share of its largest quarter is followed.
+        densities: by name, or one alone, any whose noised laws are known; a ``Family`` has a slider for each parameter;
+            None takes ready ones. Of a law that is no mixture the share of its largest quarter is followed.
         n_chains: that run down the ladder.
         extent: the square that is shown, in which the chains start.
     """
     densities = check_densities(DENSITIES if densities is None else densities)
     n_chains = validate.count("n_chains", n_chains)
     extent = validate.extent("extent", extent)
-    lessons = {text: ladder for text, ladder in LESSONS.items() if ladder.density in densities}
+    lessons = lessons_on(LESSONS, densities)
     first = next(iter(lessons.values()), Ladder(next(iter(densities)), 10, 20.0, 1.0))
 
     def number(value: int, most: int, description: str) -> ipywidgets.IntSlider:
@@ -57,7 +56,7 @@ def noise_ladder(
         )
 
     lesson = LessonList(lessons)
-    density = choice(list(densities), first.density, "density", 290)
+    density = DensityControls(densities, first.density, 290)
     n, n_steps = number(first.n, MOST_LEVELS, "levels L"), number(first.n_steps, 500, "steps per level")
     ends = [sigma for ladder in lessons.values() for sigma in (ladder.first, ladder.last)]
     levels = [*level_grid(-2, 2), *ends]
@@ -67,13 +66,13 @@ def noise_ladder(
     rate = number_box(first.rate, "step size α / σ²", least=1e-6, most=100.0, step=0.01, width=200)
     run = ipywidgets.Button(description="run", button_style="primary", tooltip=f"{n_chains} chains down the ladder")
     seed, message = seed_box(), message_line()
-    controls = (density, n, n_steps, largest, smallest, rate, seed)
-    picture = LadderPicture(densities[density.value], extent)
-    pictures = {density.value: picture}
+    controls = (*density.controls, n, n_steps, largest, smallest, rate, seed)
+    picture = LadderPicture(density.density(), extent)
+    pictures = {density.list.value: (density.key, picture)}  # of a family the last one
     stage = Stage(picture.figure, picture.moving)
 
     def settings() -> Ladder:
-        return Ladder(density.value, n.value, largest.value, smallest.value, n_steps.value, rate.value)
+        return Ladder(density.list.value, n.value, largest.value, smallest.value, n_steps.value, rate.value)
 
     def read_ladder() -> Ladder:
         """The ladder now chosen; ``picture`` becomes that of its density."""
@@ -81,9 +80,10 @@ def noise_ladder(
         ladder = settings()
         with last_level.judges():
             ladder.sigmas  # noqa: B018  a ladder that does not decrease is refused before anything is drawn
-        if density.value not in pictures:
-            pictures[density.value] = LadderPicture(densities[density.value], extent)
-        picture = pictures[density.value]
+        p, name = density.density(), density.list.value
+        if name not in pictures or pictures[name][0] != density.key:
+            pictures[name] = density.key, LadderPicture(p, extent)
+        picture = pictures[name][1]
         return ladder
 
     def show_ladder(_: object = None) -> None:
@@ -104,7 +104,7 @@ def noise_ladder(
 
     def set_lesson(ladder: Ladder) -> None:
         with paused_observers(show_ladder, controls):
-            density.value, n.value, n_steps.value = ladder.density, ladder.n, ladder.n_steps
+            density.list.value, n.value, n_steps.value = ladder.density, ladder.n, ladder.n_steps
             largest.value, smallest.value, rate.value = ladder.first, ladder.last, ladder.rate
         show_ladder()
 
@@ -114,7 +114,7 @@ def noise_ladder(
     run.on_click(on_run)
     show_ladder()
     box = ipywidgets.VBox()
-    rows = [row(lesson, density), row(n, n_steps), row(largest, last_level), row(rate, seed, run)]
+    rows = [row(lesson, density.list), *density.rows, row(n, n_steps), row(largest, last_level), row(rate, seed, run)]
     arrange(box, rows, stage, message)
     replace_previous("noise_ladder", box)
     answer_beside_cells(box)

@@ -1,7 +1,5 @@
 """One density, its noised scores, and what the score at a point says about where the point came from."""
 
-from collections.abc import Mapping
-
 import ipywidgets
 import numpy as np
 import torch
@@ -13,16 +11,18 @@ from toylab._internal.random import normal_like
 from toylab._internal.threads import one_thread
 from toylab.densities import Density
 from toylab.metrics import Extent
+from toylab.widgets.density_controls import DensityControls
 from toylab.widgets.frame import (
+    Densities,
     LessonList,
     check_densities,
-    choice,
     exact_slider,
     generator,
+    lessons_on,
     level_grid,
     paused_observers,
 )
-from toylab.widgets.known import cells_in_time, refusal
+from toylab.widgets.known import affordable_cells, refusal
 from toylab.widgets.layout import arrange, row
 from toylab.widgets.messages import Field, as_message, message_line, show_errors
 from toylab.widgets.number_box import seed_box
@@ -38,28 +38,27 @@ _DOTS = 100
 
 
 @one_thread()
-def score_explorer(
-    densities: Mapping[str, Density] | Density | None = None, *, extent: Extent = EXTENT
-) -> ipywidgets.VBox:
+def score_explorer(densities: Densities | None = None, *, extent: Extent = EXTENT) -> ipywidgets.VBox:
     """Drag the noise: density, samples and score move together. Click: the score there, and where it points.
 
     The star is the posterior mean E[X | x] = x + sigma^2 s(x, sigma), the best guess of the clean point (Tweedie).
     By keyboard: Tab to a control, arrow keys to move it; on the picture they move a cross, and Enter places it.
 
     Args:
-        densities: by name, or one alone, any of them of your own; None takes the catalogue. Of slow ones the density is
-            drawn in coarser cells. One whose noised law is not known is shown clean, and the slider says so.
+        densities: by name, or one alone, any of them of your own; a ``Family`` has a slider for each parameter; None
+            takes the catalogue. Of slow ones the density is drawn in coarser cells. One whose noised law is not known
+            is shown clean, and the slider says so.
         extent: the square that is shown.
     """
     densities = check_densities(ready_densities() if densities is None else densities)
     left, right, bottom, top = validate.extent("extent", extent)
-    lessons = {text: lesson for text, lesson in LESSONS.items() if lesson.density in densities}
+    lessons = lessons_on(LESSONS, densities)
     first = next(
         iter(lessons.values()), Lesson(next(iter(densities)), 0.5, ((3 * left + right) / 4, (3 * bottom + top) / 4))
     )
 
     lesson = LessonList(lessons)
-    density = choice(list(densities), first.density, "density", 260)
+    density = DensityControls(densities, first.density, 260)
     levels = [*level_grid(-2, 1), *(view.sigma for view in lessons.values())]
     noise = exact_slider(levels, first.sigma, "noise σ (standard deviation)", 460)
     options = noise.options
@@ -67,16 +66,14 @@ def score_explorer(
     samples = ipywidgets.Checkbox(True, description="samples of p_σ", indent=False, layout={"width": "150px"})
     hold = ipywidgets.Checkbox(
         True, description="hold the scales", indent=False, layout={"width": "150px"},
-        tooltip="of arrows and grey while the noise moves, so that growth is seen",
+        tooltip="of arrows and grey while the noise or a parameter moves, so that growth is seen",
     )  # fmt: skip
     seed, message, numbers = seed_box(), message_line(), ipywidgets.HTML()
     picture, point = ScorePicture(extent), first.point
     scaled_for = ""  # the density whose scales are held
-    drawn_in: dict[str, int] = {}  # cells per side, by density
 
-    def fit_noise() -> None:
+    def fit_noise(p: Density) -> None:
         """The levels at which the density is known: those of the slider, or none but 0."""
-        p = densities[density.value]
         clean_alone = refusal(p, levels[0]) if not refusal(p, 0.0) else ""
         if bool(clean_alone) != noise.disabled:
             with paused_observers(redraw, (noise,)):
@@ -87,13 +84,11 @@ def score_explorer(
 
     def redraw(_: object = None) -> None:
         nonlocal scaled_for
-        lesson.show(Lesson(density.value, noise.value, point))
+        lesson.show(Lesson(density.list.value, noise.value, point))
         with show_errors(message):
             g = generator(seed.value)
-            p = densities[density.value]
-            fit_noise()
-            if density.value not in drawn_in:
-                drawn_in[density.value] = cells_in_time(p, noise.value, extent, CELLS)
+            p = density.density()
+            fit_noise(p)
             clean, lacking = _draws(p, _DOTS if samples.value else 0, g)
             reading = picture.draw(
                 p,
@@ -101,10 +96,10 @@ def score_explorer(
                 point,
                 clean,
                 normal_like(clean, g),
-                cells=drawn_in[density.value],
-                hold=hold.value and scaled_for == density.value,
+                cells=affordable_cells(p, noise.value, extent, CELLS),
+                hold=hold.value and scaled_for == density.list.value,
             )
-            scaled_for = density.value
+            scaled_for = density.list.value
             numbers.value = _table(reading, noise.value)
             stage.alt = (
                 f"Density and score field at noise {noise.value:.3g}. "
@@ -124,17 +119,18 @@ def score_explorer(
     def set_lesson(chosen: Lesson) -> None:
         nonlocal point, scaled_for
         point, scaled_for = chosen.point, ""
-        with paused_observers(redraw, (density, noise)):
-            density.value, noise.value = chosen.density, chosen.sigma
+        with paused_observers(redraw, (density.list, noise)):
+            density.list.value, noise.value = chosen.density, chosen.sigma
         redraw()
 
     stage = Stage(picture.figure, picture.moving, on_click=on_click)
-    for control in (density, noise, samples, hold, seed):
+    for control in (*density.controls, noise, samples, hold, seed):
         control.observe(redraw, "value")
     lesson.on_choice(set_lesson)
     redraw()
     box = ipywidgets.VBox()
-    arrange(box, [row(lesson, density), row(noise_field, samples, hold, seed)], stage, message, beside=numbers)
+    rows = [row(lesson, density.list), *density.rows, row(noise_field, samples, hold, seed)]
+    arrange(box, rows, stage, message, beside=numbers)
     replace_previous("score_explorer", box)
     answer_beside_cells(box)
     return box

@@ -10,8 +10,8 @@ from toylab import plotting
 from toylab.densities import Density
 from toylab.metrics import Extent, grid_points
 from toylab.widgets.stage import empty_field, off_screen
+from toylab.widgets.training_task import CELLS
 
-CELLS = 80
 _ARROWS = 17
 
 
@@ -20,18 +20,25 @@ class TrainingPicture:
 
     The divergence is the sum over the cells of the error map, 1/2 sum p |s - s*|^2: for smooth densities that fit the
     square it agrees with ``metrics.fisher_divergence``, in a tenth of the time.
+
+    Args:
+        density: the truth.
+        extent: the square that is shown.
+        n_steps: of a training.
+        draws: of a density that is finer than the cells, [n, 2]: the divergence is the mean over them.
     """
 
-    def __init__(self, density: Density, extent: Extent, n_steps: int) -> None:
+    def __init__(self, density: Density, extent: Extent, n_steps: int, draws: Tensor | None = None) -> None:
         cells = grid_points(extent, CELLS, dtype=torch.float64)
         log_p, self.exact = density.log_prob(cells), density.score(cells)
         self.share = torch.softmax(log_p.flatten(), 0).view_as(log_p)  # of the probability, in each cell
         self.cells, self.arrows_at = grid_points(extent, CELLS), grid_points(extent, _ARROWS)
+        self.draws = None if draws is None else (draws.float(), density.score(draws))
         self.longest = float(self.exact.norm(dim=-1).max())
         self.steps: list[int] = []
         self.losses: list[float] = []
         self.divergences: list[float] = []
-        zero = 0.5 * float((self.share * self.exact.square().sum(-1)).sum())
+        zero, _ = self._divergence(torch.zeros_like, -self.exact)
         self.top, self.floor, self.ceiling = self.longest / 2, -zero, 2 * zero
         with plotting.look():
             self.figure = off_screen(11.5, 4.25)
@@ -78,7 +85,7 @@ class TrainingPicture:
         with torch.no_grad():
             s = network(self.arrows_at).double().cpu().numpy()
             error = network(self.cells).double() - self.exact
-        divergence = 0.5 * float((self.share * error.square().sum(-1)).sum())
+            divergence, how = self._divergence(network, error)
         self.steps.append(step)
         self.divergences.append(divergence)
         self.losses.append(loss)
@@ -88,11 +95,21 @@ class TrainingPicture:
         self.image.set_data(error.norm(dim=-1).cpu().numpy())
         for line, values in ((self.line, self.divergences), (self.loss, self.losses)):
             line.set_data(self.steps, np.clip(values, self.floor, self.ceiling))
-        self.legend[0].set_text(f"J, exact: {divergence:.3g}{self._beyond(divergence)}")
+        self.legend[0].set_text(f"{how}{self._beyond(divergence)}")
         self.legend[1].set_text("" if np.isnan(loss) else f"loss + constant: {loss:.3g}{self._beyond(loss)}")
         self.titles[0].set_text(f"learned over exact, step {step}")
         self.titles[1].set_text(f"error |s − s*|, shades up to {self.top:.2g}")
         return divergence
+
+    def _divergence(self, network: Callable[[Tensor], Tensor], error: Tensor) -> tuple[float, str]:
+        """The Fisher divergence of a network, whose error on the cells is known, and how it is known, in words."""
+        if self.draws is None:
+            divergence = 0.5 * float((self.share * error.square().sum(-1)).sum())
+            return divergence, f"J, exact: {divergence:.3g}"
+        x, exact = self.draws
+        halves = 0.5 * (network(x).double() - exact).square().sum(-1)
+        standard_error = float(halves.std()) / len(x) ** 0.5
+        return float(halves.mean()), f"J of {len(x):,} draws: {float(halves.mean()):.3g} ± {standard_error:.2g}"
 
     def _beyond(self, value: float) -> str:
         """That a value is drawn at the edge of the axis."""

@@ -2,23 +2,24 @@
 
 import math
 import threading
-from collections.abc import Mapping
 
 import ipywidgets
-import torch
 from torch import Tensor, nn
 
 from toylab._internal import validate
 from toylab._internal.threads import one_thread
 from toylab.densities import Density
-from toylab.metrics import Extent, grid_points
+from toylab.metrics import Extent
 from toylab.networks import ScoreMLP
 from toylab.training import Fit
+from toylab.widgets.density_controls import DensityControls, Key
 from toylab.widgets.frame import (
+    Densities,
     LessonList,
     check_densities,
     choice,
     generator,
+    lessons_on,
     paused_observers,
 )
 from toylab.widgets.layout import arrange, row
@@ -28,8 +29,19 @@ from toylab.widgets.rerun import replace_previous
 from toylab.widgets.stage import Stage
 from toylab.widgets.subshell import answer_beside_cells
 from toylab.widgets.training_lessons import DENSITIES, LESSONS
-from toylab.widgets.training_picture import CELLS, TrainingPicture
-from toylab.widgets.training_task import ACTIVATIONS, DATA, OBJECTIVES, REPORT_EVERY, Lesson, Task, prepare
+from toylab.widgets.training_picture import TrainingPicture
+from toylab.widgets.training_task import (
+    ACTIVATIONS,
+    DATA,
+    OBJECTIVES,
+    REPORT_EVERY,
+    Goal,
+    Lesson,
+    Task,
+    first_objective,
+    goal_of,
+    prepare,
+)
 
 EXTENT: Extent = (-6.0, 6.0, -6.0, 6.0)
 _one_training = threading.Lock()  # at a time
@@ -49,7 +61,7 @@ class TrainingTheatre(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has 
 
 @one_thread()
 def training_theatre(
-    densities: Mapping[str, Density] | Density | None = None,
+    densities: Densities | None = None,
     *,
     width: int = 64,
     n_steps: int = 1000,
@@ -61,7 +73,9 @@ def training_theatre(
     By keyboard: Tab to a control, Enter on a button, arrow keys in a list.
 
     Args:
-        densities: by name, or one alone; None takes ready ones. They should be smooth, and fit the square.
+        densities: by name, or one alone; a ``Family`` has a slider for each parameter; None takes ready ones. They
+            should fit the square. Of points, curves and laws with edges the denoising objectives learn the noised law,
+            and the others are refused; where that is finer than the picture, the divergence is a mean over draws.
         width: units of each of the two hidden layers.
         n_steps: steps of a training.
         extent: the square that is shown.
@@ -70,18 +84,14 @@ def training_theatre(
     width = validate.count("width", width)
     n_steps = validate.count("n_steps", n_steps)
     extent = validate.extent("extent", extent)
-    for name, p in densities.items():
-        if not p.score(grid_points(extent, CELLS, dtype=torch.float64)).isfinite().all():
-            raise ValueError(
-                f"densities[{name!r}] has no score in parts of the square: give a smooth density, such as "
-                "p.noised(0.1)."
-            )
-    lessons = {text: lesson for text, lesson in LESSONS.items() if lesson.density in densities}
-    first = next(iter(lessons.values()), Lesson(next(iter(densities)), "sliced"))
+    lessons = lessons_on(LESSONS, densities)
+    first = next(iter(lessons.values()), Lesson(next(iter(densities)), ""))
 
     lesson = LessonList(lessons)
-    density = choice(list(densities), first.density, "density", 200)
-    objective = choice(list(OBJECTIVES), first.objective, "objective", 260)
+    density = DensityControls(densities, first.density, 200)
+    begun = first.objective or first_objective(density.density(), extent)
+    objective = choice(list(OBJECTIVES), begun, "objective", 260)
+    objective_field = Field(objective)
     activation = choice(list(ACTIVATIONS), first.activation, "activation", 180)
     data = choice(list(DATA), first.data, "data", 260)
     rate = number_box(first.learning_rate, "learning rate", least=1e-6, most=100.0, step=0.001, width=180)
@@ -89,20 +99,29 @@ def training_theatre(
     training = Field(train)
     stop = ipywidgets.Button(description="stop", tooltip="keep what is learned", disabled=True)
     seed, message = seed_box(), message_line()
-    controls = (density, objective, activation, data, rate, seed)
+    controls = (*density.controls, objective, activation, data, rate, seed)
     stopped = threading.Event()
     box = TrainingTheatre()
-    pictures: dict[tuple[str, float], TrainingPicture] = {}  # by density and noise
+    # by density and objective; of a family the last
+    shown: dict[tuple[str, str], tuple[Key, Goal, TrainingPicture]] = {}
 
     def settings() -> Lesson:
-        return Lesson(density.value, objective.value, activation.value, data.value, rate.value)
+        return Lesson(density.list.value, objective.value, activation.value, data.value, rate.value)
+
+    def look_at(p: Density) -> None:
+        """Make the picture of what the objective now chosen learns of the density."""
+        goal = goal_of(p, objective.value, extent)
+        picture = TrainingPicture(goal.truth, extent, n_steps, goal.draws)
+        shown[density.list.value, objective.value] = density.key, goal, picture
 
     def read_task() -> tuple[Task, TrainingPicture]:
         """The training now chosen, and its picture with the network before its first step."""
-        task = prepare(settings(), densities, width, generator(seed.value))
-        if (density.value, task.sigma) not in pictures:
-            pictures[density.value, task.sigma] = TrainingPicture(task.truth, extent, n_steps)
-        picture = pictures[density.value, task.sigma]
+        p, names = density.density(), (density.list.value, objective.value)
+        with objective_field.judges():
+            if names not in shown or shown[names][0] != density.key:
+                look_at(p)
+        _, goal, picture = shown[names]
+        task = prepare(settings(), p, goal, width, generator(seed.value))
         picture.restart(task.data if isinstance(task.data, Tensor) else None)
         picture.append(task.network, 0, math.nan)  # before the first step the loss is not yet computed
         return task, picture
@@ -117,7 +136,7 @@ def training_theatre(
 
     def set_lesson(chosen: Lesson) -> None:
         with paused_observers(show_untrained, controls):
-            density.value, objective.value, activation.value = chosen.density, chosen.objective, chosen.activation
+            density.list.value, objective.value, activation.value = chosen.density, chosen.objective, chosen.activation
             data.value, rate.value = chosen.data, chosen.learning_rate
         show_untrained()
 
@@ -160,6 +179,7 @@ def training_theatre(
             box.training = threading.Thread(target=run, args=(task, picture), daemon=True)
             box.training.start()
 
+    look_at(density.density())  # what cannot be learned is an error here, and later a message
     _, picture = read_task()
     stage = Stage(picture.figure, picture.moving)
     for control in controls:
@@ -168,7 +188,11 @@ def training_theatre(
     train.on_click(on_train)
     stop.on_click(lambda _: stopped.set())
     show_untrained()
-    rows = [row(lesson, training, stop), row(density, objective, activation, data, rate, seed)]
+    rows = [
+        row(lesson, training, stop),
+        *density.rows,
+        row(density.list, objective_field, activation, data, rate, seed),
+    ]
     arrange(box, rows, stage, message)
     replace_previous("training_theatre", box)
     answer_beside_cells(box)
