@@ -20,6 +20,7 @@ import nbformat
 import pytest
 
 from tests.browser.pages import CELLS, LIVE, READY, TOKEN, is_ours, run_all
+from toylab import live
 
 ROOT = Path(__file__).parents[2]
 FLAGS = [
@@ -40,6 +41,22 @@ def browser():
         browser = runner.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def context(browser):
+    """Pages without a network."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720}, offline=True)
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The pages of the live lab, on the disk."""
+    folder = tmp_path_factory.mktemp("pages")
+    live.write(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

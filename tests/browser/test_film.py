@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.browser.test_live import context, contrast, folder, numbers, opened  # noqa: F401  # fixtures among them
+from tests.browser.live_pages import contrast, numbers, opened
 from toylab import live
 from toylab.densities import Points, ring
 from toylab.networks import NoiseConditionalMLP
@@ -20,7 +20,7 @@ TWO = "density=two_far_modes&nData=20&n=50&train=40&seed=3"
 
 
 @pytest.fixture(scope="module")
-def filming(context):  # noqa: F811
+def filming(context):
     """Calls JavaScript in which the modules of the film are known."""
     page = context.new_page()
     names = "GaussianMixture, Generator, NoiseConditionalMLP, VP, noiseConditional, oneCycle, newFilm, making, errorAt"
@@ -30,7 +30,7 @@ def filming(context):  # noqa: F811
 
 
 @pytest.fixture
-def film(context, folder):  # noqa: F811
+def film(context, folder):
     yield from opened(context, folder, "film")
 
 
@@ -316,7 +316,7 @@ def test_it_fits_and_can_be_read(film, scheme, width, height):
     page.emulate_media(color_scheme="light")
 
 
-def test_one_chain_has_no_error_of_its_own(context, folder):  # noqa: F811
+def test_one_chain_has_no_error_of_its_own(context, folder):
     opening = opened(context, folder, "playground")
     page = next(opening)("#density=two_far_modes&n=1&a=langevin:0.05:1&b=mala:0.1:1")
     page.get_by_role("button", name="step", exact=True).click()

@@ -5,14 +5,14 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.browser.test_live import RUN, context, folder, opened  # noqa: F401  # fixtures among them
+from tests.browser.live_pages import RUN, opened
 from toylab import live
 
 FALSE_ALARM = 1e-7
 
 
 @pytest.fixture(scope="module")
-def maths(context):  # noqa: F811
+def maths(context):
     """Calls JavaScript in which the modules of the playground are known."""
     page = context.new_page()
     page.evaluate(
@@ -92,7 +92,7 @@ def test_samplers_that_adjust_keep_the_banana(maths, sampler):
 
 @pytest.mark.parametrize("name", live.GRID_LAWS)
 @pytest.mark.parametrize("pair", ["langevin:0.02:1&b=mala:0.1:1", "annealed_langevin:0.01:1&b=reverse_sde:60:1"])
-def test_they_are_played_and_their_error_is_said(context, folder, name, pair):  # noqa: F811
+def test_they_are_played_and_their_error_is_said(context, folder, name, pair):
     opening = opened(context, folder, "playground")
     page = next(opening)(f"#density={name}&n=200&speed=10&a={pair}")
     assert f"within {100 * live.grid_laws()[name]['grid']['error']:.1g} %" in page.locator(".note").inner_text()

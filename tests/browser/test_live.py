@@ -5,7 +5,6 @@ No server and no kernel: the pages are opened from the disk, with the network of
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 import torch
 from scipy import stats
 
+from tests.browser.live_pages import RUN, contrast, numbers, opened
 from tests.browser.pages import CONTRAST
 from toylab import live
 from toylab.densities import GaussianMixture, isotropic, ring
@@ -22,32 +22,8 @@ from toylab.objectives import Denoising, Sliced
 from toylab.score import value_and_jvp
 from toylab.sde import VP
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make test-browser")
-CHROMIUM = os.environ.get("TOYLAB_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-if CHROMIUM is None:
-    pytest.skip("no Chromium on this machine", allow_module_level=True)
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-dev-shm-usage",
-]
 FALSE_ALARM = 1e-7  # of each statistical test
 N = 20_000
-
-
-@pytest.fixture(scope="module")
-def context():
-    with playwright.sync_playwright() as runner:
-        browser = runner.chromium.launch(executable_path=CHROMIUM, args=FLAGS, headless=True)
-        context = browser.new_context(viewport={"width": 1280, "height": 720})
-        context.set_offline(True)
-        yield context
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +34,6 @@ def maths(context):
     page.evaluate(f"() => {{ {live.script('playground')}\nObject.assign(window, {{ {names} }}); }}")
     yield lambda code, *given: page.evaluate(code, *given)
     page.close()
-
-
-def numbers(p):
-    """The arguments of a mixture in JavaScript."""
-    return [p.weights.tolist(), p.means.tolist(), [[c[0][0], c[0][1], c[1][1]] for c in p.covariances.tolist()]]
 
 
 def random_mixture(rng):
@@ -146,17 +117,6 @@ def marginal(p, axis, v):
     return sum(w * stats.norm.cdf(v, m[axis], C[axis][axis] ** 0.5) for w, m, C in parts)
 
 
-RUN = """([mixture, settings, n, steps]) => {
-    const density = new GaussianMixture(...mixture), generator = new Generator(2);
-    const normals = () => generator.normals(new Float64Array(2 * n));
-    const x = settings.noise ? normals() : density.sample(n, generator, settings.from);
-    const all = { density, sigma: 0, nTimes: steps, temperature: 1, generator, extent: [-9, 9, -9, 9], ...settings };
-    const run = newRun(all, x);
-    for (let k = 0; k < steps; k++) advance(run);
-    return [...run.x];
-}"""
-
-
 @pytest.mark.parametrize("sampler", ["mala", "hmc"])
 def test_samplers_that_adjust_keep_the_law_at_a_step_that_is_far_too_large(maths, sampler):
     p = isotropic([[-1.0, 0.0], [1.0, 1.0]], 0.6, weights=[0.3, 0.7])
@@ -226,31 +186,6 @@ def test_weights_and_widths_with_their_errors(maths):
         assert abs(one["value"] - 1 / 8) < 6 * one["standardError"]
     assert abs(found["variance"]["value"] - 0.25) < 6 * found["variance"]["standardError"]
     assert found["seen"] == n
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pages")
-    live.write(folder)
-    return folder
-
-
-def opened(context, folder, name):
-    """Yields what opens an instrument at an address; afterwards no error was said."""
-    page = context.new_page()
-    failures = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.on("console", lambda line: failures.append(line.text) if line.type in {"error", "warning"} else None)
-
-    def open_at(address=""):
-        page.goto("about:blank")  # or only the address would change
-        page.goto((folder / f"{name}.html").as_uri() + address)
-        page.wait_for_function("() => window.toylab && window.toylab()")
-        return page
-
-    yield open_at
-    page.close()
-    assert failures == []
 
 
 @pytest.fixture
@@ -435,20 +370,6 @@ def test_it_fits_and_can_be_read(context, folder, scheme, width, height):
     for selector in ("label", ".question", ".message", "button"):
         assert contrast(page, selector) >= 4.5, selector
     page.close()
-
-
-def contrast(page, selector):
-    """Of the text of an element against its ground, as WCAG 2 defines it."""
-    colours = page.evaluate(
-        """(selector) => {
-            const page = document.querySelector(".toylab-live"), element = page.querySelector(selector);
-            return [getComputedStyle(element).color, getComputedStyle(page).backgroundColor];
-        }""",
-        selector,
-    )
-    parts = [np.array([float(v) for v in c[c.index("(") + 1 : -1].split(",")[:3]]) / 255 for c in colours]
-    linear = [np.where(c <= 0.03928, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722] for c in parts]
-    return (max(linear) + 0.05) / (min(linear) + 0.05)
 
 
 def state(page):
