@@ -21,6 +21,7 @@ from tests.browser.pages import (
     on,
     on_screen,
     press,
+    run_all,
     settled,
 )
 
@@ -201,19 +202,61 @@ def test_the_control_that_has_the_focus_is_seen(page, theme, shot):
     no_errors(page)
 
 
+def opened(lab, browser, name, cells, size):
+    """A page on a notebook of these cells, in a window of this size."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text.strip()) for text in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    body = json.dumps({"type": "notebook", "content": notebook}).encode()
+    place = f"{lab}/api/contents/{name}.ipynb?token={TOKEN}"
+    urllib.request.urlopen(urllib.request.Request(place, body, method="PUT")).close()
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page.goto(f"{lab}/doc/tree/{name}.ipynb?token={TOKEN}&reset")
+    page.wait_for_function("() => window.jupyterapp !== undefined", timeout=60_000)
+    assert page.evaluate(READY)
+    return page
+
+
+FAMILY = """
+from toylab.densities import ring
+from toylab.widgets import Family, score_explorer
+
+def rings(radius, n_modes=8, std=0.3):
+    if radius < 1:
+        raise ValueError("no ring as small as that")
+    return ring(n_modes, radius, std)
+
+score_explorer(Family(rings, radius=(0.5, 6.0), n_modes=[2, 4, 8], std=(0.1, 1.0)))
+"""
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
+def test_the_sliders_of_a_family_by_keyboard(lab, browser, size):
+    page = opened(lab, browser, f"family_{size[0]}", (FAMILY,), size)
+    run_all(page)
+    before = settled(page)
+    radius = page.locator(".noUi-handle").first
+    radius.focus()
+    page.keyboard.press("ArrowRight")
+    before, _ = changed(page, before)
+    page.keyboard.press("Home")
+    message = page.locator(".toylab-message", has_text="no ring as small as that")
+    message.wait_for()
+    assert settled(page) == before
+    widget, words = page.locator(".toylab-widget").bounding_box(), message.bounding_box()
+    for slider in page.locator(".widget-slider").all()[:3]:  # all are seen, and the message is below them
+        box = slider.bounding_box()
+        assert box["x"] + box["width"] <= widget["x"] + widget["width"] + 1
+        assert 0 <= words["y"] - box["y"] < 120
+    page.keyboard.press("End")
+    changed(page, before)
+    message.wait_for(state="detached")
+    page.close()
+
+
 @pytest.mark.parametrize("widget", ASKED)
 def test_after_run_all_a_widget_answers_while_cells_run_and_wait(lab, browser, widget):
     """The cell after the widget ends when the widget has answered: a widget that waits for the cell never does."""
-    cells = [nbformat.v4.new_code_cell(text.strip()) for text in (CELLS[widget], WAIT, "print('the last one')")]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    body = json.dumps({"type": "notebook", "content": notebook}).encode()
-    place = f"{lab}/api/contents/queue_{widget}.ipynb?token={TOKEN}"
-    urllib.request.urlopen(urllib.request.Request(place, body, method="PUT")).close()
-    page = browser.new_page(viewport={"width": 1280, "height": 720})
-    page.goto(f"{lab}/doc/tree/queue_{widget}.ipynb?token={TOKEN}&reset")
-    page.wait_for_function("() => window.jupyterapp !== undefined", timeout=60_000)
-    assert page.evaluate(READY)
+    page = opened(lab, browser, f"queue_{widget}", (CELLS[widget], WAIT, "print('the last one')"), (1280, 720))
     page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
     changed(page, "")
     ASKED[widget](page)

@@ -72,7 +72,7 @@ def test_it_begins_at_the_default_where_the_range_has_it_and_else_in_the_middle(
     assert rings(n_modes=4, radius=2.0, std=1.5).means[1].tolist() == pytest.approx([0.0, 2.0], abs=1e-12)
 
 
-@pytest.mark.parametrize("name", WIDGETS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.nightly) if "noise" in n else n for n in WIDGETS])
 def test_a_slider_makes_the_law_anew_and_one_that_fails_keeps_the_last_picture(name):
     box = WIDGETS[name]({"mine": FAMILY, "other": isotropic([[0.0, 0.0]], 1.0)})
     std, right, stage = control(box, "std"), control(box, "right"), the(Stage, box)
@@ -112,11 +112,12 @@ def test_the_numbers_beside_the_picture_are_those_of_the_law_that_is_set():
 
 
 def test_chains_levels_and_trainings_are_those_of_the_law_that_is_set():
-    chains = langevin_playground(Family(gaussian, std=[0.5, 1.5]), n_chains=300)
+    chains = langevin_playground(Family(gaussian, std=[0.5, 1.5]), n_chains=20)
     control(chains, "sampler left").value = control(chains, "sampler right").value = "MALA"
     control(chains, "std").value = 0.5
     assert "Exact: 1.00; 0.25." in the(Stage, chains).alt
-    ladder = noise_ladder(Family(lambda w: isotropic([[-2.0, 0.0], [2.0, 0.0]], 1.0, weights=[1 - w, w]), w=[0.6, 0.9]))
+    modes = Family(lambda w: isotropic([[-2.0, 0.0], [2.0, 0.0]], 1.0, weights=[1 - w, w]), w=[0.6, 0.9])
+    ladder = noise_ladder(modes, n_chains=20)
     control(ladder, "w").value = 0.6
     control(ladder, "run").click()
     assert "exact 0.600" in the(Stage, ladder).alt

@@ -260,7 +260,7 @@ def test_loss_and_constant_are_the_divergence_on_new_data():
 
 
 @pytest.mark.parametrize(
-    "law", [Points([[-2.0, 1.0], [2.0, 0.0], [0.0, -2.0]]), Checkerboard()], ids=["points", "board"]
+    "law", [Points([[-2.0, 1.0], [2.0, 0.0], [0.0, -2.0]]), pytest.param(Checkerboard(), marks=pytest.mark.nightly)]
 )
 def test_a_law_without_a_score_is_learned_at_the_noise_at_which_it_has_one(law):
     """It opens with denoising; losses of the clean score are refused beside the list, and the picture stays."""

@@ -33,7 +33,7 @@ class TrainingPicture:
         log_p, self.exact = density.log_prob(cells), density.score(cells)
         self.share = torch.softmax(log_p.flatten(), 0).view_as(log_p)  # of the probability, in each cell
         self.cells, self.arrows_at = grid_points(extent, CELLS), grid_points(extent, _ARROWS)
-        self.draws = None if draws is None else (draws.float(), density.score(draws))
+        self.draws = None if draws is None else (draws.to(self.cells.dtype), density.score(draws))
         self.longest = float(self.exact.norm(dim=-1).max())
         self.steps: list[int] = []
         self.losses: list[float] = []
