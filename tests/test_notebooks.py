@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from toylab.classroom.twins import twin_of
+from toylab.widgets import live_instruments
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 DOCS = Path(__file__).parents[1] / "docs"
@@ -80,6 +81,18 @@ def test_every_widget_has_its_live_twin_or_a_reason_for_none(path):
         assert twin_of(cell) or len(cell["metadata"].get("no_live", 40 * " ")) >= 40
         own = re.findall(r'^live_(\w+)\(address="(#[^"]+)"\)$', "".join(cell["source"]), re.MULTILINE)
         assert not own or cell["metadata"]["live"] == "".join(own[0])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_live_instruments_that_a_lesson_has_stored_are_those_of_today(path):
+    """They move before a cell is run. After a change of toylab/widgets/live: make notebooks."""
+    models = json.loads(path.read_text())["metadata"].get("widgets", {}).values()
+    states = [model["state"] for kind in models for model in kind["state"].values()]
+    stored = {"_esm", "_css", "laws"}
+    for state in states:
+        if (made := state.get("_anywidget_id", "")).startswith("toylab.widgets.live_instruments."):
+            today = getattr(live_instruments, "live" + made.rpartition(".")[2].lower())().get_state(stored)
+            assert {name: state[name] for name in stored} == today
 
 
 # Lessons that can be given from the site alone
