@@ -158,8 +158,8 @@ def grid_numbers_of(law: GridLaw) -> dict[str, Any]:
     """Its numbers: log p at 96 x 96 nodes (float32, little-endian, rows from the bottom, in base64), and others.
 
     ``error`` is twice how far the gradient of the splines is from the score, |grad - s| / |s| in the root mean square
-    over 4,000 draws, rounded up to one digit: noise by less than a cell adds up to as much. ``variance`` is the mean over both
-    axes.
+    over 4,000 draws, rounded up to one digit: noise by less than a cell adds up to as much. ``variance`` is the mean
+    over both axes.
 
     Raises:
         ValueError: if more than 1e-4 of the law lies outside its square, or the nodes are too far apart for it.
