@@ -25,7 +25,7 @@ START = "toylab/start"
 DESKS = "students"
 """The folder of the desks, beside the lessons that are copied."""
 
-KERNEL_GB = 0.4
+KERNEL_GB = 0.35
 """What the kernel of a lesson takes at the end of it (`python -m benchmarks class` measures it)."""
 
 _PAGE = """<!DOCTYPE html>
