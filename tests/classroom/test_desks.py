@@ -44,5 +44,5 @@ def test_a_copy_that_cannot_be_written_is_told(lessons):
 
 
 def test_it_says_for_how_many_there_is_memory():
-    assert desks.room_for(4.6).startswith("The memory that is free, 4.6 GB, is enough for 11 open lessons at 0.40 GB")
+    assert desks.room_for(4.6).startswith("The memory that is free, 4.6 GB, is enough for 13 open lessons at 0.35 GB")
     assert "is enough for" in desks.room_for()
