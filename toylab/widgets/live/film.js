@@ -138,9 +138,9 @@ export function film(root, given, address = "", onState = () => {}) {
     tell();
   }
 
-  // it waits for what is being made
+  // all three side by side: it waits for the one that is not made so far
   function tick() {
-    const ready = Math.min(...panels.map(({ name }) => made.columns[name].path.length - 1).filter((last) => last > 0), N_FRAMES);
+    const ready = Math.max(0, Math.min(...panels.map(({ name }) => made.columns[name].path.length - 1)));
     seek(Math.max(at, Math.min(at + state.speed, ready)));
     if (state.frame === N_FRAMES) setPlaying(false);
   }
