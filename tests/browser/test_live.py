@@ -634,6 +634,7 @@ def learning(context):
     """Calls JavaScript in which the modules of the training are known."""
     page = context.new_page()
     names = "GaussianMixture, Generator, ScoreMLP, Adam, denoising, sliced, newTraining, trainStep, measure"
+    names += ", TRAINER_LESSONS, BATCH"
     page.evaluate(f"() => {{ {live.script('trainer')}\nObject.assign(window, {{ {names} }}); }}")
     yield lambda code, *given: page.evaluate(code, *given)
     page.close()
@@ -768,7 +769,7 @@ def test_a_rate_far_too_large_leaves_numbers(trainer):
 def test_an_address_of_the_training_edited_by_hand(trainer, address, said):
     page = trainer(f"#{address}")
     page.get_by_role("button", name="step", exact=True).click()
-    assert page.locator(".numbers").inner_text().startswith("1 steps")
+    assert page.locator(".numbers").inner_text().startswith("1 step;")
 
 
 LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
@@ -810,7 +811,7 @@ def test_a_live_twin_is_set_as_its_lesson_asks(context, folder, twin):
 # alternative text of each picture, from the first on
 WALKS = {
     "playground": ("step", ["1 step", "to step 1", "exact 0.200, found", "1 step", "to step 1", "exact 0.200, found"]),
-    "trainer": ("step", ["learned in 1 steps", "in the root mean square", "1 steps; Fisher divergence J"]),
+    "trainer": ("step", ["learned in 1 step", "in the root mean square", "1 step; Fisher divergence J"]),
     "editor": ("add a mode", ["3 modes at noise σ = 0"]),
     "film": ("to the start", ["t = 1.00", "t = 1.00", "t = 1.00", "over time"]),
 }
@@ -896,3 +897,108 @@ def test_nothing_is_cut_off_in_a_lesson_on_a_phone(context, folder, name):
     width = page.evaluate("() => document.documentElement.scrollWidth")
     page.close()
     assert width <= 358
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 864, 1280])
+@pytest.mark.parametrize("name", live.INSTRUMENTS)
+def test_pictures_are_square_on_fine_screens(browser, folder, name, width):
+    """Of two dots a pixel: no axis is stretched, and no control lies over a picture."""
+    context = browser.new_context(viewport={"width": width, "height": 720}, device_scale_factor=2, offline=True)
+    page = context.new_page()
+    page.goto((folder / f"{name}.html").as_uri())
+    page.wait_for_function("() => window.toylab && window.toylab()")
+    page.wait_for_timeout(200)
+    controls = [one.bounding_box() for one in page.locator(".field:visible, button:visible").all()]
+    for picture in page.locator("canvas.plane").all():
+        box = picture.bounding_box()
+        assert box["width"] == pytest.approx(box["height"], abs=1) and box["width"] > 100
+        for one in controls:
+            apart = one["y"] + one["height"] <= box["y"] + 1 or one["y"] >= box["y"] + box["height"] - 1
+            assert apart or one["x"] + one["width"] <= box["x"] + 1 or one["x"] >= box["x"] + box["width"] - 1
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["playground", "trainer", "film"])
+def test_nothing_moves_by_itself_where_motion_is_not_wanted(browser, folder, name):
+    context = browser.new_context(reduced_motion="reduce", offline=True)
+    page = context.new_page()
+    page.goto((folder / f"{name}.html").as_uri() + "#play=1")
+    page.wait_for_function("() => window.toylab && window.toylab()")
+    page.wait_for_timeout(300)
+    steps = {"playground": "panels[0].run.nSteps", "trainer": "run().nSteps", "film": "state().frame"}[name]
+    assert page.evaluate(f"() => window.toylab().{steps}") == 0
+    context.close()
+
+
+def test_the_trainer_by_keyboard_alone(trainer):
+    page = trainer("#density=two_near_modes&width=16&seed=1")
+    page.get_by_role("button", name="train", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => window.toylab().run().nSteps > 20")
+    page.keyboard.press("Space")
+    steps = page.evaluate("() => window.toylab().run().nSteps")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # a step
+    assert page.evaluate("() => window.toylab().run().nSteps") == steps + 1
+    page.get_by_label("width", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => window.toylab().state().width === 32")
+    page.get_by_label("loss", exact=True).focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("() => window.toylab().state().objective === 'sliced'")
+    state = page.evaluate("() => window.toylab().state()")
+    again = trainer("#" + page.url.split("#")[1])
+    assert again.evaluate("() => window.toylab().state()") == state
+
+
+def test_the_state_of_the_editor_survives_its_address(editor):
+    page = editor("#modes=1,-2,0,0.8,0.8,0;1,2,0,0.5,0.5,20&sigma=1&at=0.5,0")
+    drag(page, (2, 0), (3, 1))
+    now = state(page)
+    assert state(editor("#" + page.url.split("#")[1])) == now
+
+
+def test_an_empty_drawing_and_a_mode_out_of_sight_are_told(editor):
+    page = editor("#modes=1,0,0,1,1,0;1,20,20,1,1,0&sigma=0.5")
+    page.get_by_role("button", name="draw points").click()
+    page.get_by_role("button", name="stop drawing").click()
+    assert "Nothing was drawn: the modes stay." in page.locator(".toylab-live > .message").inner_text()
+    page.get_by_label("mode", exact=True).select_option("1")
+    assert "mode B lies outside what is shown, ±6" in page.locator(".toylab-live").inner_text()
+
+
+def test_the_numbers_in_the_questions_of_the_editor(editor):
+    page = editor()
+    lesson = page.get_by_label("lesson", exact=True)
+    lesson.select_option("between")
+    assert "the score is (−10, −6)" in page.locator(".question").inner_text()
+    assert " s = (-10.0, -6.00)" in page.locator(".numbers").inner_text()
+    lesson.select_option("data")
+    assert "is (0.36, 0.22)" in page.locator(".question").inner_text()
+    assert "x + σ² s = (0.360, 0.216)" in page.locator(".numbers").inner_text()
+    lesson.select_option("tweedie")
+    assert "At σ = 10 it is at (1.51, 1.51)" in page.locator(".question").inner_text()
+    page.get_by_label("noise σ", exact=True).press("End")
+    page.wait_for_function("() => document.querySelector('.numbers').textContent.includes('(1.51, 1.51)')")
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "least", "most"),
+    [("learns", 1000, 0, 0.142), ("sliced", 1000, 0, 0.261), ("little", 200, 1, 2), ("few", 80, 0.775, 0.785)],
+)
+def test_the_numbers_in_the_questions_of_the_trainer(learning, name, at, least, most):
+    """J after so many steps, and that of a score of zero."""
+    found = learning(
+        """([name, laws, at]) => {
+            const { state } = TRAINER_LESSONS[name], { weights, means, covariances, extent } = laws[state.density];
+            const density = new GaussianMixture(weights, means, covariances);
+            const run = newTraining({ ...state, density, batchSize: BATCH, learningRate: state.rate, extent });
+            for (let k = 0; k < at; k++) trainStep(run);
+            return [measure(run), 0.5 * run.information, TRAINER_LESSONS[name].question];
+        }""",
+        [name, live.laws(), at],
+    )
+    assert least <= found[0] <= most
+    if name in ("learns", "sliced"):
+        assert f"{found[1]:.2f}" in found[2] and most == pytest.approx(0.1 * found[1], abs=1e-3)

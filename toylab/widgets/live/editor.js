@@ -6,7 +6,7 @@ import {
   EXTENT, mixtureOf, modesRule, MOST_MODES, MOST_POINTS, PLACES, pythonOf, rounded, WEIGHTS, WIDTHS,
 } from "./own_law.js";
 import { CELLS_ACROSS, darkPoints } from "./picture_law.js";
-import { clamp, densityOn, gridPoints, letter, Plane } from "./plane.js";
+import { clamp, densityOn, gridPoints, letter, Plane, SHADE } from "./plane.js";
 import { coloursOf } from "./theme.js";
 
 const LEVELS_OF_NOISE = [0, ...Array.from({ length: 71 }, (_, k) => Number((0.05 * 200 ** (k / 70)).toPrecision(3)))];
@@ -41,7 +41,10 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   };
   const add = button("add a mode", "at the cross, or in the middle", addMode);
   const remove = button("remove it", "the mode chosen", removeMode);
-  const draw = button("draw points", "with the pointer, in place of modes", () => setDrawing(!drawing));
+  const draw = button("draw points", "with the pointer, in place of modes", () => {
+    setDrawing(!drawing);
+    if (!drawing && !isPoints()) say("Nothing was drawn: the modes stay.");
+  });
   const clear = button("back to modes", "forget the points", () => { weights = null; setDrawing(false); change({ points: [] }); });
   const file = make("input", { type: "file", accept: "image/*", "aria-label": "a picture as a density" });
   const modeRow = make("div", { class: "row" }, which.element, ...Object.values(boxes).map((box) => box.element), add, remove);
@@ -118,6 +121,8 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     sigma.say(isPoints() && state.sigma < LEAST_NOISE ? `points have no density of their own: shown at σ = ${LEAST_NOISE}` : "");
     which.control.replaceChildren(...state.modes.map((_, k) => make("option", { value: k }, letter(k))));
     which.set(chosen);
+    const { x, y } = state.modes[chosen];
+    which.say(Math.abs(x) > EXTENT[1] || Math.abs(y) > EXTENT[3] ? `mode ${letter(chosen)} lies outside what is shown, ±${EXTENT[1]}` : "");
     for (const [name, box] of Object.entries(boxes)) box.set(rounded(state.modes[chosen][name]));
     paint();
     describe();
@@ -129,7 +134,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     if (shown?.ink !== colours.ink) { // once for each law: the pointer moves over it
       const law = mixtureOf({ ...state, weights }).noised(noise()), n = Math.max(40, Math.min(120, Math.floor(Math.sqrt(WORK / law.K))));
       const { values, most } = densityOn(law, EXTENT, n), x = gridPoints(EXTENT, ARROWS);
-      plane.shade(values.map((v) => (0.75 * v) / most), n, colours.groundParts);
+      plane.shade(values.map((v) => (SHADE * v) / most), n, colours.groundParts);
       shown = { law, x, s: law.score(x), ink: colours.ink };
     }
     const { law } = shown;
@@ -158,7 +163,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
 
   function describe() {
     const { law } = shown, [at] = lookedAt();
-    const what = isPoints() ? `${state.points.length} points` : `${state.modes.length} mode${state.modes.length > 1 ? "s" : ""}`;
+    const what = isPoints() ? `${state.points.length} point${state.points.length > 1 ? "s" : ""}` : `${state.modes.length} mode${state.modes.length > 1 ? "s" : ""}`;
     const parts = [`${what} at noise σ = ${noise()}`, `an arrow of full length: |s| of ${FULL} or more`];
     if (at) {
       const x = Float64Array.from(at), s = law.score(x), [gx, gy] = tweedie(law, at);

@@ -5,7 +5,7 @@ const far = [mode(0.2, -2.5, -2.5, 0.5, 0.5), mode(0.8, 2.5, 2.5, 0.5, 0.5)];
 export const EDITOR_LESSONS = {
   between: {
     title: "Between two far modes: what does the score know?",
-    question: "Change the weight of A, to 5 or to 0.01: does the score at the cross change? Raise the noise σ to 4, and try again.",
+    question: "At the cross the score is (−10, −6). Change the weight of A, to 5 or to 0.01: does it change? Raise the noise σ to 4, and try again.",
     state: { modes: far, points: [], sigma: 0, at: [[0, -1]] },
   },
   stretched: {
@@ -15,12 +15,12 @@ export const EDITOR_LESSONS = {
   },
   tweedie: {
     title: "The best guess of the clean point",
-    question: "The star is E[x₀ | x] = x + σ² s(x, σ). With little noise it is near a mode. Where is it with much noise, and why?",
+    question: "The star is E[x₀ | x] = x + σ² s(x, σ). With little noise it is near a mode. At σ = 10 it is at (1.51, 1.51). Why there?",
     state: { modes: far, points: [], sigma: 1, at: [[0.5, -0.2]] },
   },
   data: {
     title: "A data set: the score pulls to its points",
-    question: "Five points. At σ = 1 the guess is a mean of them; at σ = 0.2 it is one of them. A network that fits this score has learned them by heart.",
+    question: "Five points. At the cross, at σ = 1, the guess is (0.36, 0.22), a mean of them. Where is it at σ = 0.2? A network that fits this score has learned them by heart.",
     state: { modes: far, points: [[-2, 1], [1, 2], [2, -1], [-1, -2], [0.5, 0.3]], sigma: 1, at: [[0, 0]] },
   },
 };

@@ -9,7 +9,7 @@ import { filmPython } from "./film_python.js";
 import { errorAt, making, N_FRAMES, nearestDatum, newFilm, WAYS, weightsAt } from "./film_run.js";
 import { GaussianMixture } from "./mixture.js";
 import { ownRule, withOwn } from "./own_law.js";
-import { densityOn, gridPoints, letter, Plane } from "./plane.js";
+import { densityOn, gridPoints, letter, Plane, SHADE } from "./plane.js";
 import { coloursOf } from "./theme.js";
 
 const RATES_OF_FRAMES = [0.1, 0.2, 0.5, 1, 2]; // frames of the film per frame of the screen
@@ -152,7 +152,7 @@ export function film(root, given, address = "", onState = () => {}) {
       const column = made.columns[name], law = column.law.moved(alpha, sigma);
       plane.fit();
       const cells = Math.max(30, Math.min(FILM_CELLS, Math.floor(Math.sqrt(FILM_WORK / law.K))));
-      plane.shade(densityOn(law, plane.extent, cells).values.map((v) => (0.75 * v) / most), cells, colours.groundParts);
+      plane.shade(densityOn(law, plane.extent, cells).values.map((v) => (SHADE * v) / most), cells, colours.groundParts);
       plane.clear();
       const x = gridPoints(plane.extent, FIELD_ARROWS), s = column.score.moved(alpha, sigma).score(x);
       plane.arrows(x, s.map((v) => sigma * v), LONG_ARROW, colours[name]);

@@ -175,6 +175,8 @@ export class Plane {
   }
 }
 
+export const SHADE = 0.5; // of the ground where a density is largest: points are seen on it
+
 // modes are named by letters
 export const letter = (k) => (k < 26 ? String.fromCharCode(65 + k) : String(k + 1));
 export const clamp = (v, least, most) => Math.min(most, Math.max(least, v));

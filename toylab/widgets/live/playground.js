@@ -5,7 +5,7 @@ import { button, choice, lessonList, make, numberBox, slider } from "./controls.
 import { densityOf, noteOf } from "./densities.js";
 import { withError } from "./estimate.js";
 import { ownRule, withOwn } from "./own_law.js";
-import { clamp, densityOn, letter, Plane } from "./plane.js";
+import { clamp, densityOn, letter, Plane, SHADE } from "./plane.js";
 import { LESSONS } from "./playground_lessons.js";
 import {
   acceptance, advance, arrived, CELLS, count, countedFrom, exactVariance, nCounted, nDiverged, newRun, SAMPLERS,
@@ -243,7 +243,7 @@ export function playground(root, given, address = "", onState = () => {}) {
     visits.fit();
     if (panel.shown !== run.law || panel.inColour !== colours.ink) { // the ground, once for each law
       const { values, most } = densityOn(run.law, plane.extent, GROUND);
-      plane.shade(values.map((v) => (0.75 * v) / most), GROUND, colours.groundParts);
+      plane.shade(values.map((v) => (SHADE * v) / most), GROUND, colours.groundParts);
       panel.exact = densityOn(run.law, plane.extent, CELLS);
       Object.assign(panel, { shown: run.law, inColour: colours.ink });
     }
@@ -252,12 +252,12 @@ export function playground(root, given, address = "", onState = () => {}) {
     plane.points(run.x, run.n > 1500 ? 2 : 3, colours.found);
     const { K, mx, my } = run.law;
     for (let k = 0; K > 1 && K <= 26 && k < K; k++) plane.text(letter(k), mx[k], my[k], colours.ink);
-    for (const [x, y] of state.start) plane.cross(x, y, colours.error);
+    for (const [x, y] of state.start) plane.cross(x, y, colours.ink);
     if (plane.at) plane.cross(...plane.at, colours.ink);
     if (!numbersToo) return;
     const [left, right, bottom, top] = plane.extent, cell = ((right - left) * (top - bottom)) / CELLS ** 2;
     const expected = nCounted(run) * run.n * cell * panel.exact.most; // where p is largest: the same scale as the ground
-    visits.shade(visited(run).map((v) => (expected ? (0.75 * v) / expected : 0)), CELLS, colours.inkParts);
+    visits.shade(visited(run).map((v) => (expected ? (SHADE * v) / expected : 0)), CELLS, colours.inkParts);
     visits.clear(false);
     const found = nCounted(run) ? weights(run) : [];
     drawBars(panel.bars, run.density.weights, found, colours);
@@ -320,7 +320,7 @@ function drawBars(canvas, exact, found, colours) {
   if (!width) return;
   if (canvas.width !== Math.round(width)) canvas.width = Math.round(width);
   if (canvas.height !== Math.round(height)) canvas.height = Math.round(height);
-  const context = canvas.getContext("2d"), foot = height - 18 * scale, most = Math.min(1, 1.6 * Math.max(...exact) + 0.05);
+  const context = canvas.getContext("2d"), foot = height - 18 * scale, most = Math.min(1, Math.max(1.6 * Math.max(...exact), ...found.map(({ value }) => value)) + 0.05);
   const at = (w) => foot * (1 - Math.min(w / most, 1)), step = width / exact.length, bar = 0.7 * step;
   context.clearRect(0, 0, width, height);
   context.font = `${12 * scale}px system-ui, sans-serif`;

@@ -5,7 +5,7 @@ import { button, choice, lessonList, make, numberBox, slider } from "./controls.
 import { drawCurves } from "./curves.js";
 import { GaussianMixture } from "./mixture.js";
 import { ownRule, withOwn } from "./own_law.js";
-import { densityOn, gridPoints, Plane } from "./plane.js";
+import { densityOn, gridPoints, Plane, SHADE } from "./plane.js";
 import { coloursOf } from "./theme.js";
 import { TRAINER_LESSONS } from "./trainer_lessons.js";
 import { measure, newTraining, OBJECTIVES, trainStep } from "./training_run.js";
@@ -31,6 +31,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
   const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question", role: "status" });
   const say = (text) => { said.textContent = text; };
   const field = new Plane([-5, 5, -5, 5], ""), error = new Plane([-5, 5, -5, 5], "");
+  const keys = Object.fromEntries(["field", "error", "curve"].map((name) => [name, make("p", { class: "note" })]));
   const curve = make("canvas", { class: "curve", role: "img" }), numbers = make("p", { class: "numbers" });
 
   const lesson = lessonList(TRAINER_LESSONS, (name) => Object.hasOwn(laws, name), openLesson);
@@ -54,7 +55,9 @@ export function trainer(root, given, address = "", onState = () => {}) {
   page.append(
     make("div", { class: "row" }, lesson.element, controls.density.element, controls.objective.element, controls.sigma.element), question,
     make("div", { class: "row" }, play, once, again, controls.nData.element, controls.width.element, controls.rate.element, controls.seed.element),
-    make("div", { class: "pictures three" }, field.canvas, error.canvas, curve),
+    make("div", { class: "panels four" }, ...[[field.canvas, "exact and learned score", keys.field],
+      [error.canvas, "error of the learned score", keys.error], [curve, "loss and divergence", keys.curve]].map(([canvas, title, key]) =>
+      make("section", { class: "panel", "aria-label": title }, make("h2", {}, title), canvas, key))),
     numbers, said,
   );
   root.append(page);
@@ -86,11 +89,15 @@ export function trainer(root, given, address = "", onState = () => {}) {
     say("");
     field.extent = error.extent = extent;
     const n = SHADES, { values, most } = densityOn(run.law, extent, n);
-    run.shades = values.map((v) => (0.75 * v) / most);
+    run.shades = values.map((v) => (SHADE * v) / most);
     run.arrows = gridPoints(extent, FIELD);
     run.exactArrows = run.law.score(run.arrows);
     const lengths = Array.from({ length: FIELD ** 2 }, (_, i) => Math.hypot(run.exactArrows[2 * i], run.exactArrows[2 * i + 1])).sort((a, b) => a - b);
     run.full = lengths[Math.floor(0.8 * lengths.length)]; // as long as four fifths of the exact arrows are shorter than
+    const full = run.full.toPrecision(2);
+    keys.field.textContent = `Blue is exact, orange learned; an arrow of full length is ${full} or more.`;
+    keys.error.textContent = `Darkest where it is ${full} or more.`;
+    keys.curve.textContent = "Over the steps, on a logarithmic axis.";
     run.cells = gridPoints(extent, ERRORS);
     run.exactCells = run.law.score(run.cells);
     measure(run);
@@ -149,13 +156,13 @@ export function trainer(root, given, address = "", onState = () => {}) {
     const [, now] = run.divergences.at(-1), [bestStep, best] = run.divergences.reduce((a, b) => (b[1] < a[1] ? b : a));
     const loss = run.losses.at(-1);
     const of = run.objective === "denoising" ? `p at noise σ = ${run.sigma}` : "p itself";
-    return `${run.nSteps} steps; Fisher divergence J = ½E|s − s*|² from the score of ${of}: ${now.toFixed(4)}`
+    return `${run.nSteps} step${run.nSteps === 1 ? "" : "s"}; Fisher divergence J = ½E|s − s*|² from the score of ${of}: ${now.toFixed(4)}`
       + ` (of a score of zero ${(0.5 * run.information).toFixed(3)}; lowest ${best.toFixed(4)} at step ${bestStep})`
       + `${loss ? `; loss + (${run.offset.toFixed(3)}) = ${loss[1].toFixed(4)}, ${run.data ? "on these data alone, and no longer J" : "whose mean is J"}` : ""}.`;
   }
 
   function describe() {
-    field.canvas.setAttribute("aria-label", `The field learned in ${run.nSteps} steps, over the exact one. An arrow has its full length where |s| is ${run.full.toPrecision(2)} or more.`);
+    field.canvas.setAttribute("aria-label", `The field learned in ${run.nSteps} step${run.nSteps === 1 ? "" : "s"}, over the exact one. An arrow has its full length where |s| is ${run.full.toPrecision(2)} or more.`);
     error.canvas.setAttribute("aria-label", `The size |s − s*| of the error of the learned field: ${Math.sqrt(2 * run.divergences.at(-1)[1]).toFixed(3)} in the root mean square, darkest where it is ${run.full.toPrecision(2)} or more.`);
     curve.setAttribute("aria-label", `Loss and exact Fisher divergence over the steps. ${words()}`);
   }
