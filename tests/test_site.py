@@ -284,3 +284,11 @@ def test_a_good_link_passes(body, written):
 def test_a_bad_one_is_named_with_its_page(body, written):
     (written / "index.html").write_text(body)
     assert check.problems(written) == [f"index.html: {BAD[body]}"]
+
+
+def test_the_pages_of_the_site_load_nothing_from_elsewhere():
+    """Their policy names no host; that of the instruments, which read addresses and pictures, is narrower."""
+    page = (Path(__file__).parents[1] / "docs" / "_templates" / "page.html").read_text()
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    assert policy.startswith("default-src 'self' file: data:") and "object-src 'none'" in policy
+    assert "http" not in policy and "*" not in policy and "eval" not in policy
