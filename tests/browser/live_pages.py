@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from toylab import live
+
 RUN = """([mixture, settings, n, steps]) => {
     const density = new GaussianMixture(...mixture), generator = new Generator(2);
     const normals = () => generator.normals(new Float64Array(2 * n));
@@ -11,6 +13,14 @@ RUN = """([mixture, settings, n, steps]) => {
     for (let k = 0; k < steps; k++) advance(run);
     return [...run.x];
 }"""
+
+
+def calls(context, module, names):
+    """Yields what calls JavaScript in which these names of an instrument's modules are known."""
+    page = context.new_page()
+    page.evaluate(f"() => {{ {live.script(module)}\nObject.assign(window, {{ {names} }}); }}")
+    yield lambda code, *given: page.evaluate(code, *given)
+    page.close()
 
 
 def numbers(p):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.browser.live_pages import contrast, numbers, opened
+from tests.browser.live_pages import calls, contrast, numbers, opened
 from toylab import live
 from toylab.densities import Points, ring
 from toylab.networks import NoiseConditionalMLP
@@ -22,11 +22,8 @@ TWO = "density=two_far_modes&nData=20&n=50&train=40&seed=3"
 @pytest.fixture(scope="module")
 def filming(context):
     """Calls JavaScript in which the modules of the film are known."""
-    page = context.new_page()
     names = "GaussianMixture, Generator, NoiseConditionalMLP, VP, noiseConditional, oneCycle, newFilm, making, errorAt"
-    page.evaluate(f"() => {{ {live.script('film_run')}\nObject.assign(window, {{ {names} }}); }}")
-    yield lambda code, *given: page.evaluate(code, *given)
-    page.close()
+    yield from calls(context, "film_run", names)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.browser.live_pages import RUN, opened
+from tests.browser.live_pages import RUN, calls, opened
 from toylab import live
 
 FALSE_ALARM = 1e-7
@@ -14,12 +14,7 @@ FALSE_ALARM = 1e-7
 @pytest.fixture(scope="module")
 def maths(context):
     """Calls JavaScript in which the modules of the playground are known."""
-    page = context.new_page()
-    page.evaluate(
-        f"() => {{ {live.script('playground')}\nObject.assign(window, {{ densityOf, Generator, newRun, advance }}); }}"
-    )
-    yield lambda code, *given: page.evaluate(code, *given)
-    page.close()
+    yield from calls(context, "playground", "densityOf, Generator, newRun, advance")
 
 
 @pytest.mark.parametrize(

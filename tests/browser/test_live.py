@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.browser.live_pages import RUN, contrast, numbers, opened
+from tests.browser.live_pages import RUN, calls, contrast, numbers, opened
 from tests.browser.pages import CONTRAST
 from toylab import live
 from toylab.densities import GaussianMixture, isotropic, ring
@@ -29,11 +29,8 @@ N = 20_000
 @pytest.fixture(scope="module")
 def maths(context):
     """Calls JavaScript in which all modules are known."""
-    page = context.new_page()
     names = "GaussianMixture, Generator, VP, uniform, geometric, newRun, advance, count, weights, varianceInModes"
-    page.evaluate(f"() => {{ {live.script('playground')}\nObject.assign(window, {{ {names} }}); }}")
-    yield lambda code, *given: page.evaluate(code, *given)
-    page.close()
+    yield from calls(context, "playground", names)
 
 
 def random_mixture(rng):
@@ -632,12 +629,9 @@ def test_from_the_editor_to_the_others(editor, link, page):
 @pytest.fixture(scope="module")
 def learning(context):
     """Calls JavaScript in which the modules of the training are known."""
-    page = context.new_page()
     names = "GaussianMixture, Generator, ScoreMLP, Adam, denoising, sliced, newTraining, trainStep, measure"
     names += ", TRAINER_LESSONS, BATCH"
-    page.evaluate(f"() => {{ {live.script('trainer')}\nObject.assign(window, {{ {names} }}); }}")
-    yield lambda code, *given: page.evaluate(code, *given)
-    page.close()
+    yield from calls(context, "trainer", names)
 
 
 def normals(seed, n):

@@ -1,4 +1,4 @@
-"""A moving picture for a page without a kernel: HTML with a player, or a GIF, of a megabyte at most for 41 frames."""
+"""A moving picture for a page without a kernel: HTML with a player, or a GIF; 41 frames take 0.1 to 1.2 megabytes."""
 
 import base64
 import hashlib
