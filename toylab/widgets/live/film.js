@@ -68,7 +68,7 @@ export function film(root, given, address = "", onState = () => {}) {
     make("div", { class: "row player" }, play, back, controls.frame.element, controls.speed.element),
     make("div", { class: "row" }, controls.nData.element, controls.train.element, controls.n.element, controls.seed.element),
     time,
-    make("div", { class: "panels four" }, ...panels.map((panel) => panel.element), errors),
+    make("div", { class: "panels columns" }, ...panels.map((panel) => panel.element), errors),
     said, make("details", {}, make("summary", {}, "the same points in Python"), python),
   );
   root.append(page);

@@ -55,7 +55,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
   page.append(
     make("div", { class: "row" }, lesson.element, controls.density.element, controls.objective.element, controls.sigma.element), question,
     make("div", { class: "row" }, play, once, again, controls.nData.element, controls.width.element, controls.rate.element, controls.seed.element),
-    make("div", { class: "panels four" }, ...[[field.canvas, "exact and learned score", keys.field],
+    make("div", { class: "panels columns" }, ...[[field.canvas, "exact and learned score", keys.field],
       [error.canvas, "error of the learned score", keys.error], [curve, "loss and divergence", keys.curve]].map(([canvas, title, key]) =>
       make("section", { class: "panel", "aria-label": title }, make("h2", {}, title), canvas, key))),
     numbers, said,
