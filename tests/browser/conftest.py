@@ -4,6 +4,7 @@
 skipped.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -19,10 +20,23 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.browser.pages import CELLS, LIVE, READY, TOKEN, is_ours, run_all
+from tests.browser.pages import (
+    CELLS,
+    LIVE,
+    SIZES,
+    TOKEN,
+    in_theme,
+    no_errors,
+    of_cells,
+    on_screen,
+    run_all,
+    screenshot,
+    visited,
+)
 from toylab import live
 
 ROOT = Path(__file__).parents[2]
+_NUMBER = itertools.count()  # of the notebooks that tests write
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
@@ -66,9 +80,7 @@ def lab(tmp_path_factory, browser):  # without a browser none is started
     work = root / "work"
     work.mkdir()
     for name, cell in {**CELLS, "live": LIVE}.items():
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip())])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, work / f"{name}.ipynb")
+        nbformat.write(of_cells(cell), work / f"{name}.ipynb")
     settings = root / "config" / "labconfig"
     settings.mkdir(parents=True)
     quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
@@ -110,31 +122,51 @@ def lab(tmp_path_factory, browser):  # without a browser none is started
 @pytest.fixture(scope="module")
 def page(request, lab, browser):
     """The notebook of one widget, run; afterwards a screenshot of it, and no error anywhere."""
-    page = browser.new_page(viewport={"width": 1250, "height": 1000})
-    page.widget, page.failures, page.waits = request.param, [], []
-    page.on("pageerror", lambda error: page.failures.append(str(error)))
-    page.on("console", lambda line: page.failures.append(line.text) if is_ours(line) else None)
-    page.goto(f"{lab}/doc/tree/{request.param}.ipynb?token={TOKEN}&reset")
-    page.wait_for_function("() => window.jupyterapp !== undefined", timeout=60_000)
-    assert page.evaluate(READY)
+    page = visited(lab, browser, request.param, (1250, 1000))
+    page.widget, page.waits = request.param, []
     run_all(page)
     yield page
-    folder = os.environ.get("TOYLAB_SCREENSHOTS")
-    if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=str(Path(folder) / f"{request.param}.png"))
+    screenshot(page, request.param)
+    if folder := os.environ.get("TOYLAB_SCREENSHOTS"):
         latency = {"median wait for a picture, ms": round(1000 * statistics.median(page.waits))} if page.waits else {}
         (Path(folder) / f"{request.param}.json").write_text(json.dumps(latency) + "\n")
     page.close()
 
 
 @pytest.fixture
+def screen(page, request):
+    """The page in a size and a theme, by their names; afterwards in the light one."""
+    size, theme = request.param.split("-")
+    on_screen(page, SIZES[size])
+    in_theme(page, theme)
+    yield size, theme
+    in_theme(page, "light")
+
+
+@pytest.fixture
+def open_cells(lab, browser, request):
+    """Yields what opens a notebook of cells in a size and a theme, by their names; afterwards no error was said."""
+    size, theme = request.param.split("-")
+    pages = []
+
+    def open_notebook(*cells):
+        name = f"cells_{next(_NUMBER)}"
+        body = json.dumps({"type": "notebook", "content": of_cells(*cells)}).encode()
+        place = f"{lab}/api/contents/{name}.ipynb?token={TOKEN}"
+        urllib.request.urlopen(urllib.request.Request(place, body, method="PUT")).close()
+        pages.append(visited(lab, browser, name, SIZES[size]))
+        in_theme(pages[-1], theme)
+        return pages[-1]
+
+    yield open_notebook
+    for page in pages:
+        screenshot(page, f"{request.node.name.split('[')[0]}_{size}_{theme}")
+        no_errors(page)
+        in_theme(page, "light")
+        page.close()
+
+
+@pytest.fixture
 def shot(page):
     """Save a screenshot of this name, where they are asked for."""
-
-    def save(name):
-        if folder := os.environ.get("TOYLAB_SCREENSHOTS"):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=str(Path(folder) / f"{page.widget}_{name}.png"))
-
-    return save
+    return lambda name: screenshot(page, f"{page.widget}_{name}")

@@ -3,13 +3,21 @@
 Nothing here waits for seconds: it waits until the page shows what it should.
 """
 
+import io
+import os
 import time
+from pathlib import Path
 
+import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 TOKEN = "toylab-test"
 SIZES = {"laptop": (1280, 720), "projector": (1920, 1080)}
-THEMES = ("JupyterLab Light", "JupyterLab Dark")
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+SCREENS = [f"{size}-{theme}" for size in SIZES for theme in THEMES]  # on which all is tested
+SIZES["phone"] = (390, 844)
 CELLS = {
     "explorer": "from toylab.widgets import score_explorer\nscore_explorer()",
     "playground": "from toylab.widgets import langevin_playground\nlangevin_playground()",
@@ -88,6 +96,11 @@ def on(*widgets):
     return pytest.mark.parametrize("page", widgets, indirect=True, scope="module")
 
 
+def everywhere(test):
+    """The test is made on the page in both sizes and both themes, by the fixture ``screen``."""
+    return pytest.mark.parametrize("screen", SCREENS, indirect=True)(pytest.mark.usefixtures("screen")(test))
+
+
 def is_ours(line):
     """An error in the console that is not JupyterLab's own: it logs some while it starts."""
     return line.type == "error" and ("widget" in line.text.lower() or "toylab" in line.text.lower())
@@ -135,6 +148,42 @@ def no_errors(page):
     assert page.failures == []
 
 
+def visited(lab, browser, name, size):
+    """A page on the notebook of this name, whose kernel answers, in a window of this size."""
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page.failures = []
+    page.on("pageerror", lambda error: page.failures.append(str(error)))
+    page.on("console", lambda line: page.failures.append(line.text) if is_ours(line) else None)
+    page.goto(f"{lab}/doc/tree/{name}.ipynb?token={TOKEN}&reset")
+    page.wait_for_function("() => window.jupyterapp !== undefined", timeout=60_000)
+    assert page.evaluate(READY)
+    return page
+
+
+def of_cells(*cells):
+    """A notebook."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text.strip()) for text in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return notebook
+
+
+def screenshot(page, name):
+    """Save one of this name, where they are asked for."""
+    if folder := os.environ.get("TOYLAB_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+def drawn(page):
+    """The picture as the kernel has drawn it, [height, width, 3] from 0 to 255; the theme may show it inverted."""
+    page.wait_for_function(f"async () => await ({PICTURE})() !== ''")
+    data = page.evaluate("""async () => {
+        const answer = await fetch(document.querySelector('.toylab-stage img').src);
+        return [...new Uint8Array(await answer.arrayBuffer())];
+    }""")
+    return np.asarray(Image.open(io.BytesIO(bytes(data))).convert("RGB"), dtype=float)
+
+
 def press(page, name):
     page.get_by_role("button", name=name, exact=True).click()
 
@@ -157,7 +206,7 @@ def on_screen(page, size):
 
 
 def in_theme(page, theme):
-    """In this theme of JupyterLab."""
-    page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
-    page.wait_for_function("dark => (document.body.dataset.jpThemeLight === 'false') === dark", arg="Dark" in theme)
+    """In the light or the dark theme of JupyterLab, which keeps it for pages that are opened later."""
+    page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", THEMES[theme])
+    page.wait_for_function("dark => (document.body.dataset.jpThemeLight === 'false') === dark", arg=theme == "dark")
     settled(page)

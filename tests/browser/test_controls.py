@@ -1,25 +1,17 @@
 """The controls in a real browser: exact values, lists that stay, numbers as meant, messages in their place, Run All."""
 
-import json
-import urllib.request
-
-import nbformat
 import pytest
 
 from tests.browser.pages import (
     ALT,
     CELLS,
     CONTRAST,
-    READY,
-    SIZES,
-    THEMES,
-    TOKEN,
+    SCREENS,
     changed,
     choose,
-    in_theme,
+    everywhere,
     no_errors,
     on,
-    on_screen,
     press,
     run_all,
     settled,
@@ -71,6 +63,7 @@ def lesson(page):
     return page.get_by_label("lesson", exact=True).evaluate("list => list.selectedOptions[0]?.label ?? 'nothing'")
 
 
+@everywhere
 @on("explorer", "playground", "ladder", "theatre")
 def test_the_list_stays_on_the_lesson_until_something_is_changed(page):
     settled(page)
@@ -91,6 +84,7 @@ def test_the_list_stays_on_the_lesson_until_something_is_changed(page):
     no_errors(page)
 
 
+@everywhere
 @on("explorer")
 def test_a_slider_has_exactly_what_a_lesson_sets(page):
     curve, data = "a curve: the score grows like 1/σ", "a data set: the posterior mean snaps to a point"
@@ -103,13 +97,10 @@ def test_a_slider_has_exactly_what_a_lesson_sets(page):
     no_errors(page)
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("theme", THEMES)
+@everywhere
 @on("playground")
-def test_a_number_is_read_as_meant_or_refused_beside_its_box(page, size, theme):
-    width, _ = SIZES[size]
-    on_screen(page, SIZES[size])
-    in_theme(page, theme)
+def test_a_number_is_read_as_meant_or_refused_beside_its_box(page):
+    width = page.viewport_size["width"]
     label = "step size ε"
     for text, shown in (("1,5", "1.5"), (" 2 ", "2"), ("1e-3", "0.001")):
         type_in(page, label, text)
@@ -139,6 +130,7 @@ def test_a_number_is_read_as_meant_or_refused_beside_its_box(page, size, theme):
     no_errors(page)
 
 
+@everywhere
 @on("ladder")
 def test_messages_are_where_they_belong(page):
     choose(page, "lesson", "the ladder of the paper")
@@ -181,11 +173,10 @@ FOCUS = """() => {
 }"""
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@everywhere
 @on("explorer", "playground")
-def test_the_control_that_has_the_focus_is_seen(page, theme, shot):
+def test_the_control_that_has_the_focus_is_seen(page, screen, shot):
     """By Tab from the first control on: an outline of two pixels or more, 3 to 1 against the ground (WCAG 2.2)."""
-    in_theme(page, theme)
     page.get_by_label("lesson", exact=True).focus()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
@@ -194,26 +185,11 @@ def test_the_control_that_has_the_focus_is_seen(page, theme, shot):
         assert focus["width"] >= 2 and focus["contrast"] >= 3, focus
         kinds.add(focus["kind"])
         if focus["kind"] == "slider":
-            shot(f"focus_{theme.split()[1]}")
+            shot(f"focus_{'_'.join(screen)}")
         page.keyboard.press("Tab")
     assert kinds >= {"select-one", "text", "checkbox", "slider"}
     assert "submit" in kinds or "button" in kinds
-    in_theme(page, THEMES[0])
     no_errors(page)
-
-
-def opened(lab, browser, name, cells, size):
-    """A page on a notebook of these cells, in a window of this size."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text.strip()) for text in cells])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    body = json.dumps({"type": "notebook", "content": notebook}).encode()
-    place = f"{lab}/api/contents/{name}.ipynb?token={TOKEN}"
-    urllib.request.urlopen(urllib.request.Request(place, body, method="PUT")).close()
-    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-    page.goto(f"{lab}/doc/tree/{name}.ipynb?token={TOKEN}&reset")
-    page.wait_for_function("() => window.jupyterapp !== undefined", timeout=60_000)
-    assert page.evaluate(READY)
-    return page
 
 
 FAMILY = """
@@ -229,9 +205,9 @@ score_explorer(Family(rings, radius=(0.5, 6.0), n_modes=[2, 4, 8], std=(0.1, 1.0
 """
 
 
-@pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
-def test_the_sliders_of_a_family_by_keyboard(lab, browser, size):
-    page = opened(lab, browser, f"family_{size[0]}", (FAMILY,), size)
+@pytest.mark.parametrize("open_cells", [*SCREENS, "phone-light", "phone-dark"], indirect=True)
+def test_the_sliders_of_a_family_by_keyboard(open_cells):
+    page = open_cells(FAMILY)
     run_all(page)
     before = settled(page)
     radius = page.locator(".noUi-handle").first
@@ -250,13 +226,13 @@ def test_the_sliders_of_a_family_by_keyboard(lab, browser, size):
     page.keyboard.press("End")
     changed(page, before)
     message.wait_for(state="detached")
-    page.close()
 
 
+@pytest.mark.parametrize("open_cells", SCREENS, indirect=True)
 @pytest.mark.parametrize("widget", ASKED)
-def test_after_run_all_a_widget_answers_while_cells_run_and_wait(lab, browser, widget):
+def test_after_run_all_a_widget_answers_while_cells_run_and_wait(open_cells, widget):
     """The cell after the widget ends when the widget has answered: a widget that waits for the cell never does."""
-    page = opened(lab, browser, f"queue_{widget}", (CELLS[widget], WAIT, "print('the last one')"), (1280, 720))
+    page = open_cells(CELLS[widget], WAIT, "print('the last one')")
     page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
     changed(page, "")
     ASKED[widget](page)
@@ -264,4 +240,3 @@ def test_after_run_all_a_widget_answers_while_cells_run_and_wait(lab, browser, w
     said.filter(has_text="the widget").wait_for(timeout=60_000)
     assert said.filter(has_text="the widget").inner_text().strip() == "the widget has answered"
     said.filter(has_text="the last one").wait_for()
-    page.close()

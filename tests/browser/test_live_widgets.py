@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.pages import READY, RUN_ALL, THEMES, TOKEN
+from tests.browser.pages import READY, RUN_ALL, TOKEN, in_theme
 
 WIDGETS = ("first", "second", "by_hand", "learns", "back")  # as the cell of LIVE names them, from above
 
@@ -137,11 +137,10 @@ def test_keys_that_are_typed_in_them_do_not_reach_the_notebook(notebook):
             assert control.evaluate("(control) => control === document.activeElement"), (selector, key)
 
 
-@pytest.mark.parametrize("theme", [*THEMES, THEMES[0]])
+@pytest.mark.parametrize("theme", ["light", "dark", "light"])
 def test_they_are_light_or_dark_with_jupyterlab(notebook, theme):
-    notebook.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
-    dark = "Dark" in theme
-    ground = "rgb(22, 24, 27)" if dark else "rgb(255, 255, 255)"
+    in_theme(notebook, theme)
+    ground = "rgb(22, 24, 27)" if theme == "dark" else "rgb(255, 255, 255)"
     for name in WIDGETS:
         element = shown(notebook, name).element_handle()
         notebook.wait_for_function(

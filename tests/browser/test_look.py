@@ -12,10 +12,9 @@ from tests.browser.pages import (
     CONTRAST,
     DRAWN_FOR_ITS_SIZE,
     SIZES,
-    THEMES,
     changed,
     click,
-    in_theme,
+    everywhere,
     no_errors,
     on,
     on_screen,
@@ -69,11 +68,10 @@ def hue(colour):
     return np.degrees(np.arctan2(np.sqrt(3) * (g - b), 2 * r - g - b))
 
 
+@everywhere
 @on(*CELLS)
-@pytest.mark.parametrize("size", SIZES)
-def test_the_picture_fills_the_width_or_the_height_and_its_controls_are_on_the_same_screen(page, size, shot):
-    on_screen(page, SIZES[size])
-    shot(size)
+def test_the_picture_fills_the_width_or_the_height_and_its_controls_are_on_the_same_screen(page, screen, shot):
+    shot("_".join(screen))
     widget, picture, seen = in_view(page)
     assert widget["height"] <= seen["height"]
     beside = sum(
@@ -89,7 +87,7 @@ def test_the_picture_fills_the_width_or_the_height_and_its_controls_are_on_the_s
 @on("explorer")
 def test_a_click_is_at_the_same_place_at_every_size(page):
     places = []
-    for size in (*SIZES.values(), (853, 480)):
+    for size in (SIZES["laptop"], SIZES["projector"], (853, 480)):
         on_screen(page, size)
         before = settled(page)
         click(page, 0.3, 0.25)
@@ -100,35 +98,33 @@ def test_a_click_is_at_the_same_place_at_every_size(page):
     assert points == pytest.approx(np.tile(points[0], (3, 1)), abs=0.05)  # a dot or two
 
 
+@everywhere
 @on(*CELLS)
-def test_at_150_percent_controls_are_whole_and_the_picture_is_sharp(page, shot):
+def test_at_150_percent_controls_are_whole_and_the_picture_is_sharp(page, screen, shot):
     """As a browser zooms: 1280 x 720 dots are 853 x 480 pixels of the page, of 1.5 dots each."""
-    on_screen(page, SIZES["laptop"])
+    width, height = (int(side / 1.5) for side in SIZES[screen[0]])
     browser = page.context.new_cdp_session(page)
-    zoomed = {"width": 853, "height": 480, "deviceScaleFactor": 1.5, "mobile": False}
+    zoomed = {"width": width, "height": height, "deviceScaleFactor": 1.5, "mobile": False}
     browser.send("Emulation.setDeviceMetricsOverride", zoomed)
     page.wait_for_function("() => window.devicePixelRatio === 1.5")
     page.wait_for_function(DRAWN_FOR_ITS_SIZE)
     settled(page)
     controls_are_whole(page)
     assert page.locator(IMAGE).bounding_box()["width"] > 280
-    shot("zoomed")
+    shot(f"zoomed_{'_'.join(screen)}")
     browser.send("Emulation.clearDeviceMetricsOverride")
     no_errors(page)
 
 
+@everywhere
 @on(*CELLS)
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("theme", THEMES)
-def test_in_both_themes_the_picture_is_on_the_page_s_ground_and_all_is_legible(page, size, theme, shot):
-    on_screen(page, SIZES[size])
-    in_theme(page, theme)
-    dark = "Dark" in theme
+def test_in_both_themes_the_picture_is_on_the_page_s_ground_and_all_is_legible(page, screen, shot):
+    dark = screen[1] == "dark"
     seed, message = page.get_by_label("seed", exact=True), page.locator(".toylab-message", has_text="seed is -1")
     seed.fill("-1")
     seed.press("Enter")
     message.wait_for()
-    shot(f"{theme.split()[1]}_{size}")
+    shot(f"refused_{'_'.join(screen)}")
     for words in page.locator(WORDS).all():
         assert words.is_disabled() or words.evaluate(CONTRAST) >= 4.5, words.inner_text()
     seed.fill("0")
@@ -145,14 +141,12 @@ def test_in_both_themes_the_picture_is_on_the_page_s_ground_and_all_is_legible(p
         bright, dim = sorted([light(shown), light(paper)], reverse=True)
         assert (bright + 0.05) / (dim + 0.05) >= 3.0  # what WCAG asks of graphics
         assert name == plotting.NEUTRAL or abs((hue(shown) - hue(real) + 180) % 360 - 180) < 10
-    in_theme(page, THEMES[0])
     no_errors(page)
 
 
+@everywhere
 @on(*CELLS)
-@pytest.mark.parametrize("size", SIZES)
-def test_large_type_by_keyboard(page, size, shot):
-    on_screen(page, SIZES[size])
+def test_large_type_by_keyboard(page, screen, shot):
     before = settled(page)
     label, switch = page.locator(".toylab-row label").first, page.get_by_role("button", name="large type")
     height = label.bounding_box()["height"]
@@ -161,7 +155,7 @@ def test_large_type_by_keyboard(page, size, shot):
     page.locator(".toylab-projected").wait_for()
     page.wait_for_function(DRAWN_FOR_ITS_SIZE)
     large = settled(page)
-    shot(f"large_{size}")
+    shot(f"large_{'_'.join(screen)}")
     assert label.bounding_box()["height"] > 1.2 * height
     controls_are_whole(page)
     switch.press("Enter")

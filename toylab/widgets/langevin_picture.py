@@ -114,12 +114,16 @@ class LangevinPicture:
     def _describe(self, runs: Sequence[Run]) -> str:
         kind, known = self.regions.kind, self.regions.known
         rows = (
-            f"{run.name} after {run.n_steps} steps: {kind} weights {', '.join(f'{w:.2f}' for w in run.weights)}; "
+            f"{run.name} after {run.n_steps} steps: {kind} weights {self._named(run.weights)}; "
             f"variance in a {kind} {run.variance:.3g}; acceptance {run.acceptance:.2f}."
             for run in runs
         )
-        right = f"{', '.join(f'{w:.2f}' for w in self.truth)}; {self.variance:.3g}."
-        return " ".join([*rows, f"{known.capitalize()}: {right}"])
+        return " ".join([*rows, f"{known.capitalize()}: {self._named(self.truth)}; {self.variance:.3g}."])
+
+    def _named(self, shares: np.ndarray) -> str:
+        """The shares by the letters of their parts, where these have letters."""
+        letters = self.regions.names or ("",) * len(shares)
+        return ", ".join(f"{letter} {share:.2f}".strip() for letter, share in zip(letters, shares, strict=True))
 
 
 def _with_gaps(trail: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
