@@ -174,14 +174,15 @@ def screenshot(page, name):
         page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
-def drawn(page):
-    """The picture as the kernel has drawn it, [height, width, 3] from 0 to 255; the theme may show it inverted."""
-    page.wait_for_function(f"async () => await ({PICTURE})() !== ''")
-    data = page.evaluate("""async () => {
-        const answer = await fetch(document.querySelector('.toylab-stage img').src);
-        return [...new Uint8Array(await answer.arrayBuffer())];
-    }""")
-    return np.asarray(Image.open(io.BytesIO(bytes(data))).convert("RGB"), dtype=float)
+def drawn(page, selector=".toylab-stage img"):
+    """The pictures as they came, each [height, width, 3] from 0 to 255; a theme may show them inverted."""
+    page.wait_for_function("(s) => [...document.querySelectorAll(s)].every(i => i.naturalWidth > 0)", arg=selector)
+    files = page.evaluate(
+        """(selector) => Promise.all([...document.querySelectorAll(selector)].map(async (image) =>
+            [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())]))""",
+        selector,
+    )
+    return [np.asarray(Image.open(io.BytesIO(bytes(file))).convert("RGB"), dtype=float) for file in files]
 
 
 def press(page, name):
@@ -190,6 +191,17 @@ def press(page, name):
 
 def choose(page, label, option):
     page.get_by_label(label, exact=True).select_option(label=option)
+
+
+def begin(page, lesson):
+    """This lesson as it is when it is chosen, whatever was done in it before."""
+    for option in page.get_by_label("lesson", exact=True).locator("option").all_inner_texts()[1:]:
+        if option != lesson:
+            choose(page, "lesson", option)
+            settled(page)
+            break
+    choose(page, "lesson", lesson)
+    return settled(page)
 
 
 def click(page, x, y):

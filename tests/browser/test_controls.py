@@ -1,5 +1,8 @@
 """The controls in a real browser: exact values, lists that stay, numbers as meant, messages in their place, Run All."""
 
+from pathlib import Path
+
+import nbformat
 import pytest
 
 from tests.browser.pages import (
@@ -17,6 +20,7 @@ from tests.browser.pages import (
     settled,
 )
 
+ROOT = Path(__file__).parents[2]
 WAIT = """
 import time
 from ipywidgets.widgets.widget import _instances
@@ -240,3 +244,18 @@ def test_after_run_all_a_widget_answers_while_cells_run_and_wait(open_cells, wid
     said.filter(has_text="the widget").wait_for(timeout=60_000)
     assert said.filter(has_text="the widget").inner_text().strip() == "the widget has answered"
     said.filter(has_text="the last one").wait_for()
+
+
+@pytest.mark.parametrize("open_cells", SCREENS, indirect=True)
+def test_the_lesson_of_the_widgets_can_be_used_while_its_later_cells_run(open_cells):
+    """Of lesson 10, run whole: the first widget has answered before the last cell has ended."""
+    lesson = nbformat.read(ROOT / "notebooks" / "10_playground.ipynb", 4)
+    page = open_cells(*(cell.source for cell in lesson.cells if cell.cell_type == "code"))
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    before, _ = changed(page, "")
+    right(page)
+    changed(page, before)
+    last = page.locator(".jp-OutputArea-output pre", has_text="frames of the diffusion")
+    assert last.count() == 0
+    last.wait_for(timeout=120_000)
+    assert page.locator(".toylab-stage img").count() == 5

@@ -1,14 +1,17 @@
 """The widgets in a real browser: what is dragged, clicked, pressed and run."""
 
+import numpy as np
 import pytest
 
 from tests.browser.pages import (
     ALT,
     CELLS,
     MESSAGE,
+    begin,
     changed,
     choose,
     click,
+    drawn,
     everywhere,
     no_errors,
     on,
@@ -22,6 +25,7 @@ from tests.browser.pages import (
 @on("explorer", "ladder", "film")
 def test_sliders_move_the_picture_by_keyboard(page):
     page.locator(".noUi-handle").first.focus()
+    page.keyboard.press("Home")
     picture, readout = settled(page), page.locator(".widget-readout").first.inner_text()
     for _ in range(10):
         page.keyboard.press("ArrowRight")
@@ -46,7 +50,7 @@ def test_a_drag_by_mouse_ends_where_it_was_let_go_and_draws_nothing_stale(page):
     page.mouse.move(x, y)
     page.mouse.down()
     for k in range(1, 121):  # faster than anything can be drawn
-        page.mouse.move(x + (k if k <= 60 else 120 - k) / 2 + 15 * (k > 100), y)
+        page.mouse.move(x + (k if k <= 60 else 120 - k) / 2 + 40 * (k > 100), y)
     page.mouse.up()
     after = settled(page)
     assert after != before
@@ -79,8 +83,9 @@ def test_a_click_and_a_key_choose_a_place(page):
 @everywhere
 @on("explorer", "playground", "ladder", "theatre")
 def test_lessons_and_a_bad_seed(page):
-    before = settled(page)
     options = page.get_by_label("lesson", exact=True).locator("option").all_inner_texts()
+    choose(page, "lesson", options[1])
+    before = settled(page)
     choose(page, "lesson", options[2])
     changed(page, before)
     kept = settled(page)
@@ -98,8 +103,7 @@ def test_lessons_and_a_bad_seed(page):
 @everywhere
 @on("playground")
 def test_play_pause_step_and_start_again(page):
-    choose(page, "lesson", "two far modes: Langevin cannot move the weights")
-    begun = settled(page)
+    begun = begin(page, "two far modes: Langevin cannot move the weights")
     buttons = page.locator(".jupyter-widget-play button, .widget-play button")
     buttons.first.click()
     picture = begun
@@ -127,21 +131,84 @@ def test_play_pause_step_and_start_again(page):
 
 
 @everywhere
+@on("playground")
+def test_the_way_of_a_chain_is_seen_behind_it_and_bars_have_the_letters_of_their_modes(page):
+    """Without noise all chains go the same way: where they began there is green, and none beside it."""
+    begun = begin(page, "two far modes: Langevin cannot move the weights")
+    page.get_by_label("noise", exact=True).first.uncheck()
+    settled(page)
+    x, y = 0.06, 0.25  # of the whole picture: far from both modes
+    click(page, x, y)
+    settled(page)
+    for _ in range(3):
+        before = settled(page)
+        press(page, "step")
+        changed(page, before)
+    (picture,) = drawn(page)
+    height, width, _ = picture.shape
+    green = (picture[..., 1] > picture[..., 0] + 40) & (picture[..., 1] > picture[..., 2] + 10)
+    row, column = round(y * height), round(x * width)
+    assert green[row - 3 : row + 4, column - 3 : column + 4].any()
+    beside = column + round(0.03 * width)
+    assert not green[row - 3 : row + 4, beside - 3 : beside + 4].any()
+    letters = picture[int(0.86 * height) : int(0.92 * height)].min(-1) < 120
+    for left in (0.0, 0.5):  # below the bars of each sampler
+        columns = letters[:, int((left + 0.372) * width) : int((left + 0.492) * width)].any(0)
+        assert (np.diff(columns.astype(int)) == 1).sum() == 2
+    assert "mode weights A " in page.evaluate(ALT) and "Exact: A 0.20, B 0.80; 0.25." in page.evaluate(ALT)
+    page.get_by_label("noise", exact=True).first.check()
+    press(page, "start everywhere")
+    assert settled(page) == begun
+    no_errors(page)
+
+
+@everywhere
+@on("theatre")
+def test_with_few_data_the_loss_falls_and_the_truth_runs_away(page):
+    """The points are seen; the loss ends at its least and the divergence above its own, in words and as drawn."""
+    begin(page, "few data: the loss falls and the truth runs away")
+    (picture,) = drawn(page)
+    height, width, _ = picture.shape
+    field = picture[int(0.1 * height) : int(0.98 * height), : int(0.33 * width)]
+    assert (field.max(-1) < 60).sum() > 30 * 4  # each of the points has some dots
+    press(page, "train")
+    losses = []
+    while not (words := page.evaluate(ALT)).startswith("After 200 steps"):
+        if words.startswith("After"):
+            losses.append(float(words.split("constant ")[1].rstrip(".")))
+        page.wait_for_timeout(50)
+    divergence, lowest, loss = (
+        float(words.split(it)[1].split(",")[0].split(";")[0].rstrip("."))
+        for it in ("divergence of ", "lowest ", "constant ")
+    )
+    assert loss < min(losses) and divergence > 1.2 * lowest
+    settled(page)
+    (picture,) = drawn(page)
+    curve = picture[int(0.1 * height) : int(0.7 * height), int(0.75 * width) :]
+    line = np.abs(curve - [0x66, 0x11, 0x44]).max(-1) < 60
+    highest = [np.nonzero(column)[0].min() for column in line.T if column.any()]
+    assert highest[-1] < max(highest) - 3  # in dots: it has turned up again
+    no_errors(page)
+
+
+@everywhere
 @on("film")
 def test_play_runs_the_film(page):
-    picture = settled(page)
-    page.locator(".jupyter-widget-play button, .widget-play button").first.click()
+    page.locator(".noUi-handle").first.focus()
+    page.keyboard.press("Home")
+    picture, play = settled(page), page.locator(".jupyter-widget-play button, .widget-play button").first
+    play.click()
     for _ in range(3):
         picture, seconds = changed(page, picture)
         page.waits.append(seconds)
+    play.click()
     no_errors(page)
 
 
 @everywhere
 @on("theatre")
 def test_a_training_is_seen_and_stopped(page):
-    choose(page, "lesson", "sliced matching, from samples alone")
-    picture = settled(page)
+    picture = begin(page, "sliced matching, from samples alone")
     press(page, "train")
     for _ in range(3):
         picture, seconds = changed(page, picture)
@@ -157,8 +224,7 @@ def test_a_training_is_seen_and_stopped(page):
 @everywhere
 @on("ladder")
 def test_a_ladder_is_run(page):
-    choose(page, "lesson", "the ladder of the paper")
-    before = settled(page)
+    before = begin(page, "the ladder of the paper")
     press(page, "run")
     changed(page, before)
     page.wait_for_function(f"() => ({ALT})().includes('larger mode')")

@@ -69,7 +69,9 @@ class Goal:
 
 
 def goal_of(density: Density, objective: str, extent: Extent) -> Goal:
-    """What the objective of this name learns of the density; the offset of a truth finer than the cells is by draws.
+    """What the objective of this name learns of the density.
+
+    Its offset is by draws where the truth is finer than the cells, or a density of one's own has no bounds.
 
     Raises:
         ValueError: if the density that it learns is not known, or has no score in parts of the square.
@@ -83,12 +85,13 @@ def goal_of(density: Density, objective: str, extent: Extent) -> Goal:
             f"at σ = {sigma:g} the law has no score in parts of the square: choose a denoising objective, which learns "
             "that of the law with noise, or a smaller extent."
         )
-    if not _is_finer_than_cells(truth, extent):
+    finer = _is_finer_than_cells(truth, extent)
+    if not finer and _can_be_integrated(density, sigma):
         return Goal(loss, sigma, truth, loss.offset(density) if isinstance(loss, HasOffset) else 0.0, None)
     g = torch.Generator().manual_seed(0)
-    # the mean loss of the exact score, of which the divergence is 0
-    offset = -float(loss(truth.score, density.sample((N_DRAWS,), generator=g).double(), generator=g).mean())
-    return Goal(loss, sigma, truth, offset, truth.sample((N_DRAWS,), generator=g).double())
+    x = density.sample((N_DRAWS if finer else 10 * N_DRAWS,), generator=g).double()
+    offset = -float(loss(truth.score, x, generator=g).mean())  # of the exact score, of which the divergence is 0
+    return Goal(loss, sigma, truth, offset, truth.sample((N_DRAWS,), generator=g).double() if finer else None)
 
 
 def first_objective(density: Density, extent: Extent) -> str:
@@ -101,6 +104,16 @@ def has_score(density: Density, extent: Extent) -> bool:
     """Whether the density has a score in all of the square."""
     at = grid_points(extent, CELLS, dtype=torch.float64)
     return not refusal(density, 0.0) and bool(density.score(at).isfinite().all())
+
+
+def _can_be_integrated(density: Density, sigma: float) -> bool:
+    """Whether the density says where quadrature is to look, and how finely."""
+    try:
+        density.bounds(sigma)
+        density.length_scale(sigma)
+    except TypeError:
+        return False
+    return True
 
 
 def _is_finer_than_cells(density: Density, extent: Extent) -> bool:
