@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from tests.browser.pages import ALT, SCREENS, changed, choose, click, drawn, press, run_all, settled
+from toylab.densities import GaussianMixture
+from toylab.metrics import annealed_langevin_law
+from toylab.schedules import geometric
 
 OWN = """
 import math
@@ -17,6 +20,7 @@ class Own(Density):
     def sample(self, sample_shape=(), *, generator=None):
         return torch.randn((*sample_shape, 2), generator=generator) * torch.tensor([1.0, 1.5])
 """
+MIXTURE = ([0.3, 0.7], [[-1.0, 0.0], [1.0, 0.0]], [[[0.5, 0.0], [0.0, 0.5]]] * 2)  # weights, means, covariances
 OF_ONES_OWN = pytest.mark.parametrize("open_cells", SCREENS, indirect=True)
 
 
@@ -123,11 +127,11 @@ def test_a_law_of_one_s_own_is_learned(open_cells):
 
 @OF_ONES_OWN
 def test_a_mixture_of_one_s_own_goes_down_the_ladder(open_cells):
-    """Two modes, one of 0.7: the share of 1,280 chains is within 5.1 standard errors, and the rounding."""
-    page = open_cells("""
+    """The share of 1,280 chains is that of annealed Langevin's own law, within 5.1 standard errors and the rounding."""
+    page = open_cells(f"""
 from toylab.densities import GaussianMixture
 from toylab.widgets import noise_ladder
-noise_ladder(GaussianMixture([0.3, 0.7], [[-1.0, 0.0], [1.0, 0.0]], [[[0.5, 0.0], [0.0, 0.5]]] * 2))
+noise_ladder(GaussianMixture(*{MIXTURE}), n_chains=1280, extent=(-5, 5, -5, 5))
 """)
     run_all(page)
     before = settled(page)
@@ -135,8 +139,11 @@ noise_ladder(GaussianMixture([0.3, 0.7], [[-1.0, 0.0], [1.0, 0.0]], [[[0.5, 0.0]
     changed(page, before)
     page.wait_for_function(f"() => ({ALT})().includes('larger mode')")
     share = float(page.evaluate(ALT).split("larger mode ")[1].split(" ")[0])
-    assert share == pytest.approx(0.7, abs=0.0005 + 5.1 * (0.21 / 1280) ** 0.5)
-    assert "exact 0.700" in page.evaluate(ALT)
+    law = annealed_langevin_law(
+        GaussianMixture(*MIXTURE), geometric(20.0, 1.0, 10), step_size=0.1, n_steps=100, extent=(-5.0, 5.0, -5.0, 5.0)
+    )
+    assert share == pytest.approx(float(law.mode_weights[-1, 1]), abs=0.0005 + 5.1 * (0.25 / 1280) ** 0.5)
+    assert "Levels: 10, from 20 to 1." in page.evaluate(ALT) and "exact 0.700" in page.evaluate(ALT)
 
 
 @OF_ONES_OWN
