@@ -61,6 +61,16 @@ READY = """async () => {
   await shown.sessionContext.session.kernel.info;
   return true;
 }"""
+# what the page has asked of its kernel and the kernel has not finished with, beside its cells or in them
+COUNT_ASKED = """() => {
+  window.asked = new Set();
+  window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.anyMessage.connect((_, { msg, direction }) => {
+    if (direction === 'send' && msg.channel === 'shell') window.asked.add(msg.header.msg_id);
+    if (msg.header.msg_type === 'status' && msg.content.execution_state === 'idle') {
+      window.asked.delete(msg.parent_header.msg_id);
+    }
+  });
+}"""
 RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); return true; }"
 # a fingerprint of the picture, once it is loaded: its address alone changes with every drawing
 PICTURE = """async () => {
@@ -133,12 +143,9 @@ def settled(page):
     """The picture when the kernel has answered all that was asked of it."""
     before = page.evaluate(PICTURE)
     while True:
-        page.evaluate("""async () => {
-            const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-            await kernel.requestExecute({ code: "pass", silent: true }).done;
-        }""")
+        page.wait_for_function("() => window.asked.size === 0", timeout=60_000)
         page.wait_for_timeout(300)  # what the page itself held back until the answer came
-        if (now := page.evaluate(PICTURE)) == before:
+        if (now := page.evaluate(PICTURE)) == before and page.evaluate("() => window.asked.size === 0"):
             return now
         before = now
 
@@ -157,6 +164,7 @@ def visited(lab, browser, name, size):
     page.goto(f"{lab}/doc/tree/{name}.ipynb?token={TOKEN}&reset")
     page.wait_for_function("() => window.jupyterapp !== undefined", timeout=60_000)
     assert page.evaluate(READY)
+    page.evaluate(COUNT_ASKED)
     return page
 
 
@@ -195,11 +203,9 @@ def choose(page, label, option):
 
 def begin(page, lesson):
     """This lesson as it is when it is chosen, whatever was done in it before."""
-    for option in page.get_by_label("lesson", exact=True).locator("option").all_inner_texts()[1:]:
-        if option != lesson:
-            choose(page, "lesson", option)
-            settled(page)
-            break
+    options = page.get_by_label("lesson", exact=True).locator("option").all_inner_texts()
+    choose(page, "lesson", next(it for it in options[1:] if it.replace("\xa0", " ") != lesson))
+    settled(page)
     choose(page, "lesson", lesson)
     return settled(page)
 

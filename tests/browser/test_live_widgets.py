@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.pages import READY, RUN_ALL, TOKEN, in_theme
+from tests.browser.pages import RUN_ALL, in_theme, no_errors, visited
 
 WIDGETS = ("first", "second", "by_hand", "learns", "back")  # as the cell of LIVE names them, from above
 
@@ -10,17 +10,12 @@ WIDGETS = ("first", "second", "by_hand", "learns", "back")  # as the cell of LIV
 @pytest.fixture(scope="module")
 def notebook(lab, browser):
     """The notebook with all of them, run; afterwards no error was said."""
-    page = browser.new_page(viewport={"width": 1250, "height": 1000})
-    failures = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.on("console", lambda line: failures.append(line.text) if is_told_by_a_widget(line) else None)
-    page.goto(f"{lab}/doc/tree/live.ipynb?token={TOKEN}&reset")
-    page.wait_for_function("() => window.jupyterapp !== undefined", timeout=60_000)
-    assert page.evaluate(READY) and page.evaluate(RUN_ALL)
+    page = visited(lab, browser, "live", (1250, 1000))
+    page.on("console", lambda line: page.failures.append(line.text) if is_told_by_a_widget(line) else None)
+    assert page.evaluate(RUN_ALL)
     page.wait_for_function("() => document.querySelectorAll('.toylab-live').length === 5", timeout=60_000)
     yield page
-    assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
-    assert failures == []
+    no_errors(page)
     page.close()
 
 
