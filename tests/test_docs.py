@@ -18,6 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks import energies, gpu, speed
 from benchmarks import study as study_costs
@@ -50,6 +51,7 @@ from toylab.testing.energy_truth import EnergyTruth, energy_losses
 from toylab.testing.gradient_evidence import GradientEvidence
 from toylab.testing.posterior_truth import problems
 from toylab.testing.run import Draws
+from toylab.widgets.animate import WIDTH
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -318,6 +320,14 @@ def test_a_widget_is_filmed_as_the_page_for_the_class_does_it():
     _, names = run("classroom.md")
     assert len(names["grows"].frames) == 3
     assert names["page"].count("data:image/webp") == 2  # the first frame, where no script runs, and all
+
+
+def test_the_film_that_is_shown_is_one_as_films_are_now():
+    """Made by the cells of lesson 10 that end in ``diffusion.save``."""
+    path = ROOT / "notebooks" / "pictures" / "film.gif"
+    with Image.open(path) as shown:
+        assert (shown.width, shown.n_frames) == (WIDTH, 41)
+    assert path.stat().st_size <= 1e6
 
 
 def test_how_fast_the_widgets_answer_is_the_recorded_one():
