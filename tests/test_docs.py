@@ -767,6 +767,15 @@ def test_a_class_is_the_recorded_one():
     assert f"a move {moves[0]:.0f} ms (95 % of them less than {moves[1]:,.0f} ms)" in page
 
 
+def test_the_memory_of_a_kernel_is_the_recorded_one_however_it_is_counted():
+    found, page = recorded("kernel"), (ROOT / "docs" / "classroom.md").read_text()
+    own, part, seen = (found[f"{kind}, GB"] for kind in ("USS", "PSS", "RSS"))
+    for kind, gb in (("USS), as counted above", own), ("PSS)", part), ("RSS), as `top` shows it", seen)):
+        assert f"({kind} | {gb:.2f} |\n" in page
+    assert f"What is its own leaves out {seen - own:.2f} GB" in page
+    assert abs(own - recorded("class")["memory of a kernel, median, GB"]) < 0.02
+
+
 def test_what_a_gpu_takes_is_the_recorded_one_or_said_to_be_missing():
     found, page = speed.Speed.from_json(recorded("speed_gpu")), (ROOT / "docs" / "speed.md").read_text()
     assert speed.tables(found) in page
