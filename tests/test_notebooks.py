@@ -123,7 +123,9 @@ def test_every_exercise_has_its_solution_folded_away(path):
 
 
 # What asks for a guess before the answer is seen
-GUESS = re.compile(r"\*\*Try it\b|\b[Gg]uess (first|before)\b|your guess\b|\b[Pp]redict (it )?first\b|\bbefore you (look|read|run)\b")
+GUESS = re.compile(
+    r"\*\*Try it\b|\b[Gg]uess (first|before)\b|your guess\b|\b[Pp]redict (it )?first\b|\bbefore you (look|read|run)\b"
+)
 
 
 def given_away(cells):
