@@ -823,6 +823,15 @@ def words_of(picture: str) -> str:
 def test_the_words_of_pictures_have_the_recorded_numbers():
     assert words_of("gallery.png").startswith("Nineteen densities") and len(catalogue()) == 19
     assert len(re.findall("near 0.5 and 0.5|about 0.2 and 0.8", words_of("annealing.png"))) == 2
+    rows = [
+        row for row in recorded("figures_seed_0")["annealing"].values() if isinstance(row, dict) and "diverged" in row
+    ]
+    weights = [row["upper_mode_weight"] for row in rows]
+    assert [round(weight, 1) for weight in weights] == [0.5, 0.5, 0.8, 0.8]
+    for page in ("README.md", "docs/index.md"):
+        (said,) = re.findall(r"([\d,]+) chains for each sampler, seed 0", (ROOT / page).read_text())
+        chains = [weight * (1 - weight) / row["standard_error"] ** 2 for weight, row in zip(weights, rows, strict=True)]
+        assert chains == pytest.approx([int(said.replace(",", ""))] * 4, rel=1e-3)
 
     left = recorded("objectives")["two_modes"]
     explicit, kernel, *others = (sum(row["fisher_divergence"]) / 5 for row in [*left.values()][:8])
