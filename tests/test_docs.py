@@ -18,13 +18,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks import energies, gpu, speed
 from benchmarks import study as study_costs
 from toylab import museum, study
 from toylab.classroom import desks
 from toylab.cli import _parser
-from toylab.densities import two_modes
+from toylab.densities import catalogue, two_modes
 from toylab.experiments import (
     Result,
     bayes,
@@ -50,6 +51,7 @@ from toylab.testing.energy_truth import EnergyTruth, energy_losses
 from toylab.testing.gradient_evidence import GradientEvidence
 from toylab.testing.posterior_truth import problems
 from toylab.testing.run import Draws
+from toylab.widgets.animate import WIDTH
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -317,7 +319,15 @@ def test_the_plan_for_a_million_cells_is_of_the_recorded_rates():
 def test_a_widget_is_filmed_as_the_page_for_the_class_does_it():
     _, names = run("classroom.md")
     assert len(names["grows"].frames) == 3
-    assert names["page"].count("data:image/webp") == 1 + 3  # the first is there before the player starts
+    assert names["page"].count("data:image/webp") == 2  # the first frame, where no script runs, and all
+
+
+def test_the_film_that_is_shown_is_one_as_films_are_now():
+    """Made by the cells of lesson 10 that end in ``diffusion.save``."""
+    path = ROOT / "notebooks" / "pictures" / "film.gif"
+    with Image.open(path) as shown:
+        assert (shown.width, shown.n_frames) == (WIDTH, 41)
+    assert path.stat().st_size <= 1e6
 
 
 def test_how_fast_the_widgets_answer_is_the_recorded_one():
@@ -725,6 +735,8 @@ def test_the_anatomy_is_the_recorded_one():
     free_divergence, divergence = (numbers[f"{kind} network"]["fisher_divergence"] for kind in ("free", "energy"))
     assert divergence["mean"] < free_divergence["mean"] + free_divergence["std"]
     assert f"free {free['mean']:.2g} ± {free['std']:.1g}, energy {energy['mean']:.0e};" in DIFFUSION_PAGE
+    said = " and ".join(f"{row['mean']:.2g} ± {row['std']:.1g}" for row in (free_divergence, divergence))
+    assert f"Fisher divergence {said} (" in DIFFUSION_PAGE
 
 
 def test_the_excess_of_flow_matching_is_the_recorded_one():
@@ -755,6 +767,15 @@ def test_a_class_is_the_recorded_one():
     moves = found["latency of a move, median, ms"], found["latency of a move, 95 %, ms"]
     assert f"the lesson took {lesson:.0f} s" in page
     assert f"a move {moves[0]:.0f} ms (95 % of them less than {moves[1]:,.0f} ms)" in page
+
+
+def test_the_memory_of_a_kernel_is_the_recorded_one_however_it_is_counted():
+    found, page = recorded("kernel"), (ROOT / "docs" / "classroom.md").read_text()
+    own, part, seen = (found[f"{kind}, GB"] for kind in ("USS", "PSS", "RSS"))
+    for kind, gb in (("USS), as counted above", own), ("PSS)", part), ("RSS), as `top` shows it", seen)):
+        assert f"({kind} | {gb:.2f} |\n" in page
+    assert f"What is its own leaves out {seen - own:.2f} GB" in page
+    assert abs(own - recorded("class")["memory of a kernel, median, GB"]) < 0.02
 
 
 def test_what_a_gpu_takes_is_the_recorded_one_or_said_to_be_missing():
@@ -804,6 +825,123 @@ def test_the_lines_of_the_live_lab_give_the_weight_that_it_shows():
     assert float(out) == pytest.approx(float(said), abs=5e-4)
 
 
+# Pictures in words
+
+PICTURE = re.compile(r"!\[([^\]]*)\]\(([\w./]+)\)")
+
+
+def words_of(picture: str) -> str:
+    """The alternative text of a picture of the documentation, which must be the same wherever it stands."""
+    pages = [*PAGES, ROOT / "README.md"]
+    (words,) = {
+        said for page in pages for said, path in PICTURE.findall(page.read_text()) if Path(path).name == picture
+    }
+    return words
+
+
+def test_the_words_of_pictures_have_the_recorded_numbers():
+    assert words_of("gallery.png").startswith("Nineteen densities") and len(catalogue()) == 19
+    assert len(re.findall("near 0.5 and 0.5|about 0.2 and 0.8", words_of("annealing.png"))) == 2
+    rows = [
+        row for row in recorded("figures_seed_0")["annealing"].values() if isinstance(row, dict) and "diverged" in row
+    ]
+    weights = [row["upper_mode_weight"] for row in rows]
+    assert [round(weight, 1) for weight in weights] == [0.5, 0.5, 0.8, 0.8]
+    for page in ("README.md", "docs/index.md"):
+        (said,) = re.findall(r"([\d,]+) chains for each sampler, seed 0", (ROOT / page).read_text())
+        chains = [weight * (1 - weight) / row["standard_error"] ** 2 for weight, row in zip(weights, rows, strict=True)]
+        assert chains == pytest.approx([int(said.replace(",", ""))] * 4, rel=1e-3)
+
+    left = recorded("objectives")["two_modes"]
+    explicit, kernel, *others = (sum(row["fisher_divergence"]) / 5 for row in [*left.values()][:8])
+    assert f"falls to {explicit:.5f}, that of a kernel estimate turns round and ends at {kernel:.3f}" in words_of(
+        "objectives.png"
+    )
+    assert len(others) == 6 and max(others) < 1e-3
+
+    costs = recorded("efficiency")["weight"]
+    ratios = [
+        costs[efficiency.CONTRASTIVE][a]["exact"] / costs[efficiency.LIKELIHOOD][a]["exact"] for a in ("1", "2", "2.5")
+    ]
+    assert f"only slowly, from {ratios[0]:.0f} on" in words_of("efficiency.png")
+    assert ratios == sorted(ratios) and ratios[-1] < 2.5
+
+    rows = recorded("reference")
+    laws = [rows[name]["law"] for name in (reference.PLAIN, reference.REPLACED, reference.CORRECT)]
+    weights, variances = ([f"{law[key]:.2f}" for law in laws] for key in laws[0] if "mode" in key)
+    words = words_of("reference.png")
+    assert f"at a weight of {weights[0]}, both annealed samplers at {weights[2]}" in words
+    assert weights[1] == weights[2] and variances[0] == variances[1]
+    assert f"is {variances[0]} for Langevin and with the replaced variances, and {variances[2]} with" in words
+
+    noise = recorded("bayes")["noise"]["θ₁"]
+    first = (0.01 / 2) ** 2 * noise["variance of the score"] / 0.01
+    said = f"starts {'twelve' if round(first) == 12 else first} times above the injected noise"
+    assert said in words_of("bayes.png") and f"crosses it at step {noise['crossing step']:,}" in words_of("bayes.png")
+
+
+def test_the_words_of_the_stacked_bars_are_as_recorded():
+    parts = {panel: row["terms"] for panel, row in recorded("blame").items() if panel != "made with"}
+    of_weight, of_variance = (
+        [parts[f"{sampler}, {quantity}"] for sampler in ("langevin", "annealed")] for quantity in ("weight", "variance")
+    )
+
+    def values(terms, part, *names):
+        return [terms[name][part]["value"] for name in names or terms]
+
+    plain, annealed = of_weight
+    assert all(round(total, 1) == -0.3 for total in values(plain, "total"))
+    assert max(map(abs, values(plain, "estimation"))) < 0.012
+    assert round(values(annealed, "total", "exact")[0], 2) == -0.01
+    assert round(values(annealed, "total", "kernel")[0], 2) == -0.04
+    plain, annealed = of_variance
+    networks = [f"learned {n}" for n in (1, 2, 3)]
+    words = words_of("blame.png")
+    assert f"the noise adds {plain['exact']['noising']:.2f}, but for the clean score" in words
+    added = [values(terms, "discretisation", "exact")[0] for terms in of_variance]
+    assert f"the sampler adds {added[0]:.2f} with Langevin and {added[1]:.2f} with annealed Langevin" in words
+    assert all(0.005 < part < 0.025 for part in values(plain, "estimation", *networks))
+    assert all(f"take {-part:.2f} from the other" in words for part in values(annealed, "estimation", *networks))
+
+
+def test_the_words_of_the_pictures_of_diffusions_are_as_recorded():
+    rows = recorded("samplers")
+    words = words_of("samplers.png")
+    assert "With 96 most are within a third of the line" in words
+    assert "On two modes all flows but Euler's end at more than twice the line" in words
+
+    def distance(density, label, budget):
+        """In units of the floor, by the most evaluations that the budget has."""
+        within = [row for row in rows[density][label] if row["evaluations"] <= budget]
+        return max(within, key=lambda row: row["evaluations"])["mean"] / rows[density]["floor"]["mean"]
+
+    labels = [label for label in (*FLOWS, *NOISY) if "exact" not in label]
+    by_96 = [distance(density, label, 96) < 4 / 3 for density in samplers.DENSITIES for label in labels]
+    assert sum(by_96) > 0.6 * len(by_96)
+    for label in labels:
+        if label in FLOWS:
+            assert (distance("two modes", label, 192) > 2) == (label != "flow, Euler")
+    for density in samplers.DENSITIES:
+        six = {label: distance(density, label, 6) for label in labels if rows[density][label][0]["evaluations"] <= 6}
+        assert {*sorted(six, key=six.get)[:2]} == {"DDIM", "ancestral"}
+
+    known = {name: recorded("diffusion")[name]["spread"] for name in ("exact", "empirical", "learned")}
+    assert f"to {known['exact'][0]:.1f} at the start" in DIFFUSION_PAGE
+    assert (
+        f"at the end to {known['exact'][-1]:.2g}, or {known['empirical'][-1]:.1g} for the 24 points" in DIFFUSION_PAGE
+    )
+    assert known["learned"][0] is None  # at t = 1
+    assert [f"{value:.2g}" for value in (known["learned"][-1], known["exact"][-1])] == ["0.015"] * 2
+
+
+def test_every_picture_of_the_documentation_is_described():
+    """In words of which there are enough to stand for it; a picture that no page shows is not kept."""
+    shown = {Path(path).name for page in [*PAGES, ROOT / "README.md"] for _, path in PICTURE.findall(page.read_text())}
+    drawn = {path.name for kind in ("png", "svg") for path in (ROOT / "docs").glob(f"*.{kind}")}
+    assert drawn <= shown
+    assert all(len(words_of(name)) >= 100 for name in drawn)
+
+
 # Where a class can work
 
 
@@ -818,8 +956,10 @@ def test_badges_and_lines_open_lessons_that_exist_in_the_repository_of_the_proje
     pages = {name: (ROOT / name).read_text() for name in ("README.md", "docs/teachers.md")}
     pages["start"] = text_of_lesson("00_start_here")
     lessons = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")} - {"00_start_here.ipynb"}
+    installed = {page.name: re.findall(r"git\+https://github\.com/([\w/-]+)", page.read_text()) for page in PAGES}
+    assert len(installed["teachers.md"]) >= 3 and installed["installation.md"] and installed["questions.md"]
+    assert {address for found in installed.values() for address in found} == {owner}
     for name, text in pages.items():
-        assert f"git+https://github.com/{owner}" in text or name != "docs/teachers.md"
         for base in bases:
             opened = re.findall(rf"{re.escape(base)}([^)\s]*)", text)
             assert opened and set(opened) <= lessons, name

@@ -122,6 +122,43 @@ def test_every_exercise_has_its_solution_folded_away(path):
     assert numbered == [str(n + 1) for n in range(len(numbered))]
 
 
+# What asks for a guess before the answer is seen
+GUESS = re.compile(
+    r"\*\*Try it\b|\b[Gg]uess (first|before)\b|your guess\b|\b[Pp]redict (it )?first\b|\bbefore you (look|read|run)\b"
+)
+
+
+def given_away(cells):
+    """Cells in which the answer stands open under a question that asks for a guess, exercises left out.
+
+    That is printed output up to the next text, unless it is hidden but for its first line, which JupyterLab goes on
+    showing and which must be a heading; and each number of it with a decimal point in the rest of the section.
+    """
+    asked, printed_there = False, set()
+    for cell in cells:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            lines = list(printed_by(cell)) if asked else []
+            printed_there |= set(re.findall(r"\d+\.\d+", "\n".join(lines)))
+            hidden, tags = cell["metadata"].get("jupyter", {}), cell["metadata"].get("tags", [])
+            folded = hidden.get("outputs_hidden") and "hide-output" in tags
+            if lines and not (folded and not re.search(r"\d\.\d", lines[0])):
+                yield source
+            continue
+        said, exercises, _ = re.sub(r"<details>.*?</details>", "", source, flags=re.DOTALL).partition("## Exercises\n")
+        if printed_there & set(re.findall(r"\d+\.\d+", said.partition("\n## ")[0])):
+            yield source
+        asked, printed_there = bool(GUESS.search(said)), set()
+        if exercises:
+            return
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_where_a_guess_is_asked_for_the_answer_is_folded(path):
+    """Outputs open by a click, in JupyterLab and on the site; a verdict in words is in ``<details>``."""
+    assert not list(given_away(json.loads(path.read_text())["cells"]))
+
+
 def test_the_quiz_of_the_museum_is_not_given_away():
     """Verdicts are folded; what names or measures a mistake is hidden till a click, in JupyterLab and on the site."""
     (path,) = (path for path in NOTEBOOKS if path.stem == "09_bug_museum")

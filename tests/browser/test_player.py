@@ -1,5 +1,7 @@
 """A film saved as a page, in Chromium: played, paused, scrubbed by keyboard, with words for each frame; no network."""
 
+import sys
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -12,6 +14,7 @@ WORDS = [f"the dot is at <{k}> & moves" for k in range(N)]
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
+    """Six frames of 520 x 390 pixels, of which a large picture holds four, two by two."""
     figure = Figure()
     (dot,) = figure.add_subplot(xlim=(-1, N)).plot([0], [0], "o", ms=40)
 
@@ -20,7 +23,9 @@ def saved(tmp_path_factory):
         return WORDS[k]
 
     path = tmp_path_factory.mktemp("film") / "film.html"
-    animate(figure, draw, N, interval=60).save(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["toylab.widgets.animate"], "_SHEET", (1100, 800))
+        animate(figure, draw, N, interval=60).save(path)
     return path
 
 
@@ -35,12 +40,18 @@ def opened(browser, saved):
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.on("console", lambda line: failures.append(line.text))
         page.goto(saved.as_uri())
+        if settings.get("java_script_enabled", True):
+            picture(page).wait_for()
         return page
 
     yield open_with
     for context in contexts:
         context.close()
     assert failures == []
+
+
+def picture(page):
+    return page.locator("canvas[role=img]")
 
 
 def frame(page):
@@ -51,7 +62,7 @@ def test_it_plays_by_itself_and_over_again(opened):
     page = opened()
     seen = set()
     while len(seen) < N:
-        seen.add(page.locator("img").get_attribute("alt"))
+        seen.add(picture(page).get_attribute("aria-label"))
     assert seen == set(WORDS)
     page.get_by_role("button", name="pause").click()
     k = frame(page)
@@ -64,7 +75,7 @@ def test_it_plays_by_itself_and_over_again(opened):
 def test_by_keyboard_alone_where_motion_is_not_wanted(opened):
     page = opened(reduced_motion="reduce")
     page.wait_for_timeout(200)
-    assert frame(page) == 0 and page.locator("img").get_attribute("alt") == WORDS[0]
+    assert frame(page) == 0 and picture(page).get_attribute("aria-label") == WORDS[0]
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.textContent") == "play"
     page.keyboard.press("Tab")
@@ -72,7 +83,7 @@ def test_by_keyboard_alone_where_motion_is_not_wanted(opened):
     for key, k in (("ArrowRight", 1), ("End", N - 1), ("ArrowLeft", N - 2), ("Home", 0)):
         page.keyboard.press(key)
         assert frame(page) == k
-        assert page.locator("img").get_attribute("alt") == slider.get_attribute("aria-valuetext") == WORDS[k]
+        assert picture(page).get_attribute("aria-label") == slider.get_attribute("aria-valuetext") == WORDS[k]
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('input').value > 0")
@@ -89,14 +100,13 @@ def test_each_frame_is_the_picture_that_was_drawn(opened, scheme, width):
     middles = []
     for k in range(N):
         page.locator("input").fill(str(k))
-        page.wait_for_function("() => document.querySelector('img').complete")
         dark = page.evaluate(
             """() => {
-                const image = document.querySelector('img'), canvas = document.createElement('canvas');
-                canvas.width = image.naturalWidth;
-                canvas.height = image.naturalHeight;
+                const shown = document.querySelector('canvas'), canvas = document.createElement('canvas');
+                canvas.width = shown.width;
+                canvas.height = shown.height;
                 const context = canvas.getContext('2d');
-                context.drawImage(image, 0, 0);
+                context.drawImage(shown, 0, 0);
                 const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
                 const blue = [];
                 for (let i = 0; i < data.length; i += 4) {
@@ -109,3 +119,9 @@ def test_each_frame_is_the_picture_that_was_drawn(opened, scheme, width):
     steps = np.diff(middles)
     assert steps.min() > 0 and np.allclose(steps, steps.mean(), rtol=0.05)
     assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_without_scripts_the_first_frame_is_there(opened):
+    page = opened(java_script_enabled=False)
+    first = page.get_by_role("img", name=WORDS[0])
+    assert first.is_visible() and first.bounding_box()["width"] == 520

@@ -10,6 +10,8 @@ def lessons(tmp_path):
         (tmp_path / name).write_text('{"cells": []}')
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "one.png").write_bytes(b"")
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live" / "player.html").write_text("of a handout")
     return tmp_path
 
 
@@ -21,6 +23,7 @@ def test_each_has_a_copy_that_others_do_not_touch_and_that_stays(lessons):
     assert (ada / FIRST_PAGE).read_text() == "what Ada has done"
     assert "what" not in (bob / FIRST_PAGE).read_text() + (lessons / FIRST_PAGE).read_text()
     assert (bob / "pictures" / "one.png").is_file()
+    assert (bob / "live" / "player.html").read_text() == "of a handout"
 
 
 @pytest.mark.parametrize(

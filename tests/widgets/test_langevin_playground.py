@@ -1,6 +1,7 @@
 """The playground: the two rows share start and seed; clicks place chains; nothing is lost on a bad value."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from toylab.widgets import langevin_playground
 from toylab.widgets.frame import CHOOSE
 from toylab.widgets.langevin_lessons import LESSONS
 from toylab.widgets.langevin_run import ANNEALED, MOVES
+from toylab.widgets.langevin_target import target_of
 from toylab.widgets.regions import regions_of
 
 
@@ -206,6 +208,16 @@ def test_any_law_opens_and_is_sampled(name):
         if not refused:
             assert f"{sampler} after 20 steps" in stage.alt
     assert ("no density of its own" in beside) == (name in CURVES)
+
+
+def test_a_slow_step_is_told_and_what_is_slow_is_counted():
+    """A mixture of K parts in the plane takes at least 2 K numbers per point; a clock would not say so twice."""
+    p = isotropic(torch.randn(5000, 2, generator=torch.Generator().manual_seed(0)).tolist(), 0.1)
+    words = [target_of(p, n).words for n in (100, 20_000, 20_000)]
+    assert words[0] == ""
+    assert words[1] == words[2]
+    numbers = float(re.fullmatch("a step of 20000 chains is slow, it takes (.*) numbers: give fewer by.*", words[1])[1])
+    assert 2 * 5000 * 20_000 <= numbers <= 100 * 5000 * 20_000
 
 
 def test_quarters_have_the_shares_of_the_law():

@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toylab.classroom.lessons import FIRST_PAGE
 
@@ -29,6 +29,7 @@ in transit. Share on a network you trust, with a password you use nowhere else, 
 
 _WITHOUT_JUPYTERLAB = 'toylab lab needs JupyterLab: pip install "toylab[lab]"'
 _LOCK = "jupyter_server.auth.identity.PasswordIdentityProvider"
+_ANNOUNCEMENTS = "@jupyterlab/apputils-extension:announcements"
 
 
 def require_jupyterlab() -> None:
@@ -111,7 +112,7 @@ def arguments(
         f"--LabApp.default_url=/lab{'/tree/' + FIRST_PAGE if first else ''}",
         "--ServerApp.log_level=ERROR",
         "--LabApp.log_level=ERROR",
-        "--LabApp.news_url=None",  # no question on Jupyter's news over the first page, and no request for it
+        "--LabApp.news_url=None",  # no request for Jupyter's news
         "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
         *([] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]),
         *([] if browser else ["--ServerApp.open_browser=False"]),
@@ -151,11 +152,17 @@ def prepare(folder: Path, *, password: str | None = None, port: int | None = Non
         arguments(folder, token, hashed_password=hashed_password, port=port, browser=browser)
     )
     check_lock(server, ip, token, hashed_password)
+    server.web_app.settings["page_config_hook"] = without_announcements
     if password is not None:
         from toylab.classroom import desks
 
         desks.set_up(server, folder)
     return server
+
+
+def without_announcements(handler: object, page: dict[str, Any]) -> dict[str, Any]:
+    """What JupyterLab's page is told, less the extension that would ask over the first lesson about Jupyter's news."""
+    return {**page, "disabledExtensions": [*page.get("disabledExtensions", []), _ANNOUNCEMENTS]}
 
 
 def run(server: "ServerApp", welcome: Callable[[], None]) -> None:

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from toylab.classroom.twins import FOLDER
+
 Notebook = dict[str, Any]  # as in the file, of nbformat 4
 
 FIRST_PAGE = "00_start_here.ipynb"
@@ -62,7 +64,7 @@ def working_folder(named: Path | None = None) -> tuple[Path, str]:
 
 
 def copy_missing(folder: Path, out: Path) -> tuple[list[Path], list[Path]]:
-    """Copy the notebooks and pictures of a folder to another; a file that is there already is never touched.
+    """Copy the notebooks of a folder to another, with their pictures and live twins; what is there is never touched.
 
     Returns the files that were copied, and those that were there and are kept.
 
@@ -71,7 +73,8 @@ def copy_missing(folder: Path, out: Path) -> tuple[list[Path], list[Path]]:
     """
     copied: list[Path] = []
     kept: list[Path] = []
-    for path in sorted([*folder.glob("*.ipynb"), *(folder / "pictures").glob("*.*")]):
+    beside = [*(folder / "pictures").glob("*.*"), *(folder / FOLDER).glob("*.html")]
+    for path in sorted([*folder.glob("*.ipynb"), *beside]):
         target = out / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         content = path.read_bytes()

@@ -34,9 +34,15 @@ def affordable_cells(density: Density, sigma: float, extent: Extent, most: int) 
     """
     x = grid_points(extent, _PROBE, dtype=torch.float64)
     density.log_prob(x[:1, :1], sigma)  # what is computed once for all points
+    numbers = numbers_of(lambda: density.log_prob(x, sigma))
+    return min(most, max(20, int(math.sqrt(NUMBERS * _PROBE**2 / max(numbers, 1)))))
+
+
+def numbers_of(compute: Callable[[], object]) -> int:
+    """How many numbers torch's functions return while this is computed."""
     with _Counter() as counter:
-        density.log_prob(x, sigma)
-    return min(most, max(20, int(math.sqrt(NUMBERS * _PROBE**2 / max(counter.numbers, 1)))))
+        compute()
+    return counter.numbers
 
 
 class _Counter(TorchFunctionMode):

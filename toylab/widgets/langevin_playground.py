@@ -23,7 +23,7 @@ from toylab.widgets.langevin_picture import LangevinPicture
 from toylab.widgets.langevin_run import ANNEALED, EXTENT, MOVES, NOISELESS, Run
 from toylab.widgets.langevin_target import Target, start_of, target_of
 from toylab.widgets.layout import arrange, row
-from toylab.widgets.messages import Field, as_message, message_line, show_errors
+from toylab.widgets.messages import Field, Note, as_message, message_line, show_errors
 from toylab.widgets.number_box import number_box, seed_box
 from toylab.widgets.rerun import replace_previous
 from toylab.widgets.stage import Stage
@@ -90,7 +90,7 @@ def langevin_playground(
     starts: list[tuple[float, float]] = [] if first.start is None else [first.start]
     runs: list[Run] = []
     shown: dict[str, tuple[Key, Target, LangevinPicture]] = {}  # by density, once it was chosen; of a family the last
-    density_field = Field(density.list)
+    density_field = Field(density.list, Note())
     picture: LangevinPicture
     ready = False  # the settings now chosen are those of the runs
 

@@ -37,11 +37,15 @@ class Message(anywidget.AnyWidget):
     role = traitlets.Unicode("status").tag(sync=True)
 
 
-class Field(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
-    """A control with a message of its own under it."""
+class Note(Message):
+    """A message that refuses nothing: what is to be known of a choice that is made."""
 
-    def __init__(self, control: ipywidgets.Widget) -> None:
-        self.control, self.message = control, Message(role="alert")
+
+class Field(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+    """A control with a message of its own under it: what is wrong with its value, or a ``Note``."""
+
+    def __init__(self, control: ipywidgets.Widget, message: Message | None = None) -> None:
+        self.control, self.message = control, message or Message(role="alert")
         super().__init__([control, self.message], layout=WHOLE)
 
     @contextmanager

@@ -24,7 +24,7 @@ from toylab.widgets.frame import (
 )
 from toylab.widgets.known import affordable_cells, refusal
 from toylab.widgets.layout import arrange, row
-from toylab.widgets.messages import Field, as_message, message_line, show_errors
+from toylab.widgets.messages import Field, Note, as_message, message_line, show_errors
 from toylab.widgets.number_box import seed_box
 from toylab.widgets.rerun import replace_previous
 from toylab.widgets.score_lessons import LESSONS, Lesson, ready_densities
@@ -62,7 +62,7 @@ def score_explorer(densities: Densities | None = None, *, extent: Extent = EXTEN
     levels = [*level_grid(-2, 1), *(view.sigma for view in lessons.values())]
     noise = exact_slider(levels, first.sigma, "noise σ (standard deviation)", 460)
     options = noise.options
-    noise_field = Field(noise)
+    noise_field = Field(noise, Note())
     samples = ipywidgets.Checkbox(True, description="samples of p_σ", indent=False, layout={"width": "150px"})
     hold = ipywidgets.Checkbox(
         True, description="hold the scales", indent=False, layout={"width": "150px"},
