@@ -199,6 +199,8 @@ def test_a_widget_is_filmed_as_its_control_moves():
         True
     ] * 2
     assert different(moving)
+    for frame in moving.frames:  # what moves is all there, the caption too: below the axes
+        assert (np.asarray(frame.convert("L"))[-24:] < 128).sum() > 200
     chains = film(langevin_playground(n_chains=20), "play", range(2))
     assert different(chains)
     with pytest.raises(ValueError, match=r"control is 'size': give the beginning of one of \[.*noise σ"):

@@ -163,7 +163,13 @@ def draw_frame(figure: Figure) -> Image.Image:
     buffer = io.BytesIO()
     dpi = WIDTH / figure.get_size_inches()[0]
     whole = figure.bbox_inches  # whatever the reader's settings cut off a figure that is saved
+    # what a widget moves is drawn over the rest: matplotlib would save it where it is in axes, and here leave it out
+    captions = [artist for artist in figure.get_children() if artist.get_animated()]
+    for artist in captions:
+        artist.set_animated(False)
     figure.savefig(buffer, format="png", dpi=dpi, bbox_inches=whole, pil_kwargs={"compress_level": 0})
+    for artist in captions:
+        artist.set_animated(True)
     return Image.open(buffer).convert("RGB")
 
 
