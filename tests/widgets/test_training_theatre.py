@@ -324,5 +324,7 @@ def test_where_the_truth_is_finer_than_the_picture_the_divergence_and_the_loss_a
     assert picture.append(torch.zeros_like, 0, 1.0) == pytest.approx(1 / s**2, rel=0.14)
     assert re.match(r"J of 2,000 draws: 2\S+ ± 5\d", picture.legend[0].get_text())
     assert picture.append(lambda x: goal.truth.score(x.double()), 1, 1.0) == pytest.approx(0.0, abs=1e-6 / s**2)
+    ground = picture.figure.axes[0].images[0].get_array()
+    assert float(ground.sum()) * (12 / 80) ** 2 == pytest.approx(1.0, rel=0.05)  # the point is seen, between the cells
     # the loss of the exact score of one point is 0, and so is the constant: E|score|^2 / 2 - 1 / s^2
     assert goal.offset == pytest.approx(0.0, abs=1e-9 / s**2)

@@ -9,6 +9,7 @@ from torch import Tensor
 from toylab import plotting
 from toylab.densities import Density
 from toylab.metrics import Extent, grid_points
+from toylab.widgets.known import refusal
 from toylab.widgets.stage import empty_field, off_screen
 from toylab.widgets.training_task import CELLS
 
@@ -46,7 +47,10 @@ class TrainingPicture:
             field.set_position((0.005, 0.01, 0.33, 0.9))
             error.set_position((0.345, 0.01, 0.33, 0.9))
             curve.set_position((0.75, 0.15, 0.23, 0.76))
-            plotting.density_map(density, extent, cmap=plotting.GROUND_MAP, n=CELLS, ax=field)
+            # each cell shows about its mean: otherwise a density finer than the cells would fall between them
+            smear = 0.5 * max(extent[1] - extent[0], extent[3] - extent[2]) / CELLS
+            ground = density if draws is None or refusal(density, smear) else density.noised(smear)
+            plotting.density_map(ground, extent, cmap=plotting.GROUND_MAP, n=CELLS, ax=field)
             exact = empty_field(extent, _ARROWS, self.longest, plotting.EXACT, field)
             s = density.score(self.arrows_at.double()).numpy()
             exact.set_UVC(s[..., 0], s[..., 1])
