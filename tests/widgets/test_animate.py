@@ -169,7 +169,7 @@ FILMS = {
     "explorer, small steps": lambda: of_the_explorer(80),
     "explorer, small steps on the grid": lambda: of_the_explorer(80, density="grid"),
     "playground": lambda: film(langevin_playground(), "play", range(41)),
-    "ladder": lambda: film(noise_ladder(), "steps", range(1, 42)),
+    "ladder": lambda: film(noise_ladder(), "levels", [*range(2, 31), *range(29, 17, -1)]),
     "theatre": lambda: film(training_theatre(n_steps=800)),
     "three scores": of_three_scores,
 }

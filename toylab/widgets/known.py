@@ -40,7 +40,8 @@ def affordable_cells(density: Density, sigma: float, extent: Extent, most: int) 
 
 def numbers_of(compute: Callable[[], object]) -> int:
     """How many numbers torch's functions return while this is computed."""
-    with _Counter() as counter:
+    counter = _Counter()
+    with counter:
         compute()
     return counter.numbers
 
