@@ -259,4 +259,4 @@ def test_a_click_where_no_chain_can_start_is_told():
     stage._handle_custom_msg({"x": place.x0 + 0.01 * place.width, "y": 1 - place.y0 - 0.01 * place.height}, [])
     assert "p = 0 at a place that was clicked" in message.value
     scatter.click()
-    assert message.value == "" and "quarter weights" in stage.alt and "Of 100,000 draws: A 0.25" in stage.alt
+    assert message.value == "" and "nothing is counted yet" in stage.alt and "Of 100,000 draws: A 0.25" in stage.alt

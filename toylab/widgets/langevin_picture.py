@@ -114,8 +114,13 @@ class LangevinPicture:
     def _describe(self, runs: Sequence[Run]) -> str:
         kind, known = self.regions.kind, self.regions.known
         rows = (
-            f"{run.name} after {run.n_steps} steps: {kind} weights {self._named(run.weights)}; "
-            f"variance in a {kind} {run.variance:.3g}; acceptance {run.acceptance:.2f}."
+            f"{run.name} after {run.n_steps} steps: "
+            + (
+                f"{kind} weights {self._named(run.weights)}; variance in a {kind} {run.variance:.3g}; "
+                f"acceptance {run.acceptance:.2f}."
+                if run.in_modes.any()
+                else "nothing is counted yet."
+            )
             for run in runs
         )
         return " ".join([*rows, f"{known.capitalize()}: {self._named(self.truth)}; {self.variance:.3g}."])
