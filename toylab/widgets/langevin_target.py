@@ -44,7 +44,8 @@ def target_of(density: Density, n_chains: int) -> Target:
     # counted, not timed, so that a busy machine says nothing else
     numbers = numbers_of(lambda: density.score(x)) * n_chains / _PROBE
     if numbers > NUMBERS:
-        words.append(f"a step of {n_chains} chains is slow, it takes {numbers:.1g} numbers: give fewer by n_chains=")
+        millions = f"{numbers / 1e6:,.0f} million"
+        words.append(f"a step of {n_chains} chains computes {millions} numbers, which is slow: give fewer by n_chains=")
     return Target(density, regions_of(density), "; ".join(words), refusal(density, 1.0))
 
 
