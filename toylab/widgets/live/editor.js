@@ -2,6 +2,7 @@
 import { number, places, readAddress, writeAddress } from "./address.js";
 import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
 import { EDITOR_LESSONS } from "./editor_lessons.js";
+import { keeper } from "./keep.js";
 import {
   EXTENT, mixtureOf, modesRule, MOST_MODES, MOST_POINTS, PLACES, pythonOf, rounded, WEIGHTS, WIDTHS,
 } from "./own_law.js";
@@ -48,6 +49,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   const clear = button("back to modes", "forget the points", () => { weights = null; setDrawing(false); change({ points: [] }); });
   const file = make("input", { type: "file", accept: "image/*", "aria-label": "a picture as a density" });
   const modeRow = make("div", { class: "row" }, which.element, ...Object.values(boxes).map((box) => box.element), add, remove);
+  const kept = keeper(() => onState(writeAddress({ ...state, points: weights ? [] : state.points }, rules)));
   let drawing = false;
 
   page.append(
@@ -65,7 +67,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     question.textContent = "";
     say("");
     show();
-    onState(writeAddress({ ...state, points: weights ? [] : state.points }, rules));
+    kept.tell();
   }
 
   const changeMode = (changed) => change({ modes: state.modes.map((mode, k) => (k === chosen ? { ...mode, ...changed } : mode)) });
@@ -96,7 +98,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     lesson.set(name);
     question.textContent = EDITOR_LESSONS[name].question;
     show();
-    onState(writeAddress(state, rules));
+    kept.tell();
   }
 
   function setDrawing(now) {
@@ -290,6 +292,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   return {
     state: () => state,
     remove: () => {
+      kept.close();
       observer.disconnect();
       page.remove();
     },

@@ -7,6 +7,7 @@ import { toItsError } from "./estimate.js";
 import { FILM_LESSONS } from "./film_lessons.js";
 import { filmPython } from "./film_python.js";
 import { errorAt, making, N_FRAMES, nearestDatum, newFilm, WAYS, weightsAt } from "./film_run.js";
+import { keeper } from "./keep.js";
 import { GaussianMixture } from "./mixture.js";
 import { ownRule, withOwn } from "./own_law.js";
 import { densityOn, gridPoints, letter, Plane, SHADE } from "./plane.js";
@@ -52,7 +53,7 @@ export function film(root, given, address = "", onState = () => {}) {
     way: choice("points move", Object.fromEntries(Object.entries(WAYS).map(([name, way]) => [name, way.name])), state.way,
       (way) => change({ way, frame: 0 })),
     frame: slider("time t", FRAMES, state.frame, (frame) => { setPlaying(false); seek(frame); }, (frame) => timeOf(frame)),
-    speed: slider("speed", RATES_OF_FRAMES, state.speed, (speed) => { state.speed = speed; tell(); }),
+    speed: slider("speed", RATES_OF_FRAMES, state.speed, (speed) => { state.speed = speed; kept.tell(); }),
     nData: numberBox("data", [1, MOST_POINTS_DATA], state.nData, (nData) => change({ nData }), { whole: true }),
     train: numberBox("steps of training", [0, MOST_STEPS], state.train, (train) => change({ train }), { whole: true }),
     n: numberBox("points", [1, MOST_MOVING], state.n, (n) => change({ n }), { whole: true }),
@@ -61,6 +62,7 @@ export function film(root, given, address = "", onState = () => {}) {
   const play = button("play", "from where it is", () => setPlaying(!clockOfFilm.running));
   const back = button("to the start", "the first time of the film", () => { setPlaying(false); seek(0); });
   const clockOfFilm = clock(play, ["play", "pause"], tick, describe);
+  const kept = keeper(() => onState(writeAddress(state, rules)));
 
   page.append(
     make("div", { class: "row" }, lesson.element, controls.density.element, controls.way.element),
@@ -73,7 +75,6 @@ export function film(root, given, address = "", onState = () => {}) {
   );
   root.append(page);
 
-  function tell() { onState(writeAddress(state, rules)); }
   function timeOf(frame) { return made ? made.times[frame].toPrecision(3) : ""; }
 
   function change(changed) {
@@ -82,7 +83,7 @@ export function film(root, given, address = "", onState = () => {}) {
     question.textContent = "";
     said.textContent = "";
     begin();
-    tell();
+    kept.tell();
   }
 
   function openLesson(name) {
@@ -91,7 +92,7 @@ export function film(root, given, address = "", onState = () => {}) {
     question.textContent = FILM_LESSONS[name].question;
     said.textContent = "";
     begin();
-    tell();
+    kept.tell();
   }
 
   // the film of the state: its network is kept where nothing else is to be learned
@@ -127,7 +128,7 @@ export function film(root, given, address = "", onState = () => {}) {
     draw();
     if (!clockOfFilm.running) {
       describe();
-      tell();
+      kept.tell();
     }
   }
 
@@ -135,7 +136,7 @@ export function film(root, given, address = "", onState = () => {}) {
     if (now && state.frame === N_FRAMES) seek(0);
     state.play = now ? "1" : ""; // a link to what has stopped does not play
     clockOfFilm.set(now);
-    tell();
+    kept.tell();
   }
 
   // all three side by side: it waits for the one that is not made so far
@@ -212,6 +213,7 @@ export function film(root, given, address = "", onState = () => {}) {
     state: () => state, film: () => made,
     remove: () => {
       clockOfFilm.set(false);
+      kept.close();
       cancelAnimationFrame(request);
       observer.disconnect();
       page.remove();

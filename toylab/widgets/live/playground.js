@@ -4,6 +4,7 @@ import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
 import { densityOf, noteOf } from "./densities.js";
 import { withError } from "./estimate.js";
+import { keeper } from "./keep.js";
 import { ownRule, withOwn } from "./own_law.js";
 import { clamp, densityOn, letter, Plane, SHADE } from "./plane.js";
 import { LESSONS } from "./playground_lessons.js";
@@ -67,13 +68,14 @@ export function playground(root, given, address = "", onState = () => {}) {
   const sigma = slider("noise σ", SIGMAS, state.sigma, (value) => change({ sigma: value }));
   const n = numberBox("chains", [1, MOST_CHAINS], state.n, (value) => change({ n: value }), { whole: true });
   const seed = numberBox("seed", [0, LARGEST_SEED], state.seed, (value) => change({ seed: value }), { whole: true });
-  const speed = slider("steps a frame", SPEEDS, state.speed, (value) => { state.speed = value; tell(); });
+  const speed = slider("steps a frame", SPEEDS, state.speed, (value) => { state.speed = value; kept.tell(); });
   const play = button("play", "both samplers; Space on a picture", () => setPlaying(!time.running));
   const once = button("step", "one step of both", () => { setPlaying(false); move(1); draw(); describe(); });
   const again = button("start again", "the same start and the same random numbers", start);
   const everywhere = button("start everywhere", "forget the places that were clicked or drawn", () => change({ start: [] }));
 
   const time = clock(play, ["play", "pause"], tick, describe);
+  const kept = keeper(() => onState(writeAddress(state, rules)));
 
   page.append(
     make("div", { class: "row" }, lesson.element, density.element, sigma.element),
@@ -154,7 +156,7 @@ export function playground(root, given, address = "", onState = () => {}) {
     question.textContent = "";
     say("");
     start();
-    tell();
+    kept.tell();
   }
 
   function openLesson(name) {
@@ -166,10 +168,8 @@ export function playground(root, given, address = "", onState = () => {}) {
       control.set(value);
     }
     start();
-    tell();
+    kept.tell();
   }
-
-  const tell = () => onState(writeAddress(state, rules));
 
   // both samplers at step 0 of the state
   function start() {
@@ -229,7 +229,7 @@ export function playground(root, given, address = "", onState = () => {}) {
     if (now && panels.every(({ run }) => arrived(run))) start();
     state.play = now ? "1" : ""; // a link to what stands does not play
     time.set(now);
-    tell();
+    kept.tell();
   }
 
   function draw() {
@@ -292,6 +292,7 @@ export function playground(root, given, address = "", onState = () => {}) {
     panels, setPlaying, state: () => state,
     remove: () => {
       time.set(false);
+      kept.close();
       observer.disconnect();
       page.remove();
     },

@@ -3,6 +3,7 @@ import { number, oneOf, readAddress, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
 import { drawCurves } from "./curves.js";
+import { keeper } from "./keep.js";
 import { GaussianMixture } from "./mixture.js";
 import { ownRule, withOwn } from "./own_law.js";
 import { densityOn, gridPoints, Plane, SHADE } from "./plane.js";
@@ -51,6 +52,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
   const again = button("start again", "the same weights, data and random numbers", start);
 
   const time = clock(play, ["train", "pause"], tick, describe);
+  const kept = keeper(() => onState(writeAddress(state, rules)));
 
   page.append(
     make("div", { class: "row" }, lesson.element, controls.density.element, controls.objective.element, controls.sigma.element), question,
@@ -67,7 +69,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
     lesson.set("");
     question.textContent = "";
     start();
-    onState(writeAddress(state, rules));
+    kept.tell();
   }
 
   function openLesson(name) {
@@ -76,7 +78,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
     question.textContent = TRAINER_LESSONS[name].question;
     for (const [key, control] of Object.entries(controls)) control.set(state[key]);
     start();
-    onState(writeAddress(state, rules));
+    kept.tell();
   }
 
   // the network as it is at step 0
@@ -115,7 +117,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
   function setPlaying(now) {
     state.play = now ? "1" : ""; // a link to what stands does not play
     time.set(now);
-    onState(writeAddress(state, rules));
+    kept.tell();
   }
 
   function tick() {
@@ -177,6 +179,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
     state: () => state, run: () => run,
     remove: () => {
       time.set(false);
+      kept.close();
       observer.disconnect();
       page.remove();
     },
