@@ -46,7 +46,7 @@ def opened(context, folder, name):
     assert failures == []
 
 
-def link(page):
+def address_of(page):
     """The address as it is when the page is left."""
     return page.evaluate("() => { dispatchEvent(new Event('pagehide')); return location.hash; }")
 

@@ -1,7 +1,7 @@
 // The diffusion film: points that move through time under the exact score, that of a data set, and a learned one.
 import { number, oneOf, readAddress, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
-import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
+import { button, choice, lessonList, make, numberBox, slider, stateOf } from "./controls.js";
 import { drawCurves } from "./curves.js";
 import { toItsError } from "./estimate.js";
 import { FILM_LESSONS } from "./film_lessons.js";
@@ -24,18 +24,21 @@ const TITLES = { exact: "the exact score", empirical: "the score of the data", l
 
 // root: where it is shown; laws: as in the playground; address: the state to begin with; onState: told each new one
 export function film(root, given, address = "", onState = () => {}) {
-  const { laws, modes, first: own } = withOwn(given, address);
+  const { laws, first: own } = withOwn(given, address);
+  const lesson = lessonList(FILM_LESSONS, (name) => Object.hasOwn(laws, name), openLesson);
   const rules = {
-    modes: ownRule, density: oneOf(Object.keys(laws)), way: oneOf(Object.keys(WAYS)), nData: whole(1, MOST_POINTS_DATA), n: whole(1, MOST_MOVING),
+    lesson: oneOf(Object.keys(lesson.known)), modes: ownRule,
+    density: oneOf(Object.keys(laws)), way: oneOf(Object.keys(WAYS)), nData: whole(1, MOST_POINTS_DATA), n: whole(1, MOST_MOVING),
     train: whole(0, MOST_STEPS), seed: whole(0, LARGEST_FILM_SEED), speed: number(RATES_OF_FRAMES[0], RATES_OF_FRAMES.at(-1)),
     frame: whole(0, N_FRAMES), play: oneOf(["", "1"]),
   };
   const asked = readAddress(address, rules), first = FILM_LESSONS.copies.state;
-  let state = { play: "", ...first, density: Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0], ...own, ...asked.state };
+  const density = Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0];
+  let state = stateOf(asked.state, { play: "", ...first, density, ...own }, lesson);
   let made = null, work = null, request = 0, looks = 0, at = state.frame;
 
   const page = make("div", { class: "toylab-live" });
-  const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question", role: "status" });
+  const said = make("p", { class: "message", role: "status" });
   const time = make("p", { class: "numbers" }), python = make("pre", { tabindex: 0 });
   const curve = make("canvas", { class: "curve", role: "img" });
   const panels = Object.entries(TITLES).map(([name, title]) => {
@@ -46,10 +49,9 @@ export function film(root, given, address = "", onState = () => {}) {
   const errors = make("section", { class: "panel", "aria-label": "how far the scores are from the exact one" },
     make("h2", {}, "σ²J, from the exact score"), curve, make("p", { class: "numbers" }, "J = ½E|s − s*|², over the same 500 draws of x₀ and z at each t."));
 
-  const lesson = lessonList(FILM_LESSONS, (name) => Object.hasOwn(laws, name), openLesson);
   const controls = {
     density: choice("density", Object.fromEntries(Object.entries(laws).map(([name, law]) => [name, law.title])), state.density,
-      (density) => change({ density })),
+      (density) => change({ density, lesson: "" })),
     way: choice("points move", Object.fromEntries(Object.entries(WAYS).map(([name, way]) => [name, way.name])), state.way,
       (way) => change({ way, frame: 0 })),
     frame: slider("time t", FRAMES, state.frame, (frame) => { setPlaying(false); seek(frame); }, (frame) => timeOf(frame)),
@@ -66,7 +68,7 @@ export function film(root, given, address = "", onState = () => {}) {
 
   page.append(
     make("div", { class: "row" }, lesson.element, controls.density.element, controls.way.element),
-    question,
+    lesson.asked,
     make("div", { class: "row player" }, play, back, controls.frame.element, controls.speed.element),
     make("div", { class: "row" }, controls.nData.element, controls.train.element, controls.n.element, controls.seed.element),
     time,
@@ -79,17 +81,14 @@ export function film(root, given, address = "", onState = () => {}) {
 
   function change(changed) {
     state = { ...state, ...changed };
-    lesson.set("");
-    question.textContent = "";
     said.textContent = "";
     begin();
     kept.tell();
   }
 
   function openLesson(name) {
-    state = { play: "", modes, ...FILM_LESSONS[name].state };
-    lesson.set(name);
-    question.textContent = FILM_LESSONS[name].question;
+    clockOfFilm.set(false); // it is to be thought about first
+    state = { ...state, ...lesson.known[name]?.state, play: "", lesson: name };
     said.textContent = "";
     begin();
     kept.tell();
@@ -101,6 +100,7 @@ export function film(root, given, address = "", onState = () => {}) {
     const density = before?.name === state.density ? before.density : new GaussianMixture(weights, means, covariances);
     made = { ...newFilm({ ...state, density }, before), name: state.density };
     work = making(made);
+    lesson.set(state.lesson);
     at = state.frame;
     for (const [name, control] of Object.entries(controls)) control.set(state[name]);
     for (const { plane } of panels) plane.extent = extent;
@@ -207,7 +207,7 @@ export function film(root, given, address = "", onState = () => {}) {
   for (const canvas of [...panels.map(({ plane }) => plane.canvas), curve]) observer.observe(canvas);
   begin();
   if (asked.refused.length) said.textContent = `In the address ${asked.refused.join("; ")}. The rest is as asked.`;
-  if (!address && Object.hasOwn(laws, first.density)) openLesson("copies");
+  if (!address && lesson.known.copies) openLesson("copies");
   if (state.play === "1" && mayMove()) setPlaying(true);
   return {
     state: () => state, film: () => made,
