@@ -331,16 +331,16 @@ def _hash(text: str) -> str:
 
 _START = """
 const LAWS = {laws};
-let shown = null;
-const open = () => {{
-  const address = location.hash; // before the last state is put away
-  shown?.remove();
-  const keep = (address) => history.replaceState(null, "", address);
-  shown = {name}(document.querySelector("main"), LAWS, address, keep);
-}};
-window.addEventListener("hashchange", open);
+const keep = (address) => history.replaceState(null, "", address);
+const open = (address) => {name}(document.querySelector("main"), LAWS, address, keep);
+let shown = open(location.hash);
+window.addEventListener("hashchange", (event) => {{
+  shown.remove(); // which keeps its last state, in the place of the address that was asked for
+  const {{ hash }} = new URL(event.newURL);
+  keep(hash);
+  shown = open(hash);
+}});
 window.toylab = () => shown;
-open();
 """
 _PAGE_STYLE = """
 :root { color-scheme: light dark; }

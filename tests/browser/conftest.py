@@ -4,6 +4,7 @@
 skipped.
 """
 
+import functools
 import itertools
 import json
 import os
@@ -44,7 +45,8 @@ FLAGS = [
 
 
 @pytest.fixture(scope="module")
-def browser():
+def launch():
+    """Calls what starts a browser."""
     reason = "Playwright is not installed: make test-browser"
     playwright = pytest.importorskip("playwright.sync_api", reason=reason)
     found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
@@ -52,9 +54,14 @@ def browser():
     if chromium is None:
         pytest.skip("no Chromium on this machine")
     with playwright.sync_playwright() as runner:
-        browser = runner.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
-        yield browser
-        browser.close()
+        yield functools.partial(runner.chromium.launch, executable_path=chromium, args=FLAGS, headless=True)
+
+
+@pytest.fixture(scope="module")
+def browser(launch):
+    browser = launch()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,11 @@ def opened(context, folder, name):
     assert failures == []
 
 
+def address_of(page):
+    """The address as it is when the page is left."""
+    return page.evaluate("() => { dispatchEvent(new Event('pagehide')); return location.hash; }")
+
+
 def contrast(page, selector):
     """Of the text of an element against its ground, as WCAG 2 defines it."""
     colours = page.evaluate(

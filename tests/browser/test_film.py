@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.browser.live_pages import calls, contrast, numbers, opened
+from tests.browser.live_pages import address_of, calls, contrast, numbers, opened
 from toylab import live
 from toylab.densities import Points, ring
 from toylab.networks import NoiseConditionalMLP
@@ -174,7 +174,7 @@ def test_scrubbed_played_and_by_keyboard_alone(film):
     time.focus()
     page.keyboard.press("End")
     page.wait_for_function("() => window.toylab().state().frame === 100")
-    assert "frame=100" in page.url and "t = 0.00100" in page.locator(".toylab-live > .numbers").inner_text()
+    assert "frame=100" in address_of(page) and "t = 0.00100" in page.locator(".toylab-live > .numbers").inner_text()
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     page.wait_for_function("() => window.toylab().state().frame === 1")
@@ -209,7 +209,7 @@ def test_it_plays_while_it_is_made(film):
     assert all(frame <= max(last, 0) for frame, last, _ in seen)
     made(page)
     page.get_by_role("button", name="play", exact=True).wait_for()
-    assert "play=1" not in page.url and "frame=100" in page.url
+    assert "play=1" not in address_of(page) and "frame=100" in address_of(page)
     assert "σ²J" in said(page, "a learned score")
 
 
@@ -233,7 +233,7 @@ def test_a_state_survives_its_address_and_a_network_its_way(film):
     page.get_by_label("data", exact=True).fill("21")
     page.get_by_label("data", exact=True).press("Enter")
     assert page.evaluate("() => window.toylab().film().network !== window.before")
-    again = film("#" + page.url.split("#")[1])
+    again = film(address_of(page))
     changed = {"way": "flow_forth", "nData": 21, "frame": 0}
     assert again.evaluate("() => window.toylab().state()") == {**state, **changed}
 

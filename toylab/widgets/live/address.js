@@ -23,12 +23,20 @@ export function writeAddress(state, rules) {
 
 const short = (text) => (text.length > 40 ? `${text.slice(0, 39)}…` : text);
 
-// "1,5" is 1.5; undefined unless it is a number from least to most
-export function readNumber(text, least, most) {
-  const plain = text.trim().replace(",", ".");
-  if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain)) return undefined;
+// "1,5" is 1.5; undefined unless it is a number from least to most that can be read in one way
+export function readNumber(text, least, most, isWhole = false) {
+  const given = text.trim().replaceAll("\u2212", "-"), plain = given.includes(".") ? given : given.replaceAll(",", ".");
+  if (clearer(text, isWhole) || !/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain)) return undefined;
   const value = Number(plain);
-  return value >= least && value <= most ? value : undefined;
+  return value >= least && value <= most && (!isWhole || Number.isInteger(value)) ? value : undefined;
+}
+
+// what to write in place of "1,000", which is a thousand or one; so is "1.000" where a whole number is asked for
+export function clearer(text, isWhole) {
+  const given = text.trim(), mark = isWhole ? "[.,]" : ",";
+  if (!new RegExp(`^[+-]?[1-9]\\d{0,2}${mark}\\d{3}$`).test(given)) return "";
+  const plain = given.replace(",", "."), other = isWhole ? String(Number(plain)) : plain;
+  return `write ${given.replace(/[.,]/, "")}${isWhole && other.includes(".") ? "" : `, or ${other} if that is meant`}`;
 }
 
 export const number = (least, most, wanted = `a number from ${least} to ${most}`) => ({
@@ -36,8 +44,7 @@ export const number = (least, most, wanted = `a number from ${least} to ${most}`
 });
 
 export const whole = (least, most, wanted = `a whole number from ${least} to ${most}`) => ({
-  read: (text) => (Number.isInteger(readNumber(text, least, most)) ? readNumber(text, least, most) : undefined),
-  write: String, wanted,
+  read: (text) => readNumber(text, least, most, true), write: String, wanted,
 });
 
 export const oneOf = (names) => ({

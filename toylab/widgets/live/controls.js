@@ -1,5 +1,5 @@
 // Controls with their words, and the message of each beside it: native ones, so that keyboard and screen reader work.
-import { readNumber } from "./address.js";
+import { clearer, readNumber } from "./address.js";
 
 // A label and a message point to their control by its id. A page may have several copies of this module, one for each widget.
 const COPY = Math.random().toString(36).slice(2, 10);
@@ -65,9 +65,9 @@ export function numberBox(label, [least, most], value, onChange, { whole = false
     made.say("");
   };
   const take = () => {
-    const now = readNumber(control.value, least, most), before = last;
-    if (now === undefined || (whole && !Number.isInteger(now))) {
-      made.say(`“${control.value}”: give a ${whole ? "whole " : ""}number from ${least} to ${most}.`);
+    const now = readNumber(control.value, least, most, whole), before = last;
+    if (now === undefined) {
+      made.say(`“${control.value}”: ${clearer(control.value, whole) || `give a ${whole ? "whole " : ""}number from ${least} to ${most}`}.`);
       return;
     }
     made.set(now);
@@ -93,11 +93,28 @@ export function choice(label, options, value, onChange) {
   return made;
 }
 
-// The list of those lessons {name: {title, state}} whose density is known; none is chosen at first.
+// Those lessons {name: {title, question, state}} whose density is known: a list, and the question of the chosen one, which
+// stays while settings are changed, with a button that sets them back. open: told a name, "" for none; set: what is chosen.
 export function lessonList(lessons, isKnown, open) {
-  const known = Object.entries(lessons).filter(([, { state }]) => isKnown(state.density));
-  const options = { "": "choose…", ...Object.fromEntries(known.map(([name, { title }]) => [name, title])) };
-  return choice("lesson", options, "", (name) => name && open(name));
+  const known = Object.fromEntries(Object.entries(lessons).filter(([, { state }]) => isKnown(state.density)));
+  const titles = Object.entries(known).map(([name, { title }]) => [name, title]);
+  const list = choice("lesson", { "": "choose…", ...Object.fromEntries(titles) }, "", open);
+  const again = button("reset", "the settings of the lesson", () => open(list.control.value));
+  const words = make("p", { class: "question", role: "status" }), asked = make("div", { class: "asked" }, words, again);
+  function set(name) {
+    const question = known[name]?.question ?? "";
+    list.set(name);
+    asked.hidden = name === "";
+    if (words.textContent !== question) words.textContent = question; // or a screen reader would say it again
+  }
+  set("");
+  return { known, element: list.element, asked, set };
+}
+
+// The state of an address over that of its lesson over the first; a lesson on another density is none.
+export function stateOf(asked, first, { known }) {
+  const state = { lesson: "", ...first, ...known[asked.lesson]?.state, ...asked };
+  return known[state.lesson]?.state.density === state.density ? state : { ...state, lesson: "" };
 }
 
 export function button(words, title, onClick) {

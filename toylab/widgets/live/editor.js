@@ -1,7 +1,9 @@
 // The density editor: modes that are dragged and stretched, or points that are drawn; their noised law under the hand.
-import { number, places, readAddress, writeAddress } from "./address.js";
-import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
+import { number, oneOf, places, readAddress, writeAddress } from "./address.js";
+import { button, choice, lessonList, make, numberBox, slider, stateOf } from "./controls.js";
 import { EDITOR_LESSONS } from "./editor_lessons.js";
+import { listenToHand } from "./hand.js";
+import { keeper } from "./keep.js";
 import {
   EXTENT, mixtureOf, modesRule, MOST_MODES, MOST_POINTS, PLACES, pythonOf, rounded, WEIGHTS, WIDTHS,
 } from "./own_law.js";
@@ -18,12 +20,13 @@ const HANDLE = 12; // pixels within which a handle is taken hold of
 
 // root: where it is shown; address: the state to begin with; onState: told each new one; noPages: no other instrument beside
 export function editor(root, laws, address = "", onState = () => {}, noPages = false) {
-  const rules = { modes: modesRule, points: places(MOST_POINTS, 20), sigma: number(0, 10), at: places(1, 20) };
+  const lesson = lessonList(EDITOR_LESSONS, () => true, openLesson);
+  const rules = { lesson: oneOf(Object.keys(lesson.known)), modes: modesRule, points: places(MOST_POINTS, 20), sigma: number(0, 10), at: places(1, 20) };
   const asked = readAddress(address, rules), first = Object.values(EDITOR_LESSONS)[0].state;
-  let state = { ...first, ...asked.state }, chosen = 0, held = null, hover = null, looking = false, weights = null, shown = null;
+  let state = stateOf(asked.state, first, lesson), chosen = 0, held = null, hover = null, looking = false, weights = null, shown = null;
 
   const page = make("div", { class: "toylab-live" });
-  const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question", role: "status" });
+  const said = make("p", { class: "message", role: "status" });
   const say = (text) => { said.textContent = text; };
   const plane = new Plane(EXTENT, "");
   plane.operate();
@@ -31,7 +34,6 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   const pages = { playground: make("a", {}, "sample it"), trainer: make("a", {}, "learn its score"), film: make("a", {}, "film its diffusion") };
   const links = make("p", { class: "row" }, ...Object.values(pages));
 
-  const lesson = lessonList(EDITOR_LESSONS, () => true, openLesson);
   const sigma = slider("noise σ", LEVELS_OF_NOISE, state.sigma, (value) => change({ sigma: value }));
   const which = choice("mode", {}, "", (name) => { chosen = Number(name); show(); });
   const of = (name) => (value) => changeMode({ [name]: value });
@@ -43,15 +45,17 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   const remove = button("remove it", "the mode chosen", removeMode);
   const draw = button("draw points", "with the pointer, in place of modes", () => {
     setDrawing(!drawing);
+    if (!isPoints()) change({ lesson: "" }); // points are another law
     if (!drawing && !isPoints()) say("Nothing was drawn: the modes stay.");
   });
-  const clear = button("back to modes", "forget the points", () => { weights = null; setDrawing(false); change({ points: [] }); });
+  const clear = button("back to modes", "forget the points", () => { weights = null; setDrawing(false); change({ points: [], lesson: "" }); });
   const file = make("input", { type: "file", accept: "image/*", "aria-label": "a picture as a density" });
   const modeRow = make("div", { class: "row" }, which.element, ...Object.values(boxes).map((box) => box.element), add, remove);
+  const kept = keeper(() => onState(writeAddress({ ...state, points: weights ? [] : state.points }, rules)));
   let drawing = false;
 
   page.append(
-    make("div", { class: "row" }, lesson.element, sigma.element), question,
+    make("div", { class: "row" }, lesson.element, sigma.element), lesson.asked,
     modeRow,
     make("div", { class: "row" }, draw, clear, make("label", {}, "a picture as a density ", file)),
     make("div", { class: "pictures one" }, plane.canvas),
@@ -61,11 +65,9 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
 
   function change(changed) {
     state = { ...state, ...changed };
-    lesson.set("");
-    question.textContent = "";
     say("");
     show();
-    onState(writeAddress({ ...state, points: weights ? [] : state.points }, rules));
+    kept.tell();
   }
 
   const changeMode = (changed) => change({ modes: state.modes.map((mode, k) => (k === chosen ? { ...mode, ...changed } : mode)) });
@@ -89,20 +91,19 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   }
 
   function openLesson(name) {
-    state = { ...EDITOR_LESSONS[name].state };
-    weights = null;
+    state = { ...state, ...lesson.known[name]?.state, lesson: name };
+    if (name) weights = null;
     chosen = 0;
     setDrawing(false);
-    lesson.set(name);
-    question.textContent = EDITOR_LESSONS[name].question;
     show();
-    onState(writeAddress(state, rules));
+    kept.tell();
   }
 
   function setDrawing(now) {
     drawing = now;
     draw.setAttribute("aria-pressed", now);
     draw.textContent = now ? "stop drawing" : "draw points";
+    plane.canvas.style.touchAction = now ? "none" : ""; // a pen that draws does not scroll
   }
 
   const isPoints = () => state.points.length > 0;
@@ -115,14 +116,13 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   function show() {
     shown = null;
     chosen = Math.min(chosen, state.modes.length - 1);
-    modeRow.hidden = isPoints();
+    modeRow.hidden = isPoints() || drawing; // before the first point, which is not to move the picture
     clear.disabled = !isPoints();
+    lesson.set(state.lesson);
     sigma.set(state.sigma);
-    sigma.say(isPoints() && state.sigma < LEAST_NOISE ? `points have no density of their own: shown at σ = ${LEAST_NOISE}` : "");
+    sigma.say(modeRow.hidden && state.sigma < LEAST_NOISE ? `points have no density of their own: shown at σ = ${LEAST_NOISE}` : "");
     which.control.replaceChildren(...state.modes.map((_, k) => make("option", { value: k }, letter(k))));
     which.set(chosen);
-    const { x, y } = state.modes[chosen];
-    which.say(Math.abs(x) > EXTENT[1] || Math.abs(y) > EXTENT[3] ? `mode ${letter(chosen)} lies outside what is shown, ±${EXTENT[1]}` : "");
     for (const [name, box] of Object.entries(boxes)) box.set(rounded(state.modes[chosen][name]));
     paint();
     describe();
@@ -170,6 +170,8 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
       parts.push(`at (${pair(at)}): log p = ${law.logProb(x)[0].toPrecision(4)}, s = (${pair(s)}), |s| = ${Math.hypot(...s).toPrecision(3)}`);
       parts.push(`E[x₀ | x] = x + σ² s = (${pair([gx, gy])})`);
     }
+    const out = outside();
+    if (out.length) parts.push(`${out.join(", ")} outside what is shown, ±${EXTENT[1]}`);
     numbers.textContent = `${parts.join("; ")}.`;
     plane.canvas.setAttribute("aria-label", `The density and its score. ${numbers.textContent} Arrow keys move the cross, Enter ${drawing ? "draws a point" : "brings the mode"} there.`);
     links.hidden = isPoints() || noPages;
@@ -179,33 +181,45 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     python.textContent = `from toylab.densities import ${kind}\n\np = ${pythonOf({ ...state, weights })}${noise() > 0 ? `.noised(${noise()})` : ""}`;
   }
 
-  // what is taken hold of at a place: a handle of the mode chosen, or the middle of a mode
-  function under(event) {
-    if (isPoints()) return null;
-    const near = ([x, y]) => {
-      const [u, v] = plane.pixel(x, y), box = plane.canvas.getBoundingClientRect(), scale = plane.canvas.width / box.width;
-      return Math.hypot(u / scale - (event.clientX - box.left), v / scale - (event.clientY - box.top)) <= HANDLE;
-    };
-    const ends = handles(state.modes[chosen]), handle = ends.findIndex(near);
-    if (handle >= 0) return { handle };
-    const k = state.modes.findIndex((mode) => near([mode.x, mode.y]));
-    return k >= 0 ? { mode: k } : null;
+  // what lies where it is not seen
+  function outside() {
+    const beyond = ([x, y]) => Math.max(Math.abs(x), Math.abs(y)) > EXTENT[1], n = state.points.filter(beyond).length;
+    const modes = state.modes.flatMap(({ x, y }, k) => (beyond([x, y]) ? [`mode ${letter(k)} lies`] : []));
+    const points = n ? [`${n} of the points ${n > 1 ? "lie" : "lies"}`] : [];
+    return [...(isPoints() ? points : modes), ...(state.at.some(beyond) ? ["the cross lies"] : [])];
   }
 
-  plane.canvas.addEventListener("pointerdown", (event) => {
-    plane.canvas.setPointerCapture(event.pointerId);
-    const place = plane.place(event).map(rounded);
-    held = drawing ? { points: [] } : under(event) ?? { cross: true };
-    if (held.mode !== undefined) chosen = held.mode;
-    drag(place);
+  // what is taken hold of at a place, and how far its middle is from there: a handle of the mode chosen, or a mode
+  function under(place) {
+    if (isPoints()) return null;
+    const near = (middle) => plane.apart(middle, place) <= HANDLE, from = (middle) => middle.map((v, i) => v - place[i]);
+    const ends = handles(state.modes[chosen]), handle = ends.findIndex(near);
+    if (handle >= 0) return { handle, off: from(ends[handle]) };
+    const middles = state.modes.map(({ x, y }) => [x, y]), k = middles.findIndex(near);
+    return k >= 0 ? { mode: k, off: from(middles[k]) } : null;
+  }
+
+  listenToHand(plane, page, {
+    holds: (place) => drawing || under(place) !== null,
+    press: (place) => {
+      held = { ...(drawing ? { points: true } : under(place) ?? { cross: true }), before: { state, weights, chosen } };
+      hover = null;
+      chosen = held.mode ?? chosen;
+      if (held.off) show();
+      else drag(place);
+    },
+    move: drag,
+    lift: () => { held = null; },
+    cancel: () => {
+      ({ weights, chosen } = held.before);
+      change(held.before.state);
+      held = null;
+    },
   });
   plane.canvas.addEventListener("pointermove", (event) => {
-    const place = plane.place(event).map(rounded);
-    if (held) drag(place);
-    else if (event.pointerType === "mouse") look(place);
+    if (!held && event.pointerType === "mouse") look(plane.place(event).map(rounded));
   });
   plane.canvas.addEventListener("pointerleave", () => look(null));
-  for (const end of ["pointerup", "pointercancel"]) plane.canvas.addEventListener(end, () => { held = null; });
 
   // the guess follows the pointer, once a frame of the screen
   function look(place) {
@@ -229,9 +243,9 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
 
   function drag(place) {
     hover = null;
-    const [x, y] = place, mode = state.modes[chosen];
-    if (held.points) addPoint(place);
-    else if (held.cross) change({ at: [place] });
+    const { off = [0, 0] } = held, [x, y] = place.map((v, i) => rounded(v + off[i])), mode = state.modes[chosen];
+    if (held.points) addPoint([x, y]);
+    else if (held.cross) change({ at: [[x, y]] });
     else if (held.mode !== undefined) changeMode({ x: clamp(x, EXTENT[0], EXTENT[1]), y: clamp(y, EXTENT[2], EXTENT[3]) });
     else {
       const length = clamp(rounded(Math.hypot(x - mode.x, y - mode.y)), ...WIDTHS);
@@ -274,7 +288,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
       if (!found) say("The picture is of one shade: where it is darker, more points are put, so give one with something on it.");
       else {
         ({ weights } = found);
-        change({ points: found.points });
+        change({ points: found.points, lesson: "" });
         say("The picture is not part of the address.");
       }
     } catch {
@@ -290,6 +304,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   return {
     state: () => state,
     remove: () => {
+      kept.close();
       observer.disconnect();
       page.remove();
     },

@@ -1,12 +1,13 @@
 // The diffusion film: points that move through time under the exact score, that of a data set, and a learned one.
 import { number, oneOf, readAddress, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
-import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
+import { button, choice, lessonList, make, numberBox, slider, stateOf } from "./controls.js";
 import { drawCurves } from "./curves.js";
 import { toItsError } from "./estimate.js";
 import { FILM_LESSONS } from "./film_lessons.js";
 import { filmPython } from "./film_python.js";
 import { errorAt, making, N_FRAMES, nearestDatum, newFilm, WAYS, weightsAt } from "./film_run.js";
+import { keeper } from "./keep.js";
 import { GaussianMixture } from "./mixture.js";
 import { ownRule, withOwn } from "./own_law.js";
 import { densityOn, gridPoints, letter, Plane, SHADE } from "./plane.js";
@@ -23,18 +24,21 @@ const TITLES = { exact: "the exact score", empirical: "the score of the data", l
 
 // root: where it is shown; laws: as in the playground; address: the state to begin with; onState: told each new one
 export function film(root, given, address = "", onState = () => {}) {
-  const { laws, modes, first: own } = withOwn(given, address);
+  const { laws, first: own } = withOwn(given, address);
+  const lesson = lessonList(FILM_LESSONS, (name) => Object.hasOwn(laws, name), openLesson);
   const rules = {
-    modes: ownRule, density: oneOf(Object.keys(laws)), way: oneOf(Object.keys(WAYS)), nData: whole(1, MOST_POINTS_DATA), n: whole(1, MOST_MOVING),
+    lesson: oneOf(Object.keys(lesson.known)), modes: ownRule,
+    density: oneOf(Object.keys(laws)), way: oneOf(Object.keys(WAYS)), nData: whole(1, MOST_POINTS_DATA), n: whole(1, MOST_MOVING),
     train: whole(0, MOST_STEPS), seed: whole(0, LARGEST_FILM_SEED), speed: number(RATES_OF_FRAMES[0], RATES_OF_FRAMES.at(-1)),
     frame: whole(0, N_FRAMES), play: oneOf(["", "1"]),
   };
   const asked = readAddress(address, rules), first = FILM_LESSONS.copies.state;
-  let state = { play: "", ...first, density: Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0], ...own, ...asked.state };
+  const density = Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0];
+  let state = stateOf(asked.state, { play: "", ...first, density, ...own }, lesson);
   let made = null, work = null, request = 0, looks = 0, at = state.frame;
 
   const page = make("div", { class: "toylab-live" });
-  const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question", role: "status" });
+  const said = make("p", { class: "message", role: "status" });
   const time = make("p", { class: "numbers" }), python = make("pre", { tabindex: 0 });
   const curve = make("canvas", { class: "curve", role: "img" });
   const panels = Object.entries(TITLES).map(([name, title]) => {
@@ -45,14 +49,13 @@ export function film(root, given, address = "", onState = () => {}) {
   const errors = make("section", { class: "panel", "aria-label": "how far the scores are from the exact one" },
     make("h2", {}, "σ²J, from the exact score"), curve, make("p", { class: "numbers" }, "J = ½E|s − s*|², over the same 500 draws of x₀ and z at each t."));
 
-  const lesson = lessonList(FILM_LESSONS, (name) => Object.hasOwn(laws, name), openLesson);
   const controls = {
     density: choice("density", Object.fromEntries(Object.entries(laws).map(([name, law]) => [name, law.title])), state.density,
-      (density) => change({ density })),
+      (density) => change({ density, lesson: "" })),
     way: choice("points move", Object.fromEntries(Object.entries(WAYS).map(([name, way]) => [name, way.name])), state.way,
       (way) => change({ way, frame: 0 })),
     frame: slider("time t", FRAMES, state.frame, (frame) => { setPlaying(false); seek(frame); }, (frame) => timeOf(frame)),
-    speed: slider("speed", RATES_OF_FRAMES, state.speed, (speed) => { state.speed = speed; tell(); }),
+    speed: slider("speed", RATES_OF_FRAMES, state.speed, (speed) => { state.speed = speed; kept.tell(); }),
     nData: numberBox("data", [1, MOST_POINTS_DATA], state.nData, (nData) => change({ nData }), { whole: true }),
     train: numberBox("steps of training", [0, MOST_STEPS], state.train, (train) => change({ train }), { whole: true }),
     n: numberBox("points", [1, MOST_MOVING], state.n, (n) => change({ n }), { whole: true }),
@@ -61,10 +64,11 @@ export function film(root, given, address = "", onState = () => {}) {
   const play = button("play", "from where it is", () => setPlaying(!clockOfFilm.running));
   const back = button("to the start", "the first time of the film", () => { setPlaying(false); seek(0); });
   const clockOfFilm = clock(play, ["play", "pause"], tick, describe);
+  const kept = keeper(() => onState(writeAddress(state, rules)));
 
   page.append(
     make("div", { class: "row" }, lesson.element, controls.density.element, controls.way.element),
-    question,
+    lesson.asked,
     make("div", { class: "row player" }, play, back, controls.frame.element, controls.speed.element),
     make("div", { class: "row" }, controls.nData.element, controls.train.element, controls.n.element, controls.seed.element),
     time,
@@ -73,25 +77,21 @@ export function film(root, given, address = "", onState = () => {}) {
   );
   root.append(page);
 
-  function tell() { onState(writeAddress(state, rules)); }
   function timeOf(frame) { return made ? made.times[frame].toPrecision(3) : ""; }
 
   function change(changed) {
     state = { ...state, ...changed };
-    lesson.set("");
-    question.textContent = "";
     said.textContent = "";
     begin();
-    tell();
+    kept.tell();
   }
 
   function openLesson(name) {
-    state = { play: "", modes, ...FILM_LESSONS[name].state };
-    lesson.set(name);
-    question.textContent = FILM_LESSONS[name].question;
+    clockOfFilm.set(false); // it is to be thought about first
+    state = { ...state, ...lesson.known[name]?.state, play: "", lesson: name };
     said.textContent = "";
     begin();
-    tell();
+    kept.tell();
   }
 
   // the film of the state: its network is kept where nothing else is to be learned
@@ -100,6 +100,7 @@ export function film(root, given, address = "", onState = () => {}) {
     const density = before?.name === state.density ? before.density : new GaussianMixture(weights, means, covariances);
     made = { ...newFilm({ ...state, density }, before), name: state.density };
     work = making(made);
+    lesson.set(state.lesson);
     at = state.frame;
     for (const [name, control] of Object.entries(controls)) control.set(state[name]);
     for (const { plane } of panels) plane.extent = extent;
@@ -127,7 +128,7 @@ export function film(root, given, address = "", onState = () => {}) {
     draw();
     if (!clockOfFilm.running) {
       describe();
-      tell();
+      kept.tell();
     }
   }
 
@@ -135,7 +136,7 @@ export function film(root, given, address = "", onState = () => {}) {
     if (now && state.frame === N_FRAMES) seek(0);
     state.play = now ? "1" : ""; // a link to what has stopped does not play
     clockOfFilm.set(now);
-    tell();
+    kept.tell();
   }
 
   // all three side by side: it waits for the one that is not made so far
@@ -206,12 +207,13 @@ export function film(root, given, address = "", onState = () => {}) {
   for (const canvas of [...panels.map(({ plane }) => plane.canvas), curve]) observer.observe(canvas);
   begin();
   if (asked.refused.length) said.textContent = `In the address ${asked.refused.join("; ")}. The rest is as asked.`;
-  if (!address && Object.hasOwn(laws, first.density)) openLesson("copies");
+  if (!address && lesson.known.copies) openLesson("copies");
   if (state.play === "1" && mayMove()) setPlaying(true);
   return {
     state: () => state, film: () => made,
     remove: () => {
       clockOfFilm.set(false);
+      kept.close();
       cancelAnimationFrame(request);
       observer.disconnect();
       page.remove();

@@ -34,16 +34,16 @@ export const modesRule = {
 // the same rule where modes may be missing: with them the state has a law of its own
 export const ownRule = { ...modesRule, write: (modes) => (modes ? modesRule.write(modes) : "") };
 
-// laws and that of the modes in an address, if there are any; first: what is to be shown of it, unless the address says else
+// the laws with that of the modes in an address, if there are any; first: what is to be shown of it, unless the address says else
 export function withOwn(laws, address) {
   const { modes } = readAddress(address, { modes: ownRule }).state;
-  if (!modes) return { laws, modes, first: {} };
+  if (!modes) return { laws, first: {} };
   const { weights, means, covariances } = mixtureOf({ modes, points: [] });
   const python = pythonOf({ modes, points: [] });
   const half = Math.max(...modes.map(({ x, y, s1, s2 }) => Math.max(Math.abs(x), Math.abs(y)) + 4 * Math.max(s1, s2)));
   const shown = Math.ceil(2 * half) / 2; // to a half, so that it is a number to read
   const own = { title: "your own", weights, means, covariances, python, extent: [-shown, shown, -shown, shown] };
-  return { laws: { ...laws, own }, modes, first: { density: "own" } };
+  return { laws: { ...laws, own }, first: { density: "own" } };
 }
 
 export const rounded = (v) => Number(v.toFixed(3));

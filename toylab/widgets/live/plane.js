@@ -32,13 +32,19 @@ export class Plane {
     return [((x - left) / (right - left)) * this.canvas.width, ((top - y) / (top - bottom)) * this.canvas.height];
   }
 
-  // the place under a pointer
+  // the place under a pointer, or the nearest one in the picture
   place(event) {
     const box = this.canvas.getBoundingClientRect(), [left, right, bottom, top] = this.extent;
     return [
-      left + ((event.clientX - box.left) / box.width) * (right - left),
-      top - ((event.clientY - box.top) / box.height) * (top - bottom),
+      clamp(left + ((event.clientX - box.left) / box.width) * (right - left), left, right),
+      clamp(top - ((event.clientY - box.top) / box.height) * (top - bottom), bottom, top),
     ];
+  }
+
+  // how far two places are apart, in pixels of the page
+  apart(a, b) {
+    const [[u, v], [s, t]] = [this.pixel(...a), this.pixel(...b)];
+    return Math.hypot(u - s, v - t) / this.unit;
   }
 
   // values in [0, 1] on n x n cells, rows from the bottom, as shades of the colour [r, g, b]
@@ -162,10 +168,10 @@ export class Plane {
     context.fill();
   }
 
-  cross(x, y, colour) {
-    const [u, v] = this.pixel(x, y), arm = 9 * this.unit, { context } = this;
+  cross(x, y, colour, size = 9, width = 3) {
+    const [u, v] = this.pixel(x, y), arm = size * this.unit, { context } = this;
     context.strokeStyle = colour;
-    context.lineWidth = 3 * this.unit;
+    context.lineWidth = width * this.unit;
     context.beginPath();
     context.moveTo(u - arm, v);
     context.lineTo(u + arm, v);

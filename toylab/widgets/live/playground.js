@@ -1,9 +1,11 @@
 // The sampler playground: two samplers on one density, from the same start, on the same random numbers.
 import { number, oneOf, places, readAddress, readNumber, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
-import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
+import { button, choice, lessonList, make, numberBox, slider, stateOf } from "./controls.js";
 import { densityOf, noteOf } from "./densities.js";
 import { withError } from "./estimate.js";
+import { listenToHand } from "./hand.js";
+import { keeper } from "./keep.js";
 import { ownRule, withOwn } from "./own_law.js";
 import { clamp, densityOn, letter, Plane, SHADE } from "./plane.js";
 import { LESSONS } from "./playground_lessons.js";
@@ -30,8 +32,8 @@ const setting = {
     const [sampler, amount, heat] = text.split(":");
     if (!Object.hasOwn(SAMPLERS, sampler)) return undefined;
     const { fromNoise, temperature: warm } = SAMPLERS[sampler], temperature = readNumber(heat ?? "1", ...(warm ? [0, 2] : [1, 1]));
-    const value = readNumber(amount ?? "", ...(fromNoise ? TIMES : STEP_SIZES));
-    if (value === undefined || temperature === undefined || (fromNoise && !Number.isInteger(value))) return undefined;
+    const value = readNumber(amount ?? "", ...(fromNoise ? TIMES : STEP_SIZES), fromNoise);
+    if (value === undefined || temperature === undefined) return undefined;
     return { sampler, temperature, stepSize: fromNoise ? 0.1 : value, nTimes: fromNoise ? value : 200 };
   },
   write: ({ sampler, stepSize, nTimes, temperature }) =>
@@ -41,43 +43,44 @@ const setting = {
 
 // root: where it is shown; laws: {name: {title, weights, means, covariances, extent}}; address: the state to begin with
 export function playground(root, given, address = "", onState = () => {}) {
-  const { laws, modes, first: own } = withOwn(given, address);
+  const { laws, first: own } = withOwn(given, address);
+  const lesson = lessonList(LESSONS, (name) => Object.hasOwn(laws, name), openLesson);
   const rules = {
-    modes: ownRule, density: oneOf(Object.keys(laws)), sigma: number(0, 5), n: whole(1, MOST_CHAINS), seed: whole(0, LARGEST_SEED),
+    lesson: oneOf(Object.keys(lesson.known)), modes: ownRule,
+    density: oneOf(Object.keys(laws)), sigma: number(0, 5), n: whole(1, MOST_CHAINS), seed: whole(0, LARGEST_SEED),
     speed: number(SPEEDS[0], SPEEDS.at(-1)), start: places(MOST_PLACES, 1000), a: setting, b: setting,
     play: oneOf(["", "1"]),
   };
   const first = Object.values(LESSONS).find(({ state }) => Object.hasOwn(laws, state.density))?.state
     ?? { ...LESSONS.wide.state, density: Object.keys(laws)[0] };
   const asked = readAddress(address, rules);
-  let state = { play: "", ...first, ...own, ...asked.state };
+  let state = stateOf(asked.state, { play: "", ...first, ...own }, lesson);
   const known = {}; // densities by name, once they are asked for
   let owed = 0, frame = 0;
 
   const page = make("div", { class: "toylab-live" });
   const said = make("p", { class: "message", role: "status" });
-  const question = make("p", { class: "question", role: "status" }), note = make("p", { class: "note" });
+  const note = make("p", { class: "note" });
   const say = (text) => { said.textContent = text; };
 
   const panels = ["a", "b"].map((key) => makePanel(key));
-  const isKnown = (name) => Object.hasOwn(laws, name);
-  const lesson = lessonList(LESSONS, isKnown, openLesson);
   const density = choice("density", Object.fromEntries(Object.entries(laws).map(([name, law]) => [name, law.title])),
-    state.density, (name) => change({ density: name }));
+    state.density, (name) => change({ density: name, lesson: "" }));
   const sigma = slider("noise σ", SIGMAS, state.sigma, (value) => change({ sigma: value }));
   const n = numberBox("chains", [1, MOST_CHAINS], state.n, (value) => change({ n: value }), { whole: true });
   const seed = numberBox("seed", [0, LARGEST_SEED], state.seed, (value) => change({ seed: value }), { whole: true });
-  const speed = slider("steps a frame", SPEEDS, state.speed, (value) => { state.speed = value; tell(); });
+  const speed = slider("steps a frame", SPEEDS, state.speed, (value) => { state.speed = value; kept.tell(); });
   const play = button("play", "both samplers; Space on a picture", () => setPlaying(!time.running));
   const once = button("step", "one step of both", () => { setPlaying(false); move(1); draw(); describe(); });
   const again = button("start again", "the same start and the same random numbers", start);
   const everywhere = button("start everywhere", "forget the places that were clicked or drawn", () => change({ start: [] }));
 
   const time = clock(play, ["play", "pause"], tick, describe);
+  const kept = keeper(() => onState(writeAddress(state, rules)));
 
   page.append(
     make("div", { class: "row" }, lesson.element, density.element, sigma.element),
-    question, note,
+    lesson.asked, note,
     make("div", { class: "row" }, play, once, again, everywhere, speed.element, n.element, seed.element),
     make("div", { class: "panels" }, ...panels.map((panel) => panel.element)),
     said,
@@ -109,22 +112,14 @@ export function playground(root, given, address = "", onState = () => {}) {
 
   // a click places a start, a stroke draws many; arrow keys move a cross, Enter places it, Space plays
   function listen({ plane }) {
-    let drawing = null;
+    let drawn = [];
     const canvas = plane.canvas, rounded = (place) => place.map((v) => Number(v.toFixed(2)));
-    canvas.addEventListener("pointerdown", (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      drawing = { places: [rounded(plane.place(event))], at: [event.clientX, event.clientY] };
+    listenToHand(plane, page, {
+      press: (at) => { drawn = [at]; },
+      move: (at) => { if (plane.apart(at, drawn.at(-1)) >= 5) drawn.push(at); },
+      lift: () => place(drawn.map(rounded)),
+      cancel: () => { drawn = []; },
     });
-    canvas.addEventListener("pointermove", (event) => {
-      if (!drawing || Math.hypot(event.clientX - drawing.at[0], event.clientY - drawing.at[1]) < 5) return;
-      drawing.places.push(rounded(plane.place(event)));
-      drawing.at = [event.clientX, event.clientY];
-    });
-    canvas.addEventListener("pointerup", () => {
-      if (drawing) place(drawing.places);
-      drawing = null;
-    });
-    canvas.addEventListener("pointercancel", () => { drawing = null; });
     canvas.addEventListener("blur", () => { plane.at = null; draw(); });
     canvas.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -150,31 +145,27 @@ export function playground(root, given, address = "", onState = () => {}) {
 
   function change(changed) {
     state = { ...state, ...changed };
-    lesson.set("");
-    question.textContent = "";
     say("");
     start();
-    tell();
+    kept.tell();
   }
 
   function openLesson(name) {
-    state = { play: "", modes, ...LESSONS[name].state };
-    lesson.set(name);
-    question.textContent = LESSONS[name].question;
+    time.set(false); // it is to be thought about first
+    state = { ...state, ...lesson.known[name]?.state, play: "", lesson: name };
     say("");
     for (const [control, value] of [[density, state.density], [sigma, state.sigma], [n, state.n], [seed, state.seed], [speed, state.speed]]) {
       control.set(value);
     }
     start();
-    tell();
+    kept.tell();
   }
-
-  const tell = () => onState(writeAddress(state, rules));
 
   // both samplers at step 0 of the state
   function start() {
     const { extent } = laws[state.density];
     const target = (known[state.density] ??= densityOf(laws[state.density])).blurred(state.sigma);
+    lesson.set(state.lesson);
     note.textContent = noteOf(laws[state.density]);
     for (const panel of panels) {
       const mine = state[panel.key], generator = new Generator(state.seed), { fromNoise, temperature } = SAMPLERS[mine.sampler];
@@ -229,7 +220,7 @@ export function playground(root, given, address = "", onState = () => {}) {
     if (now && panels.every(({ run }) => arrived(run))) start();
     state.play = now ? "1" : ""; // a link to what stands does not play
     time.set(now);
-    tell();
+    kept.tell();
   }
 
   function draw() {
@@ -248,11 +239,11 @@ export function playground(root, given, address = "", onState = () => {}) {
       Object.assign(panel, { shown: run.law, inColour: colours.ink });
     }
     plane.clear();
+    if (run.nSteps === 0) for (const [x, y] of state.start) plane.cross(x, y, colours.ink, 5, 1);
     plane.trails(panel.trail, colours.trail);
     plane.points(run.x, run.n > 1500 ? 2 : 3, colours.found);
     const { K, mx, my } = run.law;
     for (let k = 0; K > 1 && K <= 26 && k < K; k++) plane.text(letter(k), mx[k], my[k], colours.ink);
-    for (const [x, y] of state.start) plane.cross(x, y, colours.ink);
     if (plane.at) plane.cross(...plane.at, colours.ink);
     if (!numbersToo) return;
     const [left, right, bottom, top] = plane.extent, cell = ((right - left) * (top - bottom)) / CELLS ** 2;
@@ -285,13 +276,14 @@ export function playground(root, given, address = "", onState = () => {}) {
   }
   start();
   if (asked.refused.length) say(`In the address ${asked.refused.join("; ")}. The rest is as asked.`);
-  const opening = Object.keys(LESSONS).find((name) => isKnown(LESSONS[name].state.density));
+  const [opening] = Object.keys(lesson.known);
   if (!address && opening) openLesson(opening);
   if (state.play === "1" && mayMove()) setPlaying(true);
   return {
     panels, setPlaying, state: () => state,
     remove: () => {
       time.set(false);
+      kept.close();
       observer.disconnect();
       page.remove();
     },

@@ -1,8 +1,9 @@
 // Training in the tab: a small network learns a score, beside the exact one and the exact Fisher divergence.
 import { number, oneOf, readAddress, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
-import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
+import { button, choice, lessonList, make, numberBox, slider, stateOf } from "./controls.js";
 import { drawCurves } from "./curves.js";
+import { keeper } from "./keep.js";
 import { GaussianMixture } from "./mixture.js";
 import { ownRule, withOwn } from "./own_law.js";
 import { densityOn, gridPoints, Plane, SHADE } from "./plane.js";
@@ -18,26 +19,28 @@ const TIME = 14; // milliseconds of steps in a frame
 
 // root: where it is shown; laws: as in the playground; address: the state to begin with; onState: told each new one
 export function trainer(root, given, address = "", onState = () => {}) {
-  const { laws, modes, first: own } = withOwn(given, address);
+  const { laws, first: own } = withOwn(given, address);
+  const lesson = lessonList(TRAINER_LESSONS, (name) => Object.hasOwn(laws, name), openLesson);
   const rules = {
-    modes: ownRule, density: oneOf(Object.keys(laws)), objective: oneOf(Object.keys(OBJECTIVES)), sigma: number(0.05, 2),
+    lesson: oneOf(Object.keys(lesson.known)), modes: ownRule,
+    density: oneOf(Object.keys(laws)), objective: oneOf(Object.keys(OBJECTIVES)), sigma: number(0.05, 2),
     nData: whole(0, MOST_DATA), width: whole(1, 128), rate: number(...RATES), seed: whole(0, LARGEST), play: oneOf(["", "1"]),
   };
   const asked = readAddress(address, rules), first = TRAINER_LESSONS.learns.state;
-  let state = { play: "", ...first, density: Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0], ...own, ...asked.state };
+  const density = Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0];
+  let state = stateOf(asked.state, { play: "", ...first, density, ...own }, lesson);
   let run = null;
 
   const page = make("div", { class: "toylab-live" });
-  const said = make("p", { class: "message", role: "status" }), question = make("p", { class: "question", role: "status" });
+  const said = make("p", { class: "message", role: "status" });
   const say = (text) => { said.textContent = text; };
   const field = new Plane([-5, 5, -5, 5], ""), error = new Plane([-5, 5, -5, 5], "");
   const keys = Object.fromEntries(["field", "error", "curve"].map((name) => [name, make("p", { class: "note" })]));
   const curve = make("canvas", { class: "curve", role: "img" }), numbers = make("p", { class: "numbers" });
 
-  const lesson = lessonList(TRAINER_LESSONS, (name) => Object.hasOwn(laws, name), openLesson);
   const controls = {
     density: choice("density", Object.fromEntries(Object.entries(laws).map(([name, law]) => [name, law.title])), state.density,
-      (density) => change({ density })),
+      (density) => change({ density, lesson: "" })),
     objective: choice("loss", Object.fromEntries(Object.entries(OBJECTIVES).map(([name, one]) => [name, one.name])), state.objective,
       (objective) => change({ objective })),
     sigma: slider("noise σ", TRAIN_SIGMAS, state.sigma, (sigma) => change({ sigma })),
@@ -51,9 +54,10 @@ export function trainer(root, given, address = "", onState = () => {}) {
   const again = button("start again", "the same weights, data and random numbers", start);
 
   const time = clock(play, ["train", "pause"], tick, describe);
+  const kept = keeper(() => onState(writeAddress(state, rules)));
 
   page.append(
-    make("div", { class: "row" }, lesson.element, controls.density.element, controls.objective.element, controls.sigma.element), question,
+    make("div", { class: "row" }, lesson.element, controls.density.element, controls.objective.element, controls.sigma.element), lesson.asked,
     make("div", { class: "row" }, play, once, again, controls.nData.element, controls.width.element, controls.rate.element, controls.seed.element),
     make("div", { class: "panels columns" }, ...[[field.canvas, "exact and learned score", keys.field],
       [error.canvas, "error of the learned score", keys.error], [curve, "loss and divergence", keys.curve]].map(([canvas, title, key]) =>
@@ -64,24 +68,22 @@ export function trainer(root, given, address = "", onState = () => {}) {
 
   function change(changed) {
     state = { ...state, ...changed };
-    lesson.set("");
-    question.textContent = "";
     start();
-    onState(writeAddress(state, rules));
+    kept.tell();
   }
 
   function openLesson(name) {
-    state = { play: "", modes, ...TRAINER_LESSONS[name].state };
-    lesson.set(name);
-    question.textContent = TRAINER_LESSONS[name].question;
+    time.set(false); // it is to be thought about first
+    state = { ...state, ...lesson.known[name]?.state, play: "", lesson: name };
     for (const [key, control] of Object.entries(controls)) control.set(state[key]);
     start();
-    onState(writeAddress(state, rules));
+    kept.tell();
   }
 
   // the network as it is at step 0
   function start() {
     const { weights, means, covariances, extent } = laws[state.density];
+    lesson.set(state.lesson);
     controls.sigma.element.hidden = state.objective !== "denoising"; // sliced matching adds none
     run = newTraining({
       ...state, density: new GaussianMixture(weights, means, covariances), batchSize: BATCH, learningRate: state.rate, extent,
@@ -115,7 +117,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
   function setPlaying(now) {
     state.play = now ? "1" : ""; // a link to what stands does not play
     time.set(now);
-    onState(writeAddress(state, rules));
+    kept.tell();
   }
 
   function tick() {
@@ -171,12 +173,13 @@ export function trainer(root, given, address = "", onState = () => {}) {
   for (const canvas of [field.canvas, error.canvas, curve]) observer.observe(canvas);
   start();
   if (asked.refused.length) say(`In the address ${asked.refused.join("; ")}. The rest is as asked.`);
-  if (!address && Object.hasOwn(laws, first.density)) openLesson("learns");
+  if (!address && lesson.known.learns) openLesson("learns");
   if (state.play === "1" && mayMove()) setPlaying(true);
   return {
     state: () => state, run: () => run,
     remove: () => {
       time.set(false);
+      kept.close();
       observer.disconnect();
       page.remove();
     },
