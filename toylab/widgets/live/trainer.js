@@ -84,7 +84,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
     const { weights, means, covariances, extent } = laws[state.density];
     controls.sigma.element.hidden = state.objective !== "denoising"; // sliced matching adds none
     run = newTraining({
-      ...state, density: new GaussianMixture(weights, means, covariances), batchSize: BATCH, learningRate: state.rate, extent,
+      ...state, density: new GaussianMixture(weights, means, covariances), batchSize: BATCH, learningRate: state.rate,
     });
     say("");
     field.extent = error.extent = extent;
