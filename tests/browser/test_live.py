@@ -608,6 +608,36 @@ def test_from_the_editor_to_the_playground(editor):
     torch.testing.assert_close(x, here["x"], rtol=0, atol=1e-5)
 
 
+LONG = "1,1.1314159265,-0.123456789,0.123456,0.7654321,33.3333;0.333333333,-2.00001,1e-7,1,0.51234,0"  # numbers of many digits
+
+
+def test_the_law_of_an_address_of_many_digits_is_the_same_in_page_address_and_python(context, folder):
+    found = {}
+    for name, law in {
+        "editor": "null", "playground": "panels[0].run.density", "trainer": "run().density", "film": "film().density",
+    }.items():  # fmt: skip
+        for open_at in opened(context, folder, name):
+            page = open_at(f"#modes={LONG}")
+            state = page.evaluate("() => window.toylab().state().modes")
+            assert [list(one.values()) for one in state] == [[float(v) for v in m.split(",")] for m in LONG.split(";")]
+            if name == "editor":
+                found["python"] = density_of(page)
+            box = page.get_by_label("weight" if name == "editor" else "seed", exact=True)
+            box.fill("5")
+            box.press("Enter")
+            state[0]["weight"] = 5 if name == "editor" else 1
+            page.wait_for_function("() => /modes=5|seed=5/.test(location.hash)")
+            again = open_at("#" + page.url.split("#")[1])
+            assert again.evaluate("() => window.toylab().state().modes") == state
+            if name != "editor":
+                shown = f"() => {{ const d = window.toylab().{law}; return [d.weights, d.means, d.covariances]; }}"
+                found[name] = again.evaluate(shown)
+    weights, means, covariances = numbers(found.pop("python"))
+    assert len(found) == 3
+    for one in found.values():
+        assert one == [pytest.approx(weights, rel=1e-15, abs=0), means, covariances]  # they are divided by a sum of 1
+
+
 @pytest.mark.parametrize(("link", "page"), [("learn its score", "trainer"), ("film its diffusion", "film")])
 def test_from_the_editor_to_the_others(editor, link, page):
     editing = editor("#modes=1,0,0,1,0.5,0;2,3,0,0.5,0.5,0&sigma=0")

@@ -123,7 +123,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     which.set(chosen);
     const { x, y } = state.modes[chosen];
     which.say(Math.abs(x) > EXTENT[1] || Math.abs(y) > EXTENT[3] ? `mode ${letter(chosen)} lies outside what is shown, ±${EXTENT[1]}` : "");
-    for (const [name, box] of Object.entries(boxes)) box.set(rounded(state.modes[chosen][name]));
+    for (const [name, box] of Object.entries(boxes)) box.set(state.modes[chosen][name]);
     paint();
     describe();
   }
