@@ -331,13 +331,24 @@ def _hash(text: str) -> str:
 
 _START = """
 const LAWS = {laws};
-let shown = null;
+let shown = null, theme = ""; // the system's, unless a page around it has another
+const wear = () => {{
+  if (!theme) return;
+  const instrument = document.querySelector(".toylab-live");
+  for (const element of [document.documentElement, instrument]) element.dataset.theme = theme;
+}};
 const open = () => {{
   const address = location.hash; // before the last state is put away
   shown?.remove();
   const keep = (address) => history.replaceState(null, "", address);
   shown = {name}(document.querySelector("main"), LAWS, address, keep);
+  wear();
 }};
+window.addEventListener("message", ({{ data, source }}) => {{
+  if (source !== window.parent || (data !== "light" && data !== "dark")) return;
+  theme = data;
+  wear();
+}});
 window.addEventListener("hashchange", open);
 window.toylab = () => shown;
 open();
@@ -346,6 +357,10 @@ _PAGE_STYLE = """
 :root { color-scheme: light dark; }
 body { margin: 0; background: #ffffff; }
 @media (prefers-color-scheme: dark) { body { background: #16181b; } }
+:root[data-theme="light"] { color-scheme: light; }
+:root[data-theme="dark"] { color-scheme: dark; }
+:root[data-theme="light"] body { background: #ffffff; }
+:root[data-theme="dark"] body { background: #16181b; }
 h1 { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 """
 _PAGE = """<!doctype html>

@@ -608,7 +608,8 @@ def test_from_the_editor_to_the_playground(editor):
     torch.testing.assert_close(x, here["x"], rtol=0, atol=1e-5)
 
 
-LONG = "1,1.1314159265,-0.123456789,0.123456,0.7654321,33.3333;0.333333333,-2.00001,1e-7,1,0.51234,0"  # numbers of many digits
+# numbers of many digits
+LONG = "1,1.1314159265,-0.123456789,0.123456,0.7654321,33.3333;0.333333333,-2.00001,1e-7,1,0.51234,0"
 
 
 def test_the_law_of_an_address_of_many_digits_is_the_same_in_page_address_and_python(context, folder):
@@ -1069,3 +1070,60 @@ def test_the_numbers_in_the_questions_of_the_trainer(learning, name, at, least, 
     assert least <= found[0] <= most
     if name in ("learns", "sliced"):
         assert f"{found[1]:.2f}" in found[2] and most == pytest.approx(0.1 * found[1], abs=1e-3)
+
+
+STAND = {"playground": "step", "trainer": "step", "editor": None, "film": "to the start"}
+LOOK = "() => [...document.querySelectorAll('.toylab-live canvas')].map((canvas) => canvas.toDataURL())"
+
+
+@pytest.mark.parametrize("name", live.INSTRUMENTS)
+def test_pictures_that_stand_are_drawn_again_when_the_colours_change(context, folder, name):
+    """By the system's scheme and by the attribute that a notebook sets: each canvas, and back to what it was."""
+    for page in opened(context, folder, name):
+        page = page()
+        if name == "film":
+            page.wait_for_function("() => window.toylab().film().errors", timeout=60_000)
+        if STAND[name]:
+            page.get_by_role("button", name=STAND[name], exact=True).click()
+        page.wait_for_timeout(300)
+        light = page.evaluate(LOOK)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_timeout(100)
+        dark = page.evaluate(LOOK)
+        assert all(one != other for one, other in zip(light, dark, strict=True))
+        page.evaluate("() => { document.querySelector('.toylab-live').dataset.theme = 'light'; }")
+        page.wait_for_timeout(100)
+        assert page.evaluate(LOOK) == light
+        page.evaluate("() => { document.querySelector('.toylab-live').dataset.theme = 'dark'; }")
+        page.emulate_media(color_scheme="light")
+        page.wait_for_timeout(100)
+        assert page.evaluate(LOOK) == dark
+
+
+def test_a_frame_is_light_or_dark_with_the_page_around_it(context, folder, tmp_path):
+    """From the disk, where a frame may not look at its page: by the button of the site, else by the system."""
+    script = Path(__file__).parents[2] / "docs" / "_static" / "live_theme.js"
+    source = (folder / "editor.html").as_uri()
+    text = f'<script src="{script.as_uri()}"></script><body data-theme="auto"><iframe class="live" src="{source}">'
+    (tmp_path / "page.html").write_text(text)
+    page = context.new_page()
+    page.emulate_media(color_scheme="dark")
+    page.goto((tmp_path / "page.html").as_uri())
+    frame = page.frames[1]
+    ground = "(dark) => getComputedStyle(document.querySelector('.toylab-live')).backgroundColor === dark"
+    black, white = "rgb(22, 24, 27)", "rgb(255, 255, 255)"
+    for theme, colour in (("auto", black), ("light", white), ("dark", black), ("light", white)):
+        page.evaluate("(theme) => { document.body.dataset.theme = theme; }", theme)
+        frame.wait_for_function(ground, arg=colour)
+        body = "(colour) => getComputedStyle(document.body).backgroundColor === colour"
+        frame.wait_for_function(body, arg=colour)
+    frame.evaluate("() => { location.hash = '#sigma=1'; }")  # it is built anew
+    frame.wait_for_function("() => window.toylab().state().sigma === 1")
+    assert frame.evaluate(ground, white)
+    frame.evaluate("() => window.postMessage('dark', '*')")  # not from the page around it
+    page.evaluate("() => document.querySelector('iframe').contentWindow.postMessage('pink', '*')")
+    page.wait_for_timeout(100)
+    assert frame.evaluate(ground, white) and frame.evaluate("() => document.documentElement.dataset.theme") == "light"
+    page.evaluate("() => { document.body.dataset.theme = 'auto'; }")
+    frame.wait_for_function(ground, arg=black)
+    page.close()

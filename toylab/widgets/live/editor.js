@@ -7,7 +7,7 @@ import {
 } from "./own_law.js";
 import { CELLS_ACROSS, darkPoints } from "./picture_law.js";
 import { clamp, densityOn, gridPoints, letter, Plane, SHADE } from "./plane.js";
-import { coloursOf } from "./theme.js";
+import { coloursOf, watchColours } from "./theme.js";
 
 const LEVELS_OF_NOISE = [0, ...Array.from({ length: 71 }, (_, k) => Number((0.05 * 200 ** (k / 70)).toPrecision(3)))];
 const LEAST_NOISE = 0.05; // of points, which have no density of their own
@@ -283,6 +283,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   }
 
   const observer = new ResizeObserver(() => paint());
+  const unwatch = watchColours(page, paint);
   observer.observe(plane.canvas);
   show();
   if (asked.refused.length) say(`In the address ${asked.refused.join("; ")}. The rest is as asked.`);
@@ -291,6 +292,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     state: () => state,
     remove: () => {
       observer.disconnect();
+      unwatch();
       page.remove();
     },
   };

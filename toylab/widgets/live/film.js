@@ -10,7 +10,7 @@ import { errorAt, making, N_FRAMES, nearestDatum, newFilm, WAYS, weightsAt } fro
 import { GaussianMixture } from "./mixture.js";
 import { ownRule, withOwn } from "./own_law.js";
 import { densityOn, gridPoints, letter, Plane, SHADE } from "./plane.js";
-import { coloursOf } from "./theme.js";
+import { coloursOf, watchColours } from "./theme.js";
 
 const RATES_OF_FRAMES = [0.1, 0.2, 0.5, 1, 2]; // frames of the film per frame of the screen
 const FRAMES = Array.from({ length: N_FRAMES + 1 }, (_, k) => k);
@@ -203,6 +203,7 @@ export function film(root, given, address = "", onState = () => {}) {
   }
 
   const observer = new ResizeObserver(() => draw());
+  const unwatch = watchColours(page, draw);
   for (const canvas of [...panels.map(({ plane }) => plane.canvas), curve]) observer.observe(canvas);
   begin();
   if (asked.refused.length) said.textContent = `In the address ${asked.refused.join("; ")}. The rest is as asked.`;
@@ -214,6 +215,7 @@ export function film(root, given, address = "", onState = () => {}) {
       clockOfFilm.set(false);
       cancelAnimationFrame(request);
       observer.disconnect();
+      unwatch();
       page.remove();
     },
   };

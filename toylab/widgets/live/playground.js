@@ -14,7 +14,7 @@ import {
 import { pythonLines } from "./python_lines.js";
 import { Generator } from "./random.js";
 import { gaussianStart, startAt, uniformStart } from "./starts.js";
-import { coloursOf } from "./theme.js";
+import { coloursOf, watchColours } from "./theme.js";
 
 const SIGMAS = [0, ...Array.from({ length: 61 }, (_, k) => Number((0.05 * 100 ** (k / 60)).toPrecision(3)))];
 const TEMPERATURES = Array.from({ length: 21 }, (_, k) => k / 10);
@@ -279,6 +279,7 @@ export function playground(root, given, address = "", onState = () => {}) {
   }
 
   const observer = new ResizeObserver(() => draw());
+  const unwatch = watchColours(page, draw);
   for (const { plane, visited } of panels) {
     observer.observe(plane.canvas);
     observer.observe(visited.canvas);
@@ -293,6 +294,7 @@ export function playground(root, given, address = "", onState = () => {}) {
     remove: () => {
       time.set(false);
       observer.disconnect();
+      unwatch();
       page.remove();
     },
   };

@@ -6,7 +6,7 @@ import { drawCurves } from "./curves.js";
 import { GaussianMixture } from "./mixture.js";
 import { ownRule, withOwn } from "./own_law.js";
 import { densityOn, gridPoints, Plane, SHADE } from "./plane.js";
-import { coloursOf } from "./theme.js";
+import { coloursOf, watchColours } from "./theme.js";
 import { TRAINER_LESSONS } from "./trainer_lessons.js";
 import { measure, newTraining, OBJECTIVES, trainStep } from "./training_run.js";
 
@@ -168,6 +168,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
   }
 
   const observer = new ResizeObserver(() => draw());
+  const unwatch = watchColours(page, draw);
   for (const canvas of [field.canvas, error.canvas, curve]) observer.observe(canvas);
   start();
   if (asked.refused.length) say(`In the address ${asked.refused.join("; ")}. The rest is as asked.`);
@@ -178,6 +179,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
     remove: () => {
       time.set(false);
       observer.disconnect();
+      unwatch();
       page.remove();
     },
   };
