@@ -148,10 +148,14 @@ GRID_LAWS = {
 }
 
 
+def grid_laws(*names: str) -> dict[str, dict[str, Any]]:
+    """Laws of ``GRID_LAWS`` as numbers, 49 kB each: those named, else all; computed at the first call."""
+    return {name: _known_grid(name) for name in names or GRID_LAWS}
+
+
 @cache
-def grid_laws() -> dict[str, dict[str, Any]]:
-    """The laws of ``GRID_LAWS`` as numbers; each is computed in some tenths of a second, at the first call."""
-    return {name: grid_numbers_of(law) for name, law in GRID_LAWS.items()}
+def _known_grid(name: str) -> dict[str, Any]:
+    return grid_numbers_of(GRID_LAWS[name])
 
 
 def grid_numbers_of(law: GridLaw) -> dict[str, Any]:
