@@ -5,6 +5,7 @@ No server and no kernel: the pages are opened from the disk, with the network of
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -308,7 +309,10 @@ def test_a_state_survives_its_address(playground):
         ("start=1,2;x,y", "start is “1,2;x,y”"),
         ("start=" + ";".join(["1,1"] * 201), "up to 200 places"),
         ("b=langevin:0:1", "b is “langevin:0:1”"),
-        ("a=mala:0.1:0.5", "such as langevin:0.05:1; that of the others is 1"),
+        ("a=mala:0.1:0.5", "a temperature from 0 to 2, which is 1 but for langevin"),
+        ("start=1,2;x,y", "each from -1000 to 1000"),
+        ("modes=1,0,0,1,9,0", "two widths from 0.05 to 5"),
+        ("play=yes", "play is “yes”: give 1, or leave it out"),
     ],
 )
 def test_an_address_edited_by_hand(playground, address, said):
@@ -337,6 +341,44 @@ def test_numbers_are_read_as_meant_or_refused_beside_them(playground):
     box.fill("1")
     box.press("Enter")
     assert page.locator(f"#{box.get_attribute('aria-describedby')}").inner_text() == ""
+
+
+KEYS = {
+    "playground": "modes density sigma n seed speed start a b play",
+    "trainer": "modes density objective sigma nData width rate seed play",
+    "editor": "modes points sigma at",
+    "film": "modes density way nData n train seed speed frame play",
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_what_a_refusal_asks_for_is_accepted(context, folder, name):
+    """The examples that it gives, the ends of its ranges, and each of its names."""
+    for open_at in opened(context, folder, name):
+
+        def refused(address, open_at=open_at):
+            return open_at(f"#{address}").locator(".toylab-live > .message").inner_text()
+
+        sentences = refused("&".join(f"{key}=?" for key in KEYS[name].split()))
+        for key in KEYS[name].split():
+            wanted = sentences.split(f" {key} is “?”: give ")[1].split(" is “?”")[0]
+            if "such as" in wanted:
+                given = re.findall(r"such as (\S+?)[:,]? ", wanted)
+            elif "number from" in wanted:
+                given = re.search(r"from (\S+) to ([\d.]*\d)", wanted).groups()
+            else:
+                given = re.match(r"(?:one of )?(\w+(?:, \w+)*)[;,.]", wanted)[1].split(", ")
+            for one in given if key != "play" else given[:1]:
+                assert refused(f"{key}={one}") == "", (key, one)
+
+
+def test_chains_that_have_all_left_are_said_in_words(playground):
+    page = playground("#density=ring&n=50&speed=20&a=langevin:50:1&b=langevin:50:1")
+    page.get_by_role("button", name="play", exact=True).click()
+    page.wait_for_function("() => document.body.innerText.includes('all 50 chains have left for ever')")
+    page.get_by_role("button", name="pause", exact=True).click()
+    assert "NaN" not in page.locator(".toylab-live").inner_text()
+    assert all("NaN" not in one.get_attribute("aria-label") for one in page.locator("canvas").all())
 
 
 def test_chains_that_leave_are_told(playground):
@@ -581,7 +623,7 @@ def test_a_picture_becomes_a_density(editor, tmp_path):
         ("modes=" + ";".join(["1,0,0,1,1,0"] * 40), "give 1 to 12 modes"),
         ("modes=1,0,0,1", "give 1 to 12 modes"),
         ("points=" + ";".join(["1,1"] * 401), "up to 400 places"),
-        ("at=1,2;3,4", "up to 1 places"),
+        ("at=25,3", "at is “25,3”: give one place such as 1,-0.5, both from -20 to 20"),
         ("sigma=-1", "sigma is “-1”"),
     ],
 )

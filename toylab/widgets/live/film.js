@@ -1,5 +1,5 @@
 // The diffusion film: points that move through time under the exact score, that of a data set, and a learned one.
-import { number, oneOf, readAddress, whole, writeAddress } from "./address.js";
+import { number, oneOf, playing, readAddress, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
 import { drawCurves } from "./curves.js";
@@ -27,7 +27,7 @@ export function film(root, given, address = "", onState = () => {}) {
   const rules = {
     modes: ownRule, density: oneOf(Object.keys(laws)), way: oneOf(Object.keys(WAYS)), nData: whole(1, MOST_POINTS_DATA), n: whole(1, MOST_MOVING),
     train: whole(0, MOST_STEPS), seed: whole(0, LARGEST_FILM_SEED), speed: number(RATES_OF_FRAMES[0], RATES_OF_FRAMES.at(-1)),
-    frame: whole(0, N_FRAMES), play: oneOf(["", "1"]),
+    frame: whole(0, N_FRAMES), play: playing,
   };
   const asked = readAddress(address, rules), first = FILM_LESSONS.copies.state;
   let state = { play: "", ...first, density: Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0], ...own, ...asked.state };

@@ -30,7 +30,7 @@ export const modesRule = {
     return found.map((mode) => Object.fromEntries(names.map((name, k) => [name, mode[k]])));
   },
   write: (modes) => modes.map((m) => [m.weight, m.x, m.y, m.s1, m.s2, m.angle].join(",")).join(";"),
-  wanted: `1 to ${MOST_MODES} modes such as 1,0,0,1,0.5,30: a weight from 0.001, x, y, two widths from 0.05 to 5, an angle`,
+  wanted: `1 to ${MOST_MODES} modes such as 1,0,0,1,0.5,30: a weight from ${WEIGHTS[0]} to ${WEIGHTS[1]}, x and y from ${PLACES[0]} to ${PLACES[1]}, two widths from ${WIDTHS[0]} to ${WIDTHS[1]}, an angle from ${FULL_TURN[0]} to ${FULL_TURN[1]}`,
 };
 
 // the same rule where modes may be missing: with them the state has a law of its own

@@ -1,5 +1,5 @@
 // Training in the tab: a small network learns a score, beside the exact one and the exact Fisher divergence.
-import { number, oneOf, readAddress, whole, writeAddress } from "./address.js";
+import { number, oneOf, playing, readAddress, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
 import { drawCurves } from "./curves.js";
@@ -21,7 +21,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
   const { laws, modes, first: own } = withOwn(given, address);
   const rules = {
     modes: ownRule, density: oneOf(Object.keys(laws)), objective: oneOf(Object.keys(OBJECTIVES)), sigma: number(0.05, 2),
-    nData: whole(0, MOST_DATA), width: whole(1, 128), rate: number(...RATES), seed: whole(0, LARGEST), play: oneOf(["", "1"]),
+    nData: whole(0, MOST_DATA), width: whole(1, 128), rate: number(...RATES), seed: whole(0, LARGEST), play: playing,
   };
   const asked = readAddress(address, rules), first = TRAINER_LESSONS.learns.state;
   let state = { play: "", ...first, density: Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0], ...own, ...asked.state };
