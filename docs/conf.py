@@ -61,6 +61,7 @@ html_theme = "furo"
 html_title = "toylab"
 html_static_path = ["_static"]
 html_css_files = ["toylab.css"]
+html_js_files = ["live_theme.js"]
 html_copy_source = False
 html_show_copyright = False
 html_additional_pages = {"index": "redirect.html"}

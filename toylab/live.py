@@ -148,10 +148,14 @@ GRID_LAWS = {
 }
 
 
+def grid_laws(*names: str) -> dict[str, dict[str, Any]]:
+    """Laws of ``GRID_LAWS`` as numbers, 49 kB each: those named, else all; computed at the first call."""
+    return {name: _known_grid(name) for name in names or GRID_LAWS}
+
+
 @cache
-def grid_laws() -> dict[str, dict[str, Any]]:
-    """The laws of ``GRID_LAWS`` as numbers; each is computed in some tenths of a second, at the first call."""
-    return {name: grid_numbers_of(law) for name, law in GRID_LAWS.items()}
+def _known_grid(name: str) -> dict[str, Any]:
+    return grid_numbers_of(GRID_LAWS[name])
 
 
 def grid_numbers_of(law: GridLaw) -> dict[str, Any]:
@@ -331,9 +335,24 @@ def _hash(text: str) -> str:
 
 _START = """
 const LAWS = {laws};
+let theme = ""; // the system's, unless a page around it has another
+const wear = () => {{
+  if (!theme) return;
+  const instrument = document.querySelector(".toylab-live");
+  for (const element of [document.documentElement, instrument]) element.dataset.theme = theme;
+}};
 const keep = (address) => history.replaceState(null, "", address);
-const open = (address) => {name}(document.querySelector("main"), LAWS, address, keep);
+const open = (address) => {{
+  const made = {name}(document.querySelector("main"), LAWS, address, keep);
+  wear();
+  return made;
+}};
 let shown = open(location.hash);
+window.addEventListener("message", ({{ data, source }}) => {{
+  if (source !== window.parent || (data !== "light" && data !== "dark")) return;
+  theme = data;
+  wear();
+}});
 window.addEventListener("hashchange", (event) => {{
   shown.remove(); // which keeps its last state, in the place of the address that was asked for
   const {{ hash }} = new URL(event.newURL);
@@ -346,6 +365,10 @@ _PAGE_STYLE = """
 :root { color-scheme: light dark; }
 body { margin: 0; background: #ffffff; }
 @media (prefers-color-scheme: dark) { body { background: #16181b; } }
+:root[data-theme="light"] { color-scheme: light; }
+:root[data-theme="dark"] { color-scheme: dark; }
+:root[data-theme="light"] body { background: #ffffff; }
+:root[data-theme="dark"] body { background: #16181b; }
 h1 { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 """
 _PAGE = """<!doctype html>

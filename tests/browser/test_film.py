@@ -190,6 +190,23 @@ def test_scrubbed_played_and_by_keyboard_alone(film):
     assert page.evaluate("() => window.toylab().state().frame") == 0
 
 
+@pytest.mark.parametrize("by", ["a click", "a key"])
+def test_scrubbed_while_it_plays(film, by):
+    """It goes to that frame, and stands there."""
+    page = made(film(f"#{TWO}&speed=0.1&play=1"))
+    page.wait_for_function("() => window.toylab().state().frame >= 1")
+    time = page.get_by_label("time t")
+    if by == "a key":
+        time.press("End")
+    else:
+        box = time.bounding_box()
+        page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
+    page.get_by_role("button", name="play", exact=True).wait_for()
+    frame = page.evaluate("() => window.toylab().state().frame")
+    assert frame == 100 if by == "a key" else 80 <= frame <= 86  # the thumb has a width
+    assert int(time.input_value()) == frame and f"frame={frame}" in page.url and "play=1" not in page.url
+
+
 def test_it_plays_while_it_is_made(film):
     """What is not there yet is waited for, and said; no frame is shown before all its points are there."""
     page = film("#density=ring&nData=20&n=300&train=300&seed=0&frame=0&speed=2&play=1")

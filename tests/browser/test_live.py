@@ -5,6 +5,7 @@ No server and no kernel: the pages are opened from the disk, with the network of
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from tests.browser.live_pages import RUN, address_of, calls, contrast, numbers, 
 from tests.browser.pages import CONTRAST
 from toylab import live
 from toylab.densities import GaussianMixture, isotropic, ring
-from toylab.densities.quadrature import expectation
+from toylab.densities.quadrature import fisher_information
+from toylab.metrics import fisher_divergence
 from toylab.networks import ScoreMLP
 from toylab.objectives import Denoising, Sliced
 from toylab.score import value_and_jvp
@@ -307,7 +309,10 @@ def test_a_state_survives_its_address(playground):
         ("start=1,2;x,y", "start is “1,2;x,y”"),
         ("start=" + ";".join(["1,1"] * 201), "up to 200 places"),
         ("b=langevin:0:1", "b is “langevin:0:1”"),
-        ("a=mala:0.1:0.5", "such as langevin:0.05:1; that of the others is 1"),
+        ("a=mala:0.1:0.5", "a temperature from 0 to 2, which is 1 but for langevin"),
+        ("start=1,2;x,y", "each from -1000 to 1000"),
+        ("modes=1,0,0,1,9,0", "two widths from 0.05 to 5"),
+        ("play=yes", "play is “yes”: give 1, or leave it out"),
     ],
 )
 def test_an_address_edited_by_hand(playground, address, said):
@@ -336,6 +341,44 @@ def test_numbers_are_read_as_meant_or_refused_beside_them(playground):
     box.fill("1")
     box.press("Enter")
     assert page.locator(f"#{box.get_attribute('aria-describedby')}").inner_text() == ""
+
+
+KEYS = {
+    "playground": "modes density sigma n seed speed start a b play",
+    "trainer": "modes density objective sigma nData width rate seed play",
+    "editor": "modes points sigma at",
+    "film": "modes density way nData n train seed speed frame play",
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_what_a_refusal_asks_for_is_accepted(context, folder, name):
+    """The examples that it gives, the ends of its ranges, and each of its names."""
+    for open_at in opened(context, folder, name):
+
+        def refused(address, open_at=open_at):
+            return open_at(f"#{address}").locator(".toylab-live > .message").inner_text()
+
+        sentences = refused("&".join(f"{key}=?" for key in KEYS[name].split()))
+        for key in KEYS[name].split():
+            wanted = sentences.split(f" {key} is “?”: give ")[1].split(" is “?”")[0]
+            if "such as" in wanted:
+                given = re.findall(r"such as (\S+?)[:,]? ", wanted)
+            elif "number from" in wanted:
+                given = re.search(r"from (\S+) to ([\d.]*\d)", wanted).groups()
+            else:
+                given = re.match(r"(?:one of )?(\w+(?:, \w+)*)[;,.]", wanted)[1].split(", ")
+            for one in given if key != "play" else given[:1]:
+                assert refused(f"{key}={one}") == "", (key, one)
+
+
+def test_chains_that_have_all_left_are_said_in_words(playground):
+    page = playground("#density=ring&n=50&speed=20&a=langevin:50:1&b=langevin:50:1")
+    page.get_by_role("button", name="play", exact=True).click()
+    page.wait_for_function("() => document.body.innerText.includes('all 50 chains have left for ever')")
+    page.get_by_role("button", name="pause", exact=True).click()
+    assert "NaN" not in page.locator(".toylab-live").inner_text()
+    assert all("NaN" not in one.get_attribute("aria-label") for one in page.locator("canvas").all())
 
 
 def test_chains_that_leave_are_told(playground):
@@ -580,7 +623,7 @@ def test_a_picture_becomes_a_density(editor, tmp_path):
         ("modes=" + ";".join(["1,0,0,1,1,0"] * 40), "give 1 to 12 modes"),
         ("modes=1,0,0,1", "give 1 to 12 modes"),
         ("points=" + ";".join(["1,1"] * 401), "up to 400 places"),
-        ("at=1,2;3,4", "up to 1 places"),
+        ("at=25,3", "at is “25,3”: give one place such as 1,-0.5, both from -20 to 20"),
         ("sigma=-1", "sigma is “-1”"),
     ],
 )
@@ -607,6 +650,37 @@ def test_from_the_editor_to_the_playground(editor):
     torch.testing.assert_close(x, here["x"], rtol=0, atol=1e-5)
 
 
+# numbers of many digits
+LONG = "1,1.1314159265,-0.123456789,0.123456,0.7654321,33.3333;0.333333333,-2.00001,1e-7,1,0.51234,0"
+
+
+def test_the_law_of_an_address_of_many_digits_is_the_same_in_page_address_and_python(context, folder):
+    found = {}
+    for name, law in {
+        "editor": "null", "playground": "panels[0].run.density", "trainer": "run().density", "film": "film().density",
+    }.items():  # fmt: skip
+        for open_at in opened(context, folder, name):
+            page = open_at(f"#modes={LONG}")
+            state = page.evaluate("() => window.toylab().state().modes")
+            assert [list(one.values()) for one in state] == [[float(v) for v in m.split(",")] for m in LONG.split(";")]
+            if name == "editor":
+                found["python"] = density_of(page)
+            box = page.get_by_label("weight" if name == "editor" else "seed", exact=True)
+            box.fill("5")
+            box.press("Enter")
+            state[0]["weight"] = 5 if name == "editor" else 1
+            page.wait_for_function("() => /modes=5|seed=5/.test(location.hash)")
+            again = open_at("#" + page.url.split("#")[1])
+            assert again.evaluate("() => window.toylab().state().modes") == state
+            if name != "editor":
+                shown = f"() => {{ const d = window.toylab().{law}; return [d.weights, d.means, d.covariances]; }}"
+                found[name] = again.evaluate(shown)
+    weights, means, covariances = numbers(found.pop("python"))
+    assert len(found) == 3
+    for one in found.values():
+        assert one == [pytest.approx(weights, rel=1e-15, abs=0), means, covariances]  # they are divided by a sum of 1
+
+
 @pytest.mark.parametrize(("link", "page"), [("learn its score", "trainer"), ("film its diffusion", "film")])
 def test_from_the_editor_to_the_others(editor, link, page):
     editing = editor("#modes=1,0,0,1,0.5,0;2,3,0,0.5,0.5,0&sigma=0")
@@ -631,7 +705,7 @@ def test_from_the_editor_to_the_others(editor, link, page):
 def learning(context):
     """Calls JavaScript in which the modules of the training are known."""
     names = "GaussianMixture, Generator, ScoreMLP, Adam, denoising, sliced, newTraining, trainStep, measure"
-    names += ", TRAINER_LESSONS, BATCH"
+    names += ", TRAINER_LESSONS, BATCH, nodesOf"
     yield from calls(context, "trainer", names)
 
 
@@ -693,26 +767,68 @@ def test_steps_of_training_are_those_of_torch(learning, name, objective):
         )
 
 
-@pytest.mark.parametrize(("name", "sigma"), [("denoising", 0.5), ("denoising", 0.05), ("sliced", 0.5)])
-def test_the_constant_and_the_divergence_are_exact(learning, name, sigma):
-    """Of the law and of the first network, against this library's quadrature."""
-    found = learning(
-        """([objective, sigma, [weights, means, covariances]]) => {
-            const density = new GaussianMixture(weights, means, covariances), extent = [-4, 4, -4, 4];
-            const settings = { density, objective, sigma, extent, nData: 0, width: 16, batchSize: 8, learningRate: 1 };
-            const run = newTraining({ ...settings, seed: 4 });
-            return [run.offset, measure(run), run.mass.reduce((sum, one) => sum + one)];
-        }""",
-        [name, sigma, numbers(live.LAWS["two_near_modes"].density)],
-    )
-    p, objective = live.LAWS["two_near_modes"].density, Denoising(sigma) if name == "denoising" else Sliced()
+def mixture(*modes):
+    """Of modes (weight, x, y, width along the angle in degrees, width across, angle), as in an address."""
+    turns = [np.radians(mode[5]) for mode in modes]
+    R = [np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) for a in turns]
+    C = [r @ np.diag([mode[3] ** 2, mode[4] ** 2]) @ r.T for r, mode in zip(R, modes, strict=True)]
+    weights = np.array([mode[0] for mode in modes]) / sum(mode[0] for mode in modes)
+    return GaussianMixture(weights.tolist(), [list(mode[1:3]) for mode in modes], np.stack(C).tolist())
+
+
+MIXTURES = {
+    "as in the first lesson": live.LAWS["two_near_modes"].density,
+    "narrow, and partly out of sight": mixture((1, 6, 6, 1.5, 0.1, 30)),
+    "narrow and far apart": mixture((1, -1.5, -1.5, 0.1, 0.1, 0), (3, 1.5, 1.5, 0.2, 0.1, -70)),
+    "narrow in a wide one": mixture((1, 0, 0, 1.2, 1.2, 0), (0.05, 1, 0, 0.2, 0.2, 0)),
+    "a cross": mixture((1, 0, 0, 1.5, 0.15, 10), (1, 0, 0, 1.5, 0.15, 80)),
+    "three that overlap": mixture((1, 0, 0, 1, 0.3, 30), (1, 1, 0, 0.3, 1, 20), (0.3, -1, 1, 0.5, 0.5, 0)),
+    "twenty-five": live.LAWS["grid"].density,
+}
+TRAINED = """([objective, sigma, mixture, steps]) => {
+    const density = new GaussianMixture(...mixture);
+    const settings = { density, objective, sigma, nData: 0, width: 16, batchSize: 64, learningRate: 0.01 };
+    const run = newTraining({ ...settings, seed: 4 });
+    for (let k = 0; k < steps; k++) trainStep(run);
+    return { offset: run.offset, divergence: measure(run), weights: run.network.parameters.map((w) => [...w]) };
+}"""
+
+
+@pytest.mark.parametrize(("objective", "steps"), [(Denoising(0.05), 0), (Sliced(), 200)], ids=["first", "trained"])
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.filterwarnings("ignore:a quadrature over")  # it says how long a busy machine takes
+def test_the_constant_and_the_divergence_are_exact(learning, name, objective, steps):
+    """Of the first network and of a trained one, against this library's quadrature: to 1e-3 of a score of zero's."""
+    p, kind = MIXTURES[name].to(torch.float64), type(objective).__name__.lower()
+    level = getattr(objective, "sigma", 0.0)
+    found = learning(TRAINED, [kind, level, numbers(p), steps])
     network = ScoreMLP(16, generator=torch.Generator().manual_seed(4)).double()
-    level = sigma if name == "denoising" else 0.0
     with torch.no_grad():
-        exact = 0.5 * expectation(lambda x: (network(x) - p.score(x, level)).square().sum(-1), p, level)
-    assert found[0] == pytest.approx(objective.offset(p), rel=1e-3, abs=1e-3)
-    assert found[1] == pytest.approx(float(exact), rel=1e-2)  # beyond the square lies 0.0003 of the noised law
-    assert found[2] == pytest.approx(1, abs=1e-3)
+        for one, other in zip(network.parameters(), found["weights"], strict=True):
+            one.copy_(torch.tensor(other, dtype=torch.float64).view_as(one))
+    zero = 0.5 * fisher_information(p, level)
+    assert found["offset"] == pytest.approx(objective.offset(p), abs=1e-3 * zero)
+    assert found["divergence"] == pytest.approx(fisher_divergence(network, p, level), abs=1e-3 * zero)
+
+
+@pytest.mark.parametrize(
+    ("modes", "exact"),
+    [
+        ([(1, 20, 20, 5, 0.05, 30)], 0.5 * (1 / 0.05**2 + 1 / 5**2)),
+        ([(1, -5, -5, 0.05, 0.05, 0), (1, 5, 5, 0.05, 0.05, 0)], 1 / 0.05**2),
+        ([(1000, -20, 20, 0.05, 0.05, 0), (0.001, 20, -20, 5, 5, 0)], 1 / 0.05**2),
+        (
+            [(1, 15 * (k % 3) - 15, 10 * (k // 3) - 15, 0.3, 0.05, 29 * k) for k in range(12)],
+            0.5 / 0.3**2 + 0.5 / 0.05**2,
+        ),
+    ],
+)
+def test_the_divergence_of_a_score_of_zero_at_the_ends_of_what_an_address_may_say(learning, modes, exact):
+    """Modes that share no place: 1/2 E|s*|^2 is the mean of theirs, half the trace of the inverse covariance."""
+    found = learning(
+        "([mixture]) => 0.5 * nodesOf(new GaussianMixture(...mixture)).information", [numbers(mixture(*modes))]
+    )
+    assert found == pytest.approx(exact, rel=1e-4)
 
 
 def divergence(page):
@@ -986,9 +1102,9 @@ def test_the_numbers_in_the_questions_of_the_trainer(learning, name, at, least, 
     """J after so many steps, and that of a score of zero."""
     found = learning(
         """([name, laws, at]) => {
-            const { state } = TRAINER_LESSONS[name], { weights, means, covariances, extent } = laws[state.density];
+            const { state } = TRAINER_LESSONS[name], { weights, means, covariances } = laws[state.density];
             const density = new GaussianMixture(weights, means, covariances);
-            const run = newTraining({ ...state, density, batchSize: BATCH, learningRate: state.rate, extent });
+            const run = newTraining({ ...state, density, batchSize: BATCH, learningRate: state.rate });
             for (let k = 0; k < at; k++) trainStep(run);
             return [measure(run), 0.5 * run.information, TRAINER_LESSONS[name].question];
         }""",
@@ -997,3 +1113,60 @@ def test_the_numbers_in_the_questions_of_the_trainer(learning, name, at, least, 
     assert least <= found[0] <= most
     if name in ("learns", "sliced"):
         assert f"{found[1]:.2f}" in found[2] and most == pytest.approx(0.1 * found[1], abs=1e-3)
+
+
+STAND = {"playground": "step", "trainer": "step", "editor": None, "film": "to the start"}
+LOOK = "() => [...document.querySelectorAll('.toylab-live canvas')].map((canvas) => canvas.toDataURL())"
+
+
+@pytest.mark.parametrize("name", live.INSTRUMENTS)
+def test_pictures_that_stand_are_drawn_again_when_the_colours_change(context, folder, name):
+    """By the system's scheme and by the attribute that a notebook sets: each canvas, and back to what it was."""
+    for page in opened(context, folder, name):
+        page = page()
+        if name == "film":
+            page.wait_for_function("() => window.toylab().film().errors", timeout=60_000)
+        if STAND[name]:
+            page.get_by_role("button", name=STAND[name], exact=True).click()
+        page.wait_for_timeout(300)
+        light = page.evaluate(LOOK)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_timeout(100)
+        dark = page.evaluate(LOOK)
+        assert all(one != other for one, other in zip(light, dark, strict=True))
+        page.evaluate("() => { document.querySelector('.toylab-live').dataset.theme = 'light'; }")
+        page.wait_for_timeout(100)
+        assert page.evaluate(LOOK) == light
+        page.evaluate("() => { document.querySelector('.toylab-live').dataset.theme = 'dark'; }")
+        page.emulate_media(color_scheme="light")
+        page.wait_for_timeout(100)
+        assert page.evaluate(LOOK) == dark
+
+
+def test_a_frame_is_light_or_dark_with_the_page_around_it(context, folder, tmp_path):
+    """From the disk, where a frame may not look at its page: by the button of the site, else by the system."""
+    script = Path(__file__).parents[2] / "docs" / "_static" / "live_theme.js"
+    source = (folder / "editor.html").as_uri()
+    text = f'<script src="{script.as_uri()}"></script><body data-theme="auto"><iframe class="live" src="{source}">'
+    (tmp_path / "page.html").write_text(text)
+    page = context.new_page()
+    page.emulate_media(color_scheme="dark")
+    page.goto((tmp_path / "page.html").as_uri())
+    frame = page.frames[1]
+    ground = "(dark) => getComputedStyle(document.querySelector('.toylab-live')).backgroundColor === dark"
+    black, white = "rgb(22, 24, 27)", "rgb(255, 255, 255)"
+    for theme, colour in (("auto", black), ("light", white), ("dark", black), ("light", white)):
+        page.evaluate("(theme) => { document.body.dataset.theme = theme; }", theme)
+        frame.wait_for_function(ground, arg=colour)
+        body = "(colour) => getComputedStyle(document.body).backgroundColor === colour"
+        frame.wait_for_function(body, arg=colour)
+    frame.evaluate("() => { location.hash = '#sigma=1'; }")  # it is built anew
+    frame.wait_for_function("() => window.toylab().state().sigma === 1")
+    assert frame.evaluate(ground, white)
+    frame.evaluate("() => window.postMessage('dark', '*')")  # not from the page around it
+    page.evaluate("() => document.querySelector('iframe').contentWindow.postMessage('pink', '*')")
+    page.wait_for_timeout(100)
+    assert frame.evaluate(ground, white) and frame.evaluate("() => document.documentElement.dataset.theme") == "light"
+    page.evaluate("() => { document.body.dataset.theme = 'auto'; }")
+    frame.wait_for_function(ground, arg=black)
+    page.close()

@@ -1,5 +1,7 @@
 """The instruments of the live lab as widgets; what they do is tested in a browser."""
 
+import json
+
 import pytest
 import torch
 
@@ -38,6 +40,13 @@ def test_laws_on_a_grid_are_for_the_playground_alone():
     for make in (live_trainer, live_film):
         with pytest.raises(TypeError, match="'bent' is a GridLaw: the instruments compute in the browser"):
             make({"bent": law})
+
+
+def test_a_law_on_a_grid_comes_where_the_address_asks_for_it():
+    widget = live_playground(address="#n=200&density=banana&seed=3")
+    assert widget.laws == {**live.laws(), **live.grid_laws("banana")}
+    assert len(json.dumps(widget.laws["banana"])) == pytest.approx(49_000, rel=0.02)  # as its docstring says
+    assert live_playground({"mine": two_modes()}, address="#density=banana").laws.keys() == {"mine"}
 
 
 def test_what_the_browser_does_not_know_is_refused():

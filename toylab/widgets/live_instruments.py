@@ -5,6 +5,7 @@ They compute in the browser: no kernel is asked while they move.
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qs
 
 import anywidget
 import traitlets
@@ -70,10 +71,15 @@ def live_playground(densities: Laws | None = None, *, address: str = "") -> anyw
     """Two samplers side by side in the browser; see ``langevin_playground`` for samplers of your own.
 
     Args:
-        densities: Gaussian mixtures by name, and other laws as a ``live.GridLaw``; None takes those of ``live.LAWS``.
+        densities: Gaussian mixtures by name, and other laws as a ``live.GridLaw``; None takes those of ``live.LAWS``, and
+            that of ``live.GRID_LAWS`` which the address names: each has 49 kB, so that not all of them come along.
         address: what is set at first, as in the address of the page, such as "#seed=3&a=mala:0.1:1".
     """
-    return _Playground(laws=_laws(densities, _any_numbers), address=_address(address))
+    asked = _address(address)
+    laws = _laws(densities, _any_numbers)
+    if densities is None and (named := _grids_of(asked)):
+        laws |= live.grid_laws(*named)
+    return _Playground(laws=laws, address=asked)
 
 
 def live_trainer(densities: Mixtures | None = None, *, address: str = "") -> anywidget.AnyWidget:
@@ -103,6 +109,11 @@ def live_editor(*, address: str = "") -> anywidget.AnyWidget:
         address: what is set at first, as in the address of the page, such as "#modes=1,0,0,2,0.5,30&sigma=0.5".
     """
     return _Editor(laws={}, address=_address(address))
+
+
+def _grids_of(address: str) -> list[str]:
+    """The laws on a grid that an address names."""
+    return [name for name in parse_qs(address.removeprefix("#")).get("density", []) if name in live.GRID_LAWS]
 
 
 def _mixture_numbers(name: str, density: GaussianMixture) -> dict[str, Any]:

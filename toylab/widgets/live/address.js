@@ -51,6 +51,9 @@ export const oneOf = (names) => ({
   read: (text) => (names.includes(text) ? text : undefined), write: String, wanted: `one of ${names.join(", ")}`,
 });
 
+// whether it plays from the start
+export const playing = { ...oneOf(["", "1"]), wanted: "1, or leave it out" };
+
 // places on the plane, "x,y;x,y"; "" is none
 export const places = (most, size) => ({
   read: (text) => {
@@ -58,5 +61,5 @@ export const places = (most, size) => ({
     return found.length <= most && found.every((pair) => pair.length === 2 && !pair.includes(undefined)) ? found : undefined;
   },
   write: (list) => list.map((pair) => pair.join(",")).join(";"),
-  wanted: `up to ${most} places such as 1,2;-1,0.5`,
+  wanted: most === 1 ? `one place such as 1,-0.5, both from ${-size} to ${size}` : `up to ${most} places such as 1,2;-1,0.5, each from ${-size} to ${size}`,
 });

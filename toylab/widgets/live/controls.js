@@ -38,16 +38,17 @@ export function slider(label, values, value, onChange, show = String) {
     shown.textContent = show(now);
     control.setAttribute("aria-valuetext", show(now));
   };
-  let waiting = false;
+  let asked = null; // what is set in the meantime, as by a film that plays, does not count
   control.addEventListener("input", () => {
-    const now = values[control.value];
-    shown.textContent = show(now);
-    control.setAttribute("aria-valuetext", show(now));
-    if (waiting) return;
-    waiting = true;
+    const isFirst = asked === null;
+    asked = values[control.value];
+    shown.textContent = show(asked);
+    control.setAttribute("aria-valuetext", show(asked));
+    if (!isFirst) return;
     requestAnimationFrame(() => {
-      waiting = false;
-      onChange(values[control.value]);
+      const now = asked;
+      asked = null;
+      onChange(now);
     });
   });
   made.set(value);

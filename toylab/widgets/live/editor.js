@@ -9,7 +9,7 @@ import {
 } from "./own_law.js";
 import { CELLS_ACROSS, darkPoints } from "./picture_law.js";
 import { clamp, densityOn, gridPoints, letter, Plane, SHADE } from "./plane.js";
-import { coloursOf } from "./theme.js";
+import { coloursOf, watchColours } from "./theme.js";
 
 const LEVELS_OF_NOISE = [0, ...Array.from({ length: 71 }, (_, k) => Number((0.05 * 200 ** (k / 70)).toPrecision(3)))];
 const LEAST_NOISE = 0.05; // of points, which have no density of their own
@@ -123,7 +123,9 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     sigma.say(modeRow.hidden && state.sigma < LEAST_NOISE ? `points have no density of their own: shown at σ = ${LEAST_NOISE}` : "");
     which.control.replaceChildren(...state.modes.map((_, k) => make("option", { value: k }, letter(k))));
     which.set(chosen);
-    for (const [name, box] of Object.entries(boxes)) box.set(rounded(state.modes[chosen][name]));
+    const { x, y } = state.modes[chosen];
+    which.say(Math.abs(x) > EXTENT[1] || Math.abs(y) > EXTENT[3] ? `mode ${letter(chosen)} lies outside what is shown, ±${EXTENT[1]}` : "");
+    for (const [name, box] of Object.entries(boxes)) box.set(state.modes[chosen][name]);
     paint();
     describe();
   }
@@ -297,6 +299,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   }
 
   const observer = new ResizeObserver(() => paint());
+  const unwatch = watchColours(page, paint);
   observer.observe(plane.canvas);
   show();
   if (asked.refused.length) say(`In the address ${asked.refused.join("; ")}. The rest is as asked.`);
@@ -306,6 +309,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     remove: () => {
       kept.close();
       observer.disconnect();
+      unwatch();
       page.remove();
     },
   };

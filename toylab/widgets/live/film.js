@@ -1,5 +1,5 @@
 // The diffusion film: points that move through time under the exact score, that of a data set, and a learned one.
-import { number, oneOf, readAddress, whole, writeAddress } from "./address.js";
+import { number, oneOf, playing, readAddress, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider, stateOf } from "./controls.js";
 import { drawCurves } from "./curves.js";
@@ -11,7 +11,7 @@ import { keeper } from "./keep.js";
 import { GaussianMixture } from "./mixture.js";
 import { ownRule, withOwn } from "./own_law.js";
 import { densityOn, gridPoints, letter, Plane, SHADE } from "./plane.js";
-import { coloursOf } from "./theme.js";
+import { coloursOf, watchColours } from "./theme.js";
 
 const RATES_OF_FRAMES = [0.1, 0.2, 0.5, 1, 2]; // frames of the film per frame of the screen
 const FRAMES = Array.from({ length: N_FRAMES + 1 }, (_, k) => k);
@@ -30,7 +30,7 @@ export function film(root, given, address = "", onState = () => {}) {
     lesson: oneOf(Object.keys(lesson.known)), modes: ownRule,
     density: oneOf(Object.keys(laws)), way: oneOf(Object.keys(WAYS)), nData: whole(1, MOST_POINTS_DATA), n: whole(1, MOST_MOVING),
     train: whole(0, MOST_STEPS), seed: whole(0, LARGEST_FILM_SEED), speed: number(RATES_OF_FRAMES[0], RATES_OF_FRAMES.at(-1)),
-    frame: whole(0, N_FRAMES), play: oneOf(["", "1"]),
+    frame: whole(0, N_FRAMES), play: playing,
   };
   const asked = readAddress(address, rules), first = FILM_LESSONS.copies.state;
   const density = Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0];
@@ -204,6 +204,7 @@ export function film(root, given, address = "", onState = () => {}) {
   }
 
   const observer = new ResizeObserver(() => draw());
+  const unwatch = watchColours(page, draw);
   for (const canvas of [...panels.map(({ plane }) => plane.canvas), curve]) observer.observe(canvas);
   begin();
   if (asked.refused.length) said.textContent = `In the address ${asked.refused.join("; ")}. The rest is as asked.`;
@@ -216,6 +217,7 @@ export function film(root, given, address = "", onState = () => {}) {
       kept.close();
       cancelAnimationFrame(request);
       observer.disconnect();
+      unwatch();
       page.remove();
     },
   };

@@ -7,10 +7,12 @@ export const EXTENT = [-6, 6, -6, 6];
 export const WIDTHS = [0.05, 5], WEIGHTS = [0.001, 1000], PLACES = [-20, 20];
 const FULL_TURN = [-360, 360];
 
+const digits = (v) => Number(v.toPrecision(12)); // 0.01 and not 0.010000000000000002, where it is written and where it is used
+
 // covariance [xx, xy, yy] of a mode with standard deviations s1 along the angle (in degrees) and s2 across it
 export function covarianceOf({ s1, s2, angle }) {
   const c = Math.cos((angle * Math.PI) / 180), s = Math.sin((angle * Math.PI) / 180), u = s1 * s1, v = s2 * s2;
-  return [u * c * c + v * s * s, (u - v) * c * s, u * s * s + v * c * c];
+  return [u * c * c + v * s * s, (u - v) * c * s, u * s * s + v * c * c].map(digits);
 }
 
 // law: {modes: [{weight, x, y, s1, s2, angle}], points: [[x, y]], weights of the points}; points where there are any
@@ -27,8 +29,8 @@ export const modesRule = {
     if (found.length > MOST_MODES || found.some((mode) => mode.length !== 6 || mode.includes(undefined))) return undefined;
     return found.map((mode) => Object.fromEntries(names.map((name, k) => [name, mode[k]])));
   },
-  write: (modes) => modes.map((m) => [m.weight, m.x, m.y, m.s1, m.s2, m.angle].map(rounded).join(",")).join(";"),
-  wanted: `1 to ${MOST_MODES} modes such as 1,0,0,1,0.5,30: a weight from 0.001, x, y, two widths from 0.05 to 5, an angle`,
+  write: (modes) => modes.map((m) => [m.weight, m.x, m.y, m.s1, m.s2, m.angle].join(",")).join(";"),
+  wanted: `1 to ${MOST_MODES} modes such as 1,0,0,1,0.5,30: a weight from ${WEIGHTS[0]} to ${WEIGHTS[1]}, x and y from ${PLACES[0]} to ${PLACES[1]}, two widths from ${WIDTHS[0]} to ${WIDTHS[1]}, an angle from ${FULL_TURN[0]} to ${FULL_TURN[1]}`,
 };
 
 // the same rule where modes may be missing: with them the state has a law of its own
@@ -48,10 +50,9 @@ export function withOwn(laws, address) {
 
 export const rounded = (v) => Number(v.toFixed(3));
 
-// the line of Python that makes the law, and what it imports
+// the line of Python that makes the law, of the very same numbers
 export function pythonOf(law) {
-  const list = (values) => `[${values.join(", ")}]`, p = mixtureOf(law), digits = (v) => Number(v.toPrecision(9));
-  const w = list(p.weights.map(digits)), means = list(p.means.map((m) => list(m.map(rounded))));
+  const list = (values) => `[${values.join(", ")}]`, p = mixtureOf(law), w = list(p.weights), means = list(p.means.map(list));
   if (law.points.length) return law.weights ? `Points(${means}, ${w})` : `Points(${means})`;
-  return `GaussianMixture(${w}, ${means}, ${list(p.covariances.map(([a, b, c]) => `[[${digits(a)}, ${digits(b)}], [${digits(b)}, ${digits(c)}]]`))})`;
+  return `GaussianMixture(${w}, ${means}, ${list(p.covariances.map(([a, b, c]) => `[[${a}, ${b}], [${b}, ${c}]]`))})`;
 }

@@ -1,5 +1,5 @@
 // The sampler playground: two samplers on one density, from the same start, on the same random numbers.
-import { number, oneOf, places, readAddress, readNumber, whole, writeAddress } from "./address.js";
+import { number, oneOf, places, playing, readAddress, readNumber, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider, stateOf } from "./controls.js";
 import { densityOf, noteOf } from "./densities.js";
@@ -16,7 +16,7 @@ import {
 import { pythonLines } from "./python_lines.js";
 import { Generator } from "./random.js";
 import { gaussianStart, startAt, uniformStart } from "./starts.js";
-import { coloursOf } from "./theme.js";
+import { coloursOf, watchColours } from "./theme.js";
 
 const SIGMAS = [0, ...Array.from({ length: 61 }, (_, k) => Number((0.05 * 100 ** (k / 60)).toPrecision(3)))];
 const TEMPERATURES = Array.from({ length: 21 }, (_, k) => k / 10);
@@ -38,7 +38,8 @@ const setting = {
   },
   write: ({ sampler, stepSize, nTimes, temperature }) =>
     `${sampler}:${SAMPLERS[sampler].fromNoise ? nTimes : stepSize}:${temperature}`,
-  wanted: "a sampler, its step size (or number of steps) and a temperature, such as langevin:0.05:1; that of the others is 1",
+  wanted: `a sampler, its step size (or number of steps) and a temperature, such as langevin:0.05:1, of ${
+    Object.keys(SAMPLERS).join(", ")}, a step from ${STEP_SIZES[0]} to ${STEP_SIZES[1]} (or ${TIMES[0]} to ${TIMES[1]} steps), a temperature from 0 to 2, which is 1 but for langevin`,
 };
 
 // root: where it is shown; laws: {name: {title, weights, means, covariances, extent}}; address: the state to begin with
@@ -49,7 +50,7 @@ export function playground(root, given, address = "", onState = () => {}) {
     lesson: oneOf(Object.keys(lesson.known)), modes: ownRule,
     density: oneOf(Object.keys(laws)), sigma: number(0, 5), n: whole(1, MOST_CHAINS), seed: whole(0, LARGEST_SEED),
     speed: number(SPEEDS[0], SPEEDS.at(-1)), start: places(MOST_PLACES, 1000), a: setting, b: setting,
-    play: oneOf(["", "1"]),
+    play: playing,
   };
   const first = Object.values(LESSONS).find(({ state }) => Object.hasOwn(laws, state.density))?.state
     ?? { ...LESSONS.wide.state, density: Object.keys(laws)[0] };
@@ -250,7 +251,7 @@ export function playground(root, given, address = "", onState = () => {}) {
     const expected = nCounted(run) * run.n * cell * panel.exact.most; // where p is largest: the same scale as the ground
     visits.shade(visited(run).map((v) => (expected ? (SHADE * v) / expected : 0)), CELLS, colours.inkParts);
     visits.clear(false);
-    const found = nCounted(run) ? weights(run) : [];
+    const found = weightsOf(run);
     drawBars(panel.bars, run.density.weights, found, colours);
     panel.numbers.textContent = words(run, found);
   }
@@ -258,7 +259,7 @@ export function playground(root, given, address = "", onState = () => {}) {
   // what the pictures show, for those who cannot see them
   function describe() {
     for (const { plane, visited, bars, run, numbers, python, key } of panels) {
-      const found = nCounted(run) ? weights(run) : [];
+      const found = weightsOf(run);
       const which = `${key.toUpperCase()}, ${SAMPLERS[run.sampler].name} on ${laws[state.density].title}`;
       plane.canvas.setAttribute("aria-label", `Chains of sampler ${which}. ${words(run, found)} Arrow keys move a cross, Enter starts all chains there, Space plays.`);
       visited.canvas.setAttribute("aria-label", `Where the chains of ${which} have been from step ${countedFrom(run)} to step ${run.nSteps}.`);
@@ -270,6 +271,7 @@ export function playground(root, given, address = "", onState = () => {}) {
   }
 
   const observer = new ResizeObserver(() => draw());
+  const unwatch = watchColours(page, draw);
   for (const { plane, visited } of panels) {
     observer.observe(plane.canvas);
     observer.observe(visited.canvas);
@@ -285,9 +287,16 @@ export function playground(root, given, address = "", onState = () => {}) {
       time.set(false);
       kept.close();
       observer.disconnect();
+      unwatch();
       page.remove();
     },
   };
+}
+
+// weights found; none before anything is counted, and where no chain is left
+function weightsOf(run) {
+  const found = nCounted(run) ? weights(run) : [];
+  return found.every(({ value }) => Number.isFinite(value)) ? found : [];
 }
 
 // what a run has found, beside what is exact
@@ -301,8 +310,8 @@ function words(run, found) {
     if (countedFrom(run) > 1) parts.push(`counted since step ${countedFrom(run)}`);
     parts.push(`variance${run.law.K > 1 ? " in a mode" : ""} ${withError(varianceInModes(run), 3)} (exact ${exactVariance(run).toFixed(3)})`);
   }
-  const left = nDiverged(run);
-  if (left) parts.push(`${left} of ${run.n} chains have left for ever: take a smaller step`);
+  const left = nCounted(run) && !found.length ? run.n : nDiverged(run);
+  if (left) parts.push(`${left === run.n ? `all ${run.n}` : `${left} of ${run.n}`} chains have left for ever: take a smaller step`);
   return `${parts.join("; ")}.`;
 }
 

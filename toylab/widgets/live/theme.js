@@ -7,3 +7,14 @@ export function coloursOf(page) {
     groundParts: parts(of("ground")), inkParts: parts(of("ink")), errorParts: parts(of("error")),
   };
 }
+
+// Redraws when the colours change under a page that stands, by the system or by what is around it; gives what ends it.
+export function watchColours(page, redraw) {
+  const system = window.matchMedia("(prefers-color-scheme: dark)"), watch = new MutationObserver(redraw);
+  system.addEventListener("change", redraw);
+  watch.observe(page, { attributes: true, attributeFilter: ["data-theme"] });
+  return () => {
+    system.removeEventListener("change", redraw);
+    watch.disconnect();
+  };
+}

@@ -1,5 +1,5 @@
 // Training in the tab: a small network learns a score, beside the exact one and the exact Fisher divergence.
-import { number, oneOf, readAddress, whole, writeAddress } from "./address.js";
+import { number, oneOf, playing, readAddress, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider, stateOf } from "./controls.js";
 import { drawCurves } from "./curves.js";
@@ -7,7 +7,7 @@ import { keeper } from "./keep.js";
 import { GaussianMixture } from "./mixture.js";
 import { ownRule, withOwn } from "./own_law.js";
 import { densityOn, gridPoints, Plane, SHADE } from "./plane.js";
-import { coloursOf } from "./theme.js";
+import { coloursOf, watchColours } from "./theme.js";
 import { TRAINER_LESSONS } from "./trainer_lessons.js";
 import { measure, newTraining, OBJECTIVES, trainStep } from "./training_run.js";
 
@@ -24,7 +24,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
   const rules = {
     lesson: oneOf(Object.keys(lesson.known)), modes: ownRule,
     density: oneOf(Object.keys(laws)), objective: oneOf(Object.keys(OBJECTIVES)), sigma: number(0.05, 2),
-    nData: whole(0, MOST_DATA), width: whole(1, 128), rate: number(...RATES), seed: whole(0, LARGEST), play: oneOf(["", "1"]),
+    nData: whole(0, MOST_DATA), width: whole(1, 128), rate: number(...RATES), seed: whole(0, LARGEST), play: playing,
   };
   const asked = readAddress(address, rules), first = TRAINER_LESSONS.learns.state;
   const density = Object.hasOwn(laws, first.density) ? first.density : Object.keys(laws)[0];
@@ -86,7 +86,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
     lesson.set(state.lesson);
     controls.sigma.element.hidden = state.objective !== "denoising"; // sliced matching adds none
     run = newTraining({
-      ...state, density: new GaussianMixture(weights, means, covariances), batchSize: BATCH, learningRate: state.rate, extent,
+      ...state, density: new GaussianMixture(weights, means, covariances), batchSize: BATCH, learningRate: state.rate,
     });
     say("");
     field.extent = error.extent = extent;
@@ -170,6 +170,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
   }
 
   const observer = new ResizeObserver(() => draw());
+  const unwatch = watchColours(page, draw);
   for (const canvas of [field.canvas, error.canvas, curve]) observer.observe(canvas);
   start();
   if (asked.refused.length) say(`In the address ${asked.refused.join("; ")}. The rest is as asked.`);
@@ -181,6 +182,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
       time.set(false);
       kept.close();
       observer.disconnect();
+      unwatch();
       page.remove();
     },
   };

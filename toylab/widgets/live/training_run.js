@@ -1,12 +1,10 @@
 // A training while it runs: a batch, its loss, a step of Adam; and the exact Fisher divergence of what is learned.
 import { Adam } from "./adam.js";
 import { denoising, denoisingOffset } from "./denoising.js";
+import { nodesOf } from "./expectation.js";
 import { ScoreMLP } from "./network.js";
-import { gridPoints } from "./plane.js";
 import { Generator } from "./random.js";
 import { sliced, slicedOffset } from "./sliced.js";
-
-const GRID = 48; // cells per side of the quadrature
 
 // learns: the noise level of the law whose score is the minimiser
 export const OBJECTIVES = {
@@ -19,27 +17,19 @@ export const OBJECTIVES = {
   },
 };
 
-// settings: density, objective, sigma, nData (0: fresh points each step), width, batchSize, learningRate, seed, extent
+// settings: density, objective, sigma, nData (0: fresh points each step), width, batchSize, learningRate, seed
 export function newTraining(settings) {
   const generator = new Generator(settings.seed), network = new ScoreMLP(settings.width, 2, generator);
   const run = { ...settings, generator, network, adam: new Adam(network.parameters, settings.learningRate), nSteps: 0 };
   run.data = settings.nData > 0 ? settings.density.sample(settings.nData, generator) : null;
-  run.law = settings.density.noised(OBJECTIVES[settings.objective].learns(settings.sigma));
-  run.grid = gridPoints(settings.extent, GRID);
-  const [left, right, bottom, top] = settings.extent, cell = ((right - left) * (top - bottom)) / GRID ** 2;
-  run.mass = run.law.logProb(run.grid).map((log) => cell * Math.exp(log));
-  run.exact = run.law.score(run.grid);
-  run.information = meanSquare(run, run.exact);
+  const learned = settings.density.blurred(OBJECTIVES[settings.objective].learns(settings.sigma));
+  Object.assign(run, { law: learned.noised(0), nodes: nodesOf(learned) });
+  run.information = run.nodes.information;
   run.offset = OBJECTIVES[settings.objective].offset(run);
   run.losses = []; // [step, mean loss since the last one, plus the offset]
   run.divergences = []; // [step, J]
   run.since = { sum: 0, n: 0 };
   return run;
-}
-
-// E|v|^2 under the law, by the grid
-function meanSquare(run, v) {
-  return run.mass.reduce((sum, mass, i) => sum + mass * (v[2 * i] ** 2 + v[2 * i + 1] ** 2), 0);
 }
 
 export function trainStep(run) {
@@ -61,10 +51,15 @@ function batch({ density, data, batchSize, generator, nData }) {
   return x;
 }
 
-// J = 1/2 E|s - s*|^2 under the law whose score is learned; the loss since the last measurement joins the curve
+// J = 1/2 E|s - s*|^2 = 1/2 E|s|^2 - E s . s* + 1/2 E|s*|^2 under the law whose score s* is learned; the loss since the last
+// measurement joins the curve
 export function measure(run) {
-  const s = run.network.forward(run.grid);
-  const divergence = 0.5 * meanSquare(run, s.map((one, i) => one - run.exact[i]));
+  const { x, mass, pull } = run.nodes, s = run.network.forward(x);
+  let divergence = 0.5 * run.information;
+  for (let i = 0; i < mass.length; i++) {
+    const u = s[2 * i], v = s[2 * i + 1];
+    divergence += mass[i] * (0.5 * (u * u + v * v) - u * pull[2 * i] - v * pull[2 * i + 1]);
+  }
   run.divergences.push([run.nSteps, divergence]);
   if (run.since.n) run.losses.push([run.nSteps, run.since.sum / run.since.n + run.offset]);
   run.since = { sum: 0, n: 0 };
