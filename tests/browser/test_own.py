@@ -116,6 +116,7 @@ def test_a_law_of_one_s_own_is_learned(open_cells):
     press(page, "train")
     page.wait_for_function(f"() => ({ALT})().startsWith('After 200 steps')", timeout=60_000)
     assert float(page.evaluate(ALT).split("divergence of ")[1].split(",")[0]) < 13 / 18 / 4
+    page.locator("button:enabled", has_text="train").wait_for()  # with that the training has ended
     kept = settled(page)
     choose(page, "objective", "denoising, σ = 0.5")
     refused = message(page, "this objective needs the law with noise σ = 0.5")
