@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -43,5 +44,41 @@ def test_one_thread_and_then_as_many_as_before_whatever_happens():
             assert torch.get_num_threads() == 1
             raise KeyboardInterrupt
         assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_blocks_that_overlap_leave_no_thread_behind_with_one():
+    """In two threads, the first entered and left first; then a third asks, to which torch tells what was set last."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    first_in, second_in, first_out = (threading.Event() for _ in range(3))
+    seen = []
+
+    def first():
+        with one_thread():
+            first_in.set()
+            second_in.wait(60)
+        seen.append(torch.get_num_threads())
+        first_out.set()
+
+    def second():
+        first_in.wait(60)
+        with one_thread(), one_thread():
+            second_in.set()
+            first_out.wait(60)
+            seen.append(torch.get_num_threads())
+        seen.append(torch.get_num_threads())
+
+    try:
+        begun = [threading.Thread(target=it) for it in (first, second)]
+        for thread in begun:
+            thread.start()
+        for thread in begun:
+            thread.join(60)
+        last = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        last.start()
+        last.join(60)
+        assert seen == [2, 1, 2, 2]
     finally:
         torch.set_num_threads(before)

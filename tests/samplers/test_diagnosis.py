@@ -200,6 +200,16 @@ def test_a_score_of_another_law():
     assert "score is not the gradient of log_prob" in message
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_score_is_not_blamed_where_log_prob_is_rounded(dtype):
+    """5,000 standard deviations out log p is -1e7, which float32 knows to 1; the score is the exact gradient."""
+    p = isotropic([[0.0, 0.0]], 1e-3).to(dtype)
+    start = 5 * torch.ones(400, 2, dtype=dtype, device="cpu")
+    message = the_one(lambda: mala(p.log_prob, p.score, start, step_size=0.1, n_steps=5, generator=generator()))
+    assert "is not the gradient" not in message and "take a smaller step_size." in message.lower()
+    assert ("float32 rounds the slope" in message) == (dtype == torch.float32)
+
+
 def test_chains_that_are_stuck_where_others_move():
     """Far out on a flank whose score throws each proposal over to the other side."""
 

@@ -1,16 +1,18 @@
 """Seeds, messages, and the end of a widget whose cell is run again."""
 
 import gc
+import math
 import threading
 import time
 import warnings
 import weakref
 
 import ipywidgets
+import numpy as np
 import pytest
 import torch
 
-from toylab.densities import two_modes
+from toylab.densities import Density, two_modes
 from toylab.widgets import score_explorer
 from toylab.widgets.frame import check_densities, generator, paused_observers
 from toylab.widgets.messages import Field, message_line, show_errors
@@ -150,3 +152,25 @@ def test_a_density_alone_has_the_name_of_its_class():
     assert check_densities(p) == {"GaussianMixture": p}
     with pytest.raises(TypeError, match=r"densities is a list: give them by name, such as \{'two modes'"):
         check_densities([p])
+
+
+class Clean(Density):
+    """N(0, I), of which no noised law is given."""
+
+    def log_prob(self, x):
+        return -0.5 * x.square().sum(-1) - math.log(2 * math.pi)
+
+
+class ByNumpy(Density):
+    def log_prob(self, x, sigma=0.0):
+        return -0.5 * np.square(x.numpy()).sum(-1)
+
+
+def test_what_no_widget_can_show_is_refused_with_the_reason():
+    assert list(check_densities(Clean())) == ["Clean"]
+    with pytest.raises(ValueError, match=r"\['Noised'\] cannot be shown: sigma is 0.5: only the clean law of Clean is"):
+        check_densities(Clean().noised(0.5))
+    with pytest.raises(ValueError, match=r"\['mine'\] cannot be shown: at \(0, 0\) its log_prob or score fails: "):
+        check_densities({"mine": ByNumpy()})
+    with pytest.raises(TypeError, match=r"densities is the class Clean: call it, Clean\(...\)"):
+        check_densities(Clean)

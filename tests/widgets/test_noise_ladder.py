@@ -18,7 +18,7 @@ from toylab.widgets.regions import regions_of
 def parts(box):
     (lesson, density, _), (n, n_steps), (largest, last), (rate, seed, run) = (row.children for row in box.children[:4])
     smallest = last.control
-    return lesson, density, n, n_steps, largest, smallest, rate, seed, run, box.children[4], box.children[5]
+    return lesson, density.control, n, n_steps, largest, smallest, rate, seed, run, box.children[4], box.children[5]
 
 
 def test_bars_are_where_nine_tenths_of_the_noise_are():
@@ -158,11 +158,18 @@ def test_any_law_with_noise_runs_down_a_ladder(name):
     assert f"{regions.known} {float(regions.shares.max()):.3f}" in words
 
 
-def test_a_law_known_clean_alone_is_refused_when_it_is_run():
-    box = noise_ladder(from_energy(lambda x: (x**4).sum(-1) / 4, (-4.0, 4.0, -4.0, 4.0)), n_chains=20)
-    *_, run, _, message = parts(box)
+def test_a_law_known_clean_alone_is_refused_beside_the_list_before_it_is_run():
+    clean = from_energy(lambda x: (x**4).sum(-1) / 4, (-4.0, 4.0, -4.0, 4.0))
+    box = noise_ladder({"clean": clean, "noised": DENSITIES["two near modes"]}, n_chains=20)
+    _, density, *_, run, stage, message = parts(box)
+    beside = box.children[0].children[1].message
+    assert "a ladder needs the noised laws: " in beside.value and "only the clean law of a density" in beside.value
     run.click()
-    assert "only the clean law of a density given by its energy is known" in message.value
+    assert "only the clean law" in beside.value and message.value == "" and "Share" not in stage.alt
+    density.value = "noised"
+    assert beside.value == ""
+    run.click()
+    assert "Share" in stage.alt
 
 
 def test_of_a_mixture_the_shares_by_level_are_the_mode_weights():

@@ -264,3 +264,11 @@ def test_a_law_that_cannot_be_drawn_from_is_shown_without_draws():
     assert float(stage.figure.axes[0].images[0].get_array().max()) > 0.1
     samples.value = False
     assert message.value == ""
+
+
+def test_where_p_is_0_there_is_no_score():
+    """Beyond the edge of a law the formula still gives numbers, which are those of no law."""
+    edge = from_energy(lambda x: 0.5 * x.square().sum(-1), (-2.0, 2.0, -2.0, 2.0))
+    *_, stage, numbers, message = parts(score_explorer(edge))  # the first point is (-2.5, -2.5)
+    assert stage.alt.endswith("At (-2.50, -2.50) p is 0, and there is no score.")
+    assert "0, and no score" in numbers.value and "|s|" not in numbers.value and message.value == ""

@@ -5,6 +5,7 @@ cores, the threads that spin keep those that they wait for from running.
 """
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,14 +22,36 @@ def wait_passively() -> None:
     os.environ.setdefault(WAIT_POLICY, "passive")
 
 
+class _Depth(threading.local):
+    value = 0
+
+
+_lock, _here = threading.Lock(), _Depth()
+_inside, _threads = 0, 1  # blocks of all threads, and torch's number before the first of them
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Have torch compute on the calling thread alone, where the work is too small to be split."""
+    """Have torch compute on the calling thread alone, where the work is too small to be split.
+
+    After the block it has as many as before it, or, of blocks that overlap, before the first of them: torch tells a new
+    thread the number that was set last, by whichever thread.
+    """
     import torch
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    global _inside, _threads
+    with _lock:
+        before = torch.get_num_threads()  # asked in every thread: at its first question torch sets what was set last
+        if _inside == 0:
+            _threads = before
+        _inside += 1
+        _here.value += 1
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        with _lock:
+            _inside -= 1
+            _here.value -= 1
+            if _here.value == 0:
+                torch.set_num_threads(_threads)

@@ -171,18 +171,27 @@ class Watch:
             "opposite": f"log_prob falls along the score. {WRONG_SIGN}.",
             "other": "score is not the gradient of log_prob, which is no error, but costs acceptance. Are both of the "
             f"same law, at the same noise level? Or take {remedy}.",
+            "lost": f"So far out {x.dtype} rounds the slope of log_prob away, and nothing can be said of the score: "
+            f"start nearer to the mass, take float64, or take {remedy}.",
             "same": f"Take {remedy}.",
         }[self._compare(x, step_size)]
 
     def _compare(self, x: Tensor, step_size: float) -> str:
         """What the gradient g of log p is to the score s at the points x: the "same", "opposite" or "other".
 
-        By central differences over a part of a step that is short enough; if none is, "rough".
+        By central differences over a part of a step that is short enough; if none is, "rough". "lost" if rounding is no
+        smaller than the differences that the score tells.
         """
         here, s = self.log_prob(x), None if self.score is None else self.score(x)
+        eps = torch.finfo(x.dtype).eps
         for part in (1e-2, 1e-4, 1e-6):
             reach = torch.full_like(x[:, 0], part * step_size**0.5)
             reach = reach if s is None else torch.minimum(reach, 0.1 / s.norm(dim=-1))
+            if s is not None:
+                told = s.norm(dim=-1) * reach
+                lost = (eps * here.abs() > 0.1 * told) | (reach < 64 * eps * x.abs().amax(-1))
+                if float((lost & here.isfinite()).double().mean()) > 0.5:
+                    return "lost"
             shifts = reach[:, None, None] * torch.eye(2, device="cpu").to(x)  # [n, 2, 2], one per axis
             ahead, behind = (
                 torch.stack([self.log_prob(x + side * h) - here for h in shifts.unbind(1)], -1) for side in (1, -1)

@@ -9,6 +9,7 @@ import torch
 
 from toylab.densities import Density
 from toylab.widgets.family import Family
+from toylab.widgets.known import unknown
 from toylab.widgets.number_box import LARGEST_SEED
 
 
@@ -104,11 +105,13 @@ def check_densities(densities: Densities) -> dict[str, Density | Family]:
     """The densities and families by name; one alone has the name of its class, or of what makes it.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none, or nothing of one is known, neither clean nor with noise.
         TypeError: if one is neither, or has no name.
     """
     if isinstance(densities, Density):
-        return {type(densities).__name__: densities}
+        densities = {type(densities).__name__: densities}
+    if isinstance(densities, type):
+        raise TypeError(f"densities is the class {densities.__name__}: call it, {densities.__name__}(...).")
     if isinstance(densities, Family):
         return {getattr(densities.make, "__name__", "family").replace("<lambda>", "family"): densities}
     if not isinstance(densities, Mapping):
@@ -122,6 +125,8 @@ def check_densities(densities: Densities) -> dict[str, Density | Family]:
             raise TypeError(
                 f"densities[{name!r}] is a {type(density).__name__}: give a density, such as two_modes(), or a Family."
             )
+        if isinstance(density, Density) and (why := unknown(density)):
+            raise ValueError(f"densities[{name!r}] cannot be shown: {why}")
     return dict(densities)
 
 

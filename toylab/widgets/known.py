@@ -26,6 +26,14 @@ def refusal(density: Density, sigma: float) -> str:
     return ""
 
 
+def unknown(density: Density) -> str:
+    """Why a picture of the density cannot be drawn, neither clean nor with noise; "" if one can."""
+    try:
+        return refusal(density, 0.0) if refusal(density, 0.5) else ""
+    except Exception as error:  # whatever the user's own functions raise
+        return f"at (0, 0) its log_prob or score fails: {error}"
+
+
 def affordable_cells(density: Density, sigma: float, extent: Extent, most: int) -> int:
     """Cells per side of the finest grid whose log p takes torch no more than ``NUMBERS``, from 20 to ``most``.
 

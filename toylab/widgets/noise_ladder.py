@@ -17,6 +17,7 @@ from toylab.widgets.frame import (
     level_grid,
     paused_observers,
 )
+from toylab.widgets.known import refusal
 from toylab.widgets.layout import arrange, row
 from toylab.widgets.messages import Field, message_line, show_errors
 from toylab.widgets.noise_descent import EXTENT, Ladder, descend
@@ -57,6 +58,7 @@ def noise_ladder(
 
     lesson = LessonList(lessons)
     density = DensityControls(densities, first.density, 290)
+    density_field = Field(density.list)
     n, n_steps = number(first.n, MOST_LEVELS, "levels L"), number(first.n_steps, 500, "steps per level")
     ends = [sigma for ladder in lessons.values() for sigma in (ladder.first, ladder.last)]
     levels = [*level_grid(-2, 2), *ends]
@@ -81,6 +83,9 @@ def noise_ladder(
         with last_level.judges():
             ladder.sigmas  # noqa: B018  a ladder that does not decrease is refused before anything is drawn
         p, name = density.density(), density.list.value
+        with density_field.judges():
+            if why := refusal(p, ladder.last):
+                raise ValueError(f"a ladder needs the noised laws: {why}")
         if name not in pictures or pictures[name][0] != density.key:
             pictures[name] = density.key, LadderPicture(p, extent)
         picture = pictures[name][1]
@@ -114,7 +119,7 @@ def noise_ladder(
     run.on_click(on_run)
     show_ladder()
     box = ipywidgets.VBox()
-    rows = [row(lesson, density.list), *density.rows, row(n, n_steps), row(largest, last_level), row(rate, seed, run)]
+    rows = [row(lesson, density_field), *density.rows, row(n, n_steps), row(largest, last_level), row(rate, seed, run)]
     arrange(box, rows, stage, message)
     replace_previous("noise_ladder", box)
     answer_beside_cells(box)

@@ -1,5 +1,7 @@
 """One density, its noised scores, and what the score at a point says about where the point came from."""
 
+from math import isfinite
+
 import ipywidgets
 import numpy as np
 import torch
@@ -104,8 +106,11 @@ def score_explorer(densities: Densities | None = None, *, extent: Extent = EXTEN
             stage.alt = (
                 f"Density and score field at noise {noise.value:.3g}. "
                 f"At ({reading.point[0]:.2f}, {reading.point[1]:.2f}) "
+            ) + (
                 f"the score is ({reading.score[0]:.3g}, {reading.score[1]:.3g}) and the posterior mean "
                 f"({reading.mean[0]:.2f}, {reading.mean[1]:.2f})."
+                if isfinite(reading.log_prob)
+                else "p is 0, and there is no score."
             )
             stage.show()
             if lacking:  # after all that is known was drawn
@@ -150,13 +155,15 @@ def _draws(density: Density, n: int, generator: torch.Generator) -> tuple[Tensor
 def _table(reading: Reading, sigma: float) -> str:
     """The numbers beside the picture."""
     x, s, m = reading.point, reading.score, reading.mean
-    rows = [
-        ("point x (&#10006;)", f"({x[0]:.3f}, {x[1]:.3f})"),
-        ("noise σ", f"{sigma:.3g}"),
-        ("log p<sub>σ</sub>(x)", f"{reading.log_prob:.3f}"),
-        ("score s(x, σ)", f"({s[0]:.4g}, {s[1]:.4g})"),
-        ("its size |s|", f"{float(np.hypot(*s)):.4g}"),
-        ("posterior mean (&#9733;)<br>x + σ² s", f"({m[0]:.3f}, {m[1]:.3f})"),
-    ]
+    rows = [("point x (&#10006;)", f"({x[0]:.3f}, {x[1]:.3f})"), ("noise σ", f"{sigma:.3g}")]
+    if isfinite(reading.log_prob):
+        rows += [
+            ("log p<sub>σ</sub>(x)", f"{reading.log_prob:.3f}"),
+            ("score s(x, σ)", f"({s[0]:.4g}, {s[1]:.4g})"),
+            ("its size |s|", f"{float(np.hypot(*s)):.4g}"),
+            ("posterior mean (&#9733;)<br>x + σ² s", f"({m[0]:.3f}, {m[1]:.3f})"),
+        ]
+    else:
+        rows.append(("p<sub>σ</sub>(x)", "0, and no score"))
     body = "".join(f"<tr><td style='padding:4px 14px 4px 4px'>{a}</td><td><b>{b}</b></td></tr>" for a, b in rows)
     return f"<table style='font-size:16px; line-height:1.4'>{body}</table>"

@@ -81,9 +81,12 @@ def goal_of(density: Density, objective: str, extent: Extent) -> Goal:
     if sigma and (why := refusal(truth, 0.0)):
         raise ValueError(f"this objective needs the law with noise σ = {sigma:g}: {why}")
     if not has_score(truth, extent):
+        denoise = "choose a denoising objective, which learns that of the law with noise, or " * (
+            not refusal(density, 0.5)
+        )
         raise ValueError(
-            f"at σ = {sigma:g} the law has no score in parts of the square: choose a denoising objective, which learns "
-            "that of the law with noise, or a smaller extent."
+            f"at σ = {sigma:g} the law has no score in parts of the square: {denoise}give an extent in which p is "
+            "nowhere 0."
         )
     finer = _is_finer_than_cells(truth, extent)
     if not finer and _can_be_integrated(density, sigma):
@@ -101,9 +104,11 @@ def first_objective(density: Density, extent: Extent) -> str:
 
 
 def has_score(density: Density, extent: Extent) -> bool:
-    """Whether the density has a score in all of the square."""
+    """Whether the density has a score in all of the square; where p is 0 it has none, whatever its formula gives."""
     at = grid_points(extent, CELLS, dtype=torch.float64)
-    return not refusal(density, 0.0) and bool(density.score(at).isfinite().all())
+    if refusal(density, 0.0):
+        return False
+    return bool(density.log_prob(at).isfinite().all()) and bool(density.score(at).isfinite().all())
 
 
 def _can_be_integrated(density: Density, sigma: float) -> bool:
