@@ -1,6 +1,6 @@
 """One density, its noised scores, and what the score at a point says about where the point came from."""
 
-from math import isfinite
+from math import inf
 
 import ipywidgets
 import numpy as np
@@ -109,7 +109,7 @@ def score_explorer(densities: Densities | None = None, *, extent: Extent = EXTEN
             ) + (
                 f"the score is ({reading.score[0]:.3g}, {reading.score[1]:.3g}) and the posterior mean "
                 f"({reading.mean[0]:.2f}, {reading.mean[1]:.2f})."
-                if isfinite(reading.log_prob)
+                if reading.log_prob != -inf
                 else "p is 0, and there is no score."
             )
             stage.show()
@@ -156,7 +156,7 @@ def _table(reading: Reading, sigma: float) -> str:
     """The numbers beside the picture."""
     x, s, m = reading.point, reading.score, reading.mean
     rows = [("point x (&#10006;)", f"({x[0]:.3f}, {x[1]:.3f})"), ("noise σ", f"{sigma:.3g}")]
-    if isfinite(reading.log_prob):
+    if reading.log_prob != -inf:
         rows += [
             ("log p<sub>σ</sub>(x)", f"{reading.log_prob:.3f}"),
             ("score s(x, σ)", f"({s[0]:.4g}, {s[1]:.4g})"),
