@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from benchmarks import classroom, densities, energies, kernel, live, memory, seeds, speed, study, widgets
+from benchmarks import classroom, densities, energies, films, kernel, live, memory, seeds, speed, study, widgets
 from benchmarks.machine import made_with
 from toylab._internal.folder import require_writable, write_whole
 
@@ -17,6 +17,7 @@ MEASURED: dict[str, tuple[str, Callable[[float], dict[str, Any]]]] = {
     "class": ("thirty students in a shared lab, on this machine", classroom.run),
     "densities": ("densities beside torch.distributions, with their memory", densities.run),
     "energies": ("energies by maximum likelihood and by what stands for it", energies.run),
+    "films": ("films of widgets: seconds and weight", films.run),
     "kernel": ("memory of the kernel of a lesson", kernel.run),
     "live": ("the live lab in a browser: frames, gaps, weight", live.run),
     "memory": ("peak memory of 100,000 chains", memory.run),

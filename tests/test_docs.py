@@ -330,6 +330,15 @@ def test_the_film_that_is_shown_is_one_as_films_are_now():
     assert path.stat().st_size <= 1e6
 
 
+def test_how_fast_and_light_films_are_is_recorded_and_within_the_goals():
+    found = recorded("films")
+    for row in found["films"].values():
+        assert all(row[name] <= goal for name, goal in found["goals"].items())
+    seconds = [row["s"] for row in found["films"].values()]
+    page = (ROOT / "docs" / "classroom.md").read_text()
+    assert f"drawn and written in {min(seconds):.1f} to {max(seconds):.1f} s" in page
+
+
 def test_how_fast_the_widgets_answer_is_the_recorded_one():
     kinds = [kind for name, row in recorded("widgets").items() if name != "made with" for kind in row.values()]
     medians = [value for kind in kinds for value in kind.values()]

@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.films import FILMS
 from toylab.densities import Points, from_energy, ring, two_modes
-from toylab.experiments.diffusion import target
 from toylab.sde import VP
 from toylab.widgets import (
     Family,
@@ -135,21 +135,6 @@ def colours(moving):
     return 1 + max(int(np.asarray(frame).max()) for frame in moving.frames)
 
 
-def of_the_explorer(first, step=1, density="two_modes"):
-    """41 of its levels."""
-    box = score_explorer()
-    control(box, "density").value = density
-    levels = [level for _, level in control(box, "noise").options]
-    return film(box, "noise", (levels[first:] if first < 0 else levels)[max(first, 0) :: step][:41])
-
-
-def of_three_scores():
-    """The film of lesson 10."""
-    p, g = target(), generator()
-    data = Points(p.sample((24,), generator=g))
-    return film(record_film(VP(), {"exact": p, "empirical": data, "learned": (p.score, None)}, generator=g))
-
-
 def control(box, name):
     return next(
         part
@@ -162,17 +147,6 @@ def everything(box):
     return [box, *(inner for part in getattr(box, "children", ()) for inner in everything(part))]
 
 
-FILMS = {
-    "explorer, least levels": lambda: of_the_explorer(0),
-    "explorer, most levels": lambda: of_the_explorer(-41),
-    "explorer, all its levels": lambda: of_the_explorer(0, 6),
-    "explorer, small steps": lambda: of_the_explorer(80),
-    "explorer, small steps on the grid": lambda: of_the_explorer(80, density="grid"),
-    "playground": lambda: film(langevin_playground(), "play", range(41)),
-    "ladder": lambda: film(noise_ladder(), "levels", [*range(2, 31), *range(29, 17, -1)]),
-    "theatre": lambda: film(training_theatre(n_steps=800)),
-    "three scores": of_three_scores,
-}
 FEW = {"explorer, small steps on the grid": 24}  # colours, for there is much in it that moves
 
 
