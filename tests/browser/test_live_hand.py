@@ -204,6 +204,11 @@ def stroke(page, u, v, to_u, to_v, **button):
 def test_what_lies_out_of_sight_is_told(open_page):
     page = open_page("editor", "#points=1,2;7,0;-3,-12&sigma=0.5&at=0,9")
     assert "2 of the points lie, the cross lies outside what is shown, ±6." in page.locator(".numbers").inner_text()
+    page = open_page("playground", "#density=two_modes&start=-8,-8;0,0")
+    assert page.locator(".note").inner_text() == ""
+    page.get_by_label("density", exact=True).select_option("ring")  # which is shown up to 6
+    words = "1 of the places where chains start lies outside what is shown."
+    assert page.locator(".note").inner_text() == words
 
 
 def test_only_the_main_button_draws(open_page):

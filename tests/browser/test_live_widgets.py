@@ -111,6 +111,9 @@ def test_each_runs(notebook):
     canvas.focus()
     canvas.press("ArrowRight")
     until_kept(notebook, "by_hand", "at=0.2,0")
+    for _ in range(12):
+        notebook.keyboard.press("ArrowUp")
+    until_kept(notebook, "by_hand", "at=0.2,2.4")  # the last of them, though not each is sent
 
 
 CELLS_AND_PLACE = """() => {

@@ -185,7 +185,7 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
 
   // what lies where it is not seen
   function outside() {
-    const beyond = ([x, y]) => Math.max(Math.abs(x), Math.abs(y)) > EXTENT[1], n = state.points.filter(beyond).length;
+    const beyond = (place) => !plane.shows(place), n = state.points.filter(beyond).length;
     const modes = state.modes.flatMap(({ x, y }, k) => (beyond([x, y]) ? [`mode ${letter(k)} lies`] : []));
     const points = n ? [`${n} of the points ${n > 1 ? "lie" : "lies"}`] : [];
     return [...(isPoints() ? points : modes), ...(state.at.some(beyond) ? ["the cross lies"] : [])];

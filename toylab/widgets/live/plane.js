@@ -41,6 +41,11 @@ export class Plane {
     ];
   }
 
+  shows([x, y]) {
+    const [left, right, bottom, top] = this.extent;
+    return x >= left && x <= right && y >= bottom && y <= top;
+  }
+
   // how far two places are apart, in pixels of the page
   apart(a, b) {
     const [[u, v], [s, t]] = [this.pixel(...a), this.pixel(...b)];

@@ -167,7 +167,6 @@ export function playground(root, given, address = "", onState = () => {}) {
     const { extent } = laws[state.density];
     const target = (known[state.density] ??= densityOf(laws[state.density])).blurred(state.sigma);
     lesson.set(state.lesson);
-    note.textContent = noteOf(laws[state.density]);
     for (const panel of panels) {
       const mine = state[panel.key], generator = new Generator(state.seed), { fromNoise, temperature } = SAMPLERS[mine.sampler];
       for (const name of ["sampler", "stepSize", "nTimes", "temperature"]) panel[name].set(mine[name]);
@@ -182,6 +181,9 @@ export function playground(root, given, address = "", onState = () => {}) {
       panel.shown = null;
       panel.trail = [];
     }
+    const beyond = state.start.filter((place) => !panels[0].plane.shows(place)).length;
+    const outside = `${beyond} of the places where chains start ${beyond > 1 ? "lie" : "lies"} outside what is shown.`;
+    note.textContent = [noteOf(laws[state.density]), beyond ? outside : ""].filter(Boolean).join(" ");
     owed = 0;
     draw();
     describe();
