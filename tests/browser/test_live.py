@@ -704,7 +704,7 @@ def test_from_the_editor_to_the_others(editor, link, page):
 def learning(context):
     """Calls JavaScript in which the modules of the training are known."""
     names = "GaussianMixture, Generator, ScoreMLP, Adam, denoising, sliced, newTraining, trainStep, measure"
-    names += ", TRAINER_LESSONS, BATCH, nodesOf"
+    names += ", TRAINER_LESSONS, BATCH, nodesOf, roundLevels"
     yield from calls(context, "trainer", names)
 
 
@@ -915,6 +915,30 @@ def test_a_live_twin_is_set_as_its_lesson_asks(context, folder, twin):
                 places = [[float(v) for v in place.split(",")] for place in asked[part].split(";")]
                 found = [list(one.values()) if isinstance(one, dict) else one for one in state[part]]
                 assert all(len(place) == size for place in places) and found == places
+
+
+@pytest.mark.parametrize("name", ["01_scores", "05_noise_levels"])
+def test_the_noises_that_a_lesson_asks_for_are_places_of_the_slider(learning, name):
+    """Those of the cells that give the answers below its live instruments, and round ones."""
+    levels = [0, *learning("() => roundLevels(0.05, 10)")]
+    (path,) = (path for path in LESSONS if path.stem == name)
+    cells = json.loads(path.read_text())["cells"]
+    after = [n for n, cell in enumerate(cells) if "sigma" in cell["metadata"].get("live", "")]
+    asked = [re.search(r"for sigma in \(([^)]*)\)", "".join(cells[n + 1]["source"]))[1] for n in after]
+    assert asked and {float(sigma) for one in asked for sigma in one.split(", ")} <= set(levels)
+    assert {0.05, 0.1, 0.5, *range(11)} <= set(levels) and levels == sorted(set(levels))
+    assert all(b <= 1.11 * a for a, b in zip(levels[1:], levels[2:], strict=False))
+
+
+@pytest.mark.parametrize("sigma", [0, 1, 4, 4.8, 10])
+def test_arrows_are_seen_at_any_noise(editor, sigma):
+    """Full length is the size that one exact arrow in five has: at the grid of the picture, by this library."""
+    page = editor(f"#modes=0.2,-5,-5,1,1,0;0.8,5,5,1,1,0&sigma={sigma}")
+    p = live.LAWS["two_modes"].density.to(torch.float64)
+    side = (torch.arange(19, dtype=torch.float64) + 0.5) * 12 / 19 - 6
+    sizes = p.score(torch.cartesian_prod(side, side), float(sigma)).norm(dim=-1)
+    full = float(page.locator(".numbers").inner_text().split("full length: |s| of ")[1].split(" or more")[0])
+    assert float((sizes > full).double().mean()) == pytest.approx(0.2, abs=0.03)
 
 
 # What is pressed so that the numbers of a page are no longer those of its start, and the words that then stand in the

@@ -3,14 +3,15 @@ import { number, oneOf, playing, readAddress, whole, writeAddress } from "./addr
 import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
 import { drawCurves } from "./curves.js";
+import { roundLevels } from "./levels.js";
 import { GaussianMixture } from "./mixture.js";
 import { ownRule, withOwn } from "./own_law.js";
-import { densityOn, gridPoints, Plane, SHADE } from "./plane.js";
+import { densityOn, fullLength, gridPoints, Plane, SHADE } from "./plane.js";
 import { coloursOf, watchColours } from "./theme.js";
 import { TRAINER_LESSONS } from "./trainer_lessons.js";
 import { measure, newTraining, OBJECTIVES, trainStep } from "./training_run.js";
 
-const TRAIN_SIGMAS = Array.from({ length: 51 }, (_, k) => Number((0.05 * 40 ** (k / 50)).toPrecision(2)));
+const TRAIN_SIGMAS = roundLevels(0.05, 2);
 const WIDTHS_OF_LAYERS = [16, 32, 64, 128], RATES = [0.00001, 10], MOST_DATA = 2000, LARGEST = 4294967295;
 const BATCH = 128, FIELD = 17, SHADES = 100, ERRORS = 40; // arrows per side, and cells
 const EVERY = 20; // steps from one measurement of J to the next
@@ -92,11 +93,9 @@ export function trainer(root, given, address = "", onState = () => {}) {
     run.shades = values.map((v) => (SHADE * v) / most);
     run.arrows = gridPoints(extent, FIELD);
     run.exactArrows = run.law.score(run.arrows);
-    const lengths = Array.from({ length: FIELD ** 2 }, (_, i) => Math.hypot(run.exactArrows[2 * i], run.exactArrows[2 * i + 1])).sort((a, b) => a - b);
-    run.full = lengths[Math.floor(0.8 * lengths.length)]; // as long as four fifths of the exact arrows are shorter than
-    const full = run.full.toPrecision(2);
-    keys.field.textContent = `Blue is exact, orange learned; an arrow of full length is ${full} or more.`;
-    keys.error.textContent = `Darkest where it is ${full} or more.`;
+    run.full = fullLength(run.exactArrows);
+    keys.field.textContent = `Blue is exact, orange learned; an arrow of full length is ${run.full} or more.`;
+    keys.error.textContent = `Darkest where it is ${run.full} or more.`;
     keys.curve.textContent = "Over the steps, on a logarithmic axis.";
     run.cells = gridPoints(extent, ERRORS);
     run.exactCells = run.law.score(run.cells);
@@ -162,8 +161,8 @@ export function trainer(root, given, address = "", onState = () => {}) {
   }
 
   function describe() {
-    field.canvas.setAttribute("aria-label", `The field learned in ${run.nSteps} step${run.nSteps === 1 ? "" : "s"}, over the exact one. An arrow has its full length where |s| is ${run.full.toPrecision(2)} or more.`);
-    error.canvas.setAttribute("aria-label", `The size |s − s*| of the error of the learned field: ${Math.sqrt(2 * run.divergences.at(-1)[1]).toFixed(3)} in the root mean square, darkest where it is ${run.full.toPrecision(2)} or more.`);
+    field.canvas.setAttribute("aria-label", `The field learned in ${run.nSteps} step${run.nSteps === 1 ? "" : "s"}, over the exact one. An arrow has its full length where |s| is ${run.full} or more.`);
+    error.canvas.setAttribute("aria-label", `The size |s − s*| of the error of the learned field: ${Math.sqrt(2 * run.divergences.at(-1)[1]).toFixed(3)} in the root mean square, darkest where it is ${run.full} or more.`);
     curve.setAttribute("aria-label", `Loss and exact Fisher divergence over the steps. ${words()}`);
   }
 
