@@ -830,6 +830,37 @@ def test_the_divergence_of_a_score_of_zero_at_the_ends_of_what_an_address_may_sa
     assert found == pytest.approx(exact, rel=1e-4)
 
 
+def test_what_is_measured_is_measured_by_small_pieces(learning):
+    """No more than 400 points at once, so that a wide network does not hold up the page; and J is the same."""
+    found = learning(
+        """([mixture]) => {
+            const density = new GaussianMixture(...mixture), settings = { density, objective: "sliced", sigma: 0.5 };
+            const run = newTraining({ ...settings, nData: 0, width: 16, batchSize: 8, learningRate: 0.01, seed: 4 });
+            const seen = [], { network } = run, forward = network.forward.bind(network), { x, mass, pull } = run.nodes;
+            network.forward = (some) => { seen.push(some.length / 2); return forward(some); };
+            const before = measure(run), s = forward(x);
+            const whole = mass.reduce((sum, m, i) => sum + m * [0, 1].reduce((all, a) => all
+                + 0.5 * s[2 * i + a] ** 2 - s[2 * i + a] * pull[2 * i + a], 0), 0.5 * run.nodes.information);
+            return [before, whole, Math.max(...seen), seen.reduce((a, b) => a + b) - mass.length];
+        }""",
+        [numbers(live.LAWS["grid"].density)],
+    )
+    assert found[0] == pytest.approx(found[1], rel=1e-12) and found[2] <= 400 and found[3] == 0
+
+
+def test_a_pause_leaves_what_is_measured_whole(trainer):
+    page = trainer("#density=grid&objective=sliced&width=128")
+    page.get_by_role("button", name="train", exact=True).click()
+    for _ in range(4):
+        page.wait_for_function("() => window.toylab().run().isLooking", polling=1)
+        page.get_by_role("button", name="pause", exact=True).click()
+        steps, measured = page.evaluate(
+            "() => [run().nSteps, run().divergences.at(-1)[0]]".replace("run()", "window.toylab().run()")
+        )
+        assert steps - measured < 20 and not page.evaluate("() => window.toylab().run().isLooking")
+        page.get_by_role("button", name="train", exact=True).click()
+
+
 def divergence(page):
     return page.evaluate("() => window.toylab().run().divergences.at(-1)[1]")
 
