@@ -238,6 +238,17 @@ def test_the_lines_of_python_give_the_very_same_chains(playground, name):
         torch.testing.assert_close(torch.tensor(found, dtype=torch.float64).view(-1, 2), here["x"], rtol=0, atol=1e-5)
 
 
+def test_controls_of_both_samplers_stand_side_by_side(playground):
+    page = playground("#a=langevin:0.05:1&b=mala:0.1:1")
+    for width in (1280, 900):
+        page.set_viewport_size({"width": width, "height": 720})
+        a, b = (
+            panel(page, key).get_by_label(f"sampler {key}").and_(page.locator("select")).bounding_box() for key in "AB"
+        )
+        assert a["x"] < b["x"] and a["y"] == b["y"]
+    page.set_viewport_size({"width": 1280, "height": 720})
+
+
 def test_play_pause_and_the_numbers_of_a_lesson(playground):
     page = playground()
     page.get_by_label("lesson").select_option(label="A step too large: which variance has Langevin?")
@@ -579,6 +590,18 @@ def test_a_picture_is_dropped(editor, tmp_path):
     page.wait_for_function("() => document.body.innerText.includes('“a.png” cannot be read as a picture')")
 
 
+def test_a_picture_keeps_its_proportions(editor, tmp_path):
+    """Of four times as many pixels across as down: one dark square in it stays a square, at its place."""
+    page = editor("#modes=1,0,0,1,1,0&sigma=0")
+    values = np.full((100, 400), 255)
+    values[:, 300:] = 0  # the last quarter
+    page.get_by_label("a picture as a density").set_input_files(picture(tmp_path / "wide.png", values))
+    page.wait_for_function("() => window.toylab().state().points.length > 20")
+    x = np.array(state(page)["points"])
+    np.testing.assert_allclose(x.min(0), [2.52, -1.08], atol=0.01)  # 40 cells of 0.24 across and 10 down
+    np.testing.assert_allclose(x.max(0), [4.68, 1.08], atol=0.01)
+
+
 def test_what_is_drawn_takes_the_place_of_a_picture(editor, tmp_path):
     page = editor("#modes=1,0,0,1,1,0&sigma=0.5")
     values = np.where(np.arange(80)[:, None] < 60, 0, 255) * np.ones((1, 80))
@@ -828,6 +851,25 @@ def test_the_divergence_of_a_score_of_zero_at_the_ends_of_what_an_address_may_sa
         "([mixture]) => 0.5 * nodesOf(new GaussianMixture(...mixture)).information", [numbers(mixture(*modes))]
     )
     assert found == pytest.approx(exact, rel=1e-4)
+
+
+def test_a_loss_below_zero_is_seen(trainer):
+    """Its curve goes down to the foot of the picture, and the axis says what it is."""
+    page = trainer()
+    page.get_by_label("lesson").select_option("few")
+    assert "on an axis that is logarithmic." in page.locator(".toylab-live").inner_text()
+    trained(page, 400)
+    assert "linear from −0.1 to 0.1 and logarithmic beyond" in page.locator(".toylab-live").inner_text()
+    lowest = page.evaluate(
+        """() => {
+            const canvas = document.querySelector("canvas.curve"), context = canvas.getContext("2d");
+            const width = canvas.width - 60, height = canvas.height - 54, seen = [];
+            const { data } = context.getImageData(60, 30, width, height);
+            for (let i = 0; i < width * height; i++) if (data[4 * i + 3] > 100) seen.push(Math.floor(i / width));
+            return Math.max(...seen) / height;
+        }"""
+    )
+    assert lowest > 0.9
 
 
 def test_what_is_measured_is_measured_by_small_pieces(learning):

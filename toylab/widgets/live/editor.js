@@ -6,7 +6,7 @@ import { roundLevels } from "./levels.js";
 import {
   EXTENT, mixtureOf, modesRule, MOST_MODES, MOST_POINTS, PLACES, pythonOf, rounded, WEIGHTS, WIDTHS,
 } from "./own_law.js";
-import { CELLS_ACROSS, darkPoints } from "./picture_law.js";
+import { cellsOf, darkPoints } from "./picture_law.js";
 import { clamp, densityOn, fullLength, gridPoints, letter, Plane, SHADE } from "./plane.js";
 import { coloursOf, watchColours } from "./theme.js";
 
@@ -268,10 +268,11 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
 
   async function usePicture(given) {
     try {
-      const image = await createImageBitmap(given, { resizeWidth: CELLS_ACROSS, resizeHeight: CELLS_ACROSS });
-      const canvas = make("canvas", { width: CELLS_ACROSS, height: CELLS_ACROSS }), context = canvas.getContext("2d");
+      const whole = await createImageBitmap(given), [across, down] = cellsOf(whole);
+      const image = await createImageBitmap(whole, { resizeWidth: across, resizeHeight: down });
+      const canvas = make("canvas", { width: across, height: down }), context = canvas.getContext("2d");
       context.drawImage(image, 0, 0);
-      const found = darkPoints(context.getImageData(0, 0, CELLS_ACROSS, CELLS_ACROSS).data, CELLS_ACROSS, EXTENT.map((v) => 0.8 * v));
+      const found = darkPoints(context.getImageData(0, 0, across, down).data, [across, down], 0.8 * EXTENT[1]);
       if (!found) say("The picture is of one shade: where it is darker, more points are put, so give one with something on it.");
       else {
         ({ weights } = found);

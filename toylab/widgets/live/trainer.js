@@ -2,7 +2,7 @@
 import { number, oneOf, playing, readAddress, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider } from "./controls.js";
-import { drawCurves } from "./curves.js";
+import { drawCurves, LINEAR_BELOW } from "./curves.js";
 import { roundLevels } from "./levels.js";
 import { GaussianMixture } from "./mixture.js";
 import { ownRule, withOwn } from "./own_law.js";
@@ -96,7 +96,6 @@ export function trainer(root, given, address = "", onState = () => {}) {
     run.full = fullLength(run.exactArrows);
     keys.field.textContent = `Blue is exact, orange learned; an arrow of full length is ${run.full} or more.`;
     keys.error.textContent = `Darkest where it is ${run.full} or more.`;
-    keys.curve.textContent = "Over the steps, on a logarithmic axis.";
     run.cells = gridPoints(extent, ERRORS);
     run.exactCells = run.law.score(run.cells);
     run.errors = new Float64Array(ERRORS ** 2);
@@ -160,10 +159,11 @@ export function trainer(root, given, address = "", onState = () => {}) {
     if (run.data) field.points(run.data, 5, colours.ink);
     if (!run.isLooking && (run.drawnAt !== run.divergences.length || run.inColour !== colours.ink)) shadeErrors(colours);
     error.clear(false);
-    const below = run.losses.some(([, loss]) => loss <= 0) ? " (where above 0)" : "";
+    const isSigned = run.losses.some(([, loss]) => loss < 0);
+    keys.curve.textContent = `Over the steps, on an axis that is ${isSigned ? `linear from −${LINEAR_BELOW} to ${LINEAR_BELOW} and logarithmic beyond` : "logarithmic"}.`;
     const lastStep = Math.max(100, run.nSteps);
     drawCurves(curve, [
-      { points: run.losses, colour: colours.ink, words: `loss + constant${below}`, dash: true },
+      { points: run.losses, colour: colours.ink, words: "loss + constant", dash: true },
       { points: run.divergences, colour: colours.error, words: "J, exact" },
     ], colours.ink, { from: [0, "0"], to: [lastStep, `${lastStep} steps`] });
     numbers.textContent = words();
