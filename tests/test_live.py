@@ -61,6 +61,12 @@ def test_a_page_holds_all_it_needs_and_lets_nothing_else_in(name):
         assert f"{source} 'sha256-{digest}'" in policy
 
 
+def test_the_weights_of_the_pages_are_those_recorded():
+    """Which the page about them tells: to a twentieth, so that not each new line is to be weighed."""
+    found = json.loads((Path(__file__).parents[1] / "benchmarks" / "results" / "live.json").read_text())["page, kB"]
+    assert found == pytest.approx({name: len(live.page(name).encode()) / 1000 for name in live.INSTRUMENTS}, rel=0.05)
+
+
 def test_a_title_that_ends_the_script_is_data_and_no_tag(monkeypatch):
     """The page stays one script, whose data have the title letter by letter."""
     title = "two </script><script>window.ran = 1</script><!--"

@@ -207,6 +207,30 @@ def test_scrubbed_while_it_plays(film, by):
     assert int(time.input_value()) == frame and f"frame={frame}" in page.url and "play=1" not in page.url
 
 
+def test_modes_are_marked(film):
+    """By their letters, at their places at that time, in each of the three pictures."""
+    page = made(film(f"#{TWO}&frame=60"))
+    found = page.evaluate(
+        """() => {
+            const drawn = [], text = CanvasRenderingContext2D.prototype.fillText;
+            CanvasRenderingContext2D.prototype.fillText = function (words, u, v) {
+                const { className, width, height } = this.canvas;
+                if (className === "plane") drawn.push([words, u / width, v / height]);
+                text.call(this, words, u, v);
+            };
+            document.querySelector(".toylab-live").dataset.theme = "dark";
+            const t = window.toylab().film().times[60];
+            return new Promise((done) => requestAnimationFrame(() => done([drawn, t])));
+        }"""
+    )
+    drawn, t = found
+    alpha = float(VP().alpha(t))
+    assert len(drawn) == 6 and [name for name, _, _ in drawn] == list("ABABAB")
+    for (_, u, v), sign in zip(drawn, [-1, 1] * 3, strict=True):
+        place = (10 * u - 5, 5 - 10 * v)
+        assert place == pytest.approx((sign * 2.5 * alpha, sign * 2.5 * alpha), abs=1e-9)
+
+
 def test_it_plays_while_it_is_made(film):
     """What is not there yet is waited for, and said; no frame is shown before all its points are there."""
     page = film("#density=ring&nData=20&n=300&train=300&seed=0&frame=0&speed=2&play=1")

@@ -238,6 +238,17 @@ def test_the_lines_of_python_give_the_very_same_chains(playground, name):
         torch.testing.assert_close(torch.tensor(found, dtype=torch.float64).view(-1, 2), here["x"], rtol=0, atol=1e-5)
 
 
+def test_controls_of_both_samplers_stand_side_by_side(playground):
+    page = playground("#a=langevin:0.05:1&b=mala:0.1:1")
+    for width in (1280, 900):
+        page.set_viewport_size({"width": width, "height": 720})
+        a, b = (
+            panel(page, key).get_by_label(f"sampler {key}").and_(page.locator("select")).bounding_box() for key in "AB"
+        )
+        assert a["x"] < b["x"] and a["y"] == b["y"]
+    page.set_viewport_size({"width": 1280, "height": 720})
+
+
 def test_play_pause_and_the_numbers_of_a_lesson(playground):
     page = playground()
     page.get_by_label("lesson").select_option(label="A step too large: which variance has Langevin?")
@@ -579,6 +590,18 @@ def test_a_picture_is_dropped(editor, tmp_path):
     page.wait_for_function("() => document.body.innerText.includes('“a.png” cannot be read as a picture')")
 
 
+def test_a_picture_keeps_its_proportions(editor, tmp_path):
+    """Of four times as many pixels across as down: one dark square in it stays a square, at its place."""
+    page = editor("#modes=1,0,0,1,1,0&sigma=0")
+    values = np.full((100, 400), 255)
+    values[:, 300:] = 0  # the last quarter
+    page.get_by_label("a picture as a density").set_input_files(picture(tmp_path / "wide.png", values))
+    page.wait_for_function("() => window.toylab().state().points.length > 20")
+    x = np.array(state(page)["points"])
+    np.testing.assert_allclose(x.min(0), [2.52, -1.08], atol=0.01)  # 40 cells of 0.24 across and 10 down
+    np.testing.assert_allclose(x.max(0), [4.68, 1.08], atol=0.01)
+
+
 def test_what_is_drawn_takes_the_place_of_a_picture(editor, tmp_path):
     page = editor("#modes=1,0,0,1,1,0&sigma=0.5")
     values = np.where(np.arange(80)[:, None] < 60, 0, 255) * np.ones((1, 80))
@@ -705,7 +728,7 @@ def test_from_the_editor_to_the_others(editor, link, page):
 def learning(context):
     """Calls JavaScript in which the modules of the training are known."""
     names = "GaussianMixture, Generator, ScoreMLP, Adam, denoising, sliced, newTraining, trainStep, measure"
-    names += ", TRAINER_LESSONS, BATCH, nodesOf"
+    names += ", TRAINER_LESSONS, BATCH, nodesOf, roundLevels"
     yield from calls(context, "trainer", names)
 
 
@@ -831,6 +854,56 @@ def test_the_divergence_of_a_score_of_zero_at_the_ends_of_what_an_address_may_sa
     assert found == pytest.approx(exact, rel=1e-4)
 
 
+def test_a_loss_below_zero_is_seen(trainer):
+    """Its curve goes down to the foot of the picture, and the axis says what it is."""
+    page = trainer()
+    page.get_by_label("lesson").select_option("few")
+    assert "on an axis that is logarithmic." in page.locator(".toylab-live").inner_text()
+    trained(page, 400)
+    assert "linear from −0.1 to 0.1 and logarithmic beyond" in page.locator(".toylab-live").inner_text()
+    lowest = page.evaluate(
+        """() => {
+            const canvas = document.querySelector("canvas.curve"), context = canvas.getContext("2d");
+            const width = canvas.width - 60, height = canvas.height - 54, seen = [];
+            const { data } = context.getImageData(60, 30, width, height);
+            for (let i = 0; i < width * height; i++) if (data[4 * i + 3] > 100) seen.push(Math.floor(i / width));
+            return Math.max(...seen) / height;
+        }"""
+    )
+    assert lowest > 0.9
+
+
+def test_what_is_measured_is_measured_by_small_pieces(learning):
+    """No more than 400 points at once, so that a wide network does not hold up the page; and J is the same."""
+    found = learning(
+        """([mixture]) => {
+            const density = new GaussianMixture(...mixture), settings = { density, objective: "sliced", sigma: 0.5 };
+            const run = newTraining({ ...settings, nData: 0, width: 16, batchSize: 8, learningRate: 0.01, seed: 4 });
+            const seen = [], { network } = run, forward = network.forward.bind(network), { x, mass, pull } = run.nodes;
+            network.forward = (some) => { seen.push(some.length / 2); return forward(some); };
+            const before = measure(run), s = forward(x);
+            const whole = mass.reduce((sum, m, i) => sum + m * [0, 1].reduce((all, a) => all
+                + 0.5 * s[2 * i + a] ** 2 - s[2 * i + a] * pull[2 * i + a], 0), 0.5 * run.nodes.information);
+            return [before, whole, Math.max(...seen), seen.reduce((a, b) => a + b) - mass.length];
+        }""",
+        [numbers(live.LAWS["grid"].density)],
+    )
+    assert found[0] == pytest.approx(found[1], rel=1e-12) and found[2] <= 400 and found[3] == 0
+
+
+def test_a_pause_leaves_what_is_measured_whole(trainer):
+    page = trainer("#density=grid&objective=sliced&width=128")
+    page.get_by_role("button", name="train", exact=True).click()
+    for _ in range(4):
+        page.wait_for_function("() => window.toylab().run().isLooking", polling=1)
+        page.get_by_role("button", name="pause", exact=True).click()
+        steps, measured = page.evaluate(
+            "() => [run().nSteps, run().divergences.at(-1)[0]]".replace("run()", "window.toylab().run()")
+        )
+        assert steps - measured < 20 and not page.evaluate("() => window.toylab().run().isLooking")
+        page.get_by_role("button", name="train", exact=True).click()
+
+
 def divergence(page):
     return page.evaluate("() => window.toylab().run().divergences.at(-1)[1]")
 
@@ -916,6 +989,30 @@ def test_a_live_twin_is_set_as_its_lesson_asks(context, folder, twin):
                 places = [[float(v) for v in place.split(",")] for place in asked[part].split(";")]
                 found = [list(one.values()) if isinstance(one, dict) else one for one in state[part]]
                 assert all(len(place) == size for place in places) and found == places
+
+
+@pytest.mark.parametrize("name", ["01_scores", "05_noise_levels"])
+def test_the_noises_that_a_lesson_asks_for_are_places_of_the_slider(learning, name):
+    """Those of the cells that give the answers below its live instruments, and round ones."""
+    levels = [0, *learning("() => roundLevels(0.05, 10)")]
+    (path,) = (path for path in LESSONS if path.stem == name)
+    cells = json.loads(path.read_text())["cells"]
+    after = [n for n, cell in enumerate(cells) if "sigma" in cell["metadata"].get("live", "")]
+    asked = [re.search(r"for sigma in \(([^)]*)\)", "".join(cells[n + 1]["source"]))[1] for n in after]
+    assert asked and {float(sigma) for one in asked for sigma in one.split(", ")} <= set(levels)
+    assert {0.05, 0.1, 0.5, *range(11)} <= set(levels) and levels == sorted(set(levels))
+    assert all(b <= 1.11 * a for a, b in zip(levels[1:], levels[2:], strict=False))
+
+
+@pytest.mark.parametrize("sigma", [0, 1, 4, 4.8, 10])
+def test_arrows_are_seen_at_any_noise(editor, sigma):
+    """Full length is the size that one exact arrow in five has: at the grid of the picture, by this library."""
+    page = editor(f"#modes=0.2,-5,-5,1,1,0;0.8,5,5,1,1,0&sigma={sigma}")
+    p = live.LAWS["two_modes"].density.to(torch.float64)
+    side = (torch.arange(19, dtype=torch.float64) + 0.5) * 12 / 19 - 6
+    sizes = p.score(torch.cartesian_prod(side, side), float(sigma)).norm(dim=-1)
+    full = float(page.locator(".numbers").inner_text().split("full length: |s| of ")[1].split(" or more")[0])
+    assert float((sizes > full).double().mean()) == pytest.approx(0.2, abs=0.03)
 
 
 # What is pressed so that the numbers of a page are no longer those of its start, and the words that then stand in the

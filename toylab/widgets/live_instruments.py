@@ -71,8 +71,8 @@ def live_playground(densities: Laws | None = None, *, address: str = "") -> anyw
     """Two samplers side by side in the browser; see ``langevin_playground`` for samplers of your own.
 
     Args:
-        densities: Gaussian mixtures by name, and other laws as a ``live.GridLaw``; None takes those of ``live.LAWS``, and
-            that of ``live.GRID_LAWS`` which the address names: each has 49 kB, so that not all of them come along.
+        densities: Gaussian mixtures by name, and other laws as a ``live.GridLaw``; None takes those of ``live.LAWS``,
+            and that of ``live.GRID_LAWS`` which the address names: each has 49 kB, so that not all of them come along.
         address: what is set at first, as in the address of the page, such as "#seed=3&a=mala:0.1:1".
     """
     asked = _address(address)

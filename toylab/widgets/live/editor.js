@@ -4,17 +4,17 @@ import { button, choice, lessonList, make, numberBox, slider, stateOf } from "./
 import { EDITOR_LESSONS } from "./editor_lessons.js";
 import { listenToHand } from "./hand.js";
 import { keeper } from "./keep.js";
+import { roundLevels } from "./levels.js";
 import {
   EXTENT, mixtureOf, modesRule, MOST_MODES, MOST_POINTS, PLACES, pythonOf, rounded, WEIGHTS, WIDTHS,
 } from "./own_law.js";
-import { CELLS_ACROSS, darkPoints } from "./picture_law.js";
-import { clamp, densityOn, gridPoints, letter, Plane, SHADE } from "./plane.js";
+import { cellsOf, darkPoints } from "./picture_law.js";
+import { clamp, densityOn, fullLength, gridPoints, letter, Plane, SHADE } from "./plane.js";
 import { coloursOf, watchColours } from "./theme.js";
 
-const LEVELS_OF_NOISE = [0, ...Array.from({ length: 71 }, (_, k) => Number((0.05 * 200 ** (k / 70)).toPrecision(3)))];
+const LEVELS_OF_NOISE = [0, ...roundLevels(0.05, 10)];
 const LEAST_NOISE = 0.05; // of points, which have no density of their own
 const ARROWS = 19; // per side
-const FULL = 4; // the size of a score from which on an arrow has its full length
 const WORK = 2e6; // Gaussians evaluated for a picture of the density
 const HANDLE = 12; // pixels within which a handle is taken hold of
 
@@ -137,11 +137,12 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
       const law = mixtureOf({ ...state, weights }).noised(noise()), n = Math.max(40, Math.min(120, Math.floor(Math.sqrt(WORK / law.K))));
       const { values, most } = densityOn(law, EXTENT, n), x = gridPoints(EXTENT, ARROWS);
       plane.shade(values.map((v) => (SHADE * v) / most), n, colours.groundParts);
-      shown = { law, x, s: law.score(x), ink: colours.ink };
+      const s = law.score(x);
+      shown = { law, x, s, full: fullLength(s), ink: colours.ink };
     }
     const { law } = shown;
     plane.clear();
-    plane.arrows(shown.x, shown.s, FULL, colours.exact);
+    plane.arrows(shown.x, shown.s, shown.full, colours.exact);
     if (isPoints() && !weights) plane.points(Float64Array.from(state.points.flat()), 5, colours.ink);
     if (!isPoints()) {
       state.modes.forEach((mode, k) => {
@@ -164,9 +165,9 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
   }
 
   function describe() {
-    const { law } = shown, [at] = lookedAt();
+    const { law, full } = shown, [at] = lookedAt();
     const what = isPoints() ? `${state.points.length} point${state.points.length > 1 ? "s" : ""}` : `${state.modes.length} mode${state.modes.length > 1 ? "s" : ""}`;
-    const parts = [`${what} at noise σ = ${noise()}`, `an arrow of full length: |s| of ${FULL} or more`];
+    const parts = [`${what} at noise σ = ${noise()}`, `an arrow of full length: |s| of ${full} or more`];
     if (at) {
       const x = Float64Array.from(at), s = law.score(x), [gx, gy] = tweedie(law, at);
       parts.push(`at (${pair(at)}): log p = ${law.logProb(x)[0].toPrecision(4)}, s = (${pair(s)}), |s| = ${Math.hypot(...s).toPrecision(3)}`);
@@ -283,10 +284,11 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
 
   async function usePicture(given) {
     try {
-      const image = await createImageBitmap(given, { resizeWidth: CELLS_ACROSS, resizeHeight: CELLS_ACROSS });
-      const canvas = make("canvas", { width: CELLS_ACROSS, height: CELLS_ACROSS }), context = canvas.getContext("2d");
+      const whole = await createImageBitmap(given), [across, down] = cellsOf(whole);
+      const image = await createImageBitmap(whole, { resizeWidth: across, resizeHeight: down });
+      const canvas = make("canvas", { width: across, height: down }), context = canvas.getContext("2d");
       context.drawImage(image, 0, 0);
-      const found = darkPoints(context.getImageData(0, 0, CELLS_ACROSS, CELLS_ACROSS).data, CELLS_ACROSS, EXTENT.map((v) => 0.8 * v));
+      const found = darkPoints(context.getImageData(0, 0, across, down).data, [across, down], 0.8 * EXTENT[1]);
       if (!found) say("The picture is of one shade: where it is darker, more points are put, so give one with something on it.");
       else {
         ({ weights } = found);

@@ -5,7 +5,8 @@
 // exponentially.
 import { GaussianMixture } from "./mixture.js";
 
-const LATTICE_REACH = 5.5, SPACINGS = [0.75, 1.2]; // in standard deviations: how far a lattice goes, and from node to node; 1.2 of many modes
+const LATTICE_REACH = 5.5, SPACINGS = [0.75, 1.2]; // in standard deviations: how far a lattice goes, and from node to node
+const MANY_NODES = 2400; // of so many modes that they would have more, nodes are up to 1.2 apart
 const MOST_NODES = 4000, FINEST = 0.05; // where narrower modes lie in a wide one its nodes are closer, as far as these let them
 const MEET = 30; // squared deviations between two modes that share any place
 
@@ -16,7 +17,7 @@ const MEET = 30; // squared deviations between two modes that share any place
 export function nodesOf({ weights, means, covariances }) {
   const modes = covariances.map((C, k) => ({ weight: weights[k], mean: means[k], C, ...axesOf(C) }))
     .sort((one, other) => other.lengths[1] - one.lengths[1]);
-  const step = Math.min(Math.max(SPACINGS[0], Math.sqrt((modes.length * Math.PI * LATTICE_REACH ** 2) / MOST_NODES)), SPACINGS[1]);
+  const step = Math.min(Math.max(SPACINGS[0], Math.sqrt((modes.length * Math.PI * LATTICE_REACH ** 2) / MANY_NODES)), SPACINGS[1]);
   const asked = modes.map((mode) => mode.axes.map((axis, a) => step * finenessAlong(mode, axis, mode.lengths[a], modes)));
   const steps = (wider) => asked.map((both) => both.map((one) => Math.min(step, one * wider)));
   const count = (all) => all.reduce((sum, [h, l]) => sum + (Math.PI * LATTICE_REACH ** 2) / (h * l), 0);

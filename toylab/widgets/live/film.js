@@ -163,6 +163,10 @@ export function film(root, given, address = "", onState = () => {}) {
         plane.trails(column.path.slice(Math.max(0, frame - FILM_TRAIL), frame + 1).map((one) => one.slice(0, 2 * FILM_TRAILS)), colours.trail);
         plane.points(column.path[frame], state.n > 1500 ? 2 : 3, colours.found);
       }
+      const { means } = made.density;
+      for (let k = 0; means.length > 1 && means.length <= 26 && k < means.length; k++) {
+        plane.text(letter(k), alpha * means[k][0], alpha * means[k][1], colours.ink);
+      }
       numbers.textContent = words(name, column);
     }
     time.textContent = `t = ${timeOf(frame)}: x = αx₀ + σz with α = ${alpha.toPrecision(3)}, σ = ${sigma.toPrecision(3)}. An arrow is σs, of full length where it is ${LONG_ARROW} or more. The shading is the law at t; a learned score has none, so the third column shows the exact one.`;

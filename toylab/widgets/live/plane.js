@@ -192,6 +192,12 @@ export const SHADE = 0.5; // of the ground where a density is largest: points ar
 export const letter = (k) => (k < 26 ? String.fromCharCode(65 + k) : String(k + 1));
 export const clamp = (v, least, most) => Math.min(most, Math.max(least, v));
 
+// the size that four fifths of the vectors s [2n] do not pass, to two digits: full length for their arrows
+export function fullLength(s) {
+  const sizes = Float64Array.from({ length: s.length / 2 }, (_, i) => Math.hypot(s[2 * i], s[2 * i + 1])).sort();
+  return Number(sizes[Math.floor(0.8 * sizes.length)].toPrecision(2));
+}
+
 // the middles of n x n cells, [2 n n], rows from the bottom
 export function gridPoints([left, right, bottom, top], n) {
   const x = new Float64Array(2 * n * n);

@@ -6,6 +6,7 @@ import { densityOf, noteOf } from "./densities.js";
 import { withError } from "./estimate.js";
 import { listenToHand } from "./hand.js";
 import { keeper } from "./keep.js";
+import { roundLevels } from "./levels.js";
 import { ownRule, withOwn } from "./own_law.js";
 import { clamp, densityOn, letter, Plane, SHADE } from "./plane.js";
 import { LESSONS } from "./playground_lessons.js";
@@ -18,7 +19,7 @@ import { Generator } from "./random.js";
 import { gaussianStart, startAt, uniformStart } from "./starts.js";
 import { coloursOf, watchColours } from "./theme.js";
 
-const SIGMAS = [0, ...Array.from({ length: 61 }, (_, k) => Number((0.05 * 100 ** (k / 60)).toPrecision(3)))];
+const SIGMAS = [0, ...roundLevels(0.05, 5)];
 const TEMPERATURES = Array.from({ length: 21 }, (_, k) => k / 10);
 const SPEEDS = [0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20]; // steps a frame
 const MOST_CHAINS = 5000, MOST_PLACES = 200, STEP_SIZES = [1e-6, 100], TIMES = [2, 5000], LARGEST_SEED = 4294967295;

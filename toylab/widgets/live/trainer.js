@@ -2,20 +2,21 @@
 import { number, oneOf, playing, readAddress, whole, writeAddress } from "./address.js";
 import { clock, mayMove } from "./clock.js";
 import { button, choice, lessonList, make, numberBox, slider, stateOf } from "./controls.js";
-import { drawCurves } from "./curves.js";
+import { drawCurves, LINEAR_BELOW } from "./curves.js";
 import { keeper } from "./keep.js";
+import { roundLevels } from "./levels.js";
 import { GaussianMixture } from "./mixture.js";
 import { ownRule, withOwn } from "./own_law.js";
-import { densityOn, gridPoints, Plane, SHADE } from "./plane.js";
+import { densityOn, fullLength, gridPoints, Plane, SHADE } from "./plane.js";
 import { coloursOf, watchColours } from "./theme.js";
 import { TRAINER_LESSONS } from "./trainer_lessons.js";
-import { measure, newTraining, OBJECTIVES, trainStep } from "./training_run.js";
+import { measuring, newTraining, OBJECTIVES, PIECE, trainStep } from "./training_run.js";
 
-const TRAIN_SIGMAS = Array.from({ length: 51 }, (_, k) => Number((0.05 * 40 ** (k / 50)).toPrecision(2)));
+const TRAIN_SIGMAS = roundLevels(0.05, 2);
 const WIDTHS_OF_LAYERS = [16, 32, 64, 128], RATES = [0.00001, 10], MOST_DATA = 2000, LARGEST = 4294967295;
 const BATCH = 128, FIELD = 17, SHADES = 100, ERRORS = 40; // arrows per side, and cells
 const EVERY = 20; // steps from one measurement of J to the next
-const TIME = 14; // milliseconds of steps in a frame
+const TIME = 10, MOST_AT_ONCE = 50; // milliseconds of work in a frame of the screen, and steps
 
 // root: where it is shown; laws: as in the playground; address: the state to begin with; onState: told each new one
 export function trainer(root, given, address = "", onState = () => {}) {
@@ -50,7 +51,7 @@ export function trainer(root, given, address = "", onState = () => {}) {
     seed: numberBox("seed", [0, LARGEST], state.seed, (seed) => change({ seed }), { whole: true }),
   };
   const play = button("train", "or pause", () => setPlaying(!time.running));
-  const once = button("step", "one step of Adam", () => { setPlaying(false); move(1); measure(run); draw(); });
+  const once = button("step", "one step of Adam", () => { setPlaying(false); trainStep(run); finish(looking()); draw(); });
   const again = button("start again", "the same weights, data and random numbers", start);
 
   const time = clock(play, ["train", "pause"], tick, describe);
@@ -94,34 +95,58 @@ export function trainer(root, given, address = "", onState = () => {}) {
     run.shades = values.map((v) => (SHADE * v) / most);
     run.arrows = gridPoints(extent, FIELD);
     run.exactArrows = run.law.score(run.arrows);
-    const lengths = Array.from({ length: FIELD ** 2 }, (_, i) => Math.hypot(run.exactArrows[2 * i], run.exactArrows[2 * i + 1])).sort((a, b) => a - b);
-    run.full = lengths[Math.floor(0.8 * lengths.length)]; // as long as four fifths of the exact arrows are shorter than
-    const full = run.full.toPrecision(2);
-    keys.field.textContent = `Blue is exact, orange learned; an arrow of full length is ${full} or more.`;
-    keys.error.textContent = `Darkest where it is ${full} or more.`;
-    keys.curve.textContent = "Over the steps, on a logarithmic axis.";
+    run.full = fullLength(run.exactArrows);
+    keys.field.textContent = `Blue is exact, orange learned; an arrow of full length is ${run.full} or more.`;
+    keys.error.textContent = `Darkest where it is ${run.full} or more.`;
     run.cells = gridPoints(extent, ERRORS);
     run.exactCells = run.law.score(run.cells);
-    measure(run);
+    run.errors = new Float64Array(ERRORS ** 2);
+    finish(looking());
+    run.pieces = pieces();
     draw();
   }
 
-  function move(nSteps) {
-    const begun = performance.now();
-    for (let made = 0; made < nSteps && performance.now() - begun < TIME; made++) {
+  // steps, and what is measured of them at times, by small pieces of work
+  function* pieces() {
+    for (;;) {
       trainStep(run);
-      if (run.nSteps % EVERY === 0) measure(run);
+      yield;
+      if (run.nSteps % EVERY) continue;
+      yield* looking();
+      yield;
     }
   }
 
+  // J, and the size of the error on the cells
+  function* looking() {
+    run.isLooking = true;
+    yield* measuring(run);
+    const { cells, exactCells: exact, errors } = run;
+    for (let from = 0; from < errors.length; from += PIECE) {
+      const s = run.network.forward(cells.subarray(2 * from, 2 * (from + PIECE)));
+      for (let i = 0, k = from; i < s.length / 2; i++, k++) errors[k] = Math.hypot(s[2 * i] - exact[2 * k], s[2 * i + 1] - exact[2 * k + 1]);
+      yield;
+    }
+    run.isLooking = false;
+  }
+
+  function finish(work) {
+    do work.next(); while (run.isLooking);
+  }
+
   function setPlaying(now) {
+    if (!now && run.isLooking) {
+      finish(run.pieces);
+      draw();
+    }
     state.play = now ? "1" : ""; // a link to what stands does not play
     time.set(now);
     kept.tell();
   }
 
   function tick() {
-    move(50);
+    const begun = performance.now(), before = run.nSteps;
+    do run.pieces.next(); while (run.nSteps - before < MOST_AT_ONCE && performance.now() - begun < TIME);
     draw();
   }
 
@@ -134,23 +159,22 @@ export function trainer(root, given, address = "", onState = () => {}) {
     field.arrows(run.arrows, run.exactArrows, run.full, colours.exact);
     field.arrows(run.arrows, run.network.forward(run.arrows), run.full, colours.learned);
     if (run.data) field.points(run.data, 5, colours.ink);
-    if (run.drawnAt !== run.divergences.length || run.inColour !== colours.ink) shadeErrors(colours);
+    if (!run.isLooking && (run.drawnAt !== run.divergences.length || run.inColour !== colours.ink)) shadeErrors(colours);
     error.clear(false);
-    const below = run.losses.some(([, loss]) => loss <= 0) ? " (where above 0)" : "";
+    const isSigned = run.losses.some(([, loss]) => loss < 0);
+    keys.curve.textContent = `Over the steps, on an axis that is ${isSigned ? `linear from −${LINEAR_BELOW} to ${LINEAR_BELOW} and logarithmic beyond` : "logarithmic"}.`;
     const lastStep = Math.max(100, run.nSteps);
     drawCurves(curve, [
-      { points: run.losses, colour: colours.ink, words: `loss + constant${below}`, dash: true },
+      { points: run.losses, colour: colours.ink, words: "loss + constant", dash: true },
       { points: run.divergences, colour: colours.error, words: "J, exact" },
     ], colours.ink, { from: [0, "0"], to: [lastStep, `${lastStep} steps`] });
     numbers.textContent = words();
     if (!time.running) describe();
   }
 
-  // as often as J is measured: it costs as much
+  // as often as J is measured
   function shadeErrors(colours) {
-    const s = run.network.forward(run.cells), exact = run.exactCells;
-    const sizes = Float64Array.from({ length: ERRORS ** 2 }, (_, i) => Math.hypot(s[2 * i] - exact[2 * i], s[2 * i + 1] - exact[2 * i + 1]));
-    error.shade(sizes.map((size) => size / run.full), ERRORS, colours.errorParts);
+    error.shade(run.errors.map((size) => size / run.full), ERRORS, colours.errorParts);
     Object.assign(run, { drawnAt: run.divergences.length, inColour: colours.ink });
   }
 
@@ -164,8 +188,8 @@ export function trainer(root, given, address = "", onState = () => {}) {
   }
 
   function describe() {
-    field.canvas.setAttribute("aria-label", `The field learned in ${run.nSteps} step${run.nSteps === 1 ? "" : "s"}, over the exact one. An arrow has its full length where |s| is ${run.full.toPrecision(2)} or more.`);
-    error.canvas.setAttribute("aria-label", `The size |s − s*| of the error of the learned field: ${Math.sqrt(2 * run.divergences.at(-1)[1]).toFixed(3)} in the root mean square, darkest where it is ${run.full.toPrecision(2)} or more.`);
+    field.canvas.setAttribute("aria-label", `The field learned in ${run.nSteps} step${run.nSteps === 1 ? "" : "s"}, over the exact one. An arrow has its full length where |s| is ${run.full} or more.`);
+    error.canvas.setAttribute("aria-label", `The size |s − s*| of the error of the learned field: ${Math.sqrt(2 * run.divergences.at(-1)[1]).toFixed(3)} in the root mean square, darkest where it is ${run.full} or more.`);
     curve.setAttribute("aria-label", `Loss and exact Fisher divergence over the steps. ${words()}`);
   }
 

@@ -6,6 +6,8 @@ import { ScoreMLP } from "./network.js";
 import { Generator } from "./random.js";
 import { sliced, slicedOffset } from "./sliced.js";
 
+export const PIECE = 400; // points at which a network is evaluated in one go, so that a wide one does not hold up a page
+
 // learns: the noise level of the law whose score is the minimiser
 export const OBJECTIVES = {
   denoising: {
@@ -52,16 +54,25 @@ function batch({ density, data, batchSize, generator, nData }) {
 }
 
 // J = 1/2 E|s - s*|^2 = 1/2 E|s|^2 - E s . s* + 1/2 E|s*|^2 under the law whose score s* is learned; the loss since the last
-// measurement joins the curve
-export function measure(run) {
-  const { x, mass, pull } = run.nodes, s = run.network.forward(x);
-  let divergence = 0.5 * run.information;
-  for (let i = 0; i < mass.length; i++) {
-    const u = s[2 * i], v = s[2 * i + 1];
-    divergence += mass[i] * (0.5 * (u * u + v * v) - u * pull[2 * i] - v * pull[2 * i + 1]);
+// measurement joins the curve. It yields after each small part of the nodes.
+export function* measuring(run) {
+  const { x, mass, pull, information } = run.nodes;
+  let divergence = 0.5 * information;
+  for (let from = 0; from < mass.length; from += PIECE) {
+    const s = run.network.forward(x.subarray(2 * from, 2 * (from + PIECE)));
+    for (let i = 0, k = from; i < s.length / 2; i++, k++) {
+      const u = s[2 * i], v = s[2 * i + 1];
+      divergence += mass[k] * (0.5 * (u * u + v * v) - u * pull[2 * k] - v * pull[2 * k + 1]);
+    }
+    yield;
   }
   run.divergences.push([run.nSteps, divergence]);
   if (run.since.n) run.losses.push([run.nSteps, run.since.sum / run.since.n + run.offset]);
   run.since = { sum: 0, n: 0 };
-  return divergence;
+}
+
+// all of it at once: J
+export function measure(run) {
+  for (const _ of measuring(run));
+  return run.divergences.at(-1)[1];
 }
