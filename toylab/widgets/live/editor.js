@@ -123,8 +123,6 @@ export function editor(root, laws, address = "", onState = () => {}, noPages = f
     sigma.say(modeRow.hidden && state.sigma < LEAST_NOISE ? `points have no density of their own: shown at σ = ${LEAST_NOISE}` : "");
     which.control.replaceChildren(...state.modes.map((_, k) => make("option", { value: k }, letter(k))));
     which.set(chosen);
-    const { x, y } = state.modes[chosen];
-    which.say(Math.abs(x) > EXTENT[1] || Math.abs(y) > EXTENT[3] ? `mode ${letter(chosen)} lies outside what is shown, ±${EXTENT[1]}` : "");
     for (const [name, box] of Object.entries(boxes)) box.set(state.modes[chosen][name]);
     paint();
     describe();
