@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from toylab.densities import Density
 from toylab.metrics import Extent, grid_points
 
-NUMBERS = 2e8  # that torch may compute for a picture: at 0.3 to 4 ns each, less than a second
+NUMBERS = 1e8  # that torch may compute for a picture: at 0.3 to 4 ns each, 0.4 s at most
 _PROBE = 10  # points per side at which they are counted
 
 
