@@ -57,8 +57,8 @@ class Goal:
         sigma: noise of the density whose score is learned.
         truth: that density.
         offset: the constant that makes the mean loss the Fisher divergence (``objective.offset``).
-        draws: of the truth, [n, 2], where it is finer than the cells of the square; None where a sum over them is
-            exact.
+        draws: of the truth, [n, 2], on the CPU as the network is, where it is finer than the cells of the square; None
+            where a sum over them is exact.
     """
 
     objective: Objective[Score]
@@ -94,7 +94,7 @@ def goal_of(density: Density, objective: str, extent: Extent) -> Goal:
     g = torch.Generator().manual_seed(0)
     x = density.sample((N_DRAWS if finer else 10 * N_DRAWS,), generator=g).double()
     offset = -float(loss(truth.score, x, generator=g).mean())  # of the exact score, of which the divergence is 0
-    return Goal(loss, sigma, truth, offset, truth.sample((N_DRAWS,), generator=g).double() if finer else None)
+    return Goal(loss, sigma, truth, offset, truth.sample((N_DRAWS,), generator=g).double().cpu() if finer else None)
 
 
 def first_objective(density: Density, extent: Extent) -> str:
