@@ -81,11 +81,9 @@ def goal_of(density: Density, objective: str, extent: Extent) -> Goal:
     if sigma and (why := refusal(truth, 0.0)):
         raise ValueError(f"this objective needs the law with noise σ = {sigma:g}: {why}")
     if not has_score(truth, extent):
-        denoise = "choose a denoising objective, which learns that of the law with noise, or " * (
-            not refusal(density, 0.5)
-        )
+        with_noise = "" if refusal(density, 0.5) else "choose a denoising objective, which learns it with noise, or "
         raise ValueError(
-            f"at σ = {sigma:g} the law has no score in parts of the square: {denoise}give an extent in which p is "
+            f"at σ = {sigma:g} the law has no score in parts of the square: {with_noise}give an extent in which p is "
             "nowhere 0."
         )
     finer = _is_finer_than_cells(truth, extent)
